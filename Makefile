@@ -1,0 +1,71 @@
+# Run `make` or `make help` for the list of commands.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Outside of a machine that offers a CPU build by itself, PyTorch's CPU index saves gigabytes; see README.
+TORCH_INDEX_URL ?=
+TORCH_INDEX := $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL),)
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+
+SYMBOL ?=
+SOURCE ?=
+PORT ?=
+export CLOSECAST_DEFAULT_SYMBOL := $(or $(SYMBOL),$(CLOSECAST_DEFAULT_SYMBOL),MSFT)
+export CLOSECAST_SOURCE := $(or $(SOURCE),$(CLOSECAST_SOURCE),sample)
+export CLOSECAST_PORT := $(or $(PORT),$(CLOSECAST_PORT),8000)
+
+.PHONY: help install serve test lint format bench bench-forecast bench-engine lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+# torch comes first and alone: any other way pulls gigabytes of CUDA packages.
+$(VENV)/.torch: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) $(TORCH_INDEX) torch==2.13.0
+	@touch $@
+
+$(VENV)/.train: $(VENV)/.torch pyproject.toml constraints.txt
+	$(PIP) -c constraints.txt -e ".[train]"
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.train
+	$(PIP) -c constraints.txt -e ".[train,dev]"
+	@touch $@
+
+install: $(VENV)/.dev ## Create .venv with everything for development
+
+serve: $(VENV)/.train ## Train on real closes if there is no model yet, then serve (SYMBOL=, SOURCE=, PORT=)
+	$(BIN)/closecast train --if-missing
+	exec $(BIN)/closecast serve
+
+test: $(VENV)/.dev lint ## Lint, type-check and test everything
+	$(BIN)/pytest
+
+lint: $(VENV)/.dev ## Ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## Let ruff format and repair
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: bench-engine bench-forecast ## Every benchmark
+
+bench-forecast: $(VENV)/.dev ## Forecast quality over the 20 sample symbols, beside naive (15 minutes)
+	$(BIN)/python -m benchmarks.forecast --set train_size=0.5
+
+bench-engine: $(VENV)/.dev ## The network in torch and in ONNX Runtime, interleaved
+	$(BIN)/python -m benchmarks.engine
+
+lock: ## Resolve poetry.lock again and export constraints.txt (needs poetry with the export plugin)
+	poetry lock
+	poetry export --all-extras --without-hashes -f constraints.txt -o constraints.txt
+
+clean: ## Remove the environment, caches and everything that runs produced
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find models data mlruns results -mindepth 1 -not -name README.md -delete

@@ -1,0 +1,70 @@
+"""What routes need, wired once at start and handed to them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import psutil
+from fastapi import Depends, Request
+
+from closecast.jobs.supervisor import Supervisor
+from closecast.ledger import Ledger
+from closecast.price_cache import PriceCache
+from closecast.registry import Registry
+from closecast.serving import Models, PointerFollower
+from closecast.settings import Settings
+
+
+@dataclass
+class Service:
+    """The parts of one API process."""
+
+    settings: Settings
+    registry: Registry
+    models: Models
+    ledger: Ledger
+    follower: PointerFollower
+    supervisor: Supervisor | None
+    process: psutil.Process = field(default_factory=psutil.Process)
+    started: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Service:
+        """Build all parts; starts nothing."""
+        registry = Registry(settings.models_url)
+        cache = PriceCache(settings.data_dir / "prices")
+        models = Models(registry, cache, settings.default_symbol)
+        ledger = Ledger(settings.ledger_url)
+        return cls(
+            settings=settings,
+            registry=registry,
+            models=models,
+            ledger=ledger,
+            follower=PointerFollower(models, settings.pointer_poll_s),
+            supervisor=Supervisor(settings, ledger) if settings.worker_enabled else None,
+        )
+
+    def start(self) -> None:
+        """Load the default model, follow pointers, supervise the worker."""
+        self.models.look(self.models.default_symbol)
+        self.follower.start()
+        if self.supervisor is not None:
+            self.supervisor.start()
+        psutil.cpu_percent()  # the first call has nothing to compare with and answers 0
+
+    def stop(self) -> None:
+        """The reverse."""
+        self.follower.stop()
+        if self.supervisor is not None:
+            self.supervisor.stop()
+        self.ledger.close()
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceDep = Annotated[Service, Depends(_service)]

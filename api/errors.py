@@ -1,0 +1,197 @@
+"""Error classes to HTTP statuses, as RFC 9457 problems. The table also feeds OpenAPI."""
+
+from __future__ import annotations
+
+import http
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from api.schemas import Problem
+from closecast import errors as e
+
+STATUS: dict[type[e.ClosecastError], int] = {
+    e.InvalidPrices: 422,
+    e.WrongWindowLength: 422,
+    e.TooFewCloses: 422,
+    e.UnknownName: 422,
+    e.InvalidSymbol: 422,
+    e.InvalidHyperparameters: 422,
+    e.UnknownSymbol: 404,
+    e.UnknownVersion: 404,
+    e.UnknownJob: 404,
+    e.JobConflict: 409,
+    e.PreconditionFailed: 412,
+    e.NoModel: 503,
+    e.DamagedBundle: 503,
+    e.TrainingUnavailable: 503,
+    e.StorageFailed: 503,
+}
+_BY_FAULT = {"caller": 422, "service": 500, "upstream": 503}
+_RETRY_AFTER_S = 5
+MEDIA_TYPE = "application/problem+json"
+
+
+def status_of(error: e.ClosecastError) -> int:
+    """The status for an error of ours."""
+    for kind in type(error).__mro__:
+        if kind in STATUS:
+            return STATUS[kind]
+    return _BY_FAULT[error.fault]
+
+
+def problem(
+    request: Request,
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    errors: Iterable[dict[str, str]] = (),
+    extra: dict[str, Any] | None = None,
+    headers: dict[str, str] | None = None,
+) -> JSONResponse:
+    """A problem document."""
+    content = {
+        "type": f"urn:closecast:error:{code}",
+        "title": http.HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "errors": list(errors),
+        "request_id": request.scope.get("request_id"),
+        **(extra or {}),
+    }
+    return JSONResponse(content, status, headers, media_type=MEDIA_TYPE)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Every error that leaves the application is a problem document."""
+    app.add_exception_handler(e.ClosecastError, _ours)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _ours(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, e.ClosecastError)
+    status = status_of(error)
+    headers = {}
+    if status == 503 and error.retry_helps:
+        headers["Retry-After"] = str(_RETRY_AFTER_S)
+    extra = error.details()
+    if isinstance(error, e.JobConflict) and error.job_id:
+        headers["Location"] = extra["url"] = f"/train/{error.job_id}"
+    return problem(
+        request,
+        status,
+        error.code,
+        str(error),
+        errors=_items_of(error),
+        extra=extra,
+        headers=headers,
+    )
+
+
+def _items_of(error: e.ClosecastError) -> list[dict[str, str]]:
+    if isinstance(error, e.InvalidHyperparameters):
+        pairs = [(f"/hyperparameters/{name}", message) for name, message in error.problems]
+    elif isinstance(error, e.WrongWindowLength):
+        pairs = [("/prices", str(error))]
+    else:
+        return []
+    return [{"pointer": p, "detail": m, "code": error.code} for p, m in pairs]
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    items = error.errors()
+    if any(item["type"] == "json_invalid" for item in items):
+        reason = items[0].get("ctx", {}).get("error", "it does not parse")
+        return problem(request, 400, "invalid_json", f"the body is not JSON: {reason}")
+    errors = [_item(item) for item in items]
+    shown = "; ".join(f"{item['pointer']}: {item['detail']}" for item in errors[:3])
+    more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
+    return problem(request, 422, "invalid_request", f"{shown}{more}", errors=errors[:100])
+
+
+def _item(item: dict[str, Any]) -> dict[str, str]:
+    where, *path = item["loc"]
+    pointer = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
+    if where != "body":
+        pointer = f"{where}:{'/'.join(map(str, path))}"
+    return {"pointer": pointer or "/", "detail": str(item["msg"]), "code": str(item["type"])}
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 400:
+        return problem(request, 400, "invalid_json", "the body cannot be read as JSON")
+    code = http.HTTPStatus(error.status_code).name.lower()
+    detail = str(error.detail)
+    if error.status_code == 404:
+        detail = f"nothing at {request.url.path[:100]}; /docs lists what there is"
+    elif error.status_code == 405:
+        detail = f"{request.method} is not possible here; /docs lists what is"
+    headers = dict(error.headers or {})
+    return problem(request, error.status_code, code, detail, headers=headers)
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    # Starlette logs the traceback after this answer; nothing of it goes to the caller.
+    return problem(
+        request,
+        500,
+        "internal_error",
+        "something failed that should not; the log has the request id",
+    )
+
+
+_EXAMPLES: dict[int, tuple[str, str]] = {
+    400: ("invalid_json", "the body is not JSON: Expecting value"),
+    404: ("unknown_symbol", "no model for ACME; there are models for: MSFT"),
+    409: ("job_conflict", "another train job for MSFT is running: wait for it or cancel it"),
+    412: ("precondition_failed", "the configuration of MSFT is at revision 3, not 2"),
+    413: ("body_too_large", "the body is larger than 1000000 bytes"),
+    422: ("wrong_window_length", "got 3 closes, the model needs exactly 60"),
+    503: ("no_model", "no model for MSFT yet: train one with `make serve` or POST /train"),
+}
+
+
+def document_problems(openapi: dict[str, Any]) -> dict[str, Any]:
+    """Say in the OpenAPI document that errors come as problem documents only.
+
+    FastAPI describes the model of an error under ``application/json``, whatever is sent.
+    """
+    for operations in openapi["paths"].values():
+        for operation in operations.values():
+            for status, answer in operation["responses"].items():
+                content = answer.get("content", {})
+                if not status.startswith("2") and MEDIA_TYPE in content:
+                    content[MEDIA_TYPE] |= content.pop("application/json", {})
+    return openapi
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI entries for the problems that a route can answer with."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for status in statuses:
+        code, detail = _EXAMPLES[status]
+        example = {
+            "type": f"urn:closecast:error:{code}",
+            "title": http.HTTPStatus(status).phrase,
+            "status": status,
+            "detail": detail,
+            "code": code,
+            "errors": [],
+            "request_id": "b6c1d2e3f4",
+        }
+        found[status] = {
+            "model": Problem,
+            "description": http.HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"examples": {code: {"value": example}}}},
+        }
+    return found

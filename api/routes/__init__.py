@@ -1,0 +1,1 @@
+"""Routes, one file per subject. They translate; they do not decide."""

@@ -1,0 +1,112 @@
+"""``/config``: hyper-parameters of the next training, bounds checked, versioned."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Response
+
+from api.deps import Service, ServiceDep
+from api.errors import responses
+from api.schemas import ConfigAnswer, ConfigBody, SymbolText
+from closecast.errors import PreconditionFailed, UnknownName
+from closecast.forecasters import make_parameters, parameters_type
+from closecast.forecasters.lstm.parameters import PRESETS
+from closecast.ledger import Configuration
+from closecast.symbols import canonical
+
+router = APIRouter(prefix="/config", tags=["configuration"])
+
+SymbolQuery = Annotated[SymbolText | None, Query(description="The default symbol without it.")]
+
+
+@router.get("", responses=responses(422, 503))
+def show_config(
+    service: ServiceDep, response: Response, symbol: SymbolQuery = None
+) -> ConfigAnswer:
+    """What the next training of a symbol will use."""
+    return _answer(service.ledger.configuration(_symbol(service, symbol)), response)
+
+
+@router.post("", responses=responses(400, 412, 413, 422, 503))
+def change_config(
+    body: ConfigBody,
+    service: ServiceDep,
+    response: Response,
+    symbol: SymbolQuery = None,
+    if_match: Annotated[
+        str | None, Header(max_length=64, description="The ETag that the change builds on.")
+    ] = None,
+) -> ConfigAnswer:
+    """Change hyper-parameters; the next `POST /train` uses them. What serves is not touched."""
+    wanted = _symbol(service, symbol)
+    newest = service.ledger.configuration(wanted)
+    expected = _revision(if_match, newest)
+    changed = {
+        name: value
+        for name, value in {**newest.hyperparameters, **body.hyperparameters}.items()
+        if value is not None
+    }
+    known = dict.fromkeys(parameters_type("lstm").model_fields)
+    make_parameters("lstm", {**changed, **{n: 0 for n in body.hyperparameters if n not in known}})
+    stored = service.ledger.configure(wanted, changed, expected)
+    return _answer(stored, response)
+
+
+def resolve_hyperparameters(
+    service: Service,
+    symbol: str,
+    forecaster: str,
+    preset: str | None,
+    asked: dict[str, Any],
+    fine_tune: bool,
+) -> dict[str, Any]:
+    """Complete hyper-parameters: defaults, configuration, preset, request; the last one wins.
+
+    Fine-tuning starts from those of the model it continues, so that the weights fit.
+    """
+    if preset is not None and preset not in PRESETS:
+        raise UnknownName("preset", preset, PRESETS)
+    known = parameters_type(forecaster).model_fields
+    configured = {
+        name: value
+        for name, value in service.ledger.configuration(symbol).hyperparameters.items()
+        if name in known
+    }
+    base: dict[str, Any] = {}
+    if fine_tune and (snapshot := service.models.get(symbol)):
+        served = snapshot.manifest.info.hyperparameters
+        base = {name: value for name, value in served.items() if name in known}
+        configured = {}
+    chosen = {name: v for name, v in PRESETS[preset or "default"].items() if name in known}
+    values = {**base, **configured, **chosen, **asked}
+    return make_parameters(forecaster, values).model_dump()
+
+
+def _symbol(service: Service, symbol: str | None) -> str:
+    return canonical(symbol) if symbol is not None else service.models.default_symbol
+
+
+def _revision(if_match: str | None, newest: Configuration) -> int | None:
+    """The revision that an If-Match header names; ``None`` where it names none."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    tags = [tag.strip().removeprefix("W/").strip('"') for tag in if_match.split(",")]
+    if str(newest.revision) not in tags:
+        raise PreconditionFailed(
+            f"the configuration of {newest.symbol} is at revision {newest.revision}, not "
+            f"{if_match[:40]}: read it again, then repeat the change"
+        )
+    return newest.revision
+
+
+def _answer(configuration: Configuration, response: Response) -> ConfigAnswer:
+    response.headers["ETag"] = f'"{configuration.revision}"'
+    changed = dict(configuration.hyperparameters)
+    return ConfigAnswer(
+        symbol=configuration.symbol,
+        revision=configuration.revision,
+        hyperparameters=make_parameters("lstm", changed).model_dump(),
+        changed=changed,
+        presets=sorted(PRESETS),
+    )

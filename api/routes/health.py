@@ -1,0 +1,97 @@
+"""``/health``: liveness and readiness apart, and a look at the machine."""
+
+from __future__ import annotations
+
+import time
+
+import psutil
+from fastapi import APIRouter
+
+from api.deps import Service, ServiceDep
+from api.errors import responses
+from api.schemas import Alive, Artefacts, HealthAnswer, Served
+from closecast import __version__
+from closecast.errors import ClosecastError
+from closecast.jobs.supervisor import require_training
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+
+@router.get("")
+def health(service: ServiceDep) -> HealthAnswer:
+    """CPU, memory, artefacts, and what is served beside what is published."""
+    models = service.models
+    served = models.serving(models.default_symbol)
+    files = set(served.manifest.sha256) if served else set()
+    failures = models.failures()
+    ledger = _ledger_state(service)
+    if served is None:
+        status = "no_model"
+    else:
+        status = "ok" if ledger == "ok" and not failures else "degraded"
+    return HealthAnswer.model_validate(
+        {
+            "status": status,
+            "version": __version__,
+            "uptime_s": round(time.monotonic() - service.started, 1),
+            "cpu_percent": psutil.cpu_percent(),
+            "memory_percent": psutil.virtual_memory().percent,
+            "process_memory_mb": round(service.process.memory_info().rss / 1e6, 1),
+            "disk_free_gb": round(psutil.disk_usage(".").free / 1e9, 1),
+            "default_symbol": models.default_symbol,
+            "artefacts": Artefacts(
+                model="predictor.json" in files,
+                intervals="intervals.json" in files,
+                drift_baseline="baseline_stats.json" in files,
+                collected_prices=models.cache.path(models.default_symbol).exists(),
+            ),
+            "models": [
+                Served(
+                    symbol=snapshot.symbol,
+                    serving_version=snapshot.version,
+                    published_version=_published(service, snapshot.symbol),
+                )
+                for snapshot in models.loaded()
+            ],
+            "failures": failures,
+            "ledger": ledger,
+            "can_train": _can_train(),
+        }
+    )
+
+
+@router.get("/live")
+async def live() -> Alive:
+    """The process answers."""
+    return Alive(status="alive")
+
+
+@router.get("/ready", responses=responses(503))
+def ready(service: ServiceDep) -> Alive:
+    """The default symbol can be forecast. Stays so while a reload is under way."""
+    service.models.get()
+    return Alive(status="ready")
+
+
+def _published(service: Service, symbol: str) -> str | None:
+    try:
+        pointer = service.registry.pointer(symbol)
+    except (ClosecastError, OSError):
+        return None
+    return pointer.version if pointer else None
+
+
+def _ledger_state(service: Service) -> str:
+    try:
+        service.ledger.check()
+    except ClosecastError as error:
+        return str(error)
+    return "ok"
+
+
+def _can_train() -> bool:
+    try:
+        require_training()
+    except ClosecastError:
+        return False
+    return True

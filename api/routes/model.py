@@ -1,0 +1,131 @@
+"""``/model``: what is served, what was, and moving between the two."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query, Response
+
+from api.deps import Service, ServiceDep
+from api.errors import responses
+from api.routes.config import SymbolQuery
+from api.schemas import (
+    ModelAnswer,
+    ReloadAnswer,
+    ReloadOutcome,
+    RollbackBody,
+    SymbolBody,
+    VersionList,
+    VersionSummary,
+)
+from closecast.registry import Manifest
+from closecast.serving import Reload
+from closecast.symbols import canonical
+
+router = APIRouter(prefix="/model", tags=["models"])
+
+
+@router.get("", responses=responses(404, 422, 503))
+def show_model(service: ServiceDep, response: Response, symbol: SymbolQuery = None) -> ModelAnswer:
+    """The served model: its data, its hyper-parameters, its scores beside naive's."""
+    snapshot = service.models.get(symbol)
+    info = snapshot.manifest.info
+    pointer = service.registry.pointer(snapshot.symbol)
+    response.headers["X-Model-Version"] = snapshot.version
+    return ModelAnswer(
+        symbol=snapshot.symbol,
+        version=snapshot.version,
+        generation=snapshot.generation,
+        published_version=pointer.version if pointer else None,
+        loaded_at=snapshot.loaded_at,
+        created_at=snapshot.manifest.created_at,
+        forecaster=info.forecaster,
+        seq_length=info.seq_length,
+        horizon=info.horizon,
+        data=[span.model_dump() for span in info.data],
+        hyperparameters=info.hyperparameters,
+        training=info.training,
+        evaluation=info.evaluation,
+        gate=info.gate,
+        leak_check=info.leak_check,
+        fine_tuned_from=info.fine_tuned_from,
+        libraries=info.libraries,
+        git_commit=info.git_commit,
+    )
+
+
+@router.get("/versions", responses=responses(422, 503))
+def list_versions(
+    service: ServiceDep,
+    symbol: SymbolQuery = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> VersionList:
+    """Every whole bundle, newest first; of one symbol if named."""
+    registry = service.registry
+    pointers = [registry.pointer(s) for s in registry.symbols()]
+    current = {pointer.version for pointer in pointers if pointer}
+    found = []
+    for manifest in registry.versions(symbol):
+        found.append(_summary(manifest, current))
+        if len(found) == limit:
+            break
+    return VersionList(versions=found)
+
+
+@router.post("/reload", responses=responses(400, 404, 413, 422, 503))
+def reload(service: ServiceDep, body: Annotated[SymbolBody | None, Body()] = None) -> ReloadAnswer:
+    """Look at the pointers now. A bundle that cannot be loaded leaves the old one serving.
+
+    Every process also follows the pointers by itself, within two seconds.
+    """
+    if body is not None and body.symbol is not None:
+        symbol = canonical(body.symbol)
+        outcomes = [service.models.look(symbol)]
+        service.models.get(symbol)  # 404 for a symbol that has no model at all
+    else:
+        outcomes = service.models.look_at_all()
+    return _reloaded(outcomes)
+
+
+@router.post("/rollback", responses=responses(400, 404, 413, 422, 503))
+def rollback(
+    service: ServiceDep, body: Annotated[RollbackBody | None, Body()] = None
+) -> ReloadAnswer:
+    """Make the model before this one current again (or a named earlier one), and load it."""
+    asked = body or RollbackBody()
+    symbol = _symbol(service, asked.symbol)
+    service.registry.rollback(symbol, asked.reason, asked.version)
+    return _reloaded([service.models.look(symbol)])
+
+
+def _symbol(service: Service, symbol: str | None) -> str:
+    return canonical(symbol) if symbol is not None else service.models.default_symbol
+
+
+def _reloaded(outcomes: list[Reload]) -> ReloadAnswer:
+    return ReloadAnswer(
+        process_id=os.getpid(), reloads=[ReloadOutcome.model_validate(o) for o in outcomes]
+    )
+
+
+def _summary(manifest: Manifest, current: set[str]) -> VersionSummary:
+    info = manifest.info
+    scores: dict[str, Any] = next(
+        (
+            r["overall"]
+            for r in info.evaluation.get("rows", [])
+            if r["forecaster"] == info.forecaster
+        ),
+        {},
+    )
+    return VersionSummary(
+        version=manifest.version,
+        created_at=manifest.created_at,
+        symbols=list(info.symbols),
+        forecaster=info.forecaster,
+        gate=info.gate.get("outcome", "unknown"),
+        current=manifest.version in current,
+        relative_mae=scores.get("relative_mae"),
+        crps_ratio=scores.get("crps_ratio"),
+    )

@@ -1,0 +1,49 @@
+"""Step 3: train a forecaster on the prepared windows and calibrate its intervals."""
+
+from __future__ import annotations
+
+from closecast.forecasters import Runtime
+from closecast.pipeline import train_candidate
+from closecast.progress import ProgressBar
+from closecast.settings import Settings
+from scripts.common import add_hyperparameters, hyperparameters, parser, run, symbol
+
+
+def main() -> None:
+    """The result is a candidate; step 4 judges it."""
+    made = parser("Train a forecaster on the prepared windows and calibrate its intervals.")
+    add_hyperparameters(made)
+    made.add_argument(
+        "--fine-tune", action="store_true", help="start from the current model's weights"
+    )
+    arguments = made.parse_args()
+
+    def step(settings: Settings) -> None:
+        name = symbol(arguments, settings)
+        with ProgressBar() as bar:
+            candidate = train_candidate(
+                settings,
+                name,
+                arguments.forecaster,
+                hyperparameters(arguments),
+                fine_tune=arguments.fine_tune,
+                runtime=Runtime(settings.accelerator, settings.training_threads),
+                watch=lambda progress: bar.show({"stage": "train", **progress}),
+            )
+        report = candidate.about["training"]
+        learned = ""
+        if report["best_epoch"]:
+            learned = (
+                f" (best epoch {report['best_epoch']}, "
+                f"validation loss {report['best_valid_loss']:.4f}, {report['seconds']:.0f} s)"
+            )
+        print(
+            f"wrote a {arguments.forecaster} candidate for {name}{learned} to {settings.data_dir}; "
+            f"next: python -m scripts.04_evaluate --symbol {name}"
+        )
+
+    run(step)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""Step 4: score the candidate beside naive, and publish it."""
+
+from __future__ import annotations
+
+from closecast.pipeline import evaluate_candidate
+from closecast.settings import Settings
+from scripts.common import parser, run, symbol
+
+
+def main() -> None:
+    """A published bundle is served at once by every running process, if the gate promotes it."""
+    arguments = parser(
+        "Score the candidate on the untouched part beside naive; publish it."
+    ).parse_args()
+
+    def step(settings: Settings) -> None:
+        published = evaluate_candidate(settings, symbol(arguments, settings))
+        print(published.table)
+        print(f"{published.decision.outcome}: {published.decision.reason}")
+        print(
+            f"wrote bundle {published.manifest.version} to {settings.models_url}, scores and "
+            f"plots to {published.results}; next: closecast serve"
+        )
+
+    run(step)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""What the numbered scripts share: arguments, and how errors become exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+from closecast.errors import ClosecastError, InvalidHyperparameters, UnknownName
+from closecast.forecasters import FORECASTERS, Parameters, make_parameters, parameters_type
+from closecast.forecasters.lstm.parameters import PRESETS
+from closecast.logs import set_up_logging
+from closecast.settings import Settings
+from closecast.symbols import canonical
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """A parser with the arguments that every step takes."""
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    made.add_argument("--symbol", help="ticker symbol; VALE3 means VALE3.SA (default: the setting)")
+    return made
+
+
+def add_span(made: argparse.ArgumentParser) -> None:
+    """``--source``, ``--start``, ``--end``."""
+    made.add_argument("--source", help="sample, yahoo or file:URL (default: the setting)")
+    made.add_argument("--start", type=date.fromisoformat, help="first session, YYYY-MM-DD")
+    made.add_argument("--end", type=date.fromisoformat, help="last session, YYYY-MM-DD")
+
+
+def add_hyperparameters(made: argparse.ArgumentParser) -> None:
+    """``--forecaster``, ``--preset``, ``--set NAME=VALUE``."""
+    made.add_argument("--forecaster", choices=sorted(FORECASTERS), default="lstm", help="model")
+    made.add_argument("--preset", choices=sorted(PRESETS), default="default", help="named values")
+    made.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a hyper-parameter, e.g. --set num_epochs=10; may be repeated",
+    )
+
+
+def hyperparameters(arguments: argparse.Namespace) -> Parameters:
+    """Checked hyper-parameters from ``--preset`` and ``--set``."""
+    known = parameters_type(arguments.forecaster).model_fields
+    values: dict[str, Any] = {k: v for k, v in PRESETS[arguments.preset].items() if k in known}
+    for item in arguments.set:
+        name, equals, text = item.partition("=")
+        if not equals:
+            raise InvalidHyperparameters([(item, "write it as NAME=VALUE")])
+        if name not in known:
+            raise UnknownName("hyper-parameter", name, known)
+        try:
+            values[name] = json.loads(text)
+        except json.JSONDecodeError:
+            values[name] = text
+    return make_parameters(arguments.forecaster, values)
+
+
+def symbol(arguments: argparse.Namespace, settings: Settings) -> str:
+    """The canonical symbol that a step works on."""
+    return canonical(arguments.symbol or settings.default_symbol)
+
+
+def run(step: Callable[[Settings], None]) -> None:
+    """Call a step; an error of ours is one line and exit code 1, never a traceback."""
+    settings = Settings()
+    set_up_logging("WARNING" if settings.log_level == "INFO" else settings.log_level)
+    try:
+        step(settings)
+    except ClosecastError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,176 @@
+"""The ``closecast`` command: serve, train, work."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import os
+import socket
+import sys
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from closecast.errors import BadSetting, ClosecastError, JobCancelled
+from closecast.forecasters import FORECASTERS
+from closecast.logs import set_up_logging
+from closecast.progress import ProgressBar
+from closecast.registry import Registry
+from closecast.settings import Settings
+from closecast.symbols import canonical
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse arguments, call one function, answer with an exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        settings = Settings()
+        set_up_logging(settings.log_level)
+        arguments.run(arguments, settings)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"CLOSECAST_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors()
+        )
+        sys.exit(f"closecast: a setting cannot work: {problems}")
+    except ClosecastError as error:
+        sys.exit(f"closecast: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="closecast", description="Honest forecasts of closing prices."
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="serve forecasts, and retrain in the background")
+    serve.add_argument("--host", help="address to bind (CLOSECAST_HOST)")
+    serve.add_argument("--port", type=int, help="port to bind (CLOSECAST_PORT)")
+    serve.add_argument("--workers", type=int, help="API processes (CLOSECAST_WORKERS)")
+    serve.set_defaults(run=_serve)
+
+    train = commands.add_parser("train", help="collect, train, evaluate, publish; in this process")
+    train.add_argument("--symbol", help="ticker symbol (CLOSECAST_DEFAULT_SYMBOL)")
+    train.add_argument("--source", help="sample, yahoo or file:URL (CLOSECAST_SOURCE)")
+    train.add_argument("--forecaster", choices=sorted(FORECASTERS), default="lstm")
+    train.add_argument(
+        "--if-missing", action="store_true", help="do nothing if the symbol has a model already"
+    )
+    train.set_defaults(run=_train)
+
+    worker = commands.add_parser("worker", help="run queued jobs (serve starts one by itself)")
+    worker.add_argument("--once", action="store_true", help="end when no job is queued")
+    worker.add_argument("--parent", type=int, help=argparse.SUPPRESS)
+    worker.set_defaults(run=_worker)
+    return parser
+
+
+def _serve(arguments: argparse.Namespace, settings: Settings) -> None:
+    import uvicorn
+
+    changes = {
+        key: value
+        for key in ("host", "port", "workers")
+        if (value := getattr(arguments, key)) is not None
+    }
+    settings = Settings(**changes)
+    # Spawned API processes read their settings from the environment.
+    os.environ |= {f"CLOSECAST_{key.upper()}": str(value) for key, value in changes.items()}
+    _check_port_is_free(settings)
+    if os.isatty(sys.stdout.fileno()) or settings.log_level != "ERROR":
+        print(_welcome(settings), flush=True)
+    uvicorn.run(
+        "api.main:app",
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=20,
+    )
+
+
+def _check_port_is_free(settings: Settings) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
+            reason = (
+                "is taken by another program" if taken else f"cannot be bound ({error.strerror})"
+            )
+            raise BadSetting(
+                f"{settings.host}:{settings.port} {reason}; "
+                "choose another one with --port or CLOSECAST_PORT"
+            ) from error
+
+
+def _welcome(settings: Settings) -> str:
+    symbol = canonical(settings.default_symbol)
+    address = f"http://{settings.host}:{settings.port}"
+    lines = []
+    try:
+        registry = Registry(settings.models_url)
+        pointer = registry.pointer(symbol)
+        if pointer is None:
+            lines.append(f"No model for {symbol} yet: `closecast train` makes one.")
+        else:
+            bundle = registry.load(pointer.version)
+            if table := bundle.files.get("evaluation.txt"):
+                lines += [table.decode(), ""]
+            lines.append(
+                f"Serving {symbol} with {bundle.manifest.info.forecaster} {pointer.version}."
+            )
+    except ClosecastError as error:
+        lines.append(f"The model of {symbol} cannot be shown: {error}")
+    lines += [
+        "",
+        f"Try next, in a second terminal (documentation: {address}/docs):",
+        f"  curl -s {address}/model",
+        f"  curl -s {address}/predict -H 'content-type: application/json' \\",
+        '    -d "{\\"prices\\": [$(seq -s, 201 260)]}"',
+        f"  curl -s -X POST {address}/train -H 'content-type: application/json' \\",
+        '    -d \'{"hyperparameters": {"num_epochs": 10, "learning_rate": 0.005}}\'',
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _train(arguments: argparse.Namespace, settings: Settings) -> None:
+    symbol = canonical(arguments.symbol or settings.default_symbol)
+    if arguments.if_missing:
+        pointer = Registry(settings.models_url).pointer(symbol)
+        if pointer is not None:
+            print(f"{symbol} has a model already: {pointer.version}")
+            return
+    from closecast.pipeline import TrainRequest, run_training
+
+    request = TrainRequest(
+        symbol=symbol,
+        source=arguments.source or settings.source,
+        forecaster=arguments.forecaster,
+    )
+    with ProgressBar() as bar:
+        published = run_training(settings, request, watch=bar.show)
+    print(published.table)
+    print(f"{published.decision.outcome}: {published.decision.reason}")
+    print(
+        f"wrote {published.manifest.version} to {settings.models_url}, "
+        f"scores and plots to {published.results}"
+    )
+
+
+def _worker(arguments: argparse.Namespace, settings: Settings) -> None:
+    from closecast.jobs.worker import run_worker
+
+    try:
+        run_worker(settings, parent=arguments.parent, once=arguments.once)
+    except JobCancelled as error:
+        logging.getLogger(__name__).info(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""From closes to what a network learns from: returns, windows, splits. Pure functions.
+
+Nothing here is fitted. Every value belonging to an origin ``t`` is computed from the
+closes of its own window, which ends at ``t``; a test cuts the data at random places
+and compares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from closecast.errors import TooFewCloses
+from closecast.prices import Prices
+
+FloatArray = NDArray[np.float64]
+
+EWMA_DECAYS = (0.9, 0.94, 0.98)
+"""One fast, RiskMetrics' (1996), one slow. Their mean as scale beats any single one:
+CRPS .954 against .956 of naive with a constant Gaussian, 61 series."""
+
+FLOOR_SHARE = 0.1
+"""Volatility never falls below this share of the long-run one. Without it one frozen
+series divided by zero and brought 24 of 24 pooled symbols to a CRPS of 17 x naive."""
+
+_INPUT_LIMIT = 10.0  # standardised returns beyond this say "huge" and nothing more
+
+
+def log_returns(closes: FloatArray) -> FloatArray:
+    """Log returns along the last axis: shape (..., n) to (..., n - 1)."""
+    return np.asarray(np.diff(np.log(closes), axis=-1))
+
+
+def ewma_volatility(returns: FloatArray, floor: float = 0.0) -> FloatArray:
+    """Volatility at the end of each row of returns, from that row alone.
+
+    The mean over :data:`EWMA_DECAYS` of the root of the exponentially weighted mean
+    square, with weights that sum to one inside the row.
+
+    Parameters
+    ----------
+    returns : array, shape (..., n)
+        Log returns, oldest first.
+    floor : float
+        Smallest volatility to answer; use ``FLOOR_SHARE`` times the long-run one.
+
+    Returns
+    -------
+    array, shape (...)
+        In units of one session's log return.
+
+    Examples
+    --------
+    >>> float(ewma_volatility(np.full(59, 0.01)).round(6))
+    0.01
+    """
+    age = np.arange(returns.shape[-1])[::-1]
+    squares = np.square(returns)
+    roots = []
+    for decay in EWMA_DECAYS:
+        weights = decay**age
+        # Not a matrix product: BLAS rounds a row differently in another batch, and a window's
+        # features must be the same bits whatever is computed beside them.
+        roots.append(np.sqrt((squares * (weights / weights.sum())).sum(axis=-1)))
+    return np.asarray(np.maximum(np.mean(roots, axis=0), floor))
+
+
+def long_run_volatility(returns: FloatArray) -> float:
+    """Typical size of one session's return over a long history (1-d).
+
+    The mean absolute return scaled as for a normal law: one wrong row moves it far
+    less than it moves a standard deviation.
+    """
+    return max(float(np.abs(returns).mean() * np.sqrt(np.pi / 2)), 1e-6)
+
+
+def standardise(windows: FloatArray, floor: float) -> tuple[FloatArray, FloatArray]:
+    """What a network sees of windows of closes: returns in units of the window's volatility.
+
+    Parameters
+    ----------
+    windows : array, shape (n, length)
+        Closes, oldest first.
+    floor : float
+        Floor under the volatility.
+
+    Returns
+    -------
+    inputs : array, shape (n, length - 1)
+        Standardised returns, within +-10. They do not change with the price level.
+    volatility : array, shape (n,)
+        The divisor, by which outputs are to be multiplied again.
+    """
+    returns = log_returns(windows)
+    volatility = ewma_volatility(returns, floor)
+    inputs = returns / volatility[..., None]
+    return np.clip(inputs, -_INPUT_LIMIT, _INPUT_LIMIT), volatility
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Windows and what followed them.
+
+    Attributes
+    ----------
+    origins : array of int, shape (n,)
+        Row of each window's last close in the prices they were cut from.
+    windows : array, shape (n, length)
+        Closes up to and including the origin.
+    targets : array, shape (n, horizon)
+        Log return from the origin's close to the close 1 .. horizon sessions later.
+    """
+
+    origins: NDArray[np.int64]
+    windows: FloatArray
+    targets: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.origins)
+
+    @property
+    def future_closes(self) -> FloatArray:
+        """The closes that followed, shape (n, horizon)."""
+        return np.asarray(self.windows[:, -1:] * np.exp(self.targets))
+
+
+def make_examples(prices: Prices, seq_length: int, horizon: int) -> Examples:
+    """Every window of ``seq_length`` closes that has ``horizon`` closes after it.
+
+    Raises
+    ------
+    TooFewCloses
+        If there is none.
+    """
+    needed = seq_length + horizon
+    if len(prices) < needed:
+        raise TooFewCloses(
+            f"{prices.symbol}: {len(prices)} closes, at least {needed} are needed for one window "
+            f"of {seq_length} with {horizon} steps after it; choose a longer span"
+        )
+    return cut_examples(prices.closes, seq_length, horizon)
+
+
+def cut_examples(closes: FloatArray, seq_length: int, horizon: int) -> Examples:
+    """:func:`make_examples` on bare closes, shape (n,) with ``n >= seq_length + horizon``."""
+    spans = sliding_window_view(closes, seq_length + horizon)
+    windows, future = spans[:, :seq_length], spans[:, seq_length:]
+    targets = np.log(future / windows[:, -1:])
+    origins = np.arange(seq_length - 1, len(closes) - horizon)
+    return Examples(origins, windows, targets)
+
+
+@dataclass(frozen=True, eq=False)
+class Processed:
+    """A whole series as a network sees it, one row per origin (parts not yet told apart).
+
+    Attributes
+    ----------
+    inputs : array, shape (n, seq_length - 1)
+    volatility : array, shape (n,)
+    targets : array, shape (n, horizon)
+        As in :class:`Examples`, not standardised.
+    floor : float
+        Floor under the volatility, from the training part.
+    """
+
+    inputs: FloatArray
+    volatility: FloatArray
+    targets: FloatArray
+    floor: float
+
+
+def process(prices: Prices, train: Prices, seq_length: int, horizon: int) -> Processed:
+    """Standardise every window of ``prices``; only the floor is learned, from ``train``."""
+    floor = FLOOR_SHARE * long_run_volatility(log_returns(train.closes))
+    examples = make_examples(prices, seq_length, horizon)
+    inputs, volatility = standardise(examples.windows, floor)
+    return Processed(inputs, volatility, examples.targets, floor)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Three consecutive, disjoint spans of rows: to learn from, to choose by, to judge by.
+
+    Windows and targets are cut inside one part, never across a boundary. Between the last
+    origin of one part and the first of the next lie therefore ``seq_length + horizon`` rows:
+    no target of the one is in a window of the other (the purge).
+    """
+
+    train: Prices
+    valid: Prices
+    test: Prices
+
+    @property
+    def boundaries(self) -> tuple[str, str]:
+        """First session of ``valid`` and of ``test``, ISO dates."""
+        return str(self.valid.sessions[0]), str(self.test.sessions[0])
+
+
+def split_by_share(prices: Prices, train_share: float, seq_length: int, horizon: int) -> Split:
+    """The first ``train_share`` of the rows, then two equal parts of the rest.
+
+    Only the *number* of rows decides, never a value.
+
+    Raises
+    ------
+    TooFewCloses
+        If a part would hold no window with its targets.
+    """
+    first = int(len(prices) * train_share)
+    second = first + (len(prices) - first) // 2
+    smallest = min(first, second - first)
+    needed = seq_length + horizon
+    if smallest < needed:
+        total = int(np.ceil(needed / min(train_share, (1 - train_share) / 2))) + 1
+        raise TooFewCloses(
+            f"{prices.symbol}: {len(prices)} closes leave a part of {smallest} rows, "
+            f"{needed} are needed in each; about {total} closes in all are enough"
+        )
+    return _cut(prices, first, second)
+
+
+def split_at(prices: Prices, valid_start: str, test_start: str) -> Split:
+    """Cut at two dates: the first session of ``valid`` and of ``test``."""
+    cuts = np.searchsorted(prices.sessions, np.array([valid_start, test_start], "datetime64[D]"))
+    return _cut(prices, int(cuts[0]), int(cuts[1]))
+
+
+def _cut(prices: Prices, first: int, second: int) -> Split:
+    return Split(prices.rows(0, first), prices.rows(first, second), prices.rows(second, None))

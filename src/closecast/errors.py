@@ -1,0 +1,223 @@
+"""Everything that can go wrong on purpose.
+
+One base error. Each class says whose *fault* it is and whether a *retry* of the
+same call can help; it knows nothing of HTTP (``api.errors`` maps classes to
+statuses). A message says what was wrong, what was expected, and what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
+
+Fault = Literal["caller", "service", "upstream"]
+
+
+class ClosecastError(Exception):
+    """Base of every error that closecast raises deliberately."""
+
+    code: ClassVar[str] = "internal_error"
+    fault: ClassVar[Fault] = "service"
+    retry_helps: ClassVar[bool] = False
+
+    def details(self) -> dict[str, Any]:
+        """Extra members for a machine that reads the error (JSON types only)."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with one close: ``date``, ``value``, the ``rule`` it breaks."""
+
+    rule: str
+    message: str
+    date: str | None = None
+    value: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.date}: {self.message}" if self.date else self.message
+
+
+class InvalidPrices(ClosecastError):
+    """Closes that nobody should forecast from; every problem found is listed."""
+
+    code = "invalid_prices"
+    fault = "caller"
+
+    def __init__(self, subject: str, problems: Sequence[Problem], advice: str = "") -> None:
+        self.problems = tuple(problems)
+        shown = "; ".join(str(p) for p in self.problems[:5])
+        more = len(self.problems) - 5
+        tail = f"; and {more} more" if more > 0 else ""
+        super().__init__(f"{subject}: {shown}{tail}.{' ' + advice if advice else ''}")
+
+    def details(self) -> dict[str, Any]:
+        return {"problems": [asdict(p) for p in self.problems]}
+
+
+class WrongWindowLength(ClosecastError):
+    """The window does not have the length that the model was trained for."""
+
+    code = "wrong_window_length"
+    fault = "caller"
+
+    def __init__(self, got: int, expected: int, version: str) -> None:
+        super().__init__(
+            f"got {got} closes, model {version} needs exactly {expected}: "
+            f"send the last {expected} closes, oldest first"
+        )
+        self.expected = expected
+
+    def details(self) -> dict[str, Any]:
+        return {"expected_length": self.expected}
+
+
+class TooFewCloses(ClosecastError):
+    """A series too short for what was asked of it."""
+
+    code = "too_few_closes"
+    fault = "caller"
+
+
+class UnknownName(ClosecastError):
+    """A name that is not in its list; the message holds the valid ones."""
+
+    code = "unknown_name"
+    fault = "caller"
+
+    def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
+        self.valid = sorted(valid)
+        super().__init__(f"unknown {kind} {name!r}; valid: {', '.join(self.valid) or 'none yet'}")
+
+    def details(self) -> dict[str, Any]:
+        return {"valid": self.valid}
+
+
+class InvalidSymbol(ClosecastError):
+    """A text that cannot be a ticker symbol."""
+
+    code = "invalid_symbol"
+    fault = "caller"
+
+
+class UnknownSymbol(ClosecastError):
+    """Nothing is known under this symbol: no price at the source, or no model here."""
+
+    code = "unknown_symbol"
+    fault = "caller"
+
+
+class UnknownVersion(ClosecastError):
+    """No bundle of this version, or no earlier one to go back to."""
+
+    code = "unknown_version"
+    fault = "caller"
+
+
+class UnknownJob(ClosecastError):
+    """No job with this identifier."""
+
+    code = "unknown_job"
+    fault = "caller"
+
+
+class NoModel(ClosecastError):
+    """The symbol is the default one, yet no model has been published for it so far."""
+
+    code = "no_model"
+    retry_helps = True
+
+
+class DamagedBundle(ClosecastError):
+    """A bundle that is incomplete, altered, or not one of ours. It is never served."""
+
+    code = "damaged_bundle"
+
+
+class SourceUnavailable(ClosecastError):
+    """The price source did not answer, or refused to for now."""
+
+    code = "source_unavailable"
+    fault = "upstream"
+    retry_helps = True
+
+
+class NoPrices(ClosecastError):
+    """The source answered, without a single close in the asked span."""
+
+    code = "no_prices"
+    fault = "upstream"
+
+
+class MissingStep(ClosecastError):
+    """A pipeline step was run before the one it builds on."""
+
+    code = "missing_step"
+    fault = "caller"
+
+    def __init__(self, missing: str, run: str) -> None:
+        super().__init__(f"{missing} is not there yet; run `{run}` first")
+
+
+class InvalidHyperparameters(ClosecastError):
+    """Unknown hyper-parameters or values out of their bounds."""
+
+    code = "invalid_hyperparameters"
+    fault = "caller"
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(f"{name}: {message}" for name, message in self.problems))
+
+    def details(self) -> dict[str, Any]:
+        return {"hyperparameters": dict(self.problems)}
+
+
+class PreconditionFailed(ClosecastError):
+    """The configuration changed since the caller read it (If-Match)."""
+
+    code = "precondition_failed"
+    fault = "caller"
+
+
+class JobConflict(ClosecastError):
+    """Another job for the symbol is queued or running."""
+
+    code = "job_conflict"
+    fault = "caller"
+    retry_helps = True
+
+    def __init__(self, message: str, job_id: str | None = None) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+
+    def details(self) -> dict[str, Any]:
+        return {"job_id": self.job_id} if self.job_id else {}
+
+
+class JobCancelled(ClosecastError):
+    """Raised inside a job when somebody asked it to stop."""
+
+    code = "job_cancelled"
+    fault = "caller"
+
+
+class TrainingUnavailable(ClosecastError):
+    """The installation can serve and not train."""
+
+    code = "training_unavailable"
+
+
+class StorageFailed(ClosecastError):
+    """A folder cannot be written, the disk is full, or the ledger cannot be read."""
+
+    code = "storage_failed"
+    retry_helps = True
+
+
+class BadSetting(ClosecastError):
+    """A setting that cannot work: port taken, value out of bounds."""
+
+    code = "bad_setting"
+    fault = "caller"

@@ -1,0 +1,117 @@
+"""Models. A new one: one file (or folder), one line in ``FORECASTERS``, one contract test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from pydantic import ValidationError
+
+from closecast.errors import InvalidHyperparameters, UnknownName
+from closecast.forecasters.base import (
+    Forecaster,
+    Parameters,
+    Predictor,
+    Runtime,
+    TrainingReport,
+    Watch,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """Where the three sides of a forecaster live; each is imported when it is asked for."""
+
+    forecaster: str
+    predictor: str
+    parameters: str = "closecast.forecasters.base:Parameters"
+
+
+FORECASTERS = {
+    "naive": _Entry(
+        "closecast.forecasters.naive:NaiveForecaster", "closecast.forecasters.naive:NaivePredictor"
+    ),
+    "drift": _Entry(
+        "closecast.forecasters.naive:DriftForecaster", "closecast.forecasters.naive:DriftPredictor"
+    ),
+    "ewma": _Entry(
+        "closecast.forecasters.ewma:EwmaForecaster", "closecast.forecasters.ewma:EwmaPredictor"
+    ),
+    "lstm": _Entry(
+        "closecast.forecasters.lstm.fit:LstmForecaster",
+        "closecast.forecasters.lstm.predict:LstmPredictor",
+        "closecast.forecasters.lstm.parameters:LstmParameters",
+    ),
+}
+BASELINES = ("naive", "drift", "ewma")
+
+
+def make_forecaster(
+    name: str, parameters: Parameters | None = None, runtime: Runtime = Runtime()
+) -> Forecaster:
+    """The recipe called ``name``."""
+    forecaster: Forecaster = _resolve(_entry(name).forecaster)(parameters, runtime)
+    return forecaster
+
+
+def load_predictor(name: str, files: Mapping[str, bytes]) -> Predictor:
+    """The trained model called ``name`` from its files, without its training code."""
+    predictor: Predictor = _resolve(_entry(name).predictor).from_files(files)
+    return predictor
+
+
+def parameters_type(name: str) -> type[Parameters]:
+    """The hyper-parameters that the forecaster called ``name`` takes."""
+    kind: type[Parameters] = _resolve(_entry(name).parameters)
+    return kind
+
+
+def make_parameters(name: str, values: Mapping[str, Any]) -> Parameters:
+    """Checked hyper-parameters; what is not named keeps its default.
+
+    Raises
+    ------
+    InvalidHyperparameters
+        With every unknown name and every value out of bounds.
+    """
+    kind = parameters_type(name)
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        problems = []
+        for item in error.errors(include_url=False, include_input=False):
+            field = ".".join(str(part) for part in item["loc"]) or "hyperparameters"
+            message = item["msg"]
+            if item["type"] == "extra_forbidden":
+                message = f"unknown; valid: {', '.join(sorted(kind.model_fields))}"
+            problems.append((field, message))
+        raise InvalidHyperparameters(problems) from error
+
+
+def _entry(name: str) -> _Entry:
+    if name not in FORECASTERS:
+        raise UnknownName("forecaster", name, FORECASTERS)
+    return FORECASTERS[name]
+
+
+def _resolve(path: str) -> Any:
+    module, _, attribute = path.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+__all__ = [
+    "BASELINES",
+    "FORECASTERS",
+    "Forecaster",
+    "Parameters",
+    "Predictor",
+    "Runtime",
+    "TrainingReport",
+    "Watch",
+    "load_predictor",
+    "make_forecaster",
+    "make_parameters",
+    "parameters_type",
+]

@@ -1,0 +1,153 @@
+"""The port of all models: a ``Forecaster`` is trainable, a ``Predictor`` is trained."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from closecast.forecast import Forecast
+from closecast.prices import Prices
+
+FloatArray = NDArray[np.float64]
+Watch = Callable[[Mapping[str, Any]], None]
+"""Receives training progress (``epoch``, ``epochs``, ``train_loss``, ``valid_loss``, …).
+
+It may raise to stop the training: :class:`closecast.errors.JobCancelled`.
+"""
+
+
+def ignore_progress(progress: Mapping[str, Any]) -> None:
+    """Watch nothing."""
+
+
+class Parameters(BaseModel):
+    """Hyper-parameters that every forecaster has. Bounds are part of the contract."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    seq_length: int = Field(60, ge=10, le=512, description="Closes in a window.")
+    horizon: int = Field(10, ge=1, le=30, description="Sessions ahead, all predicted at once.")
+    train_size: float = Field(
+        0.7, ge=0.3, le=0.9, description="Share of rows to train on; the rest is halved."
+    )
+    seed: int = Field(42, ge=0, le=2**31 - 1, description="Seed of everything random.")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingReport:
+    """What happened during ``fit``; empty for what has nothing to learn."""
+
+    seconds: float = 0.0
+    best_epoch: int | None = None
+    best_valid_loss: float | None = None
+    epochs: tuple[Mapping[str, float], ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """On what a training runs; no part of what is learned.
+
+    ``accelerator`` is Lightning's (``cpu``, ``gpu``, ``mps``, ``auto``).
+    """
+
+    accelerator: str = "cpu"
+    threads: int = 1
+
+
+class Predictor(ABC):
+    """A trained model. Immutable; carries its own preprocessing; saves without pickle."""
+
+    name: ClassVar[str]
+    uses_history: ClassVar[bool] = False
+    """Whether :meth:`predict` answers differently when it is given history."""
+
+    seq_length: int
+    horizon: int
+    training: TrainingReport = TrainingReport()
+
+    @abstractmethod
+    def predict_batch(self, windows: FloatArray) -> Forecast:
+        """Forecasts from windows alone.
+
+        Parameters
+        ----------
+        windows : array, shape (n, seq_length)
+            Positive, finite closes, oldest first.
+
+        Returns
+        -------
+        Forecast
+            A batch of ``n``; quantiles at :data:`closecast.forecast.PROBABILITIES`.
+        """
+
+    def predict(self, window: FloatArray, history: FloatArray | None = None) -> Forecast:
+        """The forecast from one window, shape (seq_length,).
+
+        ``history`` holds closes up to and including the window's last one, any length; a
+        predictor that cannot use it does not.
+        """
+        return self.predict_batch(window[None, :])[0]
+
+    @abstractmethod
+    def to_files(self) -> dict[str, bytes]:
+        """Everything :meth:`from_files` needs, as named byte strings."""
+
+    @classmethod
+    @abstractmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> Self:
+        """Rebuild; executes nothing that the files contain.
+
+        Raises
+        ------
+        DamagedBundle
+            If a file is missing or does not parse.
+        """
+
+
+BaseParameters = Parameters  # inside Forecaster the name means the class's own parameters
+
+
+class Forecaster(ABC):
+    """A recipe. ``fit`` returns a new :class:`Predictor` and changes nothing in the recipe."""
+
+    name: ClassVar[str]
+    Parameters: ClassVar[type[Parameters]] = Parameters
+
+    def __init__(
+        self, parameters: BaseParameters | None = None, runtime: Runtime = Runtime()
+    ) -> None:
+        self.parameters = parameters or self.Parameters()
+        self.runtime = runtime
+
+    @abstractmethod
+    def fit(
+        self,
+        train: Sequence[Prices],
+        valid: Sequence[Prices],
+        *,
+        start_from: Predictor | None = None,
+        watch: Watch = ignore_progress,
+    ) -> Predictor:
+        """Learn from ``train``, choose by ``valid``.
+
+        Parameters
+        ----------
+        train, valid : sequences of Prices
+            One or several series; windows are cut inside each, never across.
+        start_from : Predictor, optional
+            Continue from its weights (fine-tuning), where that means something.
+        watch : callable
+            Told of progress.
+
+        Raises
+        ------
+        TooFewCloses
+            If a series is too short for one window.
+        """

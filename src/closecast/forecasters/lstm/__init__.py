@@ -1,0 +1,1 @@
+"""An LSTM on standardised returns. ``fit`` needs torch; ``predict`` and ``parameters`` do not."""

@@ -1,0 +1,114 @@
+"""The trained LSTM, run by ONNX Runtime on one thread: no torch in the serving process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from closecast.arrays import read_only
+from closecast.dataset import FLOOR_SHARE, standardise
+from closecast.errors import DamagedBundle
+from closecast.forecast import PROBABILITIES, Forecast
+from closecast.forecasters.base import FloatArray, Predictor, TrainingReport
+from closecast.forecasters.files import dump_state, reading
+
+NETWORK_FILE = "network.onnx"
+WEIGHTS_FILE = "weights.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class LstmPredictor(Predictor):
+    """Location and scale from the network, in units of the window's EWMA volatility.
+
+    Attributes
+    ----------
+    long_run : float
+        Long-run volatility of training; a tenth of it is the floor.
+    shape_quantiles : array, shape (horizon, 39)
+        Quantiles of the standardised error under the learned law.
+    location_weight : array, shape (horizon,)
+        Share in [0, 1] of the network's location that is used; 0 is the naive location.
+    network : bytes
+        The network, ONNX.
+    weights : bytes
+        The same weights as safetensors, from which a fine-tuning starts.
+    """
+
+    name: ClassVar[str] = "lstm"
+
+    seq_length: int
+    horizon: int
+    long_run: float
+    shape_quantiles: FloatArray
+    location_weight: FloatArray
+    network: bytes
+    weights: bytes
+    training: TrainingReport = field(default_factory=TrainingReport)
+
+    @cached_property
+    def _session(self) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        # One thread: requests are parallel already, and a pool of its own starves them.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            return onnxruntime.InferenceSession(
+                self.network, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # the library's errors share no base of their own
+            raise DamagedBundle(
+                f"{NETWORK_FILE} is not a network that can be run: {error}"
+            ) from error
+
+    def run_network(self, inputs: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Standardised location and scale, shapes (n, horizon), from (n, seq_length - 1)."""
+        batch = inputs.astype(np.float32)[:, :, None]
+        location, scale = self._session.run(None, {"inputs": batch})
+        return location.astype(np.float64), scale.astype(np.float64)
+
+    def predict_batch(self, windows: FloatArray) -> Forecast:
+        inputs, volatility = standardise(windows, FLOOR_SHARE * self.long_run)
+        location, scale = self.run_network(inputs)
+        unit = volatility[:, None] * np.sqrt(np.arange(1, self.horizon + 1))
+        location = unit * location * self.location_weight
+        scale = unit * scale
+        return Forecast(
+            windows[:, -1],
+            location,
+            scale,
+            PROBABILITIES,
+            location[:, :, None] + scale[:, :, None] * self.shape_quantiles,
+        )
+
+    def to_files(self) -> dict[str, bytes]:
+        state = {
+            "seq_length": self.seq_length,
+            "horizon": self.horizon,
+            "long_run": self.long_run,
+            "shape_quantiles": self.shape_quantiles.tolist(),
+            "location_weight": self.location_weight.tolist(),
+        }
+        return {**dump_state(state), NETWORK_FILE: self.network, WEIGHTS_FILE: self.weights}
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> Self:
+        with reading(files) as state:
+            shape = read_only(state.pop("shape_quantiles"))
+            weight = read_only(state.pop("location_weight"))
+            if shape.shape != (state["horizon"], len(PROBABILITIES)):
+                raise ValueError(f"shape_quantiles has shape {shape.shape}")
+            predictor = cls(
+                **state,
+                shape_quantiles=shape,
+                location_weight=weight,
+                network=files[NETWORK_FILE],
+                weights=files[WEIGHTS_FILE],
+            )
+        _ = predictor._session  # a network that cannot run is found on loading, not on serving
+        return predictor

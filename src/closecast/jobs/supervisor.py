@@ -1,0 +1,128 @@
+"""The supervisor: a thread beside the API that keeps one worker process alive while there is work.
+
+Of all API processes on one data folder only one supervises, whoever holds the lock; the
+kernel frees the lock when its holder dies, and another one takes over.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import subprocess
+import sys
+import threading
+from datetime import timedelta
+
+from filelock import FileLock, Timeout
+
+from closecast.errors import ClosecastError, TrainingUnavailable
+from closecast.jobs.worker import is_alive
+from closecast.ledger import Ledger
+from closecast.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_LOOK_S = 1.0
+
+
+def require_training() -> None:
+    """Raise :class:`TrainingUnavailable` where what training needs is not installed."""
+    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("mlflow") is None:
+        raise TrainingUnavailable(
+            "this is the serving image, it cannot train: run the image built with "
+            "`--target train` (it also serves), or install closecast[train]"
+        )
+
+
+class Supervisor:
+    """Starts the worker when a job waits, and buries jobs whose worker died."""
+
+    def __init__(self, settings: Settings, ledger: Ledger) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._lock = FileLock(settings.data_dir / ".worker.lock")
+        self._worker: subprocess.Popen[bytes] | None = None
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+
+    def start(self) -> None:
+        """Begin to supervise, as soon as nobody else does."""
+        self._thread.start()
+
+    def hand_over(self) -> None:
+        """Say that a job was queued; returns at once."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End the worker and the supervision; a running job is marked failed, never lost."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join(timeout=15)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                self._look()
+            except ClosecastError as error:
+                log.warning("supervisor cannot use the ledger", extra={"reason": str(error)})
+            except OSError as error:
+                log.error("supervisor cannot start a worker", extra={"reason": str(error)})
+            self._wake.wait(_LOOK_S)
+            self._wake.clear()
+        self._end_worker()
+        if self._lock.is_locked:
+            self._bury_dead()
+            self._lock.release()
+
+    def _look(self) -> None:
+        if not self._is_supervisor():
+            return
+        if self._worker is not None and (code := self._worker.poll()) is not None:
+            self._worker = None
+            if code:
+                log.error("worker ended unexpectedly", extra={"exit_code": code})
+        self._bury_dead()
+        if self._worker is None and self._ledger.jobs(limit=1, states=("queued",)):
+            self._start_worker()
+
+    def _is_supervisor(self) -> bool:
+        if self._lock.is_locked:
+            return True
+        self._settings.data_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        return True
+
+    def _bury_dead(self) -> None:
+        try:
+            self._ledger.bury_dead(timedelta(seconds=self._settings.job_lease_s), is_alive)
+        except ClosecastError as error:
+            log.warning("cannot look for dead jobs", extra={"reason": str(error)})
+
+    def _start_worker(self) -> None:
+        threads = str(self._settings.training_threads)
+        environment = {
+            **os.environ,
+            **{f"CLOSECAST_{k.upper()}": str(v) for k, v in self._settings.model_dump().items()},
+            **dict.fromkeys(
+                ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads
+            ),
+        }
+        command = [sys.executable, "-m", "closecast.cli", "worker", "--parent", str(os.getpid())]
+        self._worker = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
+        log.info("worker started", extra={"pid": self._worker.pid})
+
+    def _end_worker(self) -> None:
+        if self._worker is None:
+            return
+        self._worker.terminate()
+        try:
+            self._worker.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._worker.kill()
+            self._worker.wait()
+        self._worker = None

@@ -1,0 +1,177 @@
+"""What one step leaves for the next: one folder per symbol, every file written whole."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from closecast.atomic import storage, write_atomically
+from closecast.dataset import Processed, Split, split_at
+from closecast.errors import JobConflict, MissingStep
+from closecast.price_cache import PriceCache
+from closecast.prices import Prices
+from closecast.serving import BASELINE_FILE
+from closecast.settings import Settings
+from closecast.symbols import canonical, folder_name
+
+_SPLIT_FILE = "split.json"
+_WINDOWS_FILE = "windows.npz"
+_CANDIDATE_FILE = "candidate.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Output of the preprocessing step."""
+
+    prices: Prices
+    split: Split
+    processed: Processed
+    baseline: bytes
+    seq_length: int
+    horizon: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Output of the training step: a bundle's files, and what is to be said of them."""
+
+    files: Mapping[str, bytes]
+    about: Mapping[str, Any]
+
+
+class Workspace:
+    """``<data>/processed/<symbol>/`` and the symbol's entry in the price cache."""
+
+    def __init__(self, settings: Settings, symbol: str) -> None:
+        self.symbol = canonical(symbol)
+        self.cache = PriceCache(settings.data_dir / "prices")
+        self.folder = settings.data_dir / "processed" / folder_name(self.symbol)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes off this symbol.
+
+        Raises
+        ------
+        JobConflict
+            If one works on it right now.
+        """
+        with storage(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / ".lock")
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                raise JobConflict(
+                    f"another process is working on {self.symbol}: wait for it to end"
+                ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def prices(self) -> Prices:
+        """The collected closes.
+
+        Raises
+        ------
+        MissingStep
+            If none were collected.
+        """
+        prices = self.cache.get(self.symbol)
+        if prices is None:
+            raise MissingStep(
+                f"the collected closes of {self.symbol}",
+                f"python -m scripts.01_collect_data --symbol {self.symbol}",
+            )
+        return prices
+
+    def put_prepared(self, prepared: Prepared) -> None:
+        """Store the output of preprocessing; ``split.json`` last, it makes the rest valid."""
+        processed, buffer = prepared.processed, io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            inputs=processed.inputs.astype(np.float64),
+            volatility=processed.volatility,
+            targets=processed.targets,
+        )
+        (self.folder / _SPLIT_FILE).unlink(missing_ok=True)
+        write_atomically(self.folder / _WINDOWS_FILE, buffer.getvalue())
+        write_atomically(self.folder / BASELINE_FILE, prepared.baseline)
+        valid_start, test_start = prepared.split.boundaries
+        about = {
+            "symbol": self.symbol,
+            "data_hash": prepared.prices.content_hash,
+            "seq_length": prepared.seq_length,
+            "horizon": prepared.horizon,
+            "valid_start": valid_start,
+            "test_start": test_start,
+            "volatility_floor": processed.floor,
+        }
+        write_atomically(self.folder / _SPLIT_FILE, json.dumps(about, indent=1).encode())
+
+    def prepared(self) -> Prepared:
+        """Read it back.
+
+        Raises
+        ------
+        MissingStep
+            If preprocessing was not run, or closes were collected since.
+        """
+        prices = self.prices()
+        run = f"python -m scripts.02_preprocess --symbol {self.symbol}"
+        path = self.folder / _SPLIT_FILE
+        if not path.exists():
+            raise MissingStep(f"the processed data of {self.symbol}", run)
+        about = json.loads(path.read_bytes())
+        if about["data_hash"] != prices.content_hash:
+            raise MissingStep(f"the processed form of the newest closes of {self.symbol}", run)
+        with np.load(self.folder / _WINDOWS_FILE, allow_pickle=False) as file:
+            processed = Processed(
+                file["inputs"], file["volatility"], file["targets"], about["volatility_floor"]
+            )
+        return Prepared(
+            prices,
+            split_at(prices, about["valid_start"], about["test_start"]),
+            processed,
+            (self.folder / BASELINE_FILE).read_bytes(),
+            about["seq_length"],
+            about["horizon"],
+        )
+
+    def put_candidate(self, candidate: Candidate) -> Path:
+        """Store a trained model that has not been judged yet."""
+        folder = self.folder / "candidate"
+        (folder / _CANDIDATE_FILE).unlink(missing_ok=True)
+        for name, content in candidate.files.items():
+            write_atomically(folder / name, content)
+        about = {**candidate.about, "files": sorted(candidate.files)}
+        write_atomically(folder / _CANDIDATE_FILE, json.dumps(about, indent=1).encode())
+        return folder
+
+    def candidate(self) -> Candidate:
+        """Read it back.
+
+        Raises
+        ------
+        MissingStep
+            If nothing was trained, or not on the closes as they are now.
+        """
+        folder = self.folder / "candidate"
+        run = f"python -m scripts.03_train --symbol {self.symbol}"
+        path = folder / _CANDIDATE_FILE
+        if not path.exists():
+            raise MissingStep(f"a trained model of {self.symbol}", run)
+        about = json.loads(path.read_bytes())
+        if about["data_hash"] != self.prices().content_hash:
+            raise MissingStep(f"a model of {self.symbol} trained on its newest closes", run)
+        files = {name: (folder / name).read_bytes() for name in about.pop("files")}
+        return Candidate(files, about)

@@ -1,0 +1,390 @@
+"""Bundles and pointers: what was trained, never changed again, and which of it is current.
+
+``<root>/bundles/<version>/`` holds a bundle, ``<root>/current/<symbol>.json`` a pointer.
+The root is a folder or any fsspec URL. A bundle becomes visible whole: locally by one
+rename, on an object store by its manifest, which is written last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import fsspec
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from closecast.atomic import storage, sync_folder, write_atomically
+from closecast.errors import DamagedBundle, UnknownVersion
+from closecast.symbols import canonical, folder_name
+
+MANIFEST = "manifest.json"
+_VERSION = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSpan(_Document):
+    """The closes a bundle was made from."""
+
+    symbol: str
+    source: str
+    basis: str
+    first_session: str
+    last_session: str
+    closes: int
+    content_hash: str
+    valid_start: str
+    test_start: str
+
+
+class BundleInfo(_Document):
+    """All that a manifest says beside version and hashes; what publishing needs to be told."""
+
+    forecaster: str
+    symbols: tuple[str, ...]
+    seq_length: int
+    horizon: int
+    data: tuple[DataSpan, ...]
+    hyperparameters: dict[str, Any]
+    fine_tuned_from: str | None = None
+    git_commit: str | None = None
+    libraries: dict[str, str] = Field(default_factory=dict)
+    training: dict[str, Any] = Field(default_factory=dict)
+    evaluation: dict[str, Any] = Field(default_factory=dict)
+    gate: dict[str, Any] = Field(default_factory=dict)
+    leak_check: dict[str, Any] = Field(default_factory=dict)
+
+
+class Manifest(_Document):
+    """``manifest.json``: the identity card of a bundle, and the hash of every other file."""
+
+    schema_version: Literal[1] = 1
+    version: str
+    created_at: datetime
+    info: BundleInfo
+    sha256: dict[str, str]
+
+
+class Promotion(_Document):
+    """One step in a pointer's history."""
+
+    version: str
+    generation: int
+    at: datetime
+    reason: str
+
+
+class Pointer(_Document):
+    """Which bundle is current for a symbol, and which were before, oldest first."""
+
+    schema_version: Literal[1] = 1
+    symbol: str
+    version: str
+    generation: int
+    history: tuple[Promotion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle in memory; every byte has been checked against the manifest."""
+
+    manifest: Manifest
+    files: Mapping[str, bytes]
+
+
+class Registry:
+    """Reads and writes one root. Safe for several processes on one local folder."""
+
+    def __init__(self, url: str) -> None:
+        self._fs, root = fsspec.core.url_to_fs(url, **_no_cached_listings(url))
+        self._root = root.rstrip("/")
+        protocol = self._fs.protocol
+        self._local = "file" in ((protocol,) if isinstance(protocol, str) else protocol)
+
+    # -- bundles ---------------------------------------------------------------------------
+
+    def publish(self, info: BundleInfo, files: Mapping[str, bytes]) -> Manifest:
+        """Store a bundle whole and for good; it is not current yet.
+
+        Raises
+        ------
+        StorageFailed
+            If the disk is full or not writable; nothing of the bundle is visible then.
+        """
+        now = datetime.now(UTC)
+        hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        identity = json.dumps(
+            [now.isoformat(), info.model_dump(mode="json"), hashes], sort_keys=True
+        )
+        version = f"{now:%Y%m%dT%H%M%SZ}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+        manifest = Manifest(version=version, created_at=now, info=info, sha256=hashes)
+        content = manifest.model_dump_json(indent=1).encode()
+        target = self._path("bundles", version)
+        with storage(target):
+            if self._local:
+                _publish_folder(Path(target), {**files, MANIFEST: content})
+            else:
+                for name, blob in files.items():
+                    self._fs.pipe_file(f"{target}/{name}", blob)
+                self._fs.pipe_file(f"{target}/{MANIFEST}", content)
+        return manifest
+
+    def manifest(self, version: str) -> Manifest:
+        """A bundle's manifest.
+
+        Raises
+        ------
+        UnknownVersion, DamagedBundle
+        """
+        _check_version(version)
+        try:
+            content = self._read(self._path("bundles", version, MANIFEST))
+        except FileNotFoundError:
+            if self._exists(self._path("bundles", version)):
+                raise DamagedBundle(f"bundle {version} has no {MANIFEST}: half written") from None
+            raise UnknownVersion(f"no bundle {version}; GET /model/versions lists them") from None
+        try:
+            manifest = Manifest.model_validate_json(content)
+        except ValidationError as error:
+            raise DamagedBundle(
+                f"bundle {version}: {MANIFEST} is not one of ours ({error.error_count()} problems, "
+                f"first at {'.'.join(map(str, error.errors()[0]['loc'])) or 'the top'})"
+            ) from error
+        if manifest.version != version:
+            raise DamagedBundle(f"bundle {version} says it is {manifest.version}: a foreign folder")
+        return manifest
+
+    def load(self, version: str) -> Bundle:
+        """A bundle with all its files, each checked against its SHA-256.
+
+        Raises
+        ------
+        UnknownVersion, DamagedBundle
+        """
+        manifest = self.manifest(version)
+        files = {}
+        for name, expected in manifest.sha256.items():
+            if not re.fullmatch(r"[a-z0-9_]+(\.[a-z0-9_]+)+", name):
+                raise DamagedBundle(
+                    f"bundle {version} names a file {name!r}, which none of ours has"
+                )
+            try:
+                content = self._read(self._path("bundles", version, name))
+            except FileNotFoundError:
+                raise DamagedBundle(f"bundle {version}: {name} is missing") from None
+            if hashlib.sha256(content).hexdigest() != expected:
+                raise DamagedBundle(
+                    f"bundle {version}: {name} was altered (its SHA-256 is not the manifest's)"
+                )
+            files[name] = content
+        return Bundle(manifest, files)
+
+    def versions(self, symbol: str | None = None) -> Iterator[Manifest]:
+        """Manifests of the bundles that are whole, newest first; of one symbol if named."""
+        wanted = canonical(symbol) if symbol else None
+        for version in sorted(self._names("bundles"), reverse=True):
+            if not _VERSION.fullmatch(version):
+                continue
+            try:
+                manifest = self.manifest(version)
+            except DamagedBundle:
+                continue  # it can never be served, and asking for it by name says why
+            if wanted is None or wanted in manifest.info.symbols:
+                yield manifest
+
+    # -- pointers --------------------------------------------------------------------------
+
+    def pointer(self, symbol: str) -> Pointer | None:
+        """What is current for a symbol, or ``None``.
+
+        Raises
+        ------
+        DamagedBundle
+            If the pointer's file is not one of ours.
+        """
+        try:
+            content = self._read(self._pointer_path(symbol))
+        except FileNotFoundError:
+            return None
+        try:
+            return Pointer.model_validate_json(content)
+        except ValidationError as error:
+            raise DamagedBundle(f"the pointer of {symbol} is not one of ours: {error}") from error
+
+    def symbols(self) -> list[str]:
+        """Symbols that have a pointer."""
+        names = (n.removesuffix(".json") for n in self._names("current") if n.endswith(".json"))
+        return sorted(n.replace("%5E", "^").replace("%3D", "=") for n in names)
+
+    def promote(self, symbol: str, version: str, reason: str) -> Pointer:
+        """Make a published bundle current for a symbol.
+
+        Raises
+        ------
+        UnknownVersion, DamagedBundle
+            If it could not be served; the pointer stays.
+        """
+        symbol = canonical(symbol)
+        manifest = self.load(version).manifest
+        if symbol not in manifest.info.symbols:
+            raise UnknownVersion(
+                f"bundle {version} is for {', '.join(manifest.info.symbols)}, not for {symbol}"
+            )
+        with self._one_writer():
+            return self._point(symbol, version, reason)
+
+    def rollback(self, symbol: str, reason: str, version: str | None = None) -> Pointer:
+        """Make an earlier bundle of the pointer's history current again.
+
+        Parameters
+        ----------
+        version : str, optional
+            One of the history; without it, the newest other than the current one that was
+            not itself rolled back from and is still whole.
+
+        Raises
+        ------
+        UnknownVersion
+            If the history holds no such bundle.
+        DamagedBundle
+            If the named one fails its hashes.
+        """
+        symbol = canonical(symbol)
+        with self._one_writer():
+            pointer = self.pointer(symbol)
+            if pointer is None:
+                raise UnknownVersion(
+                    f"{symbol} has no model yet, so there is nothing to go back to"
+                )
+            earlier = _earlier_versions(pointer)
+            if version is not None and version not in earlier:
+                raise UnknownVersion(
+                    f"{version[:40]!r} was never current for {symbol} before {pointer.version}; "
+                    f"earlier ones: {', '.join(earlier) or 'none'}"
+                )
+            for candidate in [version] if version else earlier:
+                try:
+                    self.load(candidate)
+                except (DamagedBundle, UnknownVersion):
+                    if version:
+                        raise
+                    continue
+                return self._point(symbol, candidate, f"rollback: {reason}")
+            raise UnknownVersion(f"{symbol} has no earlier bundle that is whole")
+
+    # -- below ------------------------------------------------------------------------------
+
+    def _point(self, symbol: str, version: str, reason: str) -> Pointer:
+        before = self.pointer(symbol)
+        generation = before.generation + 1 if before else 1
+        step = Promotion(
+            version=version, generation=generation, at=datetime.now(UTC), reason=reason
+        )
+        pointer = Pointer(
+            symbol=symbol,
+            version=version,
+            generation=generation,
+            history=((*before.history, step) if before else (step,)),
+        )
+        content = pointer.model_dump_json(indent=1).encode()
+        path = self._pointer_path(symbol)
+        if self._local:
+            write_atomically(Path(path), content)
+        else:
+            with storage(path):
+                self._fs.pipe_file(path, content)
+        return pointer
+
+    @contextmanager
+    def _one_writer(self) -> Iterator[None]:
+        """Pointer changes one after the other; object stores have no lock to take."""
+        if not self._local:
+            yield
+            return
+        with storage(self._root):
+            os.makedirs(self._root, exist_ok=True)
+            lock = FileLock(os.path.join(self._root, ".pointers.lock"), timeout=30)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _path(self, *parts: str) -> str:
+        return "/".join([self._root, *parts])
+
+    def _pointer_path(self, symbol: str) -> str:
+        return self._path("current", f"{folder_name(symbol)}.json")
+
+    def _read(self, path: str) -> bytes:
+        content: bytes = self._fs.cat_file(path)
+        return content
+
+    def _exists(self, path: str) -> bool:
+        return bool(self._fs.exists(path))
+
+    def _names(self, folder: str) -> list[str]:
+        try:
+            paths = self._fs.ls(self._path(folder), detail=False)
+        except FileNotFoundError:
+            return []
+        return [str(path).rstrip("/").rsplit("/", 1)[-1] for path in paths]
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> Self:
+        """A registry in a local folder."""
+        return cls(str(folder))
+
+
+def _earlier_versions(pointer: Pointer) -> list[str]:
+    """Versions to go back to, the best first: a stack that a rollback pops, not a ping-pong."""
+    stack: list[str] = []
+    for step in pointer.history:
+        if step.version in stack:
+            del stack[stack.index(step.version) + 1 :]
+        else:
+            stack.append(step.version)
+    return [version for version in reversed(stack) if version != pointer.version]
+
+
+def _publish_folder(target: Path, files: Mapping[str, bytes]) -> None:
+    """Write beside the target, make it durable, rename."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".publishing-", dir=target.parent))
+    try:
+        scratch.chmod(0o755)
+        for name, content in files.items():
+            with open(scratch / name, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        sync_folder(scratch)
+        os.rename(scratch, target)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    sync_folder(target.parent)
+
+
+def _check_version(version: str) -> None:
+    if not _VERSION.fullmatch(version):
+        raise UnknownVersion(
+            f"{version[:40]!r} is not a version; one looks like 20260102T030405Z-0a1b2c3d"
+        )
+
+
+def _no_cached_listings(url: str) -> dict[str, Any]:
+    return {"use_listings_cache": False} if "://" in url and not url.startswith("file:") else {}

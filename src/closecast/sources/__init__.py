@@ -1,0 +1,35 @@
+"""Where closes come from. A new source: one file, one line in ``SOURCES``, one contract test."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from closecast.errors import UnknownName
+from closecast.settings import Settings
+from closecast.sources.base import PriceSource
+
+# name -> "module:Class"; imported when asked for, so that nobody pays for pandas unasked.
+SOURCES = {
+    "sample": "closecast.sources.sample:SampleSource",
+    "file": "closecast.sources.file:FileSource",
+    "yahoo": "closecast.sources.yahoo:YahooSource",
+}
+
+
+def make_source(name: str, settings: Settings) -> PriceSource:
+    """The source called ``name``; ``file:URL`` names a file source and its URL at once.
+
+    Raises
+    ------
+    UnknownName
+        If no source has this name.
+    """
+    kind, _, argument = name.partition(":")
+    if kind not in SOURCES:
+        raise UnknownName("price source", kind, SOURCES)
+    module, _, cls = SOURCES[kind].partition(":")
+    source: PriceSource = getattr(import_module(module), cls).from_settings(settings, argument)
+    return source
+
+
+__all__ = ["SOURCES", "PriceSource", "make_source"]

@@ -1,0 +1,106 @@
+"""MLflow: the only module that knows it.
+
+Runs are written through ``MlflowClient``; the fluent API keeps its state in globals and is
+not safe with threads. Tracking that fails never fails a training: it is logged and left.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from closecast.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def record_run(
+    settings: Settings,
+    *,
+    experiment: str,
+    run_name: str,
+    parameters: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    curves: Mapping[str, list[float]],
+    tags: Mapping[str, str],
+    artifacts: Mapping[str, Path],
+) -> str | None:
+    """One finished run with everything that belongs to it.
+
+    Parameters
+    ----------
+    experiment : str
+        Created if missing; one per symbol.
+    curves : mapping
+        Metric name to its values per epoch.
+    artifacts : mapping
+        Folder inside the run's artefacts to a local folder whose files go there.
+
+    Returns
+    -------
+    str or None
+        The run's identifier; ``None`` if MLflow is turned off or could not be written.
+    """
+    if not settings.mlflow_tracking_uri:
+        return None
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    try:
+        return _record(settings, experiment, run_name, parameters, metrics, curves, tags, artifacts)
+    except Exception as error:  # MLflow raises errors of half a dozen libraries
+        log.warning("MLflow could not record the run", extra={"reason": repr(error)})
+        return None
+
+
+def _record(
+    settings: Settings,
+    experiment: str,
+    run_name: str,
+    parameters: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    curves: Mapping[str, list[float]],
+    tags: Mapping[str, str],
+    artifacts: Mapping[str, Path],
+) -> str:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param, RunTag
+
+    folder = settings.mlflow_artifact_dir.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    uri = settings.mlflow_tracking_uri
+    if uri.startswith("sqlite:///"):
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    # Processes that create the database at once break each other's migrations.
+    with FileLock(folder.parent / ".mlflow.lock", timeout=120):
+        client = MlflowClient(tracking_uri=uri)
+        found = client.get_experiment_by_name(experiment)
+        experiment_id = (
+            found.experiment_id
+            if found
+            else client.create_experiment(experiment, artifact_location=folder.as_uri())
+        )
+    run = client.create_run(experiment_id, run_name=run_name)
+    run_id = str(run.info.run_id)
+    status = "FAILED"
+    try:
+        now = int(run.info.start_time)
+        client.log_batch(
+            run_id,
+            params=[Param(key, str(value)) for key, value in parameters.items()],
+            tags=[RunTag(key, value) for key, value in tags.items()],
+        )
+        points = [Metric(key, float(value), now, 0) for key, value in metrics.items()]
+        for key, values in curves.items():
+            points += [Metric(key, float(v), now, i) for i, v in enumerate(values, start=1)]
+        for start in range(0, len(points), 900):  # the server takes 1000 at once
+            client.log_batch(run_id, metrics=points[start : start + 900])
+        for name, local in artifacts.items():
+            client.log_artifacts(run_id, str(local), artifact_path=name)
+        status = "FINISHED"
+    finally:
+        client.set_terminated(run_id, status)
+    return run_id

@@ -1,0 +1,85 @@
+"""Fixtures that many tests share: settings inside ``tmp_path``, and models that train in seconds."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from filelock import FileLock
+
+from api.main import create_app
+from closecast.pipeline import TrainRequest, run_training
+from closecast.settings import Settings
+
+
+def settings_in(folder: Path, **changes: object) -> Settings:
+    """Settings whose every folder lies in ``folder``; no worker, no MLflow."""
+    values: dict[str, object] = {
+        "models_url": str(folder / "models"),
+        "data_dir": folder / "data",
+        "results_dir": folder / "results",
+        "ledger_url": f"sqlite:///{folder}/data/ledger.sqlite",
+        "mlflow_tracking_uri": "",
+        "mlflow_artifact_dir": folder / "mlruns" / "artifacts",
+        "worker_enabled": False,
+        "pointer_poll_s": 0.2,
+        "_env_file": None,
+    }
+    return Settings(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Empty folders."""
+    return settings_in(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def _published(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """MSFT with an ``ewma`` and, on top of it, a tiny LSTM; AAPL with ``ewma`` only.
+
+    Made once for all parallel test processes, by whichever comes first.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        shared = shared.parent
+    folder = shared / "published"
+    with FileLock(shared / "published.lock"):
+        if not (folder / "complete").exists():
+            _train_into(settings_in(folder))
+            (folder / "complete").touch()
+    return folder
+
+
+def _train_into(settings: Settings) -> None:
+    span = {"source": "sample", "start": "2016-01-04"}
+    tiny = {"num_layers": 1, "hidden_size": 4, "num_epochs": 1, "batch_size": 512}
+    for request in (
+        {"symbol": "MSFT", "hyperparameters": tiny},
+        {"symbol": "AAPL", "forecaster": "ewma"},
+    ):
+        run_training(settings, TrainRequest.model_validate({**span, **request}))
+
+
+@pytest.fixture
+def published(_published: Path, tmp_path: Path) -> Settings:
+    """A copy of trained models that a test may damage."""
+    shutil.copytree(_published, tmp_path, dirs_exist_ok=True)
+    return settings_in(tmp_path)
+
+
+@pytest.fixture
+def client(published: Settings) -> Iterator[TestClient]:
+    """The API over trained models; server errors come as answers, like for a real caller."""
+    with TestClient(create_app(published), raise_server_exceptions=False) as made:
+        yield made
+
+
+@pytest.fixture
+def empty_client(settings: Settings) -> Iterator[TestClient]:
+    """The API before anything was trained."""
+    with TestClient(create_app(settings), raise_server_exceptions=False) as made:
+        yield made
