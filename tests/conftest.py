@@ -1,4 +1,4 @@
-"""Fixtures that many tests share: settings inside ``tmp_path``, and models that train in seconds."""
+"""Fixtures that many tests share: settings inside ``tmp_path``, models that train in seconds."""
 
 from __future__ import annotations
 

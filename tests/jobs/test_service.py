@@ -1,0 +1,131 @@
+"""The whole service as processes: training beside serving, and kill -9 of either."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from closecast.ledger import Ledger
+from closecast.settings import Settings
+from tests.api.test_predict import WINDOW
+from tests.service_process import ServiceProcess
+
+TINY = {"num_layers": 1, "hidden_size": 4, "num_epochs": 1, "batch_size": 512}
+ENDLESS = {**TINY, "num_epochs": 1000, "patience": 1000, "batch_size": 8}
+
+
+@pytest.fixture
+def service(published: Settings, tmp_path: Path) -> Iterator[ServiceProcess]:
+    made = ServiceProcess(published, tmp_path / "service.log")
+    yield made
+    made.stop()
+
+
+def start(service: ServiceProcess, hyperparameters: dict[str, Any]) -> dict[str, Any]:
+    body = {"hyperparameters": hyperparameters, "start": "2018-01-02"}
+    answer = service.http.post("/train", json=body)
+    assert answer.status_code == 202, answer.text
+    job: dict[str, Any] = answer.json()
+    return job
+
+
+def wait_for(service: ServiceProcess, job: dict[str, Any], *states: str) -> dict[str, Any]:
+    def reached() -> dict[str, Any] | None:
+        now = service.get(job["url"])
+        return now if now["state"] in states else None
+
+    found: dict[str, Any] = service.until(reached, f"{job['url']} is {' or '.join(states)}")
+    return found
+
+
+def training(service: ServiceProcess, job: dict[str, Any]) -> dict[str, Any]:
+    """Wait until the network itself is being trained."""
+
+    def reached() -> dict[str, Any] | None:
+        now = service.get(job["url"])
+        assert now["state"] in ("queued", "running"), now
+        return now if now["progress"].get("epoch") else None
+
+    found: dict[str, Any] = service.until(reached, "the network trains")
+    return found
+
+
+def worker_of(settings: Settings, job: dict[str, Any]) -> psutil.Process:
+    owner = Ledger(settings.ledger_url).job(job["id"]).owner
+    assert owner is not None
+    return psutil.Process(int(owner.rsplit(":", 2)[1]))
+
+
+def predict(service: ServiceProcess) -> str:
+    answer = service.http.post("/predict", json={"prices": WINDOW})
+    assert answer.status_code == 200, answer.text
+    version: str = answer.json()["model_version"]
+    return version
+
+
+def test_a_training_changes_the_served_model_and_nothing_waits_for_it(
+    service: ServiceProcess,
+) -> None:
+    before = predict(service)
+    job = start(service, TINY)
+    versions = set()
+
+    def done() -> bool:
+        versions.add(predict(service))  # predictions go on all the while
+        return service.get(job["url"])["state"] not in ("queued", "running")
+
+    service.until(done, "the training ends")
+    ended = service.get(job["url"])
+    assert ended["state"] == "succeeded", ended
+    result = ended["result"]
+    assert result["metrics"]["overall"]["naive_mape"] > 0
+    if result["promoted"]:
+        service.until(lambda: predict(service) == result["version"], "the new model serves")
+    assert versions <= {before, result["version"]}
+
+
+def test_cancelling_a_running_training_stops_it(service: ServiceProcess) -> None:
+    job = training(service, start(service, ENDLESS))
+    assert service.http.delete(job["url"]).status_code == 200
+    ended = wait_for(service, job, "cancelled")
+    assert ended["reason"] == "cancelled on request"
+
+
+def test_kill_9_of_the_trainer_fails_its_job_and_nothing_else(
+    service: ServiceProcess, published: Settings
+) -> None:
+    job = training(service, start(service, ENDLESS))
+    worker = worker_of(published, job)
+    assert worker.nice() == 19
+    worker.kill()
+    ended = wait_for(service, job, "failed")
+    assert "worker process ended" in ended["reason"]
+    predict(service)
+    again = start(service, ENDLESS)  # the same request is a new job now
+    assert again["id"] != job["id"]
+    training(service, again)
+
+
+def test_kill_9_of_the_api_leaves_no_orphan_and_no_running_job(
+    service: ServiceProcess, published: Settings
+) -> None:
+    before = predict(service)
+    job = training(service, start(service, ENDLESS))
+    worker = worker_of(published, job)
+    service.kill()
+    worker.wait(timeout=60)  # the trainer goes with its parent
+    service.start()
+    assert wait_for(service, job, "failed")["reason"]
+    assert predict(service) == before
+
+
+def test_sigterm_ends_everything_in_order(service: ServiceProcess, published: Settings) -> None:
+    job = training(service, start(service, ENDLESS))
+    worker = worker_of(published, job)
+    assert service.terminate() == 0
+    worker.wait(timeout=60)
+    assert Ledger(published.ledger_url).job(job["id"]).state == "failed"

@@ -1,0 +1,112 @@
+"""Every way a job can end is written down, whatever the task does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from closecast.errors import NoPrices
+from closecast.jobs import worker
+from closecast.jobs.tasks import TASKS, Tell
+from closecast.ledger import Job, Ledger
+from closecast.settings import Settings
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Ledger:
+    return Ledger(settings.ledger_url)
+
+
+def run(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, task: Any
+) -> Job:
+    monkeypatch.setitem(TASKS, "train", task)
+    job, _ = ledger.submit("train", "MSFT", {"n": 1})
+    claimed = ledger.claim("here")
+    assert claimed is not None
+    worker.run_job(settings, ledger, claimed, "here")
+    return ledger.job(job.id)
+
+
+def test_a_result_is_recorded_with_the_last_progress(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def task(_: Settings, arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
+        tell({"percent": 50})
+        tell({"percent": 100})
+        return {"got": arguments["n"]}
+
+    job = run(settings, ledger, monkeypatch, task)
+    assert (job.state, job.result, job.progress) == ("succeeded", {"got": 1}, {"percent": 100})
+    assert job.finished_at is not None
+
+
+def test_an_expected_error_is_a_reason_with_its_code(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def task(*_: Any) -> dict[str, Any]:
+        raise NoPrices("nothing there")
+
+    job = run(settings, ledger, monkeypatch, task)
+    assert (job.state, job.reason) == ("failed", "no_prices: nothing there")
+
+
+def test_a_bug_fails_the_job_and_not_the_worker(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def task(*_: Any) -> dict[str, Any]:
+        raise ZeroDivisionError("oops")
+
+    job = run(settings, ledger, monkeypatch, task)
+    assert (job.state, job.reason) == ("failed", "ZeroDivisionError: oops")
+
+
+def test_a_running_job_is_cancelled_between_two_batches(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def task(_: Settings, __: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
+        [running] = ledger.jobs()
+        ledger.cancel(running.id)
+        for _ in range(600):
+            tell({"percent": 1})
+            time.sleep(0.05)
+        return {}
+
+    job = run(settings, ledger, monkeypatch, task)
+    assert (job.state, job.reason) == ("cancelled", "cancelled on request")
+
+
+def test_a_job_that_was_taken_away_ends_without_a_word(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def task(*_: Any) -> dict[str, Any]:
+        [running] = ledger.jobs()
+        ledger.finish(running.id, "here", "failed", reason="its lease ran out")
+        return {"late": True}
+
+    job = run(settings, ledger, monkeypatch, task)
+    assert (job.state, job.reason, job.result) == ("failed", "its lease ran out", None)
+
+
+def test_owners_are_told_apart(ledger: Ledger) -> None:
+    me = worker.owner_name()
+    host, pid, _ = me.rsplit(":", 2)
+    assert worker.is_alive(me) is True
+    assert worker.is_alive(f"{host}:{pid}:1.00") is False  # the number was given to another process
+    assert worker.is_alive(f"{host}:999999999:1.00") is False
+    assert worker.is_alive(f"elsewhere:{pid}:1.00") is None
+
+
+def test_a_dead_owners_job_is_buried_and_can_be_asked_for_again(ledger: Ledger) -> None:
+    first, _ = ledger.submit("train", "MSFT", {})
+    ledger.claim("a-dead-owner")
+    buried = ledger.bury_dead(timedelta(hours=1), lambda owner: False)
+    assert [job.id for job in buried] == [first.id]
+    assert ledger.job(first.id).state == "failed"
+    second, created = ledger.submit("train", "MSFT", {})
+    assert created
+    assert second.id != first.id

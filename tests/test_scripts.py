@@ -1,0 +1,107 @@
+"""The numbered scripts, run as a user runs them, in order and out of order."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import settings_in
+
+TINY = ["--set", "num_layers=1", "--set", "hidden_size=4", "--set", "num_epochs=1"]
+
+
+def run(folder: Path, step: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    settings = settings_in(folder, mlflow_tracking_uri=f"sqlite:///{folder}/mlruns/mlflow.sqlite")
+    environment = {f"CLOSECAST_{k.upper()}": str(v) for k, v in settings.model_dump().items()}
+    return subprocess.run(
+        [sys.executable, "-m", f"scripts.{step}", *arguments],
+        env={**os.environ, **environment},
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def next_command(printed: str) -> str:
+    found = re.search(r"next: (.+)", printed)
+    assert found, printed
+    return found[1]
+
+
+def test_each_step_says_what_it_wrote_and_what_to_run_next(tmp_path: Path) -> None:
+    done = run(tmp_path, "01_collect_data", "--symbol", "msft", "--start", "2016-01-04")
+    assert "wrote 1760 adjusted closes of MSFT" in done.stdout, done.stderr
+    assert next_command(done.stdout) == "python -m scripts.02_preprocess --symbol MSFT"
+
+    done = run(tmp_path, "02_preprocess", "--symbol", "MSFT")
+    assert next_command(done.stdout) == "python -m scripts.03_train --symbol MSFT", done.stderr
+    baseline = tmp_path / "data" / "processed" / "MSFT" / "baseline_stats.json"
+    assert json.loads(baseline.read_text())["thresholds"]
+
+    done = run(tmp_path, "03_train", "--symbol", "MSFT", *TINY)
+    assert next_command(done.stdout) == "python -m scripts.04_evaluate --symbol MSFT", done.stderr
+    assert "best epoch 1" in done.stdout
+
+    done = run(tmp_path, "04_evaluate", "--symbol", "MSFT")
+    assert next_command(done.stdout) == "closecast serve", done.stderr
+    assert re.search(r"lstm +1 ", done.stdout)
+    [results] = (tmp_path / "results" / "MSFT").iterdir()
+    scores = json.loads((results / "evaluation.json").read_text())
+    assert {row["forecaster"] for row in scores["rows"]} == {"naive", "drift", "ewma", "lstm"}
+    assert (results / "training_log.csv").read_text().startswith("epoch,train_loss,valid_loss\n1,")
+    assert {p.name for p in results.glob("*.png")} == {
+        "forecast_vs_actual.png",
+        "error_by_step.png",
+        "calibration.png",
+        "learning_curve.png",
+    }
+    assert (tmp_path / "models" / "current" / "MSFT.json").exists()
+    assert (tmp_path / "mlruns" / "mlflow.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    ("step", "missing"),
+    [
+        ("02_preprocess", "scripts.01_collect_data"),
+        ("03_train", "scripts.01_collect_data"),
+        ("04_evaluate", "scripts.01_collect_data"),
+    ],
+)
+def test_a_step_without_its_input_names_the_one_that_is_missing(
+    tmp_path: Path, step: str, missing: str
+) -> None:
+    done = run(tmp_path, step, "--symbol", "MSFT")
+    assert done.returncode == 1
+    assert missing in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_other_window_lengths_need_preprocessing_again(tmp_path: Path) -> None:
+    run(tmp_path, "01_collect_data", "--start", "2016-01-04")
+    run(tmp_path, "02_preprocess")
+    done = run(tmp_path, "03_train", "--set", "seq_length=30")
+    assert done.returncode == 1
+    assert "scripts.02_preprocess" in done.stderr
+    assert "seq_length=30" in done.stderr
+
+
+def test_one_bad_symbol_of_several_does_not_stop_the_others(tmp_path: Path) -> None:
+    done = run(tmp_path, "01_collect_data", "--symbol", "MSFT,ACME,KO")
+    assert done.returncode == 1
+    assert "closes of MSFT" in done.stdout
+    assert "closes of KO" in done.stdout
+    assert "ACME" in done.stderr
+
+
+@pytest.mark.parametrize("step", ["01_collect_data", "02_preprocess", "03_train", "04_evaluate"])
+def test_help_is_there(tmp_path: Path, step: str) -> None:
+    done = run(tmp_path, step, "--help")
+    assert done.returncode == 0
+    assert "--symbol" in done.stdout
