@@ -25,7 +25,7 @@ def show_config(
     service: ServiceDep, response: Response, symbol: SymbolQuery = None
 ) -> ConfigAnswer:
     """What the next training of a symbol will use."""
-    return _answer(service.ledger.configuration(_symbol(service, symbol)), response)
+    return _answer(service.ledger.configurations.newest(_symbol(service, symbol)), response)
 
 
 @router.post("", responses=responses(400, 412, 413, 422, 503))
@@ -40,7 +40,7 @@ def change_config(
 ) -> ConfigAnswer:
     """Change hyper-parameters; the next `POST /train` uses them. What serves is not touched."""
     wanted = _symbol(service, symbol)
-    newest = service.ledger.configuration(wanted)
+    newest = service.ledger.configurations.newest(wanted)
     expected = _revision(if_match, newest)
     changed = {
         name: value
@@ -49,7 +49,7 @@ def change_config(
     }
     known = dict.fromkeys(parameters_type("lstm").model_fields)
     make_parameters("lstm", {**changed, **{n: 0 for n in body.hyperparameters if n not in known}})
-    stored = service.ledger.configure(wanted, changed, expected)
+    stored = service.ledger.configurations.store(wanted, changed, expected)
     return _answer(stored, response)
 
 
@@ -70,7 +70,7 @@ def resolve_hyperparameters(
     known = parameters_type(forecaster).model_fields
     configured = {
         name: value
-        for name, value in service.ledger.configuration(symbol).hyperparameters.items()
+        for name, value in service.ledger.configurations.newest(symbol).hyperparameters.items()
         if name in known
     }
     base: dict[str, Any] = {}

@@ -19,7 +19,7 @@ from api.schemas import (
     VersionList,
     VersionSummary,
 )
-from closecast.registry import Manifest
+from closecast.bundle import Manifest
 from closecast.serving import Reload
 from closecast.symbols import canonical
 

@@ -56,7 +56,7 @@ def start_training(
         ),
         "fine_tune": asked.fine_tune,
     }
-    job, _ = service.ledger.submit("train", symbol, arguments, idempotency_key)
+    job, _ = service.ledger.jobs.submit("train", symbol, arguments, idempotency_key)
     if service.supervisor is not None:
         background.add_task(service.supervisor.hand_over)
     response.headers["Location"] = f"/train/{job.id}"
@@ -66,22 +66,22 @@ def start_training(
 @router.get("", responses=responses(422, 503))
 def list_trainings(service: ServiceDep, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> JobList:
     """Trainings, newest first."""
-    return JobList(jobs=[_answer(job) for job in service.ledger.jobs(limit)])
+    return JobList(jobs=[_answer(job) for job in service.ledger.jobs.newest(limit)])
 
 
 @router.get("/{job_id}", responses=responses(404, 422, 503))
 def show_training(job_id: JobId, service: ServiceDep) -> JobAnswer:
     """How far a training is, or how it ended."""
-    return _answer(service.ledger.job(job_id))
+    return _answer(service.ledger.jobs.get(job_id))
 
 
 @router.delete("/{job_id}", responses=responses(404, 409, 422, 503))
 def cancel_training(job_id: JobId, service: ServiceDep) -> JobAnswer:
     """Stop a training: at once if it is queued, between two batches if it runs."""
-    job = service.ledger.job(job_id)
+    job = service.ledger.jobs.get(job_id)
     if job.state not in ACTIVE:
         raise JobConflict(f"the job has {job.state} already: there is nothing to cancel", job.id)
-    return _answer(service.ledger.cancel(job_id))
+    return _answer(service.ledger.jobs.cancel(job_id))
 
 
 def _allowed_source(service: Service, named: str | None) -> str:

@@ -117,6 +117,7 @@ def learning_curve(
     axes.plot(x, [epoch["valid_loss"] for epoch in epochs], color=_OURS, label="validation")
     if best_epoch is not None:
         axes.axvline(best_epoch, color=_IDEAL, lw=1, ls="--", label="kept")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("epoch")
     axes.set_ylabel("loss")
     axes.legend(frameon=False)

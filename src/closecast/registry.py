@@ -15,94 +15,21 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
 
 import fsspec
 from filelock import FileLock
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from closecast.atomic import storage, sync_folder, write_atomically
+from closecast.bundle import Bundle, BundleInfo, Manifest, Pointer, Promotion
 from closecast.errors import DamagedBundle, UnknownVersion
 from closecast.symbols import canonical, folder_name
 
 MANIFEST = "manifest.json"
 _VERSION = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
-
-
-class _Document(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DataSpan(_Document):
-    """The closes a bundle was made from."""
-
-    symbol: str
-    source: str
-    basis: str
-    first_session: str
-    last_session: str
-    closes: int
-    content_hash: str
-    valid_start: str
-    test_start: str
-
-
-class BundleInfo(_Document):
-    """All that a manifest says beside version and hashes; what publishing needs to be told."""
-
-    forecaster: str
-    symbols: tuple[str, ...]
-    seq_length: int
-    horizon: int
-    data: tuple[DataSpan, ...]
-    hyperparameters: dict[str, Any]
-    fine_tuned_from: str | None = None
-    git_commit: str | None = None
-    libraries: dict[str, str] = Field(default_factory=dict)
-    training: dict[str, Any] = Field(default_factory=dict)
-    evaluation: dict[str, Any] = Field(default_factory=dict)
-    gate: dict[str, Any] = Field(default_factory=dict)
-    leak_check: dict[str, Any] = Field(default_factory=dict)
-
-
-class Manifest(_Document):
-    """``manifest.json``: the identity card of a bundle, and the hash of every other file."""
-
-    schema_version: Literal[1] = 1
-    version: str
-    created_at: datetime
-    info: BundleInfo
-    sha256: dict[str, str]
-
-
-class Promotion(_Document):
-    """One step in a pointer's history."""
-
-    version: str
-    generation: int
-    at: datetime
-    reason: str
-
-
-class Pointer(_Document):
-    """Which bundle is current for a symbol, and which were before, oldest first."""
-
-    schema_version: Literal[1] = 1
-    symbol: str
-    version: str
-    generation: int
-    history: tuple[Promotion, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Bundle:
-    """A bundle in memory; every byte has been checked against the manifest."""
-
-    manifest: Manifest
-    files: Mapping[str, bytes]
 
 
 class Registry:
@@ -342,11 +269,6 @@ class Registry:
         except FileNotFoundError:
             return []
         return [str(path).rstrip("/").rsplit("/", 1)[-1] for path in paths]
-
-    @classmethod
-    def in_folder(cls, folder: Path) -> Self:
-        """A registry in a local folder."""
-        return cls(str(folder))
 
 
 def _earlier_versions(pointer: Pointer) -> list[str]:

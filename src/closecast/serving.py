@@ -12,6 +12,7 @@ from typing import Literal, Self
 
 import numpy as np
 
+from closecast.bundle import Bundle, Manifest
 from closecast.drift import Baseline, Context, DriftDetector
 from closecast.errors import (
     ClosecastError,
@@ -26,7 +27,7 @@ from closecast.forecasters import Predictor, load_predictor
 from closecast.intervals import Calibration
 from closecast.price_cache import PriceCache
 from closecast.prices import MAX_PRICE, MIN_PRICE, Prices
-from closecast.registry import Bundle, Manifest, Registry
+from closecast.registry import Registry
 from closecast.symbols import canonical
 from closecast.verdict import Verdict
 

@@ -55,7 +55,7 @@ def training(service: ServiceProcess, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def worker_of(settings: Settings, job: dict[str, Any]) -> psutil.Process:
-    owner = Ledger(settings.ledger_url).job(job["id"]).owner
+    owner = Ledger(settings.ledger_url).jobs.get(job["id"]).owner
     assert owner is not None
     return psutil.Process(int(owner.rsplit(":", 2)[1]))
 
@@ -128,4 +128,4 @@ def test_sigterm_ends_everything_in_order(service: ServiceProcess, published: Se
     worker = worker_of(published, job)
     assert service.terminate() == 0
     worker.wait(timeout=60)
-    assert Ledger(published.ledger_url).job(job["id"]).state == "failed"
+    assert Ledger(published.ledger_url).jobs.get(job["id"]).state == "failed"

@@ -25,11 +25,11 @@ def run(
     settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, task: Any
 ) -> Job:
     monkeypatch.setitem(TASKS, "train", task)
-    job, _ = ledger.submit("train", "MSFT", {"n": 1})
-    claimed = ledger.claim("here")
+    job, _ = ledger.jobs.submit("train", "MSFT", {"n": 1})
+    claimed = ledger.jobs.claim("here")
     assert claimed is not None
     worker.run_job(settings, ledger, claimed, "here")
-    return ledger.job(job.id)
+    return ledger.jobs.get(job.id)
 
 
 def test_a_result_is_recorded_with_the_last_progress(
@@ -69,8 +69,8 @@ def test_a_running_job_is_cancelled_between_two_batches(
     settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def task(_: Settings, __: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
-        [running] = ledger.jobs()
-        ledger.cancel(running.id)
+        [running] = ledger.jobs.newest()
+        ledger.jobs.cancel(running.id)
         for _ in range(600):
             tell({"percent": 1})
             time.sleep(0.05)
@@ -84,8 +84,8 @@ def test_a_job_that_was_taken_away_ends_without_a_word(
     settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def task(*_: Any) -> dict[str, Any]:
-        [running] = ledger.jobs()
-        ledger.finish(running.id, "here", "failed", reason="its lease ran out")
+        [running] = ledger.jobs.newest()
+        ledger.jobs.finish(running.id, "here", "failed", reason="its lease ran out")
         return {"late": True}
 
     job = run(settings, ledger, monkeypatch, task)
@@ -102,11 +102,11 @@ def test_owners_are_told_apart(ledger: Ledger) -> None:
 
 
 def test_a_dead_owners_job_is_buried_and_can_be_asked_for_again(ledger: Ledger) -> None:
-    first, _ = ledger.submit("train", "MSFT", {})
-    ledger.claim("a-dead-owner")
-    buried = ledger.bury_dead(timedelta(hours=1), lambda owner: False)
+    first, _ = ledger.jobs.submit("train", "MSFT", {})
+    ledger.jobs.claim("a-dead-owner")
+    buried = ledger.jobs.bury_dead(timedelta(hours=1), lambda owner: False)
     assert [job.id for job in buried] == [first.id]
-    assert ledger.job(first.id).state == "failed"
-    second, created = ledger.submit("train", "MSFT", {})
+    assert ledger.jobs.get(first.id).state == "failed"
+    second, created = ledger.jobs.submit("train", "MSFT", {})
     assert created
     assert second.id != first.id

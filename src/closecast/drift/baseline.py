@@ -98,8 +98,11 @@ class Baseline:
             values: dict[str, Any] = json.loads(content)
             baseline = cls(**values)
             missing = set(STATISTICS) - set(baseline.thresholds)
-            if missing or not baseline.volatility > 0:
+            if missing:
                 raise ValueError(f"no thresholds for {sorted(missing)}")
+            numbers = [baseline.volatility, *(baseline.thresholds[code] for code in STATISTICS)]
+            if not (np.isfinite(numbers).all() and baseline.volatility > 0):
+                raise ValueError(f"volatility and thresholds must be numbers, not {numbers}")
         except (ValueError, TypeError) as error:
             raise DamagedBundle(f"baseline_stats.json does not fit: {error}") from error
         return baseline

@@ -140,7 +140,8 @@ class Forecaster(ABC):
         Parameters
         ----------
         train, valid : sequences of Prices
-            One or several series; windows are cut inside each, never across.
+            One or several series; windows are cut inside each, never across. Each series of
+            ``train`` has its part in ``valid`` at the same place.
         start_from : Predictor, optional
             Continue from its weights (fine-tuning), where that means something.
         watch : callable

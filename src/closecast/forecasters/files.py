@@ -21,6 +21,9 @@ def dump_state(state: Mapping[str, Any]) -> dict[str, bytes]:
 def reading(files: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
     """The state in ``files``; whatever does not fit it becomes :class:`DamagedBundle`."""
     try:
-        yield json.loads(files[STATE_FILE])
+        state = json.loads(files[STATE_FILE])
+        if not isinstance(state, dict):
+            raise ValueError(f"{STATE_FILE} holds a {type(state).__name__}, no state")
+        yield state
     except (KeyError, ValueError, TypeError) as error:
         raise DamagedBundle(f"the predictor's files do not fit together: {error!r}") from error

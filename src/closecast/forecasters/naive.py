@@ -42,7 +42,7 @@ class NaivePredictor(Predictor):
     seq_length: int
     horizon: int
     volatility: float
-    mean: float = 0.0
+    mean: float
 
     def predict_batch(self, windows: FloatArray) -> Forecast:
         steps = np.arange(1, self.horizon + 1)
@@ -89,7 +89,7 @@ class NaiveForecaster(Forecaster):
     ) -> NaivePredictor:
         p = self.parameters
         returns = _pooled_returns(train, p)
-        return NaivePredictor(p.seq_length, p.horizon, max(float(returns.std()), 1e-6))
+        return NaivePredictor(p.seq_length, p.horizon, max(float(returns.std()), 1e-6), 0.0)
 
 
 class DriftForecaster(Forecaster):

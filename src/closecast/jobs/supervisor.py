@@ -84,7 +84,7 @@ class Supervisor:
             if code:
                 log.error("worker ended unexpectedly", extra={"exit_code": code})
         self._bury_dead()
-        if self._worker is None and self._ledger.jobs(limit=1, states=("queued",)):
+        if self._worker is None and self._ledger.jobs.newest(limit=1, states=("queued",)):
             self._start_worker()
 
     def _is_supervisor(self) -> bool:
@@ -99,7 +99,7 @@ class Supervisor:
 
     def _bury_dead(self) -> None:
         try:
-            self._ledger.bury_dead(timedelta(seconds=self._settings.job_lease_s), is_alive)
+            self._ledger.jobs.bury_dead(timedelta(seconds=self._settings.job_lease_s), is_alive)
         except ClosecastError as error:
             log.warning("cannot look for dead jobs", extra={"reason": str(error)})
 

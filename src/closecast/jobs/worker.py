@@ -71,7 +71,7 @@ def run_worker(settings: Settings, *, parent: int | None = None, once: bool = Fa
     owner = owner_name()
     idle_since = time.monotonic()
     while parent is None or os.getppid() == parent:
-        job = ledger.claim(owner)
+        job = ledger.jobs.claim(owner)
         if job is not None:
             run_job(settings, ledger, job, owner)
             idle_since = time.monotonic()
@@ -90,19 +90,19 @@ def run_job(settings: Settings, ledger: Ledger, job: Job, owner: str) -> None:
     try:
         result = TASKS[job.task](settings, job.arguments, pulse.tell)
         pulse.stop()
-        ended = ledger.finish(job.id, owner, "succeeded", result=result)
+        ended = ledger.jobs.finish(job.id, owner, "succeeded", result=result)
         log.info("job succeeded", extra={"job_id": job.id, "recorded": ended})
     except JobCancelled as error:
         pulse.stop()
-        ledger.finish(job.id, owner, "cancelled", reason=str(error))
+        ledger.jobs.finish(job.id, owner, "cancelled", reason=str(error))
         log.info("job cancelled", extra={"job_id": job.id})
     except ClosecastError as error:
         pulse.stop()
-        ledger.finish(job.id, owner, "failed", reason=f"{error.code}: {error}")
+        ledger.jobs.finish(job.id, owner, "failed", reason=f"{error.code}: {error}")
         log.warning("job failed", extra={"job_id": job.id, "reason": str(error)})
     except Exception as error:  # a bug must not take the worker, or the record, with it
         pulse.stop()
-        ledger.finish(job.id, owner, "failed", reason=f"{type(error).__name__}: {error}")
+        ledger.jobs.finish(job.id, owner, "failed", reason=f"{type(error).__name__}: {error}")
         log.exception("job failed unexpectedly", extra={"job_id": job.id})
 
 
@@ -143,7 +143,7 @@ class _Pulse(threading.Thread):
 
     def _beat(self) -> None:
         try:
-            self._ledger.heartbeat(self._job_id, self._owner, self._progress)
+            self._ledger.jobs.heartbeat(self._job_id, self._owner, self._progress)
         except JobCancelled as cancelled:
             self._cancelled = cancelled
         except ClosecastError as error:  # the next beat may succeed; the lease allows for some

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from closecast.atomic import storage, write_atomically
+from closecast.bundle import BundleInfo, DataSpan, Manifest
 from closecast.dataset import make_examples
 from closecast.errors import ClosecastError
 from closecast.evaluation import Evaluation, Row, as_table, evaluate, roll
@@ -25,7 +26,7 @@ from closecast.intervals import Calibration
 from closecast.leaks import LeakCheck, check_leaks
 from closecast.pipeline.workspace import Candidate, Prepared, Workspace
 from closecast.plots import draw_all
-from closecast.registry import BundleInfo, DataSpan, Manifest, Registry
+from closecast.registry import Registry
 from closecast.serving import INTERVALS_FILE
 from closecast.settings import Settings
 from closecast.symbols import folder_name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -108,7 +109,17 @@ class LstmPredictor(Predictor):
                 shape_quantiles=shape,
                 location_weight=weight,
                 network=files[NETWORK_FILE],
-                weights=files[WEIGHTS_FILE],
+                weights=_whole(files[WEIGHTS_FILE]),
             )
         _ = predictor._session  # a network that cannot run is found on loading, not on serving
         return predictor
+
+
+def _whole(weights: bytes) -> bytes:
+    """Weights whose length is the one that their safetensors header states; else ValueError."""
+    start = 8 + int.from_bytes(weights[:8], "little")
+    tensors = json.loads(weights[8:start])
+    stated = max(about["data_offsets"][1] for key, about in tensors.items() if key[:2] != "__")
+    if start + stated != len(weights):
+        raise ValueError(f"{WEIGHTS_FILE} has {len(weights)} bytes, not {start + stated}")
+    return weights

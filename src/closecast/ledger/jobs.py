@@ -1,8 +1,4 @@
-"""The ledger: what must survive a restart. The only module that speaks SQL.
-
-Jobs and configuration versions so far. SQLite in a file by default, PostgreSQL by URL.
-Transactions are short; nothing is held open while anything is computed.
-"""
+"""Jobs: what was asked, how far it is, how it ended."""
 
 from __future__ import annotations
 
@@ -10,34 +6,25 @@ import hashlib
 import json
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from closecast.errors import (
-    JobCancelled,
-    JobConflict,
-    PreconditionFailed,
-    StorageFailed,
-    UnknownJob,
-)
+from closecast.errors import JobCancelled, JobConflict, StorageFailed, UnknownJob
+from closecast.ledger.database import METADATA, Clock, Database
 
 log = logging.getLogger(__name__)
 
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 ACTIVE: tuple[JobState, ...] = ("queued", "running")
 
-_metadata = sa.MetaData()
-
 _jobs = sa.Table(
     "jobs",
-    _metadata,
+    METADATA,
     sa.Column("id", sa.String(32), primary_key=True),
     sa.Column("task", sa.String(40), nullable=False),
     sa.Column("symbol", sa.String(40), nullable=False),
@@ -65,15 +52,6 @@ _one_active = sa.Index(
     postgresql_where=_jobs.c.state.in_(ACTIVE),
 )
 
-_configurations = sa.Table(
-    "configurations",
-    _metadata,
-    sa.Column("symbol", sa.String(40), primary_key=True),
-    sa.Column("revision", sa.Integer, primary_key=True),
-    sa.Column("hyperparameters", sa.JSON, nullable=False),
-    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -95,49 +73,12 @@ class Job:
     finished_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """Hyper-parameters set for a symbol; revision 0 is "nothing was ever set"."""
+class Jobs:
+    """The queue and its history."""
 
-    symbol: str
-    revision: int
-    hyperparameters: Mapping[str, Any]
-
-
-class Ledger:
-    """One database. Cheap to make: it connects when it is first used.
-
-    Parameters
-    ----------
-    url : str
-        SQLAlchemy URL. For SQLite, missing folders are created.
-    clock : callable, optional
-        Answers the time (aware); injected by tests.
-    """
-
-    def __init__(self, url: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
         self._clock = clock
-        parsed = sa.make_url(url)
-        self._shown_url = parsed.render_as_string(hide_password=True)
-        self._sqlite_file = parsed.database if parsed.get_backend_name() == "sqlite" else None
-        if parsed.drivername == "postgresql":
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        self._engine = sa.create_engine(parsed, pool_pre_ping=self._sqlite_file is None)
-        if self._sqlite_file is not None:
-            sa.event.listen(self._engine, "connect", _prepare_sqlite)
-            sa.event.listen(self._engine, "begin", _begin_immediate)
-        self._ready = False
-
-    def close(self) -> None:
-        """Give connections back."""
-        self._engine.dispose()
-
-    def check(self) -> None:
-        """Raise :class:`StorageFailed` if the database cannot be used."""
-        with self._transaction() as connection:
-            connection.execute(sa.select(sa.func.count()).select_from(_jobs))
-
-    # -- jobs --------------------------------------------------------------------------------
 
     def submit(
         self,
@@ -164,7 +105,7 @@ class Ledger:
             json.dumps([task, symbol, dict(arguments)], sort_keys=True).encode()
         ).hexdigest()
         for _ in range(5):  # the job in the way may end between the refusal and the look at it
-            with self._transaction() as connection:
+            with self._database.transaction() as connection:
                 if found := self._twin(connection, task, symbol, fingerprint, idempotency_key):
                     return found, False
             job_id = uuid.uuid4().hex
@@ -181,9 +122,9 @@ class Ledger:
                 "created_at": self._clock(),
             }
             try:
-                with self._transaction() as connection:
+                with self._database.transaction() as connection:
                     connection.execute(_jobs.insert().values(row))
-                return self.job(job_id), True
+                return self.get(job_id), True
             except sa.exc.IntegrityError:
                 continue
         raise StorageFailed(f"could not queue {task} for {symbol}: the ledger is too busy")
@@ -212,31 +153,31 @@ class Ledger:
             )
         return _job(row)
 
-    def job(self, job_id: str) -> Job:
+    def get(self, job_id: str) -> Job:
         """One job.
 
         Raises
         ------
         UnknownJob
         """
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             row = connection.execute(_jobs.select().where(_jobs.c.id == job_id)).first()
         if row is None:
             raise UnknownJob(f"no job {job_id[:40]!r}; GET /train lists them")
         return _job(row)
 
-    def jobs(self, limit: int = 50, states: tuple[JobState, ...] | None = None) -> list[Job]:
+    def newest(self, limit: int = 50, states: tuple[JobState, ...] | None = None) -> list[Job]:
         """Jobs, newest first."""
         query = _jobs.select().order_by(_jobs.c.created_at.desc()).limit(limit)
         if states:
             query = query.where(_jobs.c.state.in_(states))
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             return [_job(row) for row in connection.execute(query)]
 
     def claim(self, owner: str) -> Job | None:
         """Take the oldest queued job, exclusively; it is running afterwards."""
         now = self._clock()
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             waiting = connection.execute(
                 sa.select(_jobs.c.id).where(_jobs.c.state == "queued").order_by(_jobs.c.created_at)
             ).scalars()
@@ -259,7 +200,7 @@ class Ledger:
         JobCancelled
             If somebody asked the job to stop, or it is no longer this owner's.
         """
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             kept = connection.execute(
                 _jobs.update()
                 .where(_jobs.c.id == job_id, _jobs.c.owner == owner, _jobs.c.state == "running")
@@ -283,7 +224,7 @@ class Ledger:
         reason: str | None = None,
     ) -> bool:
         """End a running job, once; ``False`` if it was no longer this owner's."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             done = connection.execute(
                 _jobs.update()
                 .where(_jobs.c.id == job_id, _jobs.c.owner == owner, _jobs.c.state == "running")
@@ -299,7 +240,7 @@ class Ledger:
     def cancel(self, job_id: str) -> Job:
         """Ask a job to stop: a queued one ends now, a running one between two batches."""
         now = self._clock()
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             connection.execute(
                 _jobs.update()
                 .where(_jobs.c.id == job_id, _jobs.c.state == "queued")
@@ -310,7 +251,7 @@ class Ledger:
                 .where(_jobs.c.id == job_id, _jobs.c.state == "running")
                 .values(cancel_requested=True)
             )
-        return self.job(job_id)
+        return self.get(job_id)
 
     def bury_dead(self, lease: timedelta, is_alive: Callable[[str], bool | None]) -> list[Job]:
         """Fail running jobs whose worker is gone, so that none stays "running" for ever.
@@ -323,7 +264,7 @@ class Ledger:
             Whether an owner lives, ``None`` where that cannot be known from here.
         """
         buried = []
-        for job in self.jobs(limit=1000, states=("running",)):
+        for job in self.newest(limit=1000, states=("running",)):
             assert job.owner is not None
             assert job.heartbeat_at is not None
             alive = is_alive(job.owner)
@@ -334,100 +275,6 @@ class Ledger:
                     log.warning("job failed: worker gone", extra={"job_id": job.id})
                     buried.append(job)
         return buried
-
-    # -- configuration -------------------------------------------------------------------------
-
-    def configuration(self, symbol: str) -> Configuration:
-        """The newest hyper-parameters set for a symbol."""
-        with self._transaction() as connection:
-            return self._configuration(connection, symbol)
-
-    def configure(
-        self, symbol: str, hyperparameters: Mapping[str, Any], if_revision: int | None = None
-    ) -> Configuration:
-        """Store a new revision; the earlier ones stay.
-
-        Raises
-        ------
-        PreconditionFailed
-            If ``if_revision`` is given and is not the newest.
-        """
-        for _ in range(5):
-            try:
-                with self._transaction() as connection:
-                    newest = self._configuration(connection, symbol)
-                    if if_revision is not None and if_revision != newest.revision:
-                        raise PreconditionFailed(
-                            f"the configuration of {symbol} is at revision {newest.revision}, "
-                            f"not {if_revision}: read it again, then repeat the change"
-                        )
-                    connection.execute(
-                        _configurations.insert().values(
-                            symbol=symbol,
-                            revision=newest.revision + 1,
-                            hyperparameters=dict(hyperparameters),
-                            created_at=self._clock(),
-                        )
-                    )
-                return Configuration(symbol, newest.revision + 1, dict(hyperparameters))
-            except sa.exc.IntegrityError:
-                continue  # somebody else stored this revision at the same moment
-        raise StorageFailed(
-            f"could not store the configuration of {symbol}: the ledger is too busy"
-        )
-
-    def _configuration(self, connection: Connection, symbol: str) -> Configuration:
-        c = _configurations.c
-        row = connection.execute(
-            _configurations.select().where(c.symbol == symbol).order_by(c.revision.desc()).limit(1)
-        ).first()
-        if row is None:
-            return Configuration(symbol, 0, {})
-        return Configuration(symbol, row.revision, row.hyperparameters)
-
-    # -- below -----------------------------------------------------------------------------------
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        try:
-            if not self._ready:
-                self._create()
-            with self._engine.begin() as connection:
-                yield connection
-        except sa.exc.IntegrityError:
-            raise
-        except (sa.exc.DBAPIError, OSError) as error:
-            cause = getattr(error, "orig", None) or error
-            raise StorageFailed(
-                f"the ledger {self._shown_url} cannot be used: {cause}. Forecasts go on. "
-                "Free space, check permissions, or move a damaged file away; a new one is made"
-            ) from error
-
-    def _create(self) -> None:
-        if self._sqlite_file:
-            Path(self._sqlite_file).parent.mkdir(parents=True, exist_ok=True)
-        for attempt in (1, 2, 3):
-            try:
-                _metadata.create_all(self._engine)
-                break
-            except (sa.exc.OperationalError, sa.exc.ProgrammingError, sa.exc.IntegrityError):
-                if attempt == 3:  # two processes creating at once: one of them sees "exists"
-                    raise
-        self._ready = True
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # the driver must not begin by itself: see below
-    cursor = connection.cursor()
-    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_immediate(connection: Connection) -> None:
-    # A transaction that reads first and writes later is refused at once when another wrote in
-    # between, whatever the busy timeout; one that takes the write lock first just waits.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _job(row: Row[Any]) -> Job:

@@ -1,0 +1,102 @@
+"""The connection: engine, transactions, tables. Nothing is held open while anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from closecast.errors import StorageFailed
+
+METADATA = sa.MetaData()
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The time, aware."""
+    return datetime.now(UTC)
+
+
+class Database:
+    """One database. Cheap to make: it connects when it is first used.
+
+    Parameters
+    ----------
+    url : str
+        SQLAlchemy URL. For SQLite, missing folders are created.
+    """
+
+    def __init__(self, url: str) -> None:
+        parsed = sa.make_url(url)
+        self._shown_url = parsed.render_as_string(hide_password=True)
+        self._sqlite_file = parsed.database if parsed.get_backend_name() == "sqlite" else None
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        self._engine = sa.create_engine(parsed, pool_pre_ping=self._sqlite_file is None)
+        if self._sqlite_file is not None:
+            sa.event.listen(self._engine, "connect", _prepare_sqlite)
+            sa.event.listen(self._engine, "begin", _begin_immediate)
+        self._ready = False
+
+    def close(self) -> None:
+        """Give connections back."""
+        self._engine.dispose()
+
+    def check(self) -> None:
+        """Raise :class:`StorageFailed` if the database cannot be used."""
+        with self.transaction() as connection:
+            connection.execute(sa.text("SELECT 1"))
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A short transaction: committed at the end, rolled back on an exception.
+
+        Raises
+        ------
+        StorageFailed
+            If the database cannot be used. ``sqlalchemy.exc.IntegrityError`` passes.
+        """
+        try:
+            if not self._ready:
+                self._create()
+            with self._engine.begin() as connection:
+                yield connection
+        except sa.exc.IntegrityError:
+            raise
+        except (sa.exc.DBAPIError, OSError) as error:
+            cause = getattr(error, "orig", None) or error
+            raise StorageFailed(
+                f"the ledger {self._shown_url} cannot be used: {cause}. Forecasts go on. "
+                "Free space, check permissions, or move a damaged file away; a new one is made"
+            ) from error
+
+    def _create(self) -> None:
+        if self._sqlite_file:
+            Path(self._sqlite_file).parent.mkdir(parents=True, exist_ok=True)
+        for attempt in (1, 2, 3):
+            try:
+                METADATA.create_all(self._engine)
+                break
+            except (sa.exc.OperationalError, sa.exc.ProgrammingError, sa.exc.IntegrityError):
+                if attempt == 3:  # two processes creating at once: one of them sees "exists"
+                    raise
+        self._ready = True
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver must not begin by itself: see below
+    cursor = connection.cursor()
+    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # A transaction that reads first and writes later is refused at once when another wrote in
+    # between, whatever the busy timeout; one that takes the write lock first just waits.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
