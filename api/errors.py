@@ -109,6 +109,15 @@ def _items_of(error: e.ClosecastError) -> list[dict[str, str]]:
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     items = error.errors()
+    sent_as = request.headers.get("content-type", "")
+    if "json" not in sent_as.lower() and any(item["loc"] == ("body",) for item in items):
+        return problem(
+            request,
+            415,
+            "not_sent_as_json",
+            f"the body was sent as {sent_as[:60] or 'nothing in particular'}; "
+            "send it with the header content-type: application/json",
+        )
     if any(item["type"] == "json_invalid" for item in items):
         reason = items[0].get("ctx", {}).get("error", "it does not parse")
         return problem(request, 400, "invalid_json", f"the body is not JSON: {reason}")
@@ -156,6 +165,7 @@ _EXAMPLES: dict[int, tuple[str, str]] = {
     409: ("job_conflict", "another train job for MSFT is running: wait for it or cancel it"),
     412: ("precondition_failed", "the configuration of MSFT is at revision 3, not 2"),
     413: ("body_too_large", "the body is larger than 1000000 bytes"),
+    415: ("not_sent_as_json", "send the body with the header content-type: application/json"),
     422: ("wrong_window_length", "got 3 closes, the model needs exactly 60"),
     503: ("no_model", "no model for MSFT yet: train one with `make serve` or POST /train"),
 }

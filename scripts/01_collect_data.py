@@ -7,13 +7,13 @@ import sys
 from closecast.errors import ClosecastError
 from closecast.pipeline import collect_many
 from closecast.settings import Settings
-from scripts.common import add_span, parser, run
+from scripts.common import add_origin, parser, run
 
 
 def main() -> None:
     """Several symbols, separated by commas, are fetched at the same time."""
     made = parser("Fetch closes and keep them in the price cache. --symbol takes several: A,B,C.")
-    add_span(made)
+    add_origin(made)
     arguments = made.parse_args()
 
     def step(settings: Settings) -> None:

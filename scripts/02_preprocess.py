@@ -5,12 +5,13 @@ from __future__ import annotations
 from closecast.pipeline import preprocess
 from closecast.settings import Settings
 from closecast.symbols import folder_name
-from scripts.common import add_hyperparameters, hyperparameters, parser, run, symbol
+from scripts.common import add_hyperparameters, add_origin, hyperparameters, parser, run, symbol
 
 
 def main() -> None:
     """Only seq_length, horizon and train_size matter here."""
     made = parser("Split by time, standardise windows, write the drift baseline.")
+    add_origin(made)
     add_hyperparameters(made)
     arguments = made.parse_args()
 

@@ -6,12 +6,13 @@ from closecast.forecasters import Runtime
 from closecast.pipeline import train_candidate
 from closecast.progress import ProgressBar
 from closecast.settings import Settings
-from scripts.common import add_hyperparameters, hyperparameters, parser, run, symbol
+from scripts.common import add_hyperparameters, add_origin, hyperparameters, parser, run, symbol
 
 
 def main() -> None:
     """The result is a candidate; step 4 judges it."""
     made = parser("Train a forecaster on the prepared windows and calibrate its intervals.")
+    add_origin(made)
     add_hyperparameters(made)
     made.add_argument(
         "--fine-tune", action="store_true", help="start from the current model's weights"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from closecast.pipeline import evaluate_candidate
 from closecast.settings import Settings
-from scripts.common import parser, run, symbol
+from scripts.common import add_origin, parser, run, symbol
 
 
 def main() -> None:
     """A published bundle is served at once by every running process, if the gate promotes it."""
-    arguments = parser(
-        "Score the candidate on the untouched part beside naive; publish it."
-    ).parse_args()
+    made = parser("Score the candidate on the untouched part beside naive; publish it.")
+    add_origin(made)
+    arguments = made.parse_args()
 
     def step(settings: Settings) -> None:
         published = evaluate_candidate(settings, symbol(arguments, settings))

@@ -13,6 +13,7 @@ from closecast.errors import ClosecastError, InvalidHyperparameters, UnknownName
 from closecast.forecasters import FORECASTERS, Parameters, make_parameters, parameters_type
 from closecast.forecasters.lstm.parameters import PRESETS
 from closecast.logs import set_up_logging
+from closecast.pipeline.workspace import Workspace
 from closecast.settings import Settings
 from closecast.symbols import canonical
 
@@ -26,8 +27,11 @@ def parser(description: str) -> argparse.ArgumentParser:
     return made
 
 
-def add_span(made: argparse.ArgumentParser) -> None:
-    """``--source``, ``--start``, ``--end``."""
+def add_origin(made: argparse.ArgumentParser) -> None:
+    """``--source``, ``--start``, ``--end``: which closes are meant.
+
+    Step 1 fetches these; the later steps make sure that they work on them.
+    """
     made.add_argument("--source", help="sample, yahoo or file:URL (default: the setting)")
     made.add_argument("--start", type=date.fromisoformat, help="first session, YYYY-MM-DD")
     made.add_argument("--end", type=date.fromisoformat, help="last session, YYYY-MM-DD")
@@ -64,8 +68,11 @@ def hyperparameters(arguments: argparse.Namespace) -> Parameters:
 
 
 def symbol(arguments: argparse.Namespace, settings: Settings) -> str:
-    """The canonical symbol that a step works on."""
-    return canonical(arguments.symbol or settings.default_symbol)
+    """The canonical symbol that a later step works on, its collected closes looked at."""
+    name = canonical(arguments.symbol or settings.default_symbol)
+    workspace = Workspace(settings, name)
+    workspace.require_origin(arguments.source, arguments.start, arguments.end)
+    return name
 
 
 def run(step: Callable[[Settings], None]) -> None:

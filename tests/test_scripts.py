@@ -92,6 +92,16 @@ def test_other_window_lengths_need_preprocessing_again(tmp_path: Path) -> None:
     assert "seq_length=30" in done.stderr
 
 
+@pytest.mark.parametrize("meant", [("--source", "yahoo"), ("--start", "2018-01-02")])
+def test_a_step_on_other_closes_than_those_meant_says_how_to_collect_them(
+    tmp_path: Path, meant: tuple[str, str]
+) -> None:
+    run(tmp_path, "01_collect_data", "--start", "2016-01-04")
+    done = run(tmp_path, "02_preprocess", *meant)
+    assert done.returncode == 1
+    assert f"scripts.01_collect_data --symbol MSFT {' '.join(meant)}" in done.stderr
+
+
 def test_one_bad_symbol_of_several_does_not_stop_the_others(tmp_path: Path) -> None:
     done = run(tmp_path, "01_collect_data", "--symbol", "MSFT,ACME,KO")
     assert done.returncode == 1
@@ -104,4 +114,5 @@ def test_one_bad_symbol_of_several_does_not_stop_the_others(tmp_path: Path) -> N
 def test_help_is_there(tmp_path: Path, step: str) -> None:
     done = run(tmp_path, step, "--help")
     assert done.returncode == 0
-    assert "--symbol" in done.stdout
+    for option in ("--symbol", "--source", "--start", "--end"):
+        assert option in done.stdout

@@ -28,7 +28,7 @@ def show_config(
     return _answer(service.ledger.configurations.newest(_symbol(service, symbol)), response)
 
 
-@router.post("", responses=responses(400, 412, 413, 422, 503))
+@router.post("", responses=responses(400, 412, 413, 415, 422, 503))
 def change_config(
     body: ConfigBody,
     service: ServiceDep,

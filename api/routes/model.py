@@ -73,7 +73,7 @@ def list_versions(
     return VersionList(versions=found)
 
 
-@router.post("/reload", responses=responses(400, 404, 413, 422, 503))
+@router.post("/reload", responses=responses(400, 404, 413, 415, 422, 503))
 def reload(service: ServiceDep, body: Annotated[SymbolBody | None, Body()] = None) -> ReloadAnswer:
     """Look at the pointers now. A bundle that cannot be loaded leaves the old one serving.
 
@@ -88,7 +88,7 @@ def reload(service: ServiceDep, body: Annotated[SymbolBody | None, Body()] = Non
     return _reloaded(outcomes)
 
 
-@router.post("/rollback", responses=responses(400, 404, 413, 422, 503))
+@router.post("/rollback", responses=responses(400, 404, 413, 415, 422, 503))
 def rollback(
     service: ServiceDep, body: Annotated[RollbackBody | None, Body()] = None
 ) -> ReloadAnswer:

@@ -17,7 +17,7 @@ router = APIRouter(tags=["forecasts"])
 log = logging.getLogger("closecast.drift")
 
 
-@router.post("/predict", responses=responses(400, 404, 413, 422, 503))
+@router.post("/predict", responses=responses(400, 404, 413, 415, 422, 503))
 async def predict(
     body: PredictRequest, request: Request, response: Response, service: ServiceDep
 ) -> PredictAnswer:

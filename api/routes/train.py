@@ -21,7 +21,7 @@ router = APIRouter(prefix="/train", tags=["training"])
 JobId = Annotated[str, Path(max_length=64, description="As answered by `POST /train`.")]
 
 
-@router.post("", status_code=202, responses=responses(400, 409, 413, 422, 503))
+@router.post("", status_code=202, responses=responses(400, 409, 413, 415, 422, 503))
 def start_training(
     service: ServiceDep,
     background: BackgroundTasks,

@@ -80,8 +80,7 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> None:
     # Spawned API processes read their settings from the environment.
     os.environ |= {f"CLOSECAST_{key.upper()}": str(value) for key, value in changes.items()}
     _check_port_is_free(settings)
-    if os.isatty(sys.stdout.fileno()) or settings.log_level != "ERROR":
-        print(_welcome(settings), flush=True)
+    print(_welcome(settings), flush=True)
     # Uvicorn drains on SIGTERM, then raises it again: a clean end is no death by signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(

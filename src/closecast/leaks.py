@@ -10,7 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from closecast.dataset import Examples, Processed, Split, make_examples, split_at, standardise
+from closecast.dataset import (
+    FLOOR_SHARE,
+    Examples,
+    Processed,
+    Split,
+    log_returns,
+    long_run_volatility,
+    make_examples,
+    split_at,
+    standardise,
+)
 from closecast.evaluation import roll
 from closecast.forecasters import Predictor
 from closecast.intervals import Calibration
@@ -46,7 +56,8 @@ def check_leaks(
     At each of eight random cuts: features, forecasts (also with history) and the split are
     made again from the data up to the cut, and from data whose future is replaced by noise;
     they must equal what was processed from the whole data, bit for bit. The purge between the
-    parts and the rows that calibration saw are checked as well.
+    parts, the rows that the volatility's floor was learned from and the number of those that
+    calibration saw are checked as well.
 
     Parameters
     ----------
@@ -82,14 +93,18 @@ def check_leaks(
             compare("volatilities", day, v, processed.volatility[:n])
             compare("targets", day, again.targets[:n], processed.targets[:n])
         near = slice(max(0, int(cut) - length - horizon - 8), int(cut) - length + 1)
+        # Without calibration, which would replace the predictor's own quantiles; what it makes
+        # of a location and a scale depends on nothing else.
         of_whole, of_changed = (
-            roll(predictor, calibration, _windows(p, length, near), p.closes).quantiles
-            for p in (prices, changed)
+            roll(predictor, None, _windows(p, length, near), p.closes) for p in (prices, changed)
         )
-        compare("forecasts", day, of_whole, of_changed)
+        for part in ("location", "scale", "quantiles"):
+            compare("forecasts", day, getattr(of_whole, part), getattr(of_changed, part))
         moved = split_at(changed, *split.boundaries)
         compare("splits", day, moved.train.sessions, split.train.sessions)
         compare("splits", day, moved.test.sessions, split.test.sessions)
+    if processed.floor != FLOOR_SHARE * long_run_volatility(log_returns(split.train.closes)):
+        failures.append("the floor under the volatility was not learned from training alone")
     failures += _boundary_failures(prices, split, predictor, calibration)
     days = tuple(str(prices.sessions[cut - 1]) for cut in cuts)
     return LeakCheck(not failures, days, compared, tuple(failures))

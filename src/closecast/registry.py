@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from closecast.atomic import storage, sync_folder, write_atomically
 from closecast.bundle import Bundle, BundleInfo, Manifest, Pointer, Promotion
-from closecast.errors import DamagedBundle, UnknownVersion
+from closecast.errors import ClosecastError, DamagedBundle, StorageFailed, UnknownVersion
 from closecast.symbols import canonical, folder_name
 
 MANIFEST = "manifest.json"
@@ -53,14 +53,12 @@ class Registry:
         """
         now = datetime.now(UTC)
         hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-        identity = json.dumps(
-            [now.isoformat(), info.model_dump(mode="json"), hashes], sort_keys=True
-        )
-        version = f"{now:%Y%m%dT%H%M%SZ}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
-        manifest = Manifest(version=version, created_at=now, info=info, sha256=hashes)
+        draft = Manifest(version="", created_at=now, info=info, sha256=hashes)
+        version = f"{now:%Y%m%dT%H%M%SZ}-{_digits(draft.model_dump_json())}"
+        manifest = draft.model_copy(update={"version": version})
         content = manifest.model_dump_json(indent=1).encode()
         target = self._path("bundles", version)
-        with storage(target):
+        with storage(target), _reaching("write", target):
             if self._local:
                 _publish_folder(Path(target), {**files, MANIFEST: content})
             else:
@@ -92,6 +90,10 @@ class Registry:
             ) from error
         if manifest.version != version:
             raise DamagedBundle(f"bundle {version} says it is {manifest.version}: a foreign folder")
+        if _digits(content) != version.rpartition("-")[2]:
+            raise DamagedBundle(
+                f"bundle {version}: {MANIFEST} was altered (its version is not of its content)"
+            )
         return manifest
 
     def load(self, version: str) -> Bundle:
@@ -127,7 +129,7 @@ class Registry:
                 continue
             try:
                 manifest = self.manifest(version)
-            except DamagedBundle:
+            except (DamagedBundle, UnknownVersion):
                 continue  # it can never be served, and asking for it by name says why
             if wanted is None or wanted in manifest.info.symbols:
                 yield manifest
@@ -147,9 +149,12 @@ class Registry:
         except FileNotFoundError:
             return None
         try:
-            return Pointer.model_validate_json(content)
+            pointer = Pointer.model_validate_json(content)
         except ValidationError as error:
             raise DamagedBundle(f"the pointer of {symbol} is not one of ours: {error}") from error
+        if pointer.symbol != canonical(symbol):
+            raise DamagedBundle(f"the pointer of {symbol} is one of {pointer.symbol}")
+        return pointer
 
     def symbols(self) -> list[str]:
         """Symbols that have a pointer."""
@@ -231,7 +236,7 @@ class Registry:
         if self._local:
             write_atomically(Path(path), content)
         else:
-            with storage(path):
+            with storage(path), _reaching("write", path):
                 self._fs.pipe_file(path, content)
         return pointer
 
@@ -257,18 +262,41 @@ class Registry:
         return self._path("current", f"{folder_name(symbol)}.json")
 
     def _read(self, path: str) -> bytes:
-        content: bytes = self._fs.cat_file(path)
+        with _reaching("read", path):
+            content: bytes = self._fs.cat_file(path)
         return content
 
     def _exists(self, path: str) -> bool:
-        return bool(self._fs.exists(path))
+        with _reaching("read", path):
+            return bool(self._fs.exists(path))
 
     def _names(self, folder: str) -> list[str]:
+        path = self._path(folder)
         try:
-            paths = self._fs.ls(self._path(folder), detail=False)
+            with _reaching("read", path):
+                paths = self._fs.ls(path, detail=False)
         except FileNotFoundError:
             return []
         return [str(path).rstrip("/").rsplit("/", 1)[-1] for path in paths]
+
+
+def _digits(manifest: str | bytes) -> str:
+    """Eight digits over all that a manifest says but its version, which ends in them."""
+    said = {key: value for key, value in json.loads(manifest).items() if key != "version"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
+
+
+@contextmanager
+def _reaching(verb: str, place: str) -> Iterator[None]:
+    """Turn what a store raises into :class:`StorageFailed`, but for "there is no such file"."""
+    try:
+        yield
+    except (ClosecastError, FileNotFoundError):
+        raise
+    except Exception as error:  # object stores raise the errors of half a dozen libraries
+        raise StorageFailed(
+            f"cannot {verb} {place}: {error}; check that the place exists and answers"
+        ) from error
 
 
 def _earlier_versions(pointer: Pointer) -> list[str]:

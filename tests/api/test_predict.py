@@ -156,6 +156,17 @@ def test_one_impossible_close_is_refused_and_pointed_at(client: TestClient, bad:
     assert "/prices/7" in {error["pointer"] for error in answer.json()["errors"]}
 
 
+@pytest.mark.parametrize("sent_as", ["application/x-www-form-urlencoded", "text/plain"])
+def test_json_under_another_name_is_told_the_header_to_send(
+    client: TestClient, sent_as: str
+) -> None:
+    answer = client.post(
+        "/predict", content=json.dumps({"prices": WINDOW}), headers={"content-type": sent_as}
+    )
+    assert answer.status_code == 415
+    assert "content-type: application/json" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize("length", [1, 59, 61, 512])
 def test_a_wrong_length_is_told_the_right_one(client: TestClient, length: int) -> None:
     answer = client.post("/predict", json={"prices": [100.0] * length})

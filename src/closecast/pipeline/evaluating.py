@@ -80,7 +80,8 @@ def evaluate_candidate(settings: Settings, symbol: str) -> Published:
     )
     contenders = [(baseline, None) for baseline in others if baseline.name != name]
     evaluation = evaluate(split, naive, [*contenders, (predictor, calibration)])
-    table = as_table(evaluation)
+    report = TrainingReport(**about["training"])
+    table = "\n".join([as_table(evaluation), *_training_line(name, report)])
     row = evaluation.row(name)
     decision = decide(row, evaluation.origins)
 
@@ -92,7 +93,6 @@ def evaluate_candidate(settings: Settings, symbol: str) -> Published:
         registry.promote(workspace.symbol, manifest.version, decision.reason)
 
     results = settings.results_dir / folder_name(workspace.symbol) / manifest.version
-    report = TrainingReport(**about["training"])
     _write_results(results, manifest, evaluation, table, report)
     examples = make_examples(split.test, prepared.seq_length, prepared.horizon)
     forecast = roll(predictor, calibration, examples)
@@ -106,6 +106,15 @@ class LookAheadFound(ClosecastError):
     """A feature, a split or a forecast depends on the future."""
 
     code = "look_ahead_found"
+
+
+def _training_line(name: str, report: TrainingReport) -> list[str]:
+    if report.best_valid_loss is None:
+        return []
+    return [
+        f"{name}: best validation loss {report.best_valid_loss:.4f} in epoch {report.best_epoch} "
+        f"of {len(report.epochs)}, trained in {report.seconds:.0f} s"
+    ]
 
 
 def _may_serve(settings: Settings, registry: Registry, symbol: str, decision: Decision) -> bool:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,28 @@ class Workspace:
                 f"python -m scripts.01_collect_data --symbol {self.symbol}",
             )
         return prices
+
+    def require_origin(self, source: str | None, start: date | None, end: date | None) -> None:
+        """Make sure that the collected closes are those that are meant (``None``: any).
+
+        Raises
+        ------
+        MissingStep
+            If they come from another source or leave the span.
+        """
+        prices = self.prices()
+        first, last = prices.span
+        wrong_source = source is not None and prices.source != source.partition(":")[0]
+        too_early = start is not None and first < start.isoformat()
+        too_late = end is not None and last > end.isoformat()
+        if wrong_source or too_early or too_late:
+            asked = {"source": source, "start": start, "end": end}
+            options = " ".join(f"--{key} {value}" for key, value in asked.items() if value)
+            raise MissingStep(
+                f"the collection of these closes ({self.symbol} was collected from "
+                f"{prices.source}, {first} to {last})",
+                f"python -m scripts.01_collect_data --symbol {self.symbol} {options}",
+            )
 
     def put_prepared(self, prepared: Prepared) -> None:
         """Store the output of preprocessing; ``split.json`` last, it makes the rest valid."""

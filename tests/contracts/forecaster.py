@@ -1,0 +1,314 @@
+"""What every forecaster must do. Subclass it and name the forecaster and small parameters."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from abc import ABC
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from closecast.errors import DamagedBundle, TooFewCloses
+from closecast.forecast import PROBABILITIES, Forecast
+from closecast.forecasters import (
+    FORECASTERS,
+    Forecaster,
+    Predictor,
+    load_predictor,
+    make_forecaster,
+    make_parameters,
+    parameters_type,
+)
+from tests.made_data import FloatArray, as_prices, garch
+
+TRAIN = garch(500, seed=1)
+VALID = garch(200, seed=2)
+OTHER = garch(150, seed=3, symbol="OTHER")
+TEST = garch(400, seed=4)
+
+_IN_ANOTHER_PROCESS = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from closecast.forecasters import load_predictor
+
+folder = Path(sys.argv[1])
+files = {path.name: path.read_bytes() for path in (folder / "files").iterdir()}
+windows = np.load(folder / "windows.npy", allow_pickle=False)
+forecast = load_predictor(sys.argv[2], files).predict_batch(windows)
+answer = {name: getattr(forecast, name).tolist() for name in ("location", "scale", "quantiles")}
+print(json.dumps([answer, [name for name in ("torch", "mlflow", "pandas") if name in sys.modules]]))
+"""
+
+
+def same(one: Forecast, other: Forecast) -> bool:
+    """Whether two forecasts are equal, bit for bit."""
+    return all(
+        np.array_equal(getattr(one, name), getattr(other, name))
+        for name in ("last_close", "location", "scale", "probabilities", "quantiles")
+    )
+
+
+@lru_cache
+def _fitted(name: str, parameters: str) -> Predictor:
+    """Fitting is the slow part: once per forecaster and process."""
+    recipe = make_forecaster(name, make_parameters(name, json.loads(parameters)))
+    return recipe.fit([TRAIN], [VALID])
+
+
+class ForecasterContract(ABC):
+    """The checks. With ``parameters`` a fit takes a second or two at most."""
+
+    name: ClassVar[str]
+    parameters: ClassVar[Mapping[str, Any]]
+
+    history_needed: ClassVar[int | None] = None
+    """Closes of history beyond which more of it changes nothing; where it is used at all."""
+
+    def recipe(self, **changes: Any) -> Forecaster:
+        """A fresh forecaster."""
+        values = {**self.parameters, **changes}
+        return make_forecaster(self.name, make_parameters(self.name, values))
+
+    @pytest.fixture
+    def predictor(self) -> Predictor:
+        """A trained one; immutable, so tests share it."""
+        return _fitted(self.name, json.dumps(dict(self.parameters), sort_keys=True))
+
+    @pytest.fixture
+    def windows(self, predictor: Predictor) -> FloatArray:
+        """A few windows of rows that nothing was fitted to, shape (9, seq_length)."""
+        n = predictor.seq_length
+        return np.stack([TEST.closes[i : i + n] for i in range(0, 90, 10)])
+
+    # -- the registry's names ----------------------------------------------------------------
+
+    def test_is_registered_with_all_its_sides(self, predictor: Predictor) -> None:
+        recipe = self.recipe()
+        assert self.name in FORECASTERS
+        assert recipe.name == predictor.name == self.name
+        assert type(recipe.parameters) is parameters_type(self.name) is type(recipe).Parameters
+
+    def test_needs_no_parameters(self) -> None:
+        assert make_forecaster(self.name).parameters == parameters_type(self.name)()
+
+    # -- fit ---------------------------------------------------------------------------------
+
+    def test_fit_changes_nothing_in_the_recipe(self) -> None:
+        recipe = self.recipe()
+        before = copy.deepcopy(vars(recipe))
+        recipe.fit([TRAIN], [VALID])
+        assert vars(recipe) == before
+
+    def test_same_seed_same_predictions(self, predictor: Predictor, windows: FloatArray) -> None:
+        again = self.recipe().fit([TRAIN], [VALID])
+        assert same(again.predict_batch(windows), predictor.predict_batch(windows))
+
+    def test_fit_does_not_touch_the_randomness_of_others(self) -> None:
+        np.random.seed(5)  # noqa: NPY002
+        expected = np.random.random()  # noqa: NPY002
+        np.random.seed(5)  # noqa: NPY002
+        self.recipe().fit([TRAIN], [VALID])
+        assert np.random.random() == expected  # noqa: NPY002
+
+    def test_fits_several_series_at_once(self, predictor: Predictor, windows: FloatArray) -> None:
+        answer = self.recipe().fit([TRAIN, OTHER], [VALID, OTHER]).predict_batch(windows)
+        assert np.isfinite(answer.quantiles).all()
+        alone = predictor.predict_batch(windows)
+        assert not same(answer, alone), "the second series taught nothing"
+
+    def test_windows_are_never_cut_across_two_series(self, windows: FloatArray) -> None:
+        """A jump from one series' level to another's is no return."""
+        far_away = as_prices(1000 * OTHER.closes, "OTHER")
+        here, there = (self.recipe().fit([TRAIN, s], [VALID, OTHER]) for s in (OTHER, far_away))
+        assert here.predict_batch(windows).quantiles == pytest.approx(
+            there.predict_batch(windows).quantiles, abs=1e-4
+        )
+
+    def test_a_series_too_short_for_one_window_is_refused(self) -> None:
+        needed = self.recipe().parameters.seq_length + self.recipe().parameters.horizon
+        short = TRAIN.rows(0, needed - 1)
+        with pytest.raises(TooFewCloses, match=f"{needed - 1} closes, at least {needed}"):
+            self.recipe().fit([TRAIN, short], [VALID, OTHER])
+
+    # -- predict -----------------------------------------------------------------------------
+
+    def test_a_batch_has_a_row_per_window(self, predictor: Predictor, windows: FloatArray) -> None:
+        answer = predictor.predict_batch(windows)
+        n, horizon = len(windows), predictor.horizon
+        assert (predictor.seq_length, horizon) == (
+            self.recipe().parameters.seq_length,
+            self.recipe().parameters.horizon,
+        )
+        assert answer.last_close.tolist() == windows[:, -1].tolist()
+        assert answer.location.shape == answer.scale.shape == (n, horizon)
+        assert answer.quantiles.shape == (n, horizon, len(PROBABILITIES))
+        assert answer.probabilities.tolist() == PROBABILITIES.tolist()
+
+    def test_quantiles_never_cross(self, predictor: Predictor, windows: FloatArray) -> None:
+        assert (np.diff(predictor.predict_batch(windows).quantiles) >= 0).all()
+
+    def test_the_spread_grows_with_the_steps(
+        self, predictor: Predictor, windows: FloatArray
+    ) -> None:
+        scale = predictor.predict_batch(windows).scale
+        assert (scale[:, -1] > scale[:, 0]).all()
+
+    def test_one_window_is_answered_like_a_batch_of_one(
+        self, predictor: Predictor, windows: FloatArray
+    ) -> None:
+        for window in windows:
+            assert same(predictor.predict(window), predictor.predict_batch(window[None])[0])
+
+    def test_what_else_is_in_the_batch_does_not_matter(
+        self, predictor: Predictor, windows: FloatArray
+    ) -> None:
+        together, alone = predictor.predict_batch(windows), predictor.predict_batch(windows[4:5])
+        assert together.quantiles[4] == pytest.approx(alone.quantiles[0], rel=1e-5, abs=1e-8)
+
+    def test_predicting_changes_nothing(self, predictor: Predictor, windows: FloatArray) -> None:
+        first = predictor.predict_batch(windows)
+        predictor.predict_batch(windows[::-1] * 7)
+        assert same(predictor.predict_batch(windows), first)
+
+    @pytest.mark.parametrize("factor", [1000.0, 0.01, 5.3])
+    def test_forecasts_follow_the_currency(
+        self, predictor: Predictor, windows: FloatArray, factor: float
+    ) -> None:
+        here, there = (predictor.predict_batch(w) for w in (windows, factor * windows))
+        assert there.price == pytest.approx(factor * here.price, rel=1e-6)
+        for end, end_there in zip(here.interval(0.95), there.interval(0.95), strict=True):
+            assert end_there == pytest.approx(factor * end, rel=1e-6)
+
+    def test_a_model_trained_in_another_currency_forecasts_the_same(
+        self, predictor: Predictor, windows: FloatArray
+    ) -> None:
+        dear = [as_prices(1000 * s.closes, s.symbol) for s in (TRAIN, VALID)]
+        there = self.recipe().fit(dear[:1], dear[1:]).predict_batch(windows)
+        # Rounding of the logarithms is all that differs; a network's training amplifies it.
+        assert there.quantiles == pytest.approx(
+            predictor.predict_batch(windows).quantiles, abs=1e-4
+        )
+
+    @pytest.mark.parametrize(
+        "window",
+        [
+            lambda n: np.full(n, 42.0),
+            lambda n: np.append(np.full(n - 1, 42.0), 43.0),
+            lambda n: np.append(np.full(n - 1, 42.0), 4200.0),
+            lambda n: np.append(np.full(n - 1, 1e12), 1e-9),
+            lambda n: np.geomspace(1e-9, 1e12, n),
+        ],
+        ids=["frozen", "frozen, then moved", "wrong unit", "collapse", "rocket"],
+    )
+    def test_an_odd_window_gets_a_finite_answer(self, predictor: Predictor, window: Any) -> None:
+        answer = predictor.predict(window(predictor.seq_length))
+        ends = [answer.price, *answer.interval(0.95)]
+        assert all(np.isfinite(prices).all() and (prices >= 0).all() for prices in ends)
+        assert np.isfinite(answer.scale).all()
+        assert (answer.scale > 0).all()
+
+    # -- history -----------------------------------------------------------------------------
+
+    def test_says_honestly_whether_it_uses_history(self, predictor: Predictor) -> None:
+        closes = TEST.closes
+        window = closes[-predictor.seq_length :]
+        changed = not same(predictor.predict(window), predictor.predict(window, closes))
+        assert changed is predictor.uses_history
+
+    def test_history_older_than_it_needs_changes_nothing(self, predictor: Predictor) -> None:
+        if not predictor.uses_history:
+            assert self.history_needed is None
+            return
+        assert self.history_needed is not None, "say how much history is used"
+        closes = garch(self.history_needed + 300, seed=5).closes
+        window = closes[-predictor.seq_length :]
+        enough = predictor.predict(window, closes[-self.history_needed :])
+        assert same(predictor.predict(window, closes), enough)
+        less = predictor.predict(window, closes[-self.history_needed + 1 :])
+        assert not same(less, enough), "history_needed says more than is used"
+
+    def test_too_little_history_is_like_none(self, predictor: Predictor) -> None:
+        window = TEST.closes[-predictor.seq_length :]
+        assert same(predictor.predict(window, window), predictor.predict(window))
+
+    # -- files -------------------------------------------------------------------------------
+
+    def test_files_make_the_same_predictor_in_a_new_process_without_torch(
+        self, predictor: Predictor, windows: FloatArray, tmp_path: Path
+    ) -> None:
+        (tmp_path / "files").mkdir()
+        for name, content in predictor.to_files().items():
+            (tmp_path / "files" / name).write_bytes(content)
+        np.save(tmp_path / "windows.npy", windows)
+        command = [sys.executable, "-c", _IN_ANOTHER_PROCESS, str(tmp_path), self.name]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr
+        answer, loaded = json.loads(run.stdout)
+        here = predictor.predict_batch(windows)
+        for name, values in answer.items():
+            assert np.array_equal(np.array(values), getattr(here, name)), name
+        assert loaded == []
+
+    def test_files_hold_nothing_that_executes_on_load(self, predictor: Predictor) -> None:
+        readers = {
+            ".json": lambda content: json.loads(content),
+            ".onnx": _read_onnx,
+            ".safetensors": _read_safetensors,
+        }
+        files = predictor.to_files()
+        assert files
+        for name, content in files.items():
+            assert not content.startswith((b"\x80\x02", b"\x80\x04", b"\x80\x05", b"PK")), name
+            readers[Path(name).suffix](content)
+
+    def test_a_missing_file_is_a_damaged_bundle(self, predictor: Predictor) -> None:
+        files = predictor.to_files()
+        for name in files:
+            with pytest.raises(DamagedBundle):
+                load_predictor(self.name, {k: v for k, v in files.items() if k != name})
+
+    @pytest.mark.parametrize("kept", [0.0, 0.5, 0.99], ids="{:.0%} kept".format)
+    def test_a_truncated_file_is_a_damaged_bundle(self, predictor: Predictor, kept: float) -> None:
+        files = predictor.to_files()
+        for name, content in files.items():
+            with pytest.raises(DamagedBundle):
+                load_predictor(self.name, {**files, name: content[: int(kept * len(content))]})
+
+    @pytest.mark.parametrize("content", [b"[]", b"null", b"{}", b"\x80\x04N.", b"\xff\xfe"])
+    def test_a_foreign_file_is_a_damaged_bundle(self, predictor: Predictor, content: bytes) -> None:
+        files = predictor.to_files()
+        for name in files:
+            with pytest.raises(DamagedBundle):
+                load_predictor(self.name, {**files, name: content})
+
+    def test_every_number_of_the_state_is_needed(self, predictor: Predictor) -> None:
+        files = predictor.to_files()
+        state = json.loads(files["predictor.json"])
+        for key in state:
+            rest = json.dumps({k: v for k, v in state.items() if k != key}).encode()
+            with pytest.raises(DamagedBundle):
+                load_predictor(self.name, {**files, "predictor.json": rest})
+
+    def test_is_immutable(self, predictor: Predictor) -> None:
+        with pytest.raises(AttributeError):
+            predictor.horizon = 99
+
+
+def _read_onnx(content: bytes) -> None:
+    import onnx
+
+    onnx.checker.check_model(onnx.load_from_string(content))
+
+
+def _read_safetensors(content: bytes) -> None:
+    import safetensors.numpy
+
+    assert safetensors.numpy.load(content)
