@@ -56,7 +56,8 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
         *("--addr", "127.0.0.1:0"),  # rclone takes a free port and prints it
         *("--auth-key", f"{description.key},{description.secret}"),
         *("--config", ""),  # not the user's own
-        *("--dir-cache-time", "0"),  # tests also write into the folder behind its back
+        # Tests also write into the folder behind its back. With 0 rclone can spin for ever.
+        *("--dir-cache-time", "1ms"),
     ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,19 +32,26 @@ def write_atomically(path: Path, content: bytes) -> None:
     StorageFailed
         If that is impossible; what was there before stays.
     """
+    scratch = path.parent / f".{path.name}.{uuid.uuid4().hex}"
     with storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
-            with os.fdopen(handle, "wb") as file:
+            # Unlike mkstemp's, this file can be read by other users if the umask allows it.
+            with open(scratch, "xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(scratch, path)
         except BaseException:
-            Path(scratch).unlink(missing_ok=True)
+            scratch.unlink(missing_ok=True)
             raise
+    try:
         sync_folder(path.parent)
+    except OSError as error:
+        raise StorageFailed(
+            f"{path} was replaced, yet a power failure may undo that: {error}. "
+            "Check the disk, then repeat the change"
+        ) from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import zlib
 from dataclasses import asdict
 from pathlib import Path
 from zipfile import BadZipFile
@@ -13,12 +12,9 @@ from zipfile import BadZipFile
 import numpy as np
 
 from closecast.atomic import write_atomically
-from closecast.errors import InvalidPrices, InvalidSymbol, Problem, StorageFailed
+from closecast.errors import Problem, StorageFailed
 from closecast.prices import Prices
 from closecast.symbols import canonical, folder_name
-
-# What numpy, its zip reader and our own checks raise on bytes that are not such a file.
-_DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error)
 
 
 class PriceCache:
@@ -26,7 +22,7 @@ class PriceCache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._seen: dict[str, tuple[tuple[int, int], Prices]] = {}
+        self._seen: dict[str, tuple[tuple[int, int, int], Prices]] = {}
 
     def path(self, symbol: str) -> Path:
         """Where a symbol's closes lie."""
@@ -63,33 +59,47 @@ class PriceCache:
         Raises
         ------
         StorageFailed
-            If the file is damaged.
+            If the file is damaged or cannot be read.
         """
         symbol = canonical(symbol)
         path = self.path(symbol)
         try:
             status = os.stat(path)
+            stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
+            seen = self._seen.get(symbol)
+            if seen is not None and seen[0] == stamp:
+                return seen[1]
+            content = path.read_bytes()  # numpy leaves a file open that it cannot read
         except FileNotFoundError:
             return None
-        stamp = (status.st_mtime_ns, status.st_ino)
-        seen = self._seen.get(symbol)
-        if seen is not None and seen[0] == stamp:
-            return seen[1]
+        except OSError as error:
+            raise StorageFailed(
+                f"the price cache of {symbol} cannot be read: {error}; check {self.folder}"
+            ) from error
         try:
-            with np.load(path, allow_pickle=False) as file:
-                about = json.loads(file["about"].tobytes())
-                prices = Prices(
-                    about["symbol"],
-                    file["sessions"].astype("datetime64[D]"),
-                    file["closes"],
-                    about["source"],
-                    about["basis"],
-                    tuple(Problem(**note) for note in about["notes"]),
-                )
-        except (*_DAMAGED, InvalidPrices, InvalidSymbol) as error:
+            prices = _read(content)
+            if prices.symbol != symbol:
+                raise ValueError(f"it holds {prices.symbol}")
+        except Exception as error:  # numpy's and zip's readers raise a dozen kinds on wrong bytes
             raise StorageFailed(
                 f"the price cache of {symbol} is damaged ({error!r}); "
                 f"delete {path.name} and collect again"
             ) from error
         self._seen[symbol] = (stamp, prices)
         return prices
+
+
+def _read(content: bytes) -> Prices:
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        # numpy stops reading before the end of a member, where its checksum is compared.
+        if damaged := file.zip.testzip():
+            raise BadZipFile(f"{damaged} is not what was written")
+        about = json.loads(file["about"].tobytes())
+        return Prices(
+            about["symbol"],
+            file["sessions"].astype("datetime64[D]"),
+            file["closes"],
+            about["source"],
+            about["basis"],
+            tuple(Problem(**note) for note in about["notes"]),
+        )

@@ -58,7 +58,7 @@ class Registry:
         manifest = draft.model_copy(update={"version": version})
         content = manifest.model_dump_json(indent=1).encode()
         target = self._path("bundles", version)
-        with storage(target), _reaching("write", target):
+        with _reaching("write", target), storage(target):
             if self._local:
                 _publish_folder(Path(target), {**files, MANIFEST: content})
             else:
@@ -236,7 +236,7 @@ class Registry:
         if self._local:
             write_atomically(Path(path), content)
         else:
-            with storage(path), _reaching("write", path):
+            with _reaching("write", path), storage(path):
                 self._fs.pipe_file(path, content)
         return pointer
 
@@ -326,7 +326,11 @@ def _publish_folder(target: Path, files: Mapping[str, bytes]) -> None:
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-    sync_folder(target.parent)
+    try:
+        sync_folder(target.parent)
+    except OSError:
+        shutil.rmtree(target, ignore_errors=True)  # the caller is told that nothing was changed
+        raise
 
 
 def _check_version(version: str) -> None:

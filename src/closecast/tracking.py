@@ -69,6 +69,7 @@ def _record(
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param, RunTag
 
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # migrations are no news to a user
     folder = settings.mlflow_artifact_dir.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     uri = settings.mlflow_tracking_uri

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic_core import to_json
 from sqlalchemy.engine import Connection
 
 from closecast.errors import StorageFailed
@@ -37,11 +39,14 @@ class Database:
         self._sqlite_file = parsed.database if parsed.get_backend_name() == "sqlite" else None
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
-        self._engine = sa.create_engine(parsed, pool_pre_ping=self._sqlite_file is None)
+        self._engine = sa.create_engine(
+            parsed, pool_pre_ping=self._sqlite_file is None, json_serializer=_json
+        )
         if self._sqlite_file is not None:
             sa.event.listen(self._engine, "connect", _prepare_sqlite)
             sa.event.listen(self._engine, "begin", _begin_immediate)
         self._ready = False
+        self._created: tuple[int, int] | None = None
 
     def close(self) -> None:
         """Give connections back."""
@@ -62,7 +67,7 @@ class Database:
             If the database cannot be used. ``sqlalchemy.exc.IntegrityError`` passes.
         """
         try:
-            if not self._ready:
+            if not self._ready or self._file() != self._created:
                 self._create()
             with self._engine.begin() as connection:
                 yield connection
@@ -78,6 +83,7 @@ class Database:
     def _create(self) -> None:
         if self._sqlite_file:
             Path(self._sqlite_file).parent.mkdir(parents=True, exist_ok=True)
+            self._engine.dispose()  # a connection to a file that was moved away would write there
         for attempt in (1, 2, 3):
             try:
                 METADATA.create_all(self._engine)
@@ -85,7 +91,21 @@ class Database:
             except (sa.exc.OperationalError, sa.exc.ProgrammingError, sa.exc.IntegrityError):
                 if attempt == 3:  # two processes creating at once: one of them sees "exists"
                     raise
+        self._created = self._file()
         self._ready = True
+
+    def _file(self) -> tuple[int, int] | None:
+        """Which file the SQLite path means now; somebody may have moved away the one before."""
+        try:
+            status = os.stat(self._sqlite_file or "")
+        except FileNotFoundError:
+            return None
+        return status.st_dev, status.st_ino
+
+
+def _json(value: Any) -> str:
+    # NaN (the loss of a training that diverges) is no JSON, and PostgreSQL refuses it.
+    return to_json(value, inf_nan_mode="null").decode()
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

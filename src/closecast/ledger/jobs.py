@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 ACTIVE: tuple[JobState, ...] = ("queued", "running")
+_JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 _jobs = sa.Table(
     "jobs",
@@ -160,8 +162,10 @@ class Jobs:
         ------
         UnknownJob
         """
-        with self._database.transaction() as connection:
-            row = connection.execute(_jobs.select().where(_jobs.c.id == job_id)).first()
+        row = None
+        if _JOB_ID.fullmatch(job_id):  # PostgreSQL refuses to look for some texts
+            with self._database.transaction() as connection:
+                row = connection.execute(_jobs.select().where(_jobs.c.id == job_id)).first()
         if row is None:
             raise UnknownJob(f"no job {job_id[:40]!r}; GET /train lists them")
         return _job(row)
@@ -238,7 +242,13 @@ class Jobs:
         return bool(done.rowcount)
 
     def cancel(self, job_id: str) -> Job:
-        """Ask a job to stop: a queued one ends now, a running one between two batches."""
+        """Ask a job to stop: a queued one ends now, a running one between two batches.
+
+        Raises
+        ------
+        UnknownJob
+        """
+        self.get(job_id)
         now = self._clock()
         with self._database.transaction() as connection:
             connection.execute(
@@ -280,6 +290,6 @@ class Jobs:
 def _job(row: Row[Any]) -> Job:
     values = {name: getattr(row, name) for name in Job.__slots__}
     for name, value in values.items():
-        if isinstance(value, datetime) and value.tzinfo is None:  # SQLite forgets the zone
-            values[name] = value.replace(tzinfo=UTC)
+        if isinstance(value, datetime):  # SQLite forgets the zone, PostgreSQL answers in its own
+            values[name] = value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
     return Job(**values)

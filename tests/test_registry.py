@@ -1,0 +1,661 @@
+"""Bundles and pointers, in a folder and at an ``s3://`` URL: whole or not there, never changed."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import botocore.exceptions
+import pytest
+import s3fs
+
+from closecast import registry as registry_module
+from closecast.errors import (
+    DamagedBundle,
+    InvalidSymbol,
+    StorageFailed,
+    UnknownVersion,
+)
+from closecast.registry import MANIFEST, BundleInfo, Manifest, Registry
+from tests.s3_server import S3Server, s3_server
+
+FILES = {
+    "predictor.json": b'{"seq_length": 60}',
+    "network.onnx": bytes(range(256)),
+    "intervals.json": b"{}",
+}
+NOT_THERE = "20260102T030405Z-0a1b2c3d"
+
+
+def info(*symbols: str, **changes: Any) -> BundleInfo:
+    return BundleInfo(
+        **{
+            "forecaster": "naive",
+            "symbols": symbols or ("MSFT",),
+            "seq_length": 60,
+            "horizon": 10,
+            "data": (),
+            "hyperparameters": {"learning_rate": 1e-3, "loss": "mse"},
+            "evaluation": {"origins": 250, "rows": [{"mae": 0.1 + 0.2}]},
+            **changes,
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Place:
+    """A registry, and the folder in which its files lie, for looking and damaging."""
+
+    registry: Registry
+    folder: Path
+    url: str
+
+    def bundle(self, version: str) -> Path:
+        return self.folder / "bundles" / version
+
+    def pointer(self, symbol: str = "MSFT") -> Path:
+        return self.folder / "current" / f"{symbol}.json"
+
+    def published(self, *symbols: str, files: Mapping[str, bytes] = FILES) -> str:
+        return self.registry.publish(info(*symbols), files).version
+
+
+@pytest.fixture(scope="session")
+def s3_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    s3fs.S3FileSystem.clear_instance_cache()
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Place:
+    return Place(Registry(str(tmp_path / "models")), tmp_path / "models", str(tmp_path / "models"))
+
+
+@pytest.fixture
+def on_s3(s3_service: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    for name, value in s3_service.environment().items():
+        monkeypatch.setenv(name, value)
+    bucket = s3_service.folder / re.sub(r"[^a-z0-9-]", "-", tmp_path.name.lower())
+    bucket.mkdir()
+    url = f"s3://{bucket.name}/models"
+    return Place(Registry(url), bucket / "models", url)
+
+
+@pytest.fixture(params=["local", "on_s3"])
+def place(request: pytest.FixtureRequest) -> Place:
+    made: Place = request.getfixturevalue(request.param)
+    return made
+
+
+# -- publishing ---------------------------------------------------------------------------------
+
+
+def test_what_was_published_comes_back_byte_for_byte(place: Place) -> None:
+    manifest = place.registry.publish(info(), FILES)
+    bundle = place.registry.load(manifest.version)
+    assert bundle.files == FILES
+    assert bundle.manifest == manifest
+    assert place.registry.manifest(manifest.version).info.evaluation["rows"][0]["mae"] == 0.1 + 0.2
+
+
+def test_a_version_is_its_moment_and_eight_digits_of_its_content(place: Place) -> None:
+    manifest = place.registry.publish(info(), FILES)
+    moment, digits = manifest.version.split("-")
+    assert moment == f"{manifest.created_at:%Y%m%dT%H%M%SZ}"
+    assert re.fullmatch("[0-9a-f]{8}", digits)
+    assert place.published(files={"other.json": b"1"}) != manifest.version
+
+
+def test_publishing_promotes_nothing(place: Place) -> None:
+    place.published()
+    assert place.registry.pointer("MSFT") is None
+    assert place.registry.symbols() == []
+
+
+def test_versions_are_listed_newest_first_and_by_symbol(place: Place) -> None:
+    made = [place.published(*symbols) for symbols in (("MSFT",), ("AAPL",), ("MSFT", "VALE3.SA"))]
+
+    def listed(symbol: str | None = None) -> list[str]:
+        return [manifest.version for manifest in place.registry.versions(symbol)]
+
+    assert listed() == sorted(made, reverse=True)
+    assert set(listed("msft")) == {made[0], made[2]}
+    assert listed("vale3") == [made[2]]
+    assert listed("PETR4") == []
+
+
+def test_an_empty_place_has_nothing(place: Place) -> None:
+    assert list(place.registry.versions()) == []
+    assert place.registry.symbols() == []
+    assert place.registry.pointer("MSFT") is None
+
+
+def test_another_process_sees_what_was_published_at_once(place: Place) -> None:
+    elsewhere = Registry(place.url)
+    assert list(elsewhere.versions()) == []
+    version = place.published()
+    place.registry.promote("MSFT", version, "test")
+    assert [manifest.version for manifest in elsewhere.versions()] == [version]
+    assert elsewhere.pointer("MSFT") == place.registry.pointer("MSFT")
+
+
+# -- damage -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [*FILES, MANIFEST])
+def test_one_damaged_byte_in_any_file_is_refused(place: Place, name: str) -> None:
+    version = place.published()
+    path = place.bundle(version) / name
+    whole = path.read_bytes()
+    for where in (0, len(whole) // 3, len(whole) - 1):
+        damaged = bytearray(whole)
+        damaged[where] ^= 0x01
+        path.write_bytes(damaged)
+        with pytest.raises(DamagedBundle, match=f"{version}: {name} (was altered|is not)"):
+            place.registry.load(version)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_refused(local: Place, name: str) -> None:
+    version = local.published()
+    (local.bundle(version) / name).unlink()
+    with pytest.raises(DamagedBundle, match=f"{name} is missing"):
+        local.registry.load(version)
+
+
+def test_a_bundle_without_a_manifest_is_half_written(place: Place) -> None:
+    version = place.published()
+    (place.bundle(version) / MANIFEST).unlink()
+    with pytest.raises(DamagedBundle, match="half written"):
+        place.registry.load(version)
+    assert list(place.registry.versions()) == []
+
+
+def test_a_bundle_under_another_name_is_a_foreign_folder(place: Place) -> None:
+    version = place.published()
+    shutil.copytree(place.bundle(version), place.bundle(NOT_THERE))
+    with pytest.raises(DamagedBundle, match=f"{NOT_THERE} says it is {version}: a foreign folder"):
+        place.registry.load(NOT_THERE)
+
+
+def rewritten(place: Place, change: Mapping[str, Any]) -> str:
+    """A bundle whose manifest was changed by somebody who makes the version fit again."""
+    version = place.published()
+    document = json.loads((place.bundle(version) / MANIFEST).read_bytes()) | change
+    digits = registry_module._digits(json.dumps(document))
+    document["version"] = f"{version.split('-')[0]}-{digits}"
+    shutil.copytree(place.bundle(version), place.bundle(document["version"]))
+    (place.bundle(document["version"]) / MANIFEST).write_text(json.dumps(document))
+    return str(document["version"])
+
+
+@pytest.mark.parametrize(
+    "name", ["../../../secret", "/etc/passwd", "..", "a/b.json", "A.json", "", "x\x00.json"]
+)
+def test_a_manifest_cannot_name_a_file_outside_its_bundle(local: Place, name: str) -> None:
+    version = rewritten(local, {"sha256": {name: "0" * 64}})
+    with pytest.raises(DamagedBundle, match="which none of ours has"):
+        local.registry.load(version)
+
+
+@pytest.mark.parametrize(
+    "change", [{"schema_version": 2}, {"unknown": 1}, {"sha256": None}, {"info": {}}], ids=str
+)
+def test_a_manifest_of_another_kind_is_refused(local: Place, change: dict[str, Any]) -> None:
+    with pytest.raises(DamagedBundle, match=r"manifest\.json is not one of ours"):
+        local.registry.load(rewritten(local, change))
+
+
+def test_damaged_bundles_do_not_hide_the_whole_ones(place: Place) -> None:
+    whole, damaged = place.published(), place.published()
+    (place.bundle(damaged) / MANIFEST).write_bytes(b"\x80\x04")
+    (place.folder / "bundles" / "notes").mkdir()
+    (place.folder / "bundles" / "README.md").write_text("hello")
+    assert [manifest.version for manifest in place.registry.versions()] == [whole]
+
+
+# -- names that are no names --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "version",
+    [
+        *("", ".", "..", "../bundles", "current", "latest", "*", "20260102T030405Z-0a1b2c3"),
+        *(f"{NOT_THERE}/", f"../bundles/{NOT_THERE}", f"{NOT_THERE}\n", NOT_THERE.upper()),
+        "x" * 10_000,
+    ],
+)
+def test_what_is_no_version_is_unknown_whatever_is_asked(local: Place, version: str) -> None:
+    asked = [
+        lambda: local.registry.manifest(version),
+        lambda: local.registry.load(version),
+        lambda: local.registry.promote("MSFT", version, "test"),
+    ]
+    for ask in asked:
+        with pytest.raises(UnknownVersion, match="is not a version; one looks like") as caught:
+            ask()
+        assert len(str(caught.value)) < 200
+
+
+def test_a_version_that_was_never_published_is_unknown(place: Place) -> None:
+    with pytest.raises(UnknownVersion, match=f"no bundle {NOT_THERE}"):
+        place.registry.load(NOT_THERE)
+
+
+@pytest.mark.parametrize("symbol", ["../x", "a/b", "", "..", "current/../../x"])
+def test_what_is_no_symbol_has_no_pointer(local: Place, symbol: str) -> None:
+    version = local.published()
+    asked = [
+        lambda: local.registry.pointer(symbol),
+        lambda: local.registry.promote(symbol, version, "test"),
+        lambda: local.registry.rollback(symbol, "test"),
+    ]
+    for ask in asked:
+        with pytest.raises(InvalidSymbol):
+            ask()
+
+
+# -- promoting ----------------------------------------------------------------------------------
+
+
+def test_promoting_moves_the_pointer_and_remembers(place: Place) -> None:
+    first, second = place.published(), place.published()
+    place.registry.promote("msft", first, "first")
+    pointer = place.registry.promote("MSFT", second, "second")
+    assert place.registry.pointer("MSFT") == pointer
+    assert (pointer.symbol, pointer.version, pointer.generation) == ("MSFT", second, 2)
+    assert [(p.version, p.generation, p.reason) for p in pointer.history] == [
+        (first, 1, "first"),
+        (second, 2, "second"),
+    ]
+
+
+def test_symbols_have_pointers_of_their_own(place: Place) -> None:
+    version = place.published("MSFT", "^BVSP", "VALE3.SA", "EURUSD=X")
+    for symbol in ("MSFT", "^BVSP", "VALE3", "EURUSD=X"):
+        place.registry.promote(symbol, version, "test")
+    assert place.registry.symbols() == ["EURUSD=X", "MSFT", "VALE3.SA", "^BVSP"]
+    assert place.registry.pointer("AAPL") is None
+
+
+def test_a_bundle_is_promoted_only_for_its_symbols(place: Place) -> None:
+    version = place.published("AAPL", "NVDA")
+    with pytest.raises(UnknownVersion, match="is for AAPL, NVDA, not for MSFT"):
+        place.registry.promote("MSFT", version, "test")
+    assert place.registry.pointer("MSFT") is None
+
+
+def test_a_damaged_bundle_is_not_promoted(local: Place) -> None:
+    good, bad = local.published(), local.published()
+    local.registry.promote("MSFT", good, "test")
+    (local.bundle(bad) / "network.onnx").write_bytes(b"")
+    with pytest.raises(DamagedBundle):
+        local.registry.promote("MSFT", bad, "test")
+    pointer = local.registry.pointer("MSFT")
+    assert pointer is not None
+    assert pointer.version == good
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b"null", b"\x80\x04"])
+def test_a_damaged_pointer_is_refused(local: Place, content: bytes) -> None:
+    local.registry.promote("MSFT", local.published(), "test")
+    local.pointer().write_bytes(content)
+    with pytest.raises(DamagedBundle, match="pointer of MSFT is not one of ours"):
+        local.registry.pointer("MSFT")
+
+
+def test_a_pointer_of_another_symbol_is_refused(local: Place) -> None:
+    local.registry.promote("AAPL", local.published("AAPL"), "test")
+    local.pointer("MSFT").write_bytes(local.pointer("AAPL").read_bytes())
+    with pytest.raises(DamagedBundle, match="pointer of MSFT is one of AAPL"):
+        local.registry.pointer("MSFT")
+
+
+# -- rolling back -------------------------------------------------------------------------------
+
+
+def promoted(place: Place, n: int) -> list[str]:
+    """Versions promoted one after the other; the last one is current."""
+    versions = [place.published() for _ in range(n)]
+    for version in versions:
+        place.registry.promote("MSFT", version, "test")
+    return versions
+
+
+def rollback(place: Place, version: str | None = None) -> str:
+    return place.registry.rollback("MSFT", "test", version).version
+
+
+def test_rolling_back_leads_to_the_one_before(place: Place) -> None:
+    a, b = promoted(place, 2)
+    pointer = place.registry.rollback("MSFT", "bad forecasts")
+    assert (pointer.version, pointer.generation) == (a, 3)
+    assert [step.version for step in pointer.history] == [a, b, a]
+    assert pointer.history[-1].reason == "rollback: bad forecasts"
+    assert place.registry.pointer("MSFT") == pointer
+
+
+def test_rolling_back_again_goes_further_back_and_never_forth(place: Place) -> None:
+    a, b, c = promoted(place, 3)
+    assert [rollback(place), rollback(place)] == [b, a]
+    with pytest.raises(UnknownVersion, match="no earlier bundle"):
+        rollback(place)
+    assert c != place.registry.pointer("MSFT").version  # type: ignore[union-attr]
+
+
+def test_what_is_promoted_after_a_rollback_goes_back_to_where_it_was_put_on(local: Place) -> None:
+    a, b, _ = promoted(local, 3)
+    rollback(local, a)
+    (d,) = promoted(local, 1)
+    assert rollback(local) == a
+    assert d != a != b
+
+
+def test_what_was_rolled_back_from_can_be_promoted_again(local: Place) -> None:
+    a, b = promoted(local, 2)
+    rollback(local)
+    local.registry.promote("MSFT", b, "it was not to blame")
+    assert rollback(local) == a
+
+
+def test_promoting_the_current_one_again_adds_nothing_to_go_back_to(local: Place) -> None:
+    a, b = promoted(local, 2)
+    local.registry.promote("MSFT", b, "again")
+    assert rollback(local) == a
+
+
+def test_a_damaged_one_is_skipped(place: Place) -> None:
+    a, b, _ = promoted(place, 3)
+    (place.bundle(b) / "predictor.json").write_bytes(b"{}")
+    assert rollback(place) == a
+
+
+def test_one_that_was_deleted_is_skipped(local: Place) -> None:
+    a, b, _ = promoted(local, 3)
+    shutil.rmtree(local.bundle(b))
+    assert rollback(local) == a
+
+
+def test_if_all_are_damaged_the_pointer_stays(local: Place) -> None:
+    a, b = promoted(local, 2)
+    (local.bundle(a) / "predictor.json").unlink()
+    with pytest.raises(UnknownVersion, match="MSFT has no earlier bundle that is whole"):
+        rollback(local)
+    assert local.registry.pointer("MSFT").version == b  # type: ignore[union-attr]
+
+
+def test_the_one_that_is_named_must_have_been_current(local: Place) -> None:
+    a, b = promoted(local, 2)
+    other = local.published()
+    for version in (other, b, NOT_THERE, "../x"):
+        with pytest.raises(UnknownVersion, match=f"earlier ones: {a}"):
+            rollback(local, version)
+
+
+def test_the_one_that_is_named_must_be_whole(local: Place) -> None:
+    a, _, c = promoted(local, 3)
+    (local.bundle(a) / "predictor.json").unlink()
+    with pytest.raises(DamagedBundle, match=r"predictor\.json is missing"):
+        rollback(local, a)
+    assert local.registry.pointer("MSFT").version == c  # type: ignore[union-attr]
+
+
+def test_a_symbol_without_a_model_has_nothing_to_go_back_to(local: Place) -> None:
+    with pytest.raises(UnknownVersion, match="MSFT has no model yet"):
+        rollback(local)
+
+
+# -- when storage fails -------------------------------------------------------------------------
+
+
+def test_a_full_disk_leaves_nothing_visible(local: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = local.published()
+    for failing in range(len(FILES) + 3):  # every file, the manifest, both folders
+        calls = iter(range(100))
+
+        def fsync(handle: int, failing: int = failing, calls: Iterator[int] = calls) -> None:
+            if next(calls) == failing:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fsync)
+            with pytest.raises(StorageFailed, match="No space left on device; nothing was changed"):
+                local.published()
+        assert [path.name for path in (local.folder / "bundles").iterdir()] == [before]
+
+
+def test_a_full_disk_leaves_the_pointer_where_it_was(
+    local: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = promoted(local, 2)
+    before = local.pointer().read_bytes()
+
+    def fsync(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        for change in (lambda: local.registry.promote("MSFT", a, ""), lambda: rollback(local)):
+            with pytest.raises(StorageFailed, match="No space left"):
+                change()
+    assert local.pointer().read_bytes() == before
+    assert {path.name for path in (local.folder / "current").iterdir()} == {"MSFT.json"}
+    assert rollback(local) == a != b
+
+
+_INFO = """
+import resource, sys
+from closecast.errors import StorageFailed
+from closecast.registry import BundleInfo, Registry
+info = BundleInfo(
+    forecaster="naive", symbols=("MSFT",), seq_length=60, horizon=10, data=(), hyperparameters={}
+)
+registry = Registry(sys.argv[1])
+"""
+_PUBLISH_WITH_A_LIMIT = f"""{_INFO}
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+try:
+    registry.publish(info, {{"small.json": b"{{}}", "network.onnx": bytes(100_000)}})
+except StorageFailed as error:
+    print(error)
+"""
+_PUBLISH_MANY = f"""{_INFO}
+for i in range(20):
+    registry.publish(info, {{"a.bin": bytes(200_000), "b.bin": b"x"}})
+"""
+_PROMOTE_MANY = f"""{_INFO}
+versions = sys.argv[3:]
+for i in range(int(sys.argv[2])):
+    registry.promote("MSFT", versions[i % len(versions)], "test")
+"""
+
+
+def started(code: str, place: Place, *arguments: str) -> subprocess.Popen[str]:
+    """Another process that works on the same folder."""
+    command = [sys.executable, "-c", code, str(place.folder), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_file_that_the_system_does_not_let_grow_leaves_nothing_visible(local: Place) -> None:
+    out, err = started(_PUBLISH_WITH_A_LIMIT, local).communicate()
+    assert ("File too large; nothing was changed" in out, err) == (True, "")
+    assert list((local.folder / "bundles").iterdir()) == []
+
+
+_KILLED = """
+import os, signal, sys
+from closecast.registry import BundleInfo, Registry
+info = BundleInfo(
+    forecaster="naive", symbols=("MSFT",), seq_length=60, horizon=10, data=(), hyperparameters={}
+)
+setattr(os, sys.argv[2], lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+Registry(sys.argv[1]).publish(info, {"predictor.json": b"{}", "network.onnx": bytes(1000)})
+"""
+
+
+@pytest.mark.parametrize("step", ["fsync", "rename"])
+def test_a_publisher_that_was_killed_leaves_nothing_visible_and_nothing_in_the_way(
+    local: Place, step: str
+) -> None:
+    before = local.published()
+    command = [sys.executable, "-c", _KILLED, str(local.folder), step]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert [manifest.version for manifest in local.registry.versions()] == [before]
+    after = local.published()
+    assert {manifest.version for manifest in local.registry.versions()} == {before, after}
+    assert local.registry.load(after).files == FILES
+
+
+def test_an_upload_that_breaks_off_leaves_nothing_visible(
+    on_s3: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = on_s3.registry._fs.pipe_file
+    uploaded = []
+
+    def break_off(path: str, content: bytes) -> None:
+        if path.endswith(MANIFEST):
+            raise OSError(errno.EIO, "connection lost")
+        uploaded.append(path)
+        pipe(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(on_s3.registry._fs, "pipe_file", break_off)
+        with pytest.raises(StorageFailed, match="connection lost"):
+            on_s3.published()
+    assert len(uploaded) == len(FILES), "the manifest comes last"
+    assert list(on_s3.registry.versions()) == []
+
+
+def test_a_missing_bucket_is_a_storage_failure(on_s3: Place) -> None:
+    with pytest.raises(StorageFailed, match="no-such-bucket"):
+        Registry("s3://no-such-bucket/models").publish(info(), FILES)
+
+
+def test_a_service_that_does_not_answer_is_a_storage_failure(
+    on_s3: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = on_s3.registry
+
+    def unreachable(*_: object, **__: object) -> None:
+        raise botocore.exceptions.EndpointConnectionError(endpoint_url="http://s3.test")
+
+    for name in ("cat_file", "pipe_file", "ls", "exists"):
+        monkeypatch.setattr(registry._fs, name, unreachable)
+    for ask in (
+        lambda: registry.pointer("MSFT"),
+        lambda: registry.load(NOT_THERE),
+        lambda: registry.symbols(),
+        lambda: list(registry.versions()),
+        lambda: registry.publish(info(), FILES),
+    ):
+        with pytest.raises(StorageFailed, match=r"http://s3\.test"):
+            ask()
+
+
+def test_a_file_where_the_folder_should_be_is_a_storage_failure(tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("I am a file")
+    registry = Registry(str(tmp_path / "models"))
+    for ask in (
+        lambda: registry.publish(info(), FILES),
+        lambda: registry.pointer("MSFT"),
+        lambda: registry.symbols(),
+        lambda: list(registry.versions()),
+        lambda: registry.load(NOT_THERE),
+        lambda: registry.promote("MSFT", NOT_THERE, "test"),
+        lambda: registry.rollback("MSFT", "test"),
+    ):
+        with pytest.raises(StorageFailed, match="models"):
+            ask()
+
+
+# -- several processes --------------------------------------------------------------------------
+
+
+def test_promotions_from_several_processes_are_all_remembered(local: Place) -> None:
+    versions = [local.published() for _ in range(3)]
+    running = [started(_PROMOTE_MANY, local, "10", version) for version in versions]
+    for process in running:
+        assert process.communicate()[1] == ""
+    pointer = local.registry.pointer("MSFT")
+    assert pointer is not None
+    assert [step.generation for step in pointer.history] == list(range(1, 31))
+    assert [sum(s.version == v for s in pointer.history) for v in versions] == [10, 10, 10]
+    assert pointer.generation == 30
+
+
+def test_a_reader_never_sees_half_a_pointer(local: Place) -> None:
+    a, b = promoted(local, 2)
+    process = started(_PROMOTE_MANY, local, "60", a, b)
+    seen = set()
+    while process.poll() is None:
+        pointer = local.registry.pointer("MSFT")
+        assert pointer is not None
+        assert pointer.version == pointer.history[-1].version
+        assert pointer.generation == len(pointer.history)
+        seen.add(pointer.generation)
+    assert process.communicate()[1] == ""
+    assert len(seen) > 1, "the reader looked only when nothing was written"
+
+
+def test_a_reader_never_sees_half_a_bundle(local: Place) -> None:
+    """What is listed can be loaded, while somebody else publishes."""
+    process = started(_PUBLISH_MANY, local)
+    loaded: set[str] = set()
+    while process.poll() is None:
+        for manifest in local.registry.versions():
+            if manifest.version not in loaded:
+                assert local.registry.load(manifest.version).files["b.bin"] == b"x"
+                loaded.add(manifest.version)
+    assert process.communicate()[1] == ""
+    assert len(list(local.registry.versions())) == 20
+
+
+def test_a_manifest_stays_readable_for_years() -> None:
+    """Written by the first version of closecast. If this fails, old bundles cannot be served."""
+    document = {
+        "schema_version": 1,
+        "version": NOT_THERE,
+        "created_at": "2026-01-02T03:04:05.678901Z",
+        "info": {
+            "forecaster": "lstm",
+            "symbols": ["MSFT"],
+            "seq_length": 60,
+            "horizon": 10,
+            "data": [
+                {
+                    "symbol": "MSFT",
+                    "source": "sample",
+                    "basis": "adjusted",
+                    "first_session": "2005-01-03",
+                    "last_session": "2022-12-30",
+                    "closes": 4531,
+                    "content_hash": "00",
+                    "valid_start": "2017-01-03",
+                    "test_start": "2020-01-02",
+                }
+            ],
+            "hyperparameters": {"loss": "student_t"},
+            "fine_tuned_from": None,
+            "git_commit": None,
+            "libraries": {},
+            "training": {},
+            "evaluation": {},
+            "gate": {},
+            "leak_check": {},
+        },
+        "sha256": {"predictor.json": "0" * 64},
+    }
+    manifest = Manifest.model_validate_json(json.dumps(document))
+    assert json.loads(manifest.model_dump_json()) == document

@@ -1,0 +1,1 @@
+"""Being written (by the engineer of the storage tests)."""
