@@ -14,13 +14,13 @@ COPY pyproject.toml README.md constraints.txt ./
 COPY src ./src
 COPY api ./api
 COPY scripts ./scripts
-RUN pip install -c constraints.txt .
+RUN pip install -c constraints.txt ".[s3,postgres]"
 
 FROM build AS build-train
 # Set to PyTorch's CPU index outside: the default wheel brings gigabytes of CUDA along.
 ARG TORCH_INDEX_URL=
 RUN pip install ${TORCH_INDEX_URL:+--index-url $TORCH_INDEX_URL} torch==2.13.0 \
-    && pip install -c constraints.txt ".[train]"
+    && pip install -c constraints.txt ".[train,s3,postgres]"
 
 FROM base AS runtime
 ARG GIT_COMMIT=
@@ -34,7 +34,7 @@ USER closecast
 VOLUME ["/app/models", "/app/data", "/app/mlruns", "/app/results"]
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
-    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/live', timeout=2)"]
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"CLOSECAST_PORT\"]}/health/live', timeout=2)"]
 CMD ["closecast", "serve"]
 
 FROM runtime AS train

@@ -10,12 +10,16 @@ TORCH_INDEX_URL ?=
 TORCH_INDEX := $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL),)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-SYMBOL ?=
-SOURCE ?=
-PORT ?=
-export CLOSECAST_DEFAULT_SYMBOL := $(or $(SYMBOL),$(CLOSECAST_DEFAULT_SYMBOL),MSFT)
-export CLOSECAST_SOURCE := $(or $(SOURCE),$(CLOSECAST_SOURCE),sample)
-export CLOSECAST_PORT := $(or $(PORT),$(CLOSECAST_PORT),8000)
+# Only what is given here is exported; the rest may stand in the environment or in .env.
+ifdef SYMBOL
+export CLOSECAST_DEFAULT_SYMBOL := $(SYMBOL)
+endif
+ifdef SOURCE
+export CLOSECAST_SOURCE := $(SOURCE)
+endif
+ifdef PORT
+export CLOSECAST_PORT := $(PORT)
+endif
 
 .PHONY: help install serve test lint format bench bench-forecast bench-engine lock clean
 

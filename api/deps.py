@@ -9,7 +9,8 @@ from typing import Annotated
 import psutil
 from fastapi import Depends, Request
 
-from closecast.jobs.supervisor import Supervisor
+from closecast.errors import ClosecastError
+from closecast.jobs.supervisor import Supervisor, can_train
 from closecast.ledger import Ledger
 from closecast.price_cache import PriceCache
 from closecast.registry import Registry
@@ -43,11 +44,22 @@ class Service:
             models=models,
             ledger=ledger,
             follower=PointerFollower(models, settings.pointer_poll_s),
-            supervisor=Supervisor(settings, ledger) if settings.worker_enabled else None,
+            supervisor=(
+                Supervisor(settings, ledger) if settings.worker_enabled and can_train() else None
+            ),
         )
+
+    def published_version(self, symbol: str) -> str | None:
+        """Where the pointer of a symbol leads; ``None`` where it cannot be read."""
+        try:
+            pointer = self.registry.pointer(symbol)
+        except ClosecastError:
+            return None
+        return pointer.version if pointer else None
 
     def start(self) -> None:
         """Load the default model, follow pointers, supervise the worker."""
+        self.settings.data_dir.mkdir(parents=True, exist_ok=True)
         self.models.look(self.models.default_symbol)
         self.follower.start()
         if self.supervisor is not None:

@@ -44,6 +44,21 @@ def status_of(error: e.ClosecastError) -> int:
     return _BY_FAULT[error.fault]
 
 
+def problem_document(
+    status: int, code: str, detail: str, request_id: str | None, errors: Iterable[Any] = ()
+) -> dict[str, Any]:
+    """The members that every problem has."""
+    return {
+        "type": f"urn:closecast:error:{code}",
+        "title": http.HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "errors": list(errors),
+        "request_id": request_id,
+    }
+
+
 def problem(
     request: Request,
     status: int,
@@ -55,17 +70,12 @@ def problem(
     headers: dict[str, str] | None = None,
 ) -> JSONResponse:
     """A problem document."""
-    content = {
-        "type": f"urn:closecast:error:{code}",
-        "title": http.HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "code": code,
-        "errors": list(errors),
-        "request_id": request.scope.get("request_id"),
-        **(extra or {}),
-    }
-    return JSONResponse(content, status, headers, media_type=MEDIA_TYPE)
+    request_id = request.scope.get("request_id")
+    content = {**problem_document(status, code, detail, request_id, errors), **(extra or {})}
+    answer = JSONResponse(content, status, headers, media_type=MEDIA_TYPE)
+    if request_id:  # an unexpected error is answered outside of the middleware
+        answer.headers["X-Request-ID"] = request_id
+    return answer
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -132,7 +142,7 @@ def _item(item: dict[str, Any]) -> dict[str, str]:
     pointer = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
     if where != "body":
         pointer = f"{where}:{'/'.join(map(str, path))}"
-    return {"pointer": pointer or "/", "detail": str(item["msg"]), "code": str(item["type"])}
+    return {"pointer": pointer, "detail": str(item["msg"]), "code": str(item["type"])}
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
@@ -190,15 +200,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     found: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
         code, detail = _EXAMPLES[status]
-        example = {
-            "type": f"urn:closecast:error:{code}",
-            "title": http.HTTPStatus(status).phrase,
-            "status": status,
-            "detail": detail,
-            "code": code,
-            "errors": [],
-            "request_id": "b6c1d2e3f4",
-        }
+        example = problem_document(status, code, detail, "b6c1d2e3f4")
         found[status] = {
             "model": Problem,
             "description": http.HTTPStatus(status).phrase,

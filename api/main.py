@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse
 
 from api.deps import Service
 from api.errors import add_error_handlers, document_problems
-from api.middleware import BodyLimit, RequestEnvelope
+from api.middleware import BodyLimit, RequestEnvelope, SameOrigin
 from api.routes import config, health, model, predict, train
 from closecast import __version__
 from closecast.logs import set_up_logging
@@ -66,6 +66,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     add_error_handlers(app)
     app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
+    app.add_middleware(SameOrigin)
     app.add_middleware(RequestEnvelope)
     for routes in (predict, train, config, model, health):
         app.include_router(routes.router)

@@ -10,6 +10,8 @@ import uuid
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.errors import MEDIA_TYPE, problem_document
+
 log = logging.getLogger("closecast.access")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -35,10 +37,8 @@ class RequestEnvelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [
-                    *message.get("headers", []),
-                    (b"x-request-id", request_id.encode()),
-                ]
+                headers = [h for h in message.get("headers", []) if h[0] != b"x-request-id"]
+                message["headers"] = [*headers, (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
@@ -55,6 +55,26 @@ class RequestEnvelope:
                         "ms": round(1000 * (time.perf_counter() - started), 2),
                     },
                 )
+
+
+class SameOrigin:
+    """Refuses what a page of another site makes a browser send here.
+
+    A service on loopback has no password; without this any open web page could retrain it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+            from_site = dict(scope["headers"]).get(b"sec-fetch-site", b"none")
+            if from_site in (b"cross-site", b"same-site"):
+                await send_problem(
+                    scope, send, 403, "cross_site_request", "pages of other sites may not call this"
+                )
+                return
+        await self._app(scope, receive, send)
 
 
 class BodyLimit:
@@ -96,22 +116,23 @@ class BodyLimit:
         await self._app(scope, replay, send)
 
     async def _refuse(self, scope: Scope, send: Send) -> None:
-        content = json.dumps(
-            {
-                "type": "urn:closecast:error:body_too_large",
-                "title": "Content Too Large",
-                "status": 413,
-                "detail": f"the body is larger than {self._max_bytes} bytes; "
-                "a window of closes needs a few thousand",
-                "code": "body_too_large",
-                "errors": [],
-                "request_id": scope.get("request_id"),
-            }
-        ).encode()
-        headers = [
-            (b"content-type", b"application/problem+json"),
-            (b"content-length", str(len(content)).encode()),
-            (b"connection", b"close"),
-        ]
-        await send({"type": "http.response.start", "status": 413, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
+        detail = (
+            f"the body is larger than {self._max_bytes} bytes; "
+            "a window of closes needs a few thousand"
+        )
+        await send_problem(scope, send, 413, "body_too_large", detail, close=True)
+
+
+async def send_problem(
+    scope: Scope, send: Send, status: int, code: str, detail: str, *, close: bool = False
+) -> None:
+    """A problem document from below the application."""
+    content = json.dumps(problem_document(status, code, detail, scope.get("request_id"))).encode()
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(content)).encode()),
+    ]
+    if close:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})

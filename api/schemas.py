@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
-from closecast.forecasters import parameters_type
+from closecast.forecasters import FORECASTERS, parameters_type
 from closecast.prices import MAX_PRICE, MIN_PRICE
 
 EXAMPLE_CLOSES: list[Any] = [round(240 + 0.35 * i - 6 * ((i * 7) % 11) / 11, 2) for i in range(60)]
@@ -123,7 +123,9 @@ class PredictAnswer(Answer):
 
     model_config = ConfigDict(protected_namespaces=())
 
-    predicted_price: float = Field(description="Median of the next close; often the last close.")
+    predicted_price: float = Field(
+        description="Point forecast of the next close; often the last close."
+    )
     naive_price: float = Field(description='"Tomorrow = today": the last close.')
     intervals: list[Interval] = Field(description="Of the next close.")
     drift_warning: bool = Field(description="Whether the input looks unlike the training data.")
@@ -170,7 +172,9 @@ class TrainBody(Request):
     )
     start: date | None = Field(None, description="First session to train on.")
     end: date | None = Field(None, description="Last session to train on.")
-    forecaster: Literal["lstm", "ewma"] = "lstm"
+    forecaster: Annotated[
+        str, WithJsonSchema({"type": "string", "enum": sorted(FORECASTERS), "default": "lstm"})
+    ] = "lstm"
     preset: str | None = Field(
         None, max_length=40, description="Named hyper-parameters to start from, e.g. `quick`."
     )
@@ -196,6 +200,7 @@ class JobAnswer(Answer):
     url: str = Field(examples=["/train/0123456789abcdef0123456789abcdef"])
     symbol: str
     state: JobState
+    cancel_requested: bool
     request: dict[str, Any] = Field(description="The training as resolved when it was queued.")
     progress: dict[str, Any] = Field(
         description="While running: stage, percent, epoch, epochs, train_loss, valid_loss."

@@ -9,6 +9,7 @@ last 15 % (about 600 origins). Seeds are fixed; nothing was chosen on the scored
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 from collections import defaultdict
@@ -61,7 +62,7 @@ def table(rows: list[Row]) -> str:
     scores: dict[tuple[str, int], list[Any]] = defaultdict(list)
     for row in rows:
         label = row.forecaster if row.mode == "window only" else f"{row.forecaster} + history"
-        for step in STEPS:
+        for step in (s for s in STEPS if s <= len(row.steps)):
             scores[label, step].append(row.steps[step - 1])
     lines = [
         f"{'forecaster':<22}{'step':>5}{'rel. MAE (worst)':>20}{'CRPS/naive (worst)':>20}"
@@ -97,7 +98,7 @@ def main() -> None:
     overrides: dict[str, Any] = {}
     for item in arguments.set:
         name, _, value = item.partition("=")
-        overrides[name] = float(value) if "." in value or "e" in value else int(value)
+        overrides[name] = json.loads(value)
 
     jobs = [(symbol, what) for what in (BASELINES, *losses) for symbol in symbols]
     rows: list[Row] = []

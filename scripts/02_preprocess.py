@@ -5,7 +5,7 @@ from __future__ import annotations
 from closecast.pipeline import preprocess
 from closecast.settings import Settings
 from closecast.symbols import folder_name
-from scripts.common import add_hyperparameters, add_origin, hyperparameters, parser, run, symbol
+from scripts.common import add_hyperparameters, add_origin, hyperparameters, parser, run, working_on
 
 
 def main() -> None:
@@ -16,8 +16,8 @@ def main() -> None:
     arguments = made.parse_args()
 
     def step(settings: Settings) -> None:
-        name = symbol(arguments, settings)
-        prepared = preprocess(settings, name, hyperparameters(arguments))
+        with working_on(arguments, settings) as name:
+            prepared = preprocess(settings, name, hyperparameters(arguments))
         folder = settings.data_dir / "processed" / folder_name(name)
         valid_start, test_start = prepared.split.boundaries
         print(

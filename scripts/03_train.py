@@ -6,7 +6,7 @@ from closecast.forecasters import Runtime
 from closecast.pipeline import train_candidate
 from closecast.progress import ProgressBar
 from closecast.settings import Settings
-from scripts.common import add_hyperparameters, add_origin, hyperparameters, parser, run, symbol
+from scripts.common import add_hyperparameters, add_origin, hyperparameters, parser, run, working_on
 
 
 def main() -> None:
@@ -20,8 +20,7 @@ def main() -> None:
     arguments = made.parse_args()
 
     def step(settings: Settings) -> None:
-        name = symbol(arguments, settings)
-        with ProgressBar() as bar:
+        with working_on(arguments, settings) as name, ProgressBar() as bar:
             candidate = train_candidate(
                 settings,
                 name,

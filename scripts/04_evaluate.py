@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from closecast.pipeline import evaluate_candidate
 from closecast.settings import Settings
-from scripts.common import add_origin, parser, run, symbol
+from scripts.common import add_origin, parser, run, working_on
 
 
 def main() -> None:
@@ -14,7 +14,8 @@ def main() -> None:
     arguments = made.parse_args()
 
     def step(settings: Settings) -> None:
-        published = evaluate_candidate(settings, symbol(arguments, settings))
+        with working_on(arguments, settings) as name:
+            published = evaluate_candidate(settings, name)
         print(published.table)
         print(f"{published.decision.outcome}: {published.decision.reason}")
         print(

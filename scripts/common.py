@@ -5,16 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from typing import Any
+
+from pydantic import ValidationError
 
 from closecast.errors import ClosecastError, InvalidHyperparameters, UnknownName
 from closecast.forecasters import FORECASTERS, Parameters, make_parameters, parameters_type
 from closecast.forecasters.lstm.parameters import PRESETS
 from closecast.logs import set_up_logging
 from closecast.pipeline.workspace import Workspace
-from closecast.settings import Settings
+from closecast.settings import Settings, describe
 from closecast.symbols import canonical
 
 
@@ -67,19 +70,23 @@ def hyperparameters(arguments: argparse.Namespace) -> Parameters:
     return make_parameters(arguments.forecaster, values)
 
 
-def symbol(arguments: argparse.Namespace, settings: Settings) -> str:
-    """The canonical symbol that a later step works on, its collected closes looked at."""
+@contextmanager
+def working_on(arguments: argparse.Namespace, settings: Settings) -> Iterator[str]:
+    """The canonical symbol that a later step works on, kept from other processes meanwhile."""
     name = canonical(arguments.symbol or settings.default_symbol)
     workspace = Workspace(settings, name)
-    workspace.require_origin(arguments.source, arguments.start, arguments.end)
-    return name
+    with workspace.alone():
+        workspace.require_origin(arguments.source, arguments.start, arguments.end)
+        yield name
 
 
 def run(step: Callable[[Settings], None]) -> None:
     """Call a step; an error of ours is one line and exit code 1, never a traceback."""
-    settings = Settings()
-    set_up_logging("WARNING" if settings.log_level == "INFO" else settings.log_level)
     try:
+        settings = Settings()
+        set_up_logging("ERROR" if settings.log_level == "INFO" else settings.log_level)
         step(settings)
+    except ValidationError as error:
+        sys.exit(f"error: {describe(error)}")
     except ClosecastError as error:
         sys.exit(f"error: {error}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,40 @@ def test_an_unwritable_place_is_said_and_nothing_is_left(
     message = message_of("train", "--forecaster", "ewma")
     assert "cannot write" in message
     assert (here / "models").read_text() == "a file where the folder should be"
+
+
+def test_the_command_starts_without_anything_that_only_training_needs() -> None:
+    blocked = ["tqdm", "torch", "pandas", "mlflow", "scipy", "sklearn", "joblib", "matplotlib"]
+    program = (
+        "import sys\n"
+        f"sys.modules.update(dict.fromkeys({blocked}))\n"
+        "import closecast.cli, api.main\n"
+        "closecast.cli.main(['serve', '--help'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_interrupted_first_training_is_taken_up_again(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["train", "--forecaster", "ewma", "--symbol", "KO"])  # as if killed before the network
+    with pytest.MonkeyPatch.context() as patch:
+        ran = []
+        patch.setattr("closecast.pipeline.run_training", lambda *a, **k: ran.append(a) or 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            main(["train", "--symbol", "KO", "--if-missing"])
+    assert ran
+
+
+def test_results_that_cannot_be_written_promote_nothing(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "results").write_text("a file where the folder should be")
+    assert "cannot write" in message_of("train", "--forecaster", "ewma", "--symbol", "KO")
+    assert not (here / "models" / "current" / "KO.json").exists()
 
 
 def test_training_prints_the_table_with_naive_beside(

@@ -220,6 +220,13 @@ def test_shares() -> None:
     assert [len(part) for part in (split.train, split.valid, split.test)] == [700, 150, 150]
 
 
+def test_the_smallest_part_still_holds_a_window_with_its_targets() -> None:
+    split = split_by_share(random_walk(99, seed=0), 0.5, 20, 5)
+    assert [len(part) for part in (split.train, split.valid, split.test)] == [49, 25, 25]
+    with pytest.raises(TooFewCloses, match="98 closes leave a part of 24 rows, 25 are needed"):
+        split_by_share(random_walk(98, seed=0), 0.5, 20, 5)
+
+
 @patiently
 @given(st.integers(1, 400), st.floats(0.3, 0.9), LENGTHS, HORIZONS)
 def test_a_refusal_names_a_number_of_closes_that_is_enough(

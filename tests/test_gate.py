@@ -67,11 +67,15 @@ def test_a_suspicious_gain_is_rejected_however_few_the_origins() -> None:
     [
         (0, "not_enough_evidence"),
         (LEAST_ORIGINS - 1, "not_enough_evidence"),
-        (LEAST_ORIGINS, "rejected"),
+        (LEAST_ORIGINS, "promoted"),
     ],
 )
 def test_few_origins_are_no_evidence(origins: int, outcome: str) -> None:
-    assert decide(row({"relative_mae": 2, "p_mae": 0}), origins).outcome == outcome
+    assert decide(row(), origins).outcome == outcome
+
+
+def test_what_is_significantly_worse_is_rejected_however_few_the_origins() -> None:
+    assert decide(row({"relative_mae": 2, "p_mae": 0}), 5).outcome == "rejected"
 
 
 def test_the_reason_holds_the_numbers() -> None:

@@ -91,14 +91,17 @@ def test_skewed_errors_make_skewed_intervals() -> None:
     assert upper > 1.3 * -lower
 
 
-def test_the_quantile_by_hand() -> None:
-    """Of -19 .. 19: rank ceil(40 * .95) = 38 among the absolute ones, 39 among the signed."""
-    scores = np.random.default_rng(0).permutation(np.arange(-19.0, 20.0))[None]
-    low, middle, high = Calibration(scores).quantiles(np.array([0.025, 0.5, 0.975]))[0]
-    assert (low, middle, high) == (-19, 0, 19)
-    low, high = Calibration(scores).quantiles(np.array([0.1, 0.9]))[0]
-    assert high == (16 + 16) / 2  # absolute: rank 32 of 0, 1, 1, .., 19, 19; signed: place 36
-    assert low == -high
+def test_quantiles_by_hand() -> None:
+    """Of the scores 1 .. 39: the mean of a symmetric quantile and of a signed one.
+
+    For 2.5 % and 97.5 % the symmetric one is +-38, rank ceil(40 * .95) of the absolute scores;
+    the signed ones stand at the places 40 * .025 and 40 * .975. The symmetric median is 0.
+    """
+    scores = np.random.default_rng(0).permutation(np.arange(1.0, 40.0))[None]
+    ends = Calibration(scores).quantiles(np.array([0.025, 0.5, 0.975]))[0]
+    assert ends.tolist() == [(-38 + 1) / 2, (0 + 20) / 2, (38 + 39) / 2]
+    ends = Calibration(scores).quantiles(np.array([0.1, 0.9]))[0]
+    assert ends.tolist() == [(-32 + 4) / 2, (32 + 36) / 2]
 
 
 @pytest.mark.parametrize("n", [0, 1, 19, 38])

@@ -52,7 +52,7 @@ def check(
     calibration: Calibration = CALIBRATION,
     seed: int = 0,
 ) -> LeakCheck:
-    return check_leaks(prices, split, processed, predictor, calibration, seed)
+    return check_leaks(prices, split, 0.6, processed, predictor, calibration, seed)
 
 
 def what_failed(outcome: LeakCheck) -> set[str]:

@@ -70,9 +70,9 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.URL]:
     folder = tmp_path_factory.mktemp("postgres")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(folder))  # else it looks for one, and warns
-        import pgserver
+        from pgserver.postgres_server import get_server
     (folder / "data").mkdir()
-    server = pgserver.get_server(folder / "data", cleanup_mode="delete")
+    server = get_server(folder / "data", cleanup_mode="delete")
     yield sa.make_url(server.get_uri())
     server.cleanup()
 
@@ -82,7 +82,7 @@ def on_postgres(postgres: sa.URL) -> sa.URL:
     """A schema of its own, on a server whose clock on the wall shows another time."""
     schema = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(text(postgres)) as connection:
-        connection.execute(f"CREATE SCHEMA {schema}")  # type: ignore[arg-type]
+        connection.execute(f"CREATE SCHEMA {schema}")
     options = f"-csearch_path={schema} -cTimeZone=America/Sao_Paulo -csynchronous_commit=off"
     return postgres.update_query_dict({"options": options})
 
@@ -717,7 +717,7 @@ def test_processes_that_create_the_database_at_once_all_succeed(
     schemas = [f"test_{uuid.uuid4().hex}" for _ in range(5)]
     with psycopg.connect(text(postgres)) as connection:
         for schema in schemas:
-            connection.execute(f"CREATE SCHEMA {schema}")  # type: ignore[arg-type]
+            connection.execute(f"CREATE SCHEMA {schema}")
     urls = [f"sqlite:///{tmp_path}/{i}/ledger.sqlite" for i in range(20)] + [
         text(postgres.update_query_dict({"options": f"-csearch_path={schema}"}))
         for schema in schemas

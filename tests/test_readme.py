@@ -26,9 +26,7 @@ def blocks(language: str) -> list[str]:
 def commands(starting_with: str) -> list[str]:
     """Shell commands of all bash blocks, continued lines joined, comments gone."""
     lines = "\n".join(blocks("bash")).replace("\\\n", " ").splitlines()
-    return [
-        re.sub(r"\s+#.*", "", line) for line in lines if line.strip().startswith(starting_with)
-    ]
+    return [re.sub(r"\s+#.*", "", line) for line in lines if line.strip().startswith(starting_with)]
 
 
 def test_every_curl_answers(published: Settings, tmp_path: Path) -> None:
@@ -38,9 +36,7 @@ def test_every_curl_answers(published: Settings, tmp_path: Path) -> None:
     try:
         for command in found:
             here = command.replace(":8000", f":{service.port}").replace("curl -s", "curl -sS -f")
-            done = subprocess.run(
-                ["bash", "-c", here], capture_output=True, text=True, check=False
-            )
+            done = subprocess.run(["bash", "-c", here], capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{command}\n{done.stderr}"
             assert done.stdout.startswith("{")
     finally:

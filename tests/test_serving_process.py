@@ -49,7 +49,13 @@ print(json.dumps({"answered": answered, "loaded": loaded}))
 def test_no_route_loads_what_training_needs(published: Settings) -> None:
     environment = {f"CLOSECAST_{k.upper()}": str(v) for k, v in published.model_dump().items()}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", CALL_EVERYTHING.replace("FORBIDDEN", repr(FORBIDDEN))],
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            CALL_EVERYTHING.replace("FORBIDDEN", repr(FORBIDDEN)),
+        ],
         env={**os.environ, **environment, "CLOSECAST_LOG_LEVEL": "ERROR"},
         capture_output=True,
         text=True,

@@ -1,1 +1,192 @@
-"""Being written (by the engineer of the storage tests)."""
+"""Settings: each with a sentence, bounds, and a variable ``CLOSECAST_<NAME>``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from closecast.settings import Settings, get_settings
+
+FIELDS = Settings.model_fields
+
+CHANGED: dict[str, Any] = {
+    "default_symbol": "PETR4.SA",
+    "source": "yahoo",
+    "models_url": "s3://bucket/models",
+    "data_dir": Path("/somewhere/data"),
+    "results_dir": Path("/somewhere/results"),
+    "ledger_url": "postgresql://user@host/ledger",
+    "mlflow_tracking_uri": "http://mlflow:5000",
+    "mlflow_artifact_dir": Path("/somewhere/artifacts"),
+    "host": "0.0.0.0",
+    "port": 8080,
+    "workers": 4,
+    "max_body_bytes": 50_000,
+    "pointer_poll_s": 0.25,
+    "worker_enabled": False,
+    "worker_idle_s": 0.5,
+    "job_lease_s": 90.0,
+    "promote_without_evidence": False,
+    "training_threads": 8,
+    "accelerator": "cpu",
+    "source_timeout_s": 5.5,
+    "source_attempts": 1,
+    "source_backoff_s": 0.0,
+    "log_level": "DEBUG",
+}
+"""A value for each setting that is not its default."""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An empty environment, in a folder without a file ``.env``."""
+    for name in FIELDS:
+        monkeypatch.delenv(f"CLOSECAST_{name.upper()}", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+# -- each setting -------------------------------------------------------------------------------
+
+
+def test_every_setting_is_tested_here() -> None:
+    assert CHANGED.keys() == FIELDS.keys()
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_setting_has_a_sentence(name: str) -> None:
+    sentence = FIELDS[name].description or ""
+    assert len(sentence.split()) >= 2
+    assert sentence.endswith(".")
+
+
+@pytest.mark.parametrize("name", [n for n, f in FIELDS.items() if f.annotation in (int, float)])
+def test_a_number_has_bounds_on_both_sides(name: str) -> None:
+    bounds = {type(bound).__name__.lower() for bound in FIELDS[name].metadata}
+    assert bounds & {"ge", "gt"}
+    assert bounds & {"le", "lt"}
+
+
+@pytest.mark.parametrize("name", [n for n, f in FIELDS.items() if f.annotation is float])
+def test_a_duration_has_its_unit_in_its_name(name: str) -> None:
+    assert name.endswith("_s")
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_setting_is_read_from_its_variable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"CLOSECAST_{name.upper()}", str(CHANGED[name]))
+    changed = Settings().model_dump()
+    assert changed.pop(name) == CHANGED[name]
+    unchanged = {n: field.default for n, field in FIELDS.items() if n != name}
+    assert changed == unchanged
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_the_values_tried_here_are_not_the_defaults(name: str) -> None:
+    assert FIELDS[name].default != CHANGED[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "lowest", "highest"),
+    [
+        ("port", 1, 65_535),
+        ("workers", 1, 64),
+        ("max_body_bytes", 1_000, 100_000_000),
+        ("worker_idle_s", 0, 86_400),
+        ("job_lease_s", 2, 3_600),
+        ("training_threads", 1, 256),
+        ("source_attempts", 1, 20),
+        ("source_backoff_s", 0, 300),
+    ],
+)
+def test_a_number_is_taken_within_its_bounds_only(
+    name: str, lowest: int, highest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for fits in (lowest, highest):
+        monkeypatch.setenv(f"CLOSECAST_{name.upper()}", str(fits))
+        assert getattr(Settings(), name) == fits
+    for does_not in (lowest - 1, highest + 1):
+        monkeypatch.setenv(f"CLOSECAST_{name.upper()}", str(does_not))
+        with pytest.raises(ValidationError, match=name):
+            Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("pointer_poll_s", "0"),
+        ("pointer_poll_s", "2.1"),  # every process follows the pointer within 2 s
+        ("source_timeout_s", "0"),
+        ("source_timeout_s", "601"),
+        ("job_lease_s", "nan"),
+        ("worker_idle_s", "inf"),
+        ("port", "http"),
+        ("port", ""),
+        ("port", "80.5"),
+        ("worker_enabled", "perhaps"),
+        ("accelerator", "abacus"),
+        ("log_level", "debug"),
+        ("log_level", "TRACE"),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused_by_name(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"CLOSECAST_{name.upper()}", value)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert [error["loc"] for error in caught.value.errors()] == [(name,)]
+
+
+# -- where they come from -----------------------------------------------------------------------
+
+
+def test_a_variable_without_the_prefix_is_somebody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "1")
+    monkeypatch.setenv("HOST", "example.org")
+    assert (Settings().port, Settings().host) == (8000, "127.0.0.1")
+
+
+def test_a_file_is_read_and_the_environment_outranks_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("CLOSECAST_PORT=1111\nCLOSECAST_WORKERS=2\nPATH=/nowhere\n")
+    monkeypatch.setenv("CLOSECAST_PORT", "2222")
+    assert (Settings().port, Settings().workers) == (2222, 2)
+
+
+def test_an_argument_outranks_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOSECAST_PORT", "2222")
+    assert Settings(port=3333).port == 3333
+
+
+def test_settings_pass_to_another_process_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The supervisor hands them to its worker this way."""
+    settings = Settings(**CHANGED)
+    for name, value in settings.model_dump().items():
+        monkeypatch.setenv(f"CLOSECAST_{name.upper()}", str(value))
+    assert Settings() == settings
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().port = 1  # type: ignore[misc]
+
+
+@pytest.fixture
+def _forgotten() -> Iterator[None]:
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
+
+
+@pytest.mark.usefixtures("_forgotten")
+def test_a_process_reads_its_settings_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOSECAST_PORT", "1111")
+    first = get_settings()
+    monkeypatch.setenv("CLOSECAST_PORT", "2222")
+    assert get_settings() is first
+    assert first.port == 1111

@@ -9,11 +9,10 @@ from fastapi import APIRouter, Header, Query, Response
 from api.deps import Service, ServiceDep
 from api.errors import responses
 from api.schemas import ConfigAnswer, ConfigBody, SymbolText
-from closecast.errors import PreconditionFailed, UnknownName
+from closecast.errors import InvalidHyperparameters, PreconditionFailed, UnknownName
 from closecast.forecasters import make_parameters, parameters_type
 from closecast.forecasters.lstm.parameters import PRESETS
 from closecast.ledger import Configuration
-from closecast.symbols import canonical
 
 router = APIRouter(prefix="/config", tags=["configuration"])
 
@@ -25,7 +24,7 @@ def show_config(
     service: ServiceDep, response: Response, symbol: SymbolQuery = None
 ) -> ConfigAnswer:
     """What the next training of a symbol will use."""
-    return _answer(service.ledger.configurations.newest(_symbol(service, symbol)), response)
+    return _answer(service.ledger.configurations.newest(service.models.canonical(symbol)), response)
 
 
 @router.post("", responses=responses(400, 412, 413, 415, 422, 503))
@@ -39,18 +38,27 @@ def change_config(
     ] = None,
 ) -> ConfigAnswer:
     """Change hyper-parameters; the next `POST /train` uses them. What serves is not touched."""
-    wanted = _symbol(service, symbol)
-    newest = service.ledger.configurations.newest(wanted)
-    expected = _revision(if_match, newest)
-    changed = {
-        name: value
-        for name, value in {**newest.hyperparameters, **body.hyperparameters}.items()
-        if value is not None
-    }
-    known = dict.fromkeys(parameters_type("lstm").model_fields)
-    make_parameters("lstm", {**changed, **{n: 0 for n in body.hyperparameters if n not in known}})
-    stored = service.ledger.configurations.store(wanted, changed, expected)
-    return _answer(stored, response)
+    wanted = service.models.canonical(symbol)
+    known = parameters_type("lstm").model_fields
+    for name in body.hyperparameters:
+        if name not in known:
+            raise InvalidHyperparameters([(name, f"unknown; valid: {', '.join(sorted(known))}")])
+    while True:
+        newest = service.ledger.configurations.newest(wanted)
+        revision = _revision(if_match, newest)
+        changed = {
+            name: value
+            for name, value in {**newest.hyperparameters, **body.hyperparameters}.items()
+            if value is not None
+        }
+        make_parameters("lstm", changed)
+        try:
+            stored = service.ledger.configurations.store(wanted, changed, revision)
+        except PreconditionFailed:
+            if if_match is not None:
+                raise
+            continue  # somebody else changed it meanwhile: build on that
+        return _answer(stored, response)
 
 
 def resolve_hyperparameters(
@@ -74,8 +82,8 @@ def resolve_hyperparameters(
         if name in known
     }
     base: dict[str, Any] = {}
-    if fine_tune and (snapshot := service.models.get(symbol)):
-        served = snapshot.manifest.info.hyperparameters
+    if fine_tune:
+        served = service.models.get(symbol).manifest.info.hyperparameters
         base = {name: value for name, value in served.items() if name in known}
         configured = {}
     chosen = {name: v for name, v in PRESETS[preset or "default"].items() if name in known}
@@ -83,14 +91,10 @@ def resolve_hyperparameters(
     return make_parameters(forecaster, values).model_dump()
 
 
-def _symbol(service: Service, symbol: str | None) -> str:
-    return canonical(symbol) if symbol is not None else service.models.default_symbol
-
-
-def _revision(if_match: str | None, newest: Configuration) -> int | None:
-    """The revision that an If-Match header names; ``None`` where it names none."""
+def _revision(if_match: str | None, newest: Configuration) -> int:
+    """The revision to build on: the newest, if that is what an If-Match header names."""
     if if_match is None or if_match.strip() == "*":
-        return None
+        return newest.revision
     tags = [tag.strip().removeprefix("W/").strip('"') for tag in if_match.split(",")]
     if str(newest.revision) not in tags:
         raise PreconditionFailed(

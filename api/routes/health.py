@@ -12,7 +12,7 @@ from api.errors import responses
 from api.schemas import Alive, Artefacts, HealthAnswer, Served
 from closecast import __version__
 from closecast.errors import ClosecastError
-from closecast.jobs.supervisor import require_training
+from closecast.jobs.supervisor import can_train
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -22,7 +22,7 @@ def health(service: ServiceDep) -> HealthAnswer:
     """CPU, memory, artefacts, and what is served beside what is published."""
     models = service.models
     served = models.serving(models.default_symbol)
-    files = set(served.manifest.sha256) if served else set()
+    files = service.registry.files_of(served.version) if served else set()
     failures = models.failures()
     ledger = _ledger_state(service)
     if served is None:
@@ -37,7 +37,7 @@ def health(service: ServiceDep) -> HealthAnswer:
             "cpu_percent": psutil.cpu_percent(),
             "memory_percent": psutil.virtual_memory().percent,
             "process_memory_mb": round(service.process.memory_info().rss / 1e6, 1),
-            "disk_free_gb": round(psutil.disk_usage(".").free / 1e9, 1),
+            "disk_free_gb": round(psutil.disk_usage(str(service.settings.data_dir)).free / 1e9, 1),
             "default_symbol": models.default_symbol,
             "artefacts": Artefacts(
                 model="predictor.json" in files,
@@ -49,13 +49,13 @@ def health(service: ServiceDep) -> HealthAnswer:
                 Served(
                     symbol=snapshot.symbol,
                     serving_version=snapshot.version,
-                    published_version=_published(service, snapshot.symbol),
+                    published_version=service.published_version(snapshot.symbol),
                 )
                 for snapshot in models.loaded()
             ],
             "failures": failures,
             "ledger": ledger,
-            "can_train": _can_train(),
+            "can_train": can_train(),
         }
     )
 
@@ -73,25 +73,9 @@ def ready(service: ServiceDep) -> Alive:
     return Alive(status="ready")
 
 
-def _published(service: Service, symbol: str) -> str | None:
-    try:
-        pointer = service.registry.pointer(symbol)
-    except (ClosecastError, OSError):
-        return None
-    return pointer.version if pointer else None
-
-
 def _ledger_state(service: Service) -> str:
     try:
         service.ledger.check()
     except ClosecastError as error:
         return str(error)
     return "ok"
-
-
-def _can_train() -> bool:
-    try:
-        require_training()
-    except ClosecastError:
-        return False
-    return True

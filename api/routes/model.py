@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Response
 
-from api.deps import Service, ServiceDep
+from api.deps import ServiceDep
 from api.errors import responses
 from api.routes.config import SymbolQuery
 from api.schemas import (
@@ -31,13 +31,12 @@ def show_model(service: ServiceDep, response: Response, symbol: SymbolQuery = No
     """The served model: its data, its hyper-parameters, its scores beside naive's."""
     snapshot = service.models.get(symbol)
     info = snapshot.manifest.info
-    pointer = service.registry.pointer(snapshot.symbol)
     response.headers["X-Model-Version"] = snapshot.version
     return ModelAnswer(
         symbol=snapshot.symbol,
         version=snapshot.version,
         generation=snapshot.generation,
-        published_version=pointer.version if pointer else None,
+        published_version=service.published_version(snapshot.symbol),
         loaded_at=snapshot.loaded_at,
         created_at=snapshot.manifest.created_at,
         forecaster=info.forecaster,
@@ -94,13 +93,9 @@ def rollback(
 ) -> ReloadAnswer:
     """Make the model before this one current again (or a named earlier one), and load it."""
     asked = body or RollbackBody()
-    symbol = _symbol(service, asked.symbol)
+    symbol = service.models.canonical(asked.symbol)
     service.registry.rollback(symbol, asked.reason, asked.version)
     return _reloaded([service.models.look(symbol)])
-
-
-def _symbol(service: Service, symbol: str | None) -> str:
-    return canonical(symbol) if symbol is not None else service.models.default_symbol
 
 
 def _reloaded(outcomes: list[Reload]) -> ReloadAnswer:

@@ -11,7 +11,6 @@ from api.deps import ServiceDep
 from api.errors import responses
 from api.schemas import PredictAnswer, PredictRequest
 from closecast.serving import Prediction
-from closecast.symbols import canonical
 
 router = APIRouter(tags=["forecasts"])
 log = logging.getLogger("closecast.drift")
@@ -27,13 +26,17 @@ async def predict(
     window still looks like what the model learned from.
     """
     models = service.models
-    symbol = canonical(body.symbol) if body.symbol is not None else models.default_symbol
-    # In memory it is answered here: the network takes a fraction of a millisecond. A symbol
-    # asked for the first time is loaded in a thread, so that nobody else waits for the disk.
+    symbol = models.canonical(body.symbol)
+    # In memory it is answered here: the usual network takes a fraction of a millisecond. What
+    # takes longer, and a symbol asked for the first time, goes to a thread: nobody else waits.
     snapshot = models.serving(symbol)
     if snapshot is None:
         snapshot = await run_in_threadpool(models.get, symbol)
-    prediction = snapshot.predict(body.prices, models.context(body.symbol, body.as_of))
+    context = models.context(body.symbol, body.as_of)
+    if snapshot.is_slow:
+        prediction = await run_in_threadpool(snapshot.predict, body.prices, context)
+    else:
+        prediction = snapshot.predict(body.prices, context)
     _log_findings(prediction, request)
     response.headers["X-Model-Version"] = prediction.model_version
     first = prediction.path[0]

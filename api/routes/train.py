@@ -14,7 +14,7 @@ from closecast.errors import JobConflict, UnknownName
 from closecast.jobs.supervisor import require_training
 from closecast.ledger import ACTIVE, Job
 from closecast.sources import SOURCES
-from closecast.symbols import canonical, exchange_of
+from closecast.symbols import exchange_of
 
 router = APIRouter(prefix="/train", tags=["training"])
 
@@ -43,7 +43,7 @@ def start_training(
     """
     require_training()
     asked = body or TrainBody()
-    symbol = canonical(asked.symbol) if asked.symbol else service.models.default_symbol
+    symbol = service.models.canonical(asked.symbol)
     exchange_of(symbol)
     arguments = {
         "symbol": symbol,
@@ -56,7 +56,9 @@ def start_training(
         ),
         "fine_tune": asked.fine_tune,
     }
-    job, _ = service.ledger.jobs.submit("train", symbol, arguments, idempotency_key)
+    job, _ = service.ledger.jobs.submit(
+        "train", symbol, arguments, idempotency_key, asked.model_dump_json()
+    )
     if service.supervisor is not None:
         background.add_task(service.supervisor.hand_over)
     response.headers["Location"] = f"/train/{job.id}"
@@ -85,16 +87,18 @@ def cancel_training(job_id: JobId, service: ServiceDep) -> JobAnswer:
 
 
 def _allowed_source(service: Service, named: str | None) -> str:
-    """A source by name; a URL only if the service itself is configured with it.
+    """A source by name; ``file`` is the one that the service is configured with.
 
-    Otherwise any caller could have the service read any file or address.
+    A caller cannot name a file or an address, or could have the service read any of them; nor
+    is the configured one shown, which may hold a password.
     """
-    source = named or service.settings.source
-    if source not in {*SOURCES, service.settings.source} - {"file"}:
-        raise UnknownName(
-            "price source", source[:80], {*SOURCES, service.settings.source} - {"file"}
-        )
-    return source
+    configured = service.settings.source.partition(":")[0]
+    allowed = {*SOURCES, "yahoo:raw"} - ({"file"} if configured != "file" else set())
+    if named is None:
+        return "file" if configured == "file" else service.settings.source
+    if named not in allowed:
+        raise UnknownName("price source", named[:40].partition(":")[0], allowed)
+    return named
 
 
 def _answer(job: Job) -> JobAnswer:
@@ -103,6 +107,7 @@ def _answer(job: Job) -> JobAnswer:
         url=f"/train/{job.id}",
         symbol=job.symbol,
         state=job.state,
+        cancel_requested=job.cancel_requested,
         request=dict(job.arguments),
         progress=dict(job.progress),
         result=dict(job.result) if job.result else None,

@@ -16,9 +16,8 @@ from pydantic import ValidationError
 from closecast.errors import BadSetting, ClosecastError, JobCancelled
 from closecast.forecasters import FORECASTERS
 from closecast.logs import set_up_logging
-from closecast.progress import ProgressBar
 from closecast.registry import Registry
-from closecast.settings import Settings
+from closecast.settings import Settings, describe
 from closecast.symbols import canonical
 
 
@@ -30,10 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         set_up_logging(settings.log_level)
         arguments.run(arguments, settings)
     except ValidationError as error:
-        problems = "; ".join(
-            f"CLOSECAST_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors()
-        )
-        sys.exit(f"closecast: a setting cannot work: {problems}")
+        sys.exit(f"closecast: {describe(error)}")
     except ClosecastError as error:
         sys.exit(f"closecast: {error}")
     except KeyboardInterrupt:
@@ -112,8 +108,9 @@ def _check_port_is_free(settings: Settings) -> None:
 
 def _welcome(settings: Settings) -> str:
     symbol = canonical(settings.default_symbol)
-    address = f"http://{settings.host}:{settings.port}"
-    lines = []
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104
+    address = f"http://{host}:{settings.port}"
+    lines, length = [], 60
     try:
         registry = Registry(settings.models_url)
         pointer = registry.pointer(symbol)
@@ -121,6 +118,7 @@ def _welcome(settings: Settings) -> str:
             lines.append(f"No model for {symbol} yet: `closecast train` makes one.")
         else:
             bundle = registry.load(pointer.version)
+            length = bundle.manifest.info.seq_length
             if table := bundle.files.get("evaluation.txt"):
                 lines += [table.decode(), ""]
             lines.append(
@@ -133,7 +131,7 @@ def _welcome(settings: Settings) -> str:
         f"Try next, in a second terminal (documentation: {address}/docs):",
         f"  curl -s {address}/model",
         f"  curl -s {address}/predict -H 'content-type: application/json' \\",
-        '    -d "{\\"prices\\": [$(seq -s, 201 260)]}"',
+        f'    -d "{{\\"prices\\": [$(seq -s, 201 {200 + length})]}}"',
         f"  curl -s -X POST {address}/train -H 'content-type: application/json' \\",
         '    -d \'{"hyperparameters": {"num_epochs": 10, "learning_rate": 0.005}}\'',
         "",
@@ -143,12 +141,12 @@ def _welcome(settings: Settings) -> str:
 
 def _train(arguments: argparse.Namespace, settings: Settings) -> None:
     symbol = canonical(arguments.symbol or settings.default_symbol)
-    if arguments.if_missing:
-        pointer = Registry(settings.models_url).pointer(symbol)
-        if pointer is not None:
-            print(f"{symbol} has a model already: {pointer.version}")
-            return
+    if arguments.if_missing and (version := _made_before(settings, symbol, arguments.forecaster)):
+        print(f"{symbol} has a model already: {version}")
+        return
+    # Not at the top: the serving image has no training, and starts without its libraries.
     from closecast.pipeline import TrainRequest, run_training
+    from closecast.progress import ProgressBar
 
     request = TrainRequest(
         symbol=symbol,
@@ -163,6 +161,20 @@ def _train(arguments: argparse.Namespace, settings: Settings) -> None:
         f"wrote {published.manifest.version} to {settings.models_url}, "
         f"scores and plots to {published.results}"
     )
+
+
+def _made_before(settings: Settings, symbol: str, forecaster: str) -> str | None:
+    """The current version, unless the forecaster was never trained to its end.
+
+    The first training publishes ``ewma`` before the network; one that was interrupted in
+    between has a pointer, and still no network.
+    """
+    registry = Registry(settings.models_url)
+    pointer = registry.pointer(symbol)
+    if pointer is None:
+        return None
+    made = (manifest.info.forecaster for manifest in registry.versions(symbol))
+    return pointer.version if forecaster in made else None
 
 
 def _worker(arguments: argparse.Namespace, settings: Settings) -> None:

@@ -200,7 +200,9 @@ class Split:
         return str(self.valid.sessions[0]), str(self.test.sessions[0])
 
 
-def split_by_share(prices: Prices, train_share: float, seq_length: int, horizon: int) -> Split:
+def split_by_share(
+    prices: Prices, train_share: float, seq_length: int, horizon: int, least_origins: int = 1
+) -> Split:
     """The first ``train_share`` of the rows, then two equal parts of the rest.
 
     Only the *number* of rows decides, never a value.
@@ -208,12 +210,12 @@ def split_by_share(prices: Prices, train_share: float, seq_length: int, horizon:
     Raises
     ------
     TooFewCloses
-        If a part would hold no window with its targets.
+        If a part would hold fewer than ``least_origins`` windows with their targets.
     """
     first = int(len(prices) * train_share)
     second = first + (len(prices) - first) // 2
     smallest = min(first, second - first)
-    needed = seq_length + horizon
+    needed = seq_length + horizon + least_origins - 1
     if smallest < needed:
         total = int(np.ceil(needed / min(train_share, (1 - train_share) / 2))) + 1
         raise TooFewCloses(

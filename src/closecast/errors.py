@@ -174,6 +174,12 @@ class InvalidHyperparameters(ClosecastError):
         return {"hyperparameters": dict(self.problems)}
 
 
+class TrainingFailed(ClosecastError):
+    """A network that diverged, or whose exported form answers something else."""
+
+    code = "training_failed"
+
+
 class PreconditionFailed(ClosecastError):
     """The configuration changed since the caller read it (If-Match)."""
 

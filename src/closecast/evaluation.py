@@ -209,8 +209,8 @@ def _scores_of(
 _COLUMNS = (
     ("MAPE %", "mape", "{:.3f}"),
     ("naive", "naive_mape", "{:.3f}"),
-    ("MAE", "mae", "{:.3f}"),
-    ("RMSE", "rmse", "{:.3f}"),
+    ("MAE", "mae", "{:.4g}"),
+    ("RMSE", "rmse", "{:.4g}"),
     ("R²", "r2", "{:.4f}"),
     ("naive", "naive_r2", "{:.4f}"),
     ("rel. MAE", "relative_mae", "{:.4f}"),

@@ -48,10 +48,10 @@ def decide(row: Row, origins: int) -> Decision:
             f"suspicious: RMSE at step 1 is {gain:.1%} under naive's, which points to a leak; "
             f"{numbers}",
         )
-    if origins < LEAST_ORIGINS:
-        return Decision("not_enough_evidence", f"fewer than {LEAST_ORIGINS} origins; {numbers}")
     worse_mae = overall.relative_mae > 1 and overall.p_mae < SIGNIFICANCE
     worse_crps = overall.crps_ratio > 1 and overall.p_crps < SIGNIFICANCE
     if worse_mae or worse_crps:
         return Decision("rejected", f"significantly worse than naive: {numbers}")
+    if origins < LEAST_ORIGINS:
+        return Decision("not_enough_evidence", f"fewer than {LEAST_ORIGINS} origins; {numbers}")
     return Decision("promoted", f"not worse than naive: {numbers}")

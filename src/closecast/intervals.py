@@ -20,6 +20,10 @@ MEMORY = 750
 """Newest scores kept per step: three years of sessions."""
 
 
+LEAST_SCORES = 39
+"""Scores that the outermost of the 39 probabilities needs: with fewer there is no 95 % interval."""
+
+
 @dataclass(frozen=True, eq=False)
 class Calibration:
     """Standardised errors ``(log return - location) / scale`` of past forecasts, per step.
@@ -31,7 +35,8 @@ class Calibration:
     Attributes
     ----------
     scores : array, shape (horizon, n)
-        Oldest first; computed on rows that nothing was fitted to.
+        Oldest first; computed on rows that no weight was fitted to (early stopping and the
+        location's share did look at them).
     """
 
     scores: FloatArray
@@ -56,8 +61,10 @@ class Calibration:
     def quantiles(self, probabilities: FloatArray) -> FloatArray:
         """Quantiles of the standardised error, shape (horizon, q), non-decreasing along q.
 
-        Ranks are those of split conformal prediction, ``ceil((n + 1) level)``: finite samples
-        are covered at least at the level (Vovk et al. 2005; Lei et al. 2018).
+        The symmetric half has the ranks of split conformal prediction, ``ceil((n + 1) level)``
+        (Vovk et al. 2005; Lei et al. 2018), the signed half those of ``weibull``; each alone
+        covers at least at the level in finite samples of exchangeable errors. Their mean is
+        held to it by measurement.
 
         Raises
         ------

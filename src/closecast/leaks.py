@@ -18,7 +18,7 @@ from closecast.dataset import (
     log_returns,
     long_run_volatility,
     make_examples,
-    split_at,
+    split_by_share,
     standardise,
 )
 from closecast.evaluation import roll
@@ -46,6 +46,7 @@ class LeakCheck:
 def check_leaks(
     prices: Prices,
     split: Split,
+    train_size: float,
     processed: Processed,
     predictor: Predictor,
     calibration: Calibration,
@@ -57,10 +58,13 @@ def check_leaks(
     made again from the data up to the cut, and from data whose future is replaced by noise;
     they must equal what was processed from the whole data, bit for bit. The purge between the
     parts, the rows that the volatility's floor was learned from and the number of those that
-    calibration saw are checked as well.
+    calibration saw are checked as well. What ``fit`` did is not made again here: it was never
+    given the test part.
 
     Parameters
     ----------
+    train_size : float
+        The share that the split was made with.
     processed : Processed
         What the preprocessing step really wrote.
     """
@@ -100,9 +104,9 @@ def check_leaks(
         )
         for part in ("location", "scale", "quantiles"):
             compare("forecasts", day, getattr(of_whole, part), getattr(of_changed, part))
-        moved = split_at(changed, *split.boundaries)
-        compare("splits", day, moved.train.sessions, split.train.sessions)
-        compare("splits", day, moved.test.sessions, split.test.sessions)
+        moved = split_by_share(changed, train_size, length, horizon)
+        for name in ("train", "valid", "test"):
+            compare("splits", day, getattr(moved, name).sessions, getattr(split, name).sessions)
     if processed.floor != FLOOR_SHARE * long_run_volatility(log_returns(split.train.closes)):
         failures.append("the floor under the volatility was not learned from training alone")
     failures += _boundary_failures(prices, split, predictor, calibration)

@@ -25,10 +25,27 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line |= {k: v for k, v in vars(record).items() if k not in _RECORD_FIELDS}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        for name, value in vars(record).items():
+            if name not in _RECORD_FIELDS:
+                line.setdefault(name, value)  # an extra "level" does not change the line's own
+        try:
+            return _json(line)
+        except Exception:  # one member that is no JSON must not cost the line
+            return _json({name: _writable(value) for name, value in line.items()})
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, default=str, ensure_ascii=False, allow_nan=False)
+
+
+def _writable(value: object) -> object:
+    try:
+        _json(value)
+    except Exception:  # NaN, a key that is no text, a circle, a failing __str__
+        return repr(value)
+    return value
 
 
 def set_up_logging(level: str = "INFO") -> None:

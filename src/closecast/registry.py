@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -25,10 +26,17 @@ from pydantic import ValidationError
 
 from closecast.atomic import storage, sync_folder, write_atomically
 from closecast.bundle import Bundle, BundleInfo, Manifest, Pointer, Promotion
-from closecast.errors import ClosecastError, DamagedBundle, StorageFailed, UnknownVersion
+from closecast.errors import (
+    BadSetting,
+    ClosecastError,
+    DamagedBundle,
+    StorageFailed,
+    UnknownVersion,
+)
 from closecast.symbols import canonical, folder_name
 
 MANIFEST = "manifest.json"
+_ABANDONED_S = 3600.0
 _VERSION = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 
 
@@ -36,7 +44,12 @@ class Registry:
     """Reads and writes one root. Safe for several processes on one local folder."""
 
     def __init__(self, url: str) -> None:
-        self._fs, root = fsspec.core.url_to_fs(url, **_no_cached_listings(url))
+        try:
+            self._fs, root = fsspec.core.url_to_fs(url, **_no_cached_listings(url))
+        except (ValueError, ImportError) as error:
+            raise BadSetting(
+                f"CLOSECAST_MODELS_URL: {error}; s3:// needs the extra closecast[s3]"
+            ) from error
         self._root = root.rstrip("/")
         protocol = self._fs.protocol
         self._local = "file" in ((protocol,) if isinstance(protocol, str) else protocol)
@@ -120,6 +133,11 @@ class Registry:
                 )
             files[name] = content
         return Bundle(manifest, files)
+
+    def files_of(self, version: str) -> set[str]:
+        """Names of the files that a bundle's folder really holds now."""
+        _check_version(version)
+        return set(self._names(f"bundles/{version}"))
 
     def versions(self, symbol: str | None = None) -> Iterator[Manifest]:
         """Manifests of the bundles that are whole, newest first; of one symbol if named."""
@@ -313,6 +331,9 @@ def _earlier_versions(pointer: Pointer) -> list[str]:
 def _publish_folder(target: Path, files: Mapping[str, bytes]) -> None:
     """Write beside the target, make it durable, rename."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    for left in target.parent.glob(".publishing-*"):  # of a process that was killed meanwhile
+        if time.time() - left.stat().st_mtime > _ABANDONED_S:
+            shutil.rmtree(left, ignore_errors=True)
     scratch = Path(tempfile.mkdtemp(prefix=".publishing-", dir=target.parent))
     try:
         scratch.chmod(0o755)

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Literal, Self
 
@@ -20,6 +20,7 @@ from closecast.errors import (
     InvalidPrices,
     NoModel,
     Problem,
+    StorageFailed,
     UnknownSymbol,
     WrongWindowLength,
 )
@@ -28,7 +29,7 @@ from closecast.intervals import Calibration
 from closecast.price_cache import PriceCache
 from closecast.prices import MAX_PRICE, MIN_PRICE, Prices
 from closecast.registry import Registry
-from closecast.symbols import canonical
+from closecast.symbols import EVERY_DAY, canonical, exchange_of
 from closecast.verdict import Verdict
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ BASELINE_FILE = "baseline_stats.json"
 INTERVALS_FILE = "intervals.json"
 LEVELS = (0.8, 0.95)
 
+_SLOW_S = 0.005
 _SESSIONS_PER_DAY = 5 / 7
 # Adjusted history is rewritten after every dividend: a level from further back than this differs
 # between two downloads by more than the market moves in a day.
@@ -83,6 +85,8 @@ class Snapshot:
     calibration: Calibration
     detector: DriftDetector
     loaded_at: datetime
+    is_slow: bool = False
+    """Whether one answer takes so long that nobody should wait for it in an event loop."""
 
     @property
     def version(self) -> str:
@@ -111,14 +115,16 @@ class Snapshot:
             detector=DriftDetector(Baseline.from_json(bundle.files[BASELINE_FILE])),
             loaded_at=datetime.now(UTC),
         )
+        snapshot._try_out()  # the first run also allocates
+        started = time.perf_counter()
         snapshot._try_out()
-        return snapshot
+        return replace(snapshot, is_slow=time.perf_counter() - started > _SLOW_S)
 
     def _try_out(self) -> None:
         days = np.arange(self.manifest.info.seq_length)
         try:
             answer = self.predict((100 * np.exp(0.01 * np.sin(days))).tolist())
-        except (ClosecastError, ValueError, IndexError) as error:
+        except Exception as error:  # a foreign network fails in ways of its own
             raise DamagedBundle(f"bundle {self.version} cannot answer: {error}") from error
         if len(answer.path) != self.manifest.info.horizon:
             raise DamagedBundle(f"bundle {self.version} answers {len(answer.path)} steps")
@@ -177,8 +183,12 @@ class Models:
         self.cache = cache
         self.default_symbol = canonical(default_symbol)
         self._snapshots: dict[str, Snapshot] = {}
-        self._failures: dict[str, str] = {}
+        self._failures: dict[str, Exception] = {}
         self._loading = threading.Lock()
+
+    def canonical(self, symbol: str | None) -> str:
+        """The canonical spelling; of the default symbol where none is named."""
+        return canonical(symbol) if symbol is not None else self.default_symbol
 
     def serving(self, symbol: str) -> Snapshot | None:
         """What is in memory for a canonical symbol; never loads."""
@@ -190,7 +200,7 @@ class Models:
 
     def failures(self) -> dict[str, str]:
         """Symbols whose pointer leads to something that could not be loaded, and why."""
-        return dict(self._failures)
+        return {symbol: str(error) for symbol, error in self._failures.items()}
 
     def get(self, symbol: str | None = None) -> Snapshot:
         """The snapshot of a symbol (of the default one), loaded if need be.
@@ -204,7 +214,7 @@ class Models:
         DamagedBundle
             If its bundle cannot be served and none was before.
         """
-        wanted = canonical(symbol) if symbol is not None else self.default_symbol
+        wanted = self.canonical(symbol)
         snapshot = self._snapshots.get(wanted)
         if snapshot is not None:
             return snapshot
@@ -213,6 +223,8 @@ class Models:
         if snapshot is not None:
             return snapshot
         if outcome.outcome == "failed":
+            if isinstance(self._failures.get(wanted), StorageFailed):
+                raise StorageFailed(f"the models cannot be read: {outcome.reason}")
             raise DamagedBundle(f"the model of {wanted} cannot be served: {outcome.reason}")
         if wanted == self.default_symbol:
             raise NoModel(
@@ -242,12 +254,12 @@ class Models:
                 bundle = self.registry.load(pointer.version)
                 snapshot = Snapshot.from_bundle(symbol, pointer.generation, bundle)
             except (ClosecastError, OSError) as error:
-                if self._failures.get(symbol) != str(error):
+                if str(self._failures.get(symbol)) != str(error):
                     log.error(
                         "model could not be loaded; the one before keeps serving",
                         extra={"symbol": symbol, "serving": old, "reason": str(error)},
                     )
-                self._failures[symbol] = str(error)
+                self._failures[symbol] = error
                 return Reload(symbol, "failed", old, None, str(error))
             self._snapshots[symbol] = snapshot
             self._failures.pop(symbol, None)
@@ -269,7 +281,7 @@ class Models:
         """
         if as_of is None:
             return None
-        wanted = canonical(symbol) if symbol is not None else self.default_symbol
+        wanted = self.canonical(symbol)
         snapshot = self._snapshots.get(wanted)
         try:
             prices = self.cache.get(wanted)
@@ -289,7 +301,8 @@ def _context_at(prices: Prices, day: np.datetime64, symbol_named: bool) -> Conte
     old = int((prices.sessions[-1] - prices.sessions[row]).astype(int)) > _REWRITTEN_AFTER_DAYS
     if prices.basis == "adjusted" and old:
         return None
-    return Context(float(prices.closes[row]), age_days * _SESSIONS_PER_DAY, symbol_named)
+    per_day = 1.0 if exchange_of(prices.symbol) == EVERY_DAY else _SESSIONS_PER_DAY
+    return Context(float(prices.closes[row]), age_days * per_day, symbol_named)
 
 
 def _refuse_impossible(window: np.ndarray) -> None:

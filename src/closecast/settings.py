@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -83,6 +83,14 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Lowest level that is logged."
     )
+
+
+def describe(error: ValidationError) -> str:
+    """Settings that cannot work, in one line."""
+    problems = "; ".join(
+        f"CLOSECAST_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors()
+    )
+    return f"a setting cannot work: {problems}"
 
 
 @lru_cache(maxsize=1)

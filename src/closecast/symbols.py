@@ -7,7 +7,7 @@ import re
 from closecast.errors import InvalidSymbol
 
 _SYMBOL = re.compile(r"\^?[A-Z0-9]{1,12}(?:[.\-=][A-Z0-9]{1,6}){0,2}", re.ASCII)
-_B3_TICKER = re.compile(r"[A-Z]{4}[0-9]{1,2}", re.ASCII)
+_B3_TICKER = re.compile(r"[A-Z][A-Z0-9]{3}[0-9]{1,2}", re.ASCII)
 _COIN = re.compile(r"[A-Z0-9]{2,12}-(?:USDT?|USDC|EUR|GBP|BRL|BTC|ETH)", re.ASCII)
 
 EVERY_DAY = "24/7"
@@ -31,7 +31,14 @@ _EXCHANGES = {
     "MX": "XMEX",
     "BA": "XBUE",
 }
-_INDICES = {"^BVSP": "BVMF", "^FTSE": "XLON", "^GDAXI": "XFRA", "^N225": "XTKS", "^HSI": "XHKG"}
+_INDICES = {
+    **dict.fromkeys(("^GSPC", "^DJI", "^IXIC", "^NDX", "^RUT", "^VIX"), "XNYS"),
+    "^BVSP": "BVMF",
+    "^FTSE": "XLON",
+    "^GDAXI": "XFRA",
+    "^N225": "XTKS",
+    "^HSI": "XHKG",
+}
 
 
 def canonical(text: str) -> str:
@@ -74,6 +81,10 @@ def exchange_of(symbol: str) -> str:
     if symbol in _INDICES:
         return _INDICES[symbol]
     suffix = symbol.partition(".")[2]
+    if symbol.startswith("^") or "=" in symbol:
+        raise InvalidSymbol(
+            f"{symbol!r}: no trading calendar known; known indices: {', '.join(sorted(_INDICES))}"
+        )
     if suffix not in _EXCHANGES:
         # Class shares are written BRK-B at Yahoo, yet BRK.B in most exports.
         if len(suffix) == 1 and suffix in "AB":

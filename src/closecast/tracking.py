@@ -82,7 +82,10 @@ def _record(
         experiment_id = (
             found.experiment_id
             if found
-            else client.create_experiment(experiment, artifact_location=folder.as_uri())
+            # A tracking server keeps artefacts where it is told to; a database has no place.
+            else client.create_experiment(
+                experiment, artifact_location=None if uri.startswith("http") else folder.as_uri()
+            )
         )
     run = client.create_run(experiment_id, run_name=run_name)
     run_id = str(run.info.run_id)

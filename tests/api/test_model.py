@@ -169,6 +169,23 @@ def test_a_first_model_is_picked_up_by_a_running_service(
     assert version_of(empty_client) == Registry(published.models_url).pointer("MSFT").version  # type: ignore[union-attr]
 
 
+def test_an_unexpected_error_is_a_problem_with_the_request_id(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("psutil.cpu_percent", lambda: 1 / 0)
+    answer = client.get("/health", headers={"x-request-id": "abc-9"})
+    assert answer.status_code == 500
+    assert answer.json()["code"] == "internal_error"
+    assert answer.json()["request_id"] == answer.headers["x-request-id"] == "abc-9"
+    assert "ZeroDivision" not in answer.text
+
+
+def test_artefacts_are_looked_for_on_the_disk(client: TestClient, published: Settings) -> None:
+    version = version_of(client)
+    (Path(published.models_url) / "bundles" / version / "intervals.json").unlink()
+    assert client.get("/health").json()["artefacts"]["intervals"] is False
+
+
 def test_what_is_not_there_is_a_problem_document_too(client: TestClient) -> None:
     for answer, status in (
         (client.get("/nowhere"), 404),

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from fastapi.testclient import TestClient
 
+from api.main import create_app
 from closecast.jobs import supervisor
 from closecast.settings import Settings
 
@@ -62,6 +63,15 @@ def test_an_idempotency_key_answers_the_first_job_even_after_its_end(client: Tes
     assert client.post("/train", json={}).json()["id"] != first["id"]
     other = client.post("/train", json={"symbol": "AAPL"}, headers=key)
     assert other.status_code == 409
+
+
+def test_an_idempotency_key_belongs_to_the_request_not_to_the_configuration(
+    client: TestClient,
+) -> None:
+    key = {"idempotency-key": "tuesday"}
+    first = client.post("/train", json={}, headers=key).json()
+    client.post("/config", json={"hyperparameters": {"num_epochs": 5}})
+    assert client.post("/train", json={}, headers=key).json()["id"] == first["id"]
 
 
 def test_a_queued_job_is_cancelled_at_once_and_only_once(client: TestClient) -> None:
@@ -149,6 +159,24 @@ def test_a_preset_is_the_published_recipe(client: TestClient) -> None:
     )
 
 
+def test_the_configured_file_is_named_without_its_address(published: Settings) -> None:
+    secret = published.model_copy(update={"source": "file:https://host/p.csv?sig=SECRET"})
+    with TestClient(create_app(secret)) as client:
+        queued = client.post("/train", json={})
+        refused = client.post("/train", json={"source": "file:/etc/passwd"})
+    assert queued.json()["request"]["source"] == "file"
+    assert refused.status_code == 422
+    assert "SECRET" not in queued.text + refused.text
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_page_of_another_site_cannot_retrain(client: TestClient, site: str) -> None:
+    answer = client.post("/train", headers={"sec-fetch-site": site})
+    assert answer.status_code == 403
+    assert answer.json()["code"] == "cross_site_request"
+    assert client.post("/train", headers={"sec-fetch-site": "same-origin"}).status_code == 202
+
+
 def test_without_torch_the_answer_names_the_other_image(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +215,18 @@ def test_symbols_are_configured_apart(client: TestClient) -> None:
     assert client.get("/config").json()["changed"] == {}
 
 
+def test_two_changes_at_once_are_both_kept(client: TestClient) -> None:
+    changes = [{"hidden_size": 32}, {"dropout": 0.2}, {"num_epochs": 5}, {"num_layers": 1}] * 3
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(
+            pool.map(lambda c: client.post("/config", json={"hyperparameters": c}), changes)
+        )
+    assert {a.status_code for a in answers} == {200}
+    kept = client.get("/config").json()
+    assert kept["changed"] == {"hidden_size": 32, "dropout": 0.2, "num_epochs": 5, "num_layers": 1}
+    assert kept["revision"] == 12
+
+
 def test_the_etag_guards_against_lost_updates(client: TestClient) -> None:
     tag = client.get("/config").headers["etag"]
     change = {"hyperparameters": {"num_epochs": 5}}
@@ -200,8 +240,6 @@ def test_the_etag_guards_against_lost_updates(client: TestClient) -> None:
 
 
 def test_configuration_survives_a_restart(published: Settings) -> None:
-    from api.main import create_app
-
     with TestClient(create_app(published)) as first:
         first.post("/config", json={"hyperparameters": {"num_epochs": 5}})
     with TestClient(create_app(published)) as second:
@@ -213,7 +251,6 @@ def test_configuration_survives_a_restart(published: Settings) -> None:
 
 @pytest.mark.parametrize("damage", ["garbage", "folder"])
 def test_with_a_broken_ledger_predictions_go_on(published: Settings, damage: str) -> None:
-    from api.main import create_app
     from tests.api.test_predict import WINDOW
 
     place = published.data_dir / "ledger.sqlite"

@@ -14,7 +14,7 @@ import torch
 from scipy import stats
 
 from closecast.dataset import FLOOR_SHARE, make_examples, standardise
-from closecast.errors import InvalidHyperparameters, JobCancelled
+from closecast.errors import InvalidHyperparameters, JobCancelled, TrainingFailed
 from closecast.forecast import PROBABILITIES
 from closecast.forecasters import Runtime, make_forecaster, make_parameters
 from closecast.forecasters.lstm.fit import AGREEMENT, check_agreement
@@ -253,7 +253,7 @@ def test_a_network_that_differs_is_not_published(weight: str) -> None:
     network = network_of(predictor)
     with torch.no_grad():
         network.get_parameter(weight).add_(0.01)
-    with pytest.raises(RuntimeError, match="differs from torch by"):
+    with pytest.raises(TrainingFailed, match="differs from torch by"):
         check_agreement(network, predictor, inputs_of(predictor, VALID))
 
 

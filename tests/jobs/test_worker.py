@@ -21,9 +21,7 @@ def ledger(settings: Settings) -> Ledger:
     return Ledger(settings.ledger_url)
 
 
-def run(
-    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, task: Any
-) -> Job:
+def run(settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, task: Any) -> Job:
     monkeypatch.setitem(TASKS, "train", task)
     job, _ = ledger.jobs.submit("train", "MSFT", {"n": 1})
     claimed = ledger.jobs.claim("here")

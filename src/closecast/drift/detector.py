@@ -34,6 +34,8 @@ class DriftDetector:
         scale = Scale(self.baseline.volatility)
         findings = []
         for code, statistic in STATISTICS.items():
+            if code not in self.baseline.thresholds:
+                continue  # a statistic younger than the bundle has no threshold in it
             value = statistic.measure(returns, window, scale, context)
             threshold = self.baseline.thresholds[code]
             if value is not None and value > threshold:

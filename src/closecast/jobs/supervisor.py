@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from datetime import timedelta
 
 from filelock import FileLock, Timeout
@@ -26,9 +27,14 @@ log = logging.getLogger(__name__)
 _LOOK_S = 1.0
 
 
+def can_train() -> bool:
+    """Whether what training needs is installed."""
+    return all(importlib.util.find_spec(name) for name in ("torch", "mlflow", "pandas"))
+
+
 def require_training() -> None:
     """Raise :class:`TrainingUnavailable` where what training needs is not installed."""
-    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("mlflow") is None:
+    if not can_train():
         raise TrainingUnavailable(
             "this is the serving image, it cannot train: run the image built with "
             "`--target train` (it also serves), or install closecast[train]"
@@ -45,6 +51,8 @@ class Supervisor:
         self._worker: subprocess.Popen[bytes] | None = None
         self._wake = threading.Event()
         self._stopping = False
+        self._failures = 0
+        self._not_before = 0.0
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self) -> None:
@@ -67,8 +75,8 @@ class Supervisor:
                 self._look()
             except ClosecastError as error:
                 log.warning("supervisor cannot use the ledger", extra={"reason": str(error)})
-            except OSError as error:
-                log.error("supervisor cannot start a worker", extra={"reason": str(error)})
+            except Exception:  # supervision that ends silently would let every job wait for ever
+                log.exception("supervision failed; trying again")
             self._wake.wait(_LOOK_S)
             self._wake.clear()
         self._end_worker()
@@ -81,10 +89,14 @@ class Supervisor:
             return
         if self._worker is not None and (code := self._worker.poll()) is not None:
             self._worker = None
+            self._failures = self._failures + 1 if code else 0
             if code:
                 log.error("worker ended unexpectedly", extra={"exit_code": code})
+                pause_s = min(60.0, 0.5 * 2**self._failures)
+                self._not_before = time.monotonic() + pause_s
         self._bury_dead()
-        if self._worker is None and self._ledger.jobs.newest(limit=1, states=("queued",)):
+        may_start = self._worker is None and time.monotonic() >= self._not_before
+        if may_start and self._ledger.jobs.newest(limit=1, states=("queued",)):
             self._start_worker()
 
     def _is_supervisor(self) -> bool:

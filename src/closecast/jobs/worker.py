@@ -11,6 +11,8 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -47,22 +49,30 @@ def _start_time(pid: int) -> str:
     process = psutil.Process(pid)
     if process.status() == psutil.STATUS_ZOMBIE:
         raise psutil.NoSuchProcess(pid)
+    stat = Path(f"/proc/{pid}/stat")
+    if stat.exists():  # ticks since boot: a clock that is set does not make a living process dead
+        return stat.read_text().rpartition(")")[2].split()[19]
     return f"{process.create_time():.2f}"
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent is gone (Linux; elsewhere we poll)."""
+    """Ask the kernel to kill this process with its parent (elsewhere it ends after its job)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def run_worker(settings: Settings, *, parent: int | None = None, once: bool = False) -> None:
-    """Work until idle for ``worker_idle_s`` (or until no job is queued, with ``once``).
+    """Work until told to end.
+
+    A supervised worker ends when it was idle for ``worker_idle_s``, and with its parent; one
+    that was started by hand stays, and buries dead jobs itself.
 
     Parameters
     ----------
     parent : int, optional
-        Process whose end is this one's end as well.
+        The supervising process.
+    once : bool
+        End when no job is queued.
     """
     if parent is not None:
         die_with_parent()
@@ -70,12 +80,15 @@ def run_worker(settings: Settings, *, parent: int | None = None, once: bool = Fa
     ledger = Ledger(settings.ledger_url)
     owner = owner_name()
     idle_since = time.monotonic()
+    lease = timedelta(seconds=settings.job_lease_s)
     while parent is None or os.getppid() == parent:
+        if parent is None:
+            ledger.jobs.bury_dead(lease, is_alive)
         job = ledger.jobs.claim(owner)
         if job is not None:
             run_job(settings, ledger, job, owner)
             idle_since = time.monotonic()
-        elif once or time.monotonic() - idle_since > settings.worker_idle_s:
+        elif once or (parent and time.monotonic() - idle_since > settings.worker_idle_s):
             break
         else:
             time.sleep(_POLL_S)

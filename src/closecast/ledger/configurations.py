@@ -40,7 +40,7 @@ class Configurations:
 
     def newest(self, symbol: str) -> Configuration:
         """The newest hyper-parameters set for a symbol."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(read_only=True) as connection:
             return self._newest(connection, symbol)
 
     def store(

@@ -13,9 +13,10 @@ import sqlalchemy as sa
 from pydantic_core import to_json
 from sqlalchemy.engine import Connection
 
-from closecast.errors import StorageFailed
+from closecast.errors import BadSetting, StorageFailed
 
 METADATA = sa.MetaData()
+_READ_ONLY = "closecast_read_only"
 Clock = Callable[[], datetime]
 
 
@@ -34,14 +35,23 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        parsed = sa.make_url(url)
+        try:
+            parsed = sa.make_url(url)
+        except sa.exc.ArgumentError as error:
+            raise BadSetting(f"CLOSECAST_LEDGER_URL: {error}") from error
         self._shown_url = parsed.render_as_string(hide_password=True)
         self._sqlite_file = parsed.database if parsed.get_backend_name() == "sqlite" else None
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
-        self._engine = sa.create_engine(
-            parsed, pool_pre_ping=self._sqlite_file is None, json_serializer=_json
-        )
+        try:
+            self._engine = sa.create_engine(
+                parsed, pool_pre_ping=self._sqlite_file is None, json_serializer=_json
+            )
+        except (sa.exc.ArgumentError, ImportError) as error:
+            raise BadSetting(
+                f"CLOSECAST_LEDGER_URL: {error}; postgresql:// needs the extra closecast[postgres]"
+            ) from error
+        self._reading = self._engine.execution_options(**{_READ_ONLY: True})
         if self._sqlite_file is not None:
             sa.event.listen(self._engine, "connect", _prepare_sqlite)
             sa.event.listen(self._engine, "begin", _begin_immediate)
@@ -54,12 +64,17 @@ class Database:
 
     def check(self) -> None:
         """Raise :class:`StorageFailed` if the database cannot be used."""
-        with self.transaction() as connection:
+        with self.transaction(read_only=True) as connection:
             connection.execute(sa.text("SELECT 1"))
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, *, read_only: bool = False) -> Iterator[Connection]:
         """A short transaction: committed at the end, rolled back on an exception.
+
+        Parameters
+        ----------
+        read_only : bool
+            Waits for no writer, and must not write.
 
         Raises
         ------
@@ -69,11 +84,11 @@ class Database:
         try:
             if not self._ready or self._file() != self._created:
                 self._create()
-            with self._engine.begin() as connection:
+            with (self._reading if read_only else self._engine).begin() as connection:
                 yield connection
         except sa.exc.IntegrityError:
             raise
-        except (sa.exc.DBAPIError, OSError) as error:
+        except (sa.exc.SQLAlchemyError, OSError) as error:
             cause = getattr(error, "orig", None) or error
             raise StorageFailed(
                 f"the ledger {self._shown_url} cannot be used: {cause}. Forecasts go on. "
@@ -119,4 +134,5 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 def _begin_immediate(connection: Connection) -> None:
     # A transaction that reads first and writes later is refused at once when another wrote in
     # between, whatever the busy timeout; one that takes the write lock first just waits.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    mode = "DEFERRED" if connection.get_execution_options().get(_READ_ONLY) else "IMMEDIATE"
+    connection.exec_driver_sql(f"BEGIN {mode}")

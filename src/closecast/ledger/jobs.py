@@ -32,6 +32,7 @@ _jobs = sa.Table(
     sa.Column("symbol", sa.String(40), nullable=False),
     sa.Column("arguments", sa.JSON, nullable=False),
     sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("request_digest", sa.String(64), nullable=False),
     sa.Column("idempotency_key", sa.String(255), unique=True),
     sa.Column("state", sa.String(10), nullable=False),
     sa.Column("progress", sa.JSON, nullable=False),
@@ -88,8 +89,15 @@ class Jobs:
         symbol: str,
         arguments: Mapping[str, Any],
         idempotency_key: str | None = None,
+        request: str | None = None,
     ) -> tuple[Job, bool]:
         """Queue a job, unless it is there already.
+
+        Parameters
+        ----------
+        request : str
+            What the caller sent, to which the key belongs (the arguments by default, which may
+            also depend on settings that change).
 
         Returns
         -------
@@ -101,14 +109,15 @@ class Jobs:
         ------
         JobConflict
             If another job of the task is active for the symbol, or the key was used for
-            other arguments.
+            another request.
         """
-        fingerprint = hashlib.sha256(
-            json.dumps([task, symbol, dict(arguments)], sort_keys=True).encode()
-        ).hexdigest()
+        fingerprint = _digest([task, symbol, dict(arguments)])
+        sent = _digest([task, symbol, dict(arguments) if request is None else request])
         for _ in range(5):  # the job in the way may end between the refusal and the look at it
             with self._database.transaction() as connection:
-                if found := self._twin(connection, task, symbol, fingerprint, idempotency_key):
+                if found := self._keyed(connection, idempotency_key, sent) or self._twin(
+                    connection, task, symbol, fingerprint
+                ):
                     return found, False
             job_id = uuid.uuid4().hex
             row = {
@@ -118,6 +127,7 @@ class Jobs:
                 "arguments": dict(arguments),
                 "fingerprint": fingerprint,
                 "idempotency_key": idempotency_key,
+                "request_digest": sent,
                 "state": "queued",
                 "progress": {},
                 "cancel_requested": False,
@@ -131,17 +141,17 @@ class Jobs:
                 continue
         raise StorageFailed(f"could not queue {task} for {symbol}: the ledger is too busy")
 
-    def _twin(
-        self, connection: Connection, task: str, symbol: str, fingerprint: str, key: str | None
-    ) -> Job | None:
-        if key is not None:
-            row = connection.execute(_jobs.select().where(_jobs.c.idempotency_key == key)).first()
-            if row is not None:
-                if row.fingerprint != fingerprint:
-                    raise JobConflict(
-                        "this Idempotency-Key was used for another request: send a new key", row.id
-                    )
-                return _job(row)
+    def _keyed(self, connection: Connection, key: str | None, sent: str) -> Job | None:
+        if key is None:
+            return None
+        row = connection.execute(_jobs.select().where(_jobs.c.idempotency_key == key)).first()
+        if row is not None and row.request_digest != sent:
+            raise JobConflict(
+                "this Idempotency-Key was used for another request: send a new key", row.id
+            )
+        return _job(row) if row is not None else None
+
+    def _twin(self, connection: Connection, task: str, symbol: str, fingerprint: str) -> Job | None:
         row = connection.execute(
             _jobs.select().where(
                 _jobs.c.task == task, _jobs.c.symbol == symbol, _jobs.c.state.in_(ACTIVE)
@@ -164,7 +174,7 @@ class Jobs:
         """
         row = None
         if _JOB_ID.fullmatch(job_id):  # PostgreSQL refuses to look for some texts
-            with self._database.transaction() as connection:
+            with self._database.transaction(read_only=True) as connection:
                 row = connection.execute(_jobs.select().where(_jobs.c.id == job_id)).first()
         if row is None:
             raise UnknownJob(f"no job {job_id[:40]!r}; GET /train lists them")
@@ -175,7 +185,7 @@ class Jobs:
         query = _jobs.select().order_by(_jobs.c.created_at.desc()).limit(limit)
         if states:
             query = query.where(_jobs.c.state.in_(states))
-        with self._database.transaction() as connection:
+        with self._database.transaction(read_only=True) as connection:
             return [_job(row) for row in connection.execute(query)]
 
     def claim(self, owner: str) -> Job | None:
@@ -285,6 +295,10 @@ class Jobs:
                     log.warning("job failed: worker gone", extra={"job_id": job.id})
                     buried.append(job)
         return buried
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _job(row: Row[Any]) -> Job:

@@ -24,7 +24,7 @@ def collect(
     start: date | None = None,
     end: date | None = None,
 ) -> Prices:
-    """Fetch one symbol's closes and put them into the price cache.
+    """Fetch one symbol's closes and keep them.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def collect(
             "remarkable closes",
             extra={"symbol": prices.symbol, "rule": note.rule, "note": str(note)},
         )
-    Workspace(settings, prices.symbol).cache.put(prices)
+    Workspace(settings, prices.symbol).put_prices(prices)
     return prices
 
 
@@ -58,7 +58,8 @@ def collect_many(
 
     def attempt(symbol: str) -> Prices | ClosecastError:
         try:
-            return collect(settings, symbol, source, start, end)
+            with Workspace(settings, symbol).alone():
+                return collect(settings, symbol, source, start, end)
         except ClosecastError as error:
             return error
 

@@ -20,11 +20,11 @@ from closecast.dataset import make_examples
 from closecast.errors import ClosecastError
 from closecast.evaluation import Evaluation, Row, as_table, evaluate, roll
 from closecast.forecasters import BASELINES, TrainingReport, load_predictor, make_forecaster
-from closecast.forecasters.base import Parameters
+from closecast.forecasters.base import Parameters, Watch, ignore_progress
 from closecast.gate import Decision, decide
 from closecast.intervals import Calibration
 from closecast.leaks import LeakCheck, check_leaks
-from closecast.pipeline.workspace import Candidate, Prepared, Workspace
+from closecast.pipeline.workspace import Prepared, Workspace
 from closecast.plots import draw_all
 from closecast.registry import Registry
 from closecast.serving import INTERVALS_FILE
@@ -48,7 +48,9 @@ class Published:
     mlflow_run: str | None
 
 
-def evaluate_candidate(settings: Settings, symbol: str) -> Published:
+def evaluate_candidate(
+    settings: Settings, symbol: str, watch: Watch = ignore_progress
+) -> Published:
     """Score the symbol's candidate on the untouched part, publish it, promote it if it may be.
 
     Writes ``results/<symbol>/<version>/`` (JSON, table, training log, pictures) and one
@@ -62,13 +64,20 @@ def evaluate_candidate(settings: Settings, symbol: str) -> Published:
         If the look-ahead check fails: such a bundle is not published.
     """
     workspace = Workspace(settings, symbol)
-    prepared, candidate = workspace.prepared(), workspace.candidate()
+    prepared = workspace.prepared()
+    candidate = workspace.candidate(prepared)
     about = candidate.about
     name = str(about["forecaster"])
     predictor = load_predictor(name, candidate.files)
     calibration = Calibration.from_json(candidate.files[INTERVALS_FILE])
     leak_check = check_leaks(
-        prepared.prices, prepared.split, prepared.processed, predictor, calibration, seed=0
+        prepared.prices,
+        prepared.split,
+        prepared.train_size,
+        prepared.processed,
+        predictor,
+        calibration,
+        seed=0,
     )
     if not leak_check.passed:
         raise LookAheadFound(f"{workspace.symbol}: not published; {'; '.join(leak_check.failures)}")
@@ -85,20 +94,21 @@ def evaluate_candidate(settings: Settings, symbol: str) -> Published:
     row = evaluation.row(name)
     decision = decide(row, evaluation.origins)
 
+    watch({"stage": "publish"})  # the last chance to cancel
     registry = Registry(settings.models_url)
     info = _info(prepared, about, evaluation, decision, leak_check)
-    manifest = registry.publish(info, {**candidate.files, TABLE_FILE: table.encode()})
-    promoted = _may_serve(settings, registry, workspace.symbol, decision)
-    if promoted:
-        registry.promote(workspace.symbol, manifest.version, decision.reason)
-
+    files = {**candidate.files, TABLE_FILE: table.encode()}
+    manifest = registry.publish(info, files)
     results = settings.results_dir / folder_name(workspace.symbol) / manifest.version
     _write_results(results, manifest, evaluation, table, report)
     examples = make_examples(split.test, prepared.seq_length, prepared.horizon)
     forecast = roll(predictor, calibration, examples)
     with storage(results):
         draw_all(results, split.test, examples, forecast, row, report.epochs, report.best_epoch)
-    run = _track(settings, manifest, candidate, row, decision, report, results)
+    promoted = _may_serve(settings, registry, workspace.symbol, name, decision)
+    if promoted:  # after everything that can fail: what is current is also complete
+        registry.promote(workspace.symbol, manifest.version, decision.reason)
+    run = _track(settings, manifest, files, row, decision, report, results)
     return Published(manifest, evaluation, decision, promoted, table, results, run)
 
 
@@ -117,10 +127,13 @@ def _training_line(name: str, report: TrainingReport) -> list[str]:
     ]
 
 
-def _may_serve(settings: Settings, registry: Registry, symbol: str, decision: Decision) -> bool:
+def _may_serve(
+    settings: Settings, registry: Registry, symbol: str, forecaster: str, decision: Decision
+) -> bool:
+    if forecaster in BASELINES and registry.pointer(symbol) is None:
+        return True  # something has to answer; everything else is held against it
     if decision.outcome == "not_enough_evidence":
-        # Something has to answer; what is not shown to be bad may, where nothing else does.
-        return settings.promote_without_evidence or registry.pointer(symbol) is None
+        return settings.promote_without_evidence
     return decision.outcome == "promoted"
 
 
@@ -186,7 +199,7 @@ def _write_results(
 def _track(
     settings: Settings,
     manifest: Manifest,
-    candidate: Candidate,
+    files: Mapping[str, bytes],
     row: Row,
     decision: Decision,
     report: TrainingReport,
@@ -201,7 +214,7 @@ def _track(
     info, data = manifest.info, manifest.info.data[0]
     with tempfile.TemporaryDirectory(prefix="closecast-bundle-") as scratch:
         bundle = Path(scratch)
-        for name, content in candidate.files.items():
+        for name, content in files.items():
             (bundle / name).write_bytes(content)
         (bundle / "manifest.json").write_text(manifest.model_dump_json(indent=1))
         return record_run(

@@ -84,7 +84,7 @@ def run_training(
             watch=lambda progress: tell("train", progress),
         )
         tell("evaluate", {"percent": 100})
-        return evaluate_candidate(settings, workspace.symbol)
+        return evaluate_candidate(settings, workspace.symbol, watch)
 
 
 def _has_no_model(settings: Settings, symbol: str) -> bool:

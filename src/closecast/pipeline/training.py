@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from closecast.errors import InvalidHyperparameters, MissingStep, UnknownVersion
+from closecast.dataset import Split
+from closecast.errors import InvalidHyperparameters, MissingStep
 from closecast.evaluation import calibrate
 from closecast.forecasters import (
     Parameters,
@@ -47,17 +48,18 @@ def train_candidate(
     """
     workspace = Workspace(settings, symbol)
     prepared = workspace.prepared()
-    if (prepared.seq_length, prepared.horizon) != (parameters.seq_length, parameters.horizon):
+    wanted = {key: getattr(parameters, key) for key in ("seq_length", "horizon", "train_size")}
+    if any(prepared.identity[key] != value for key, value in wanted.items()):
+        shown = ", ".join(f"{key} {value}" for key, value in wanted.items())
+        options = " ".join(f"--set {key}={value}" for key, value in wanted.items())
         raise MissingStep(
-            f"data processed for seq_length {parameters.seq_length} and horizon "
-            f"{parameters.horizon}",
-            f"python -m scripts.02_preprocess --symbol {workspace.symbol} "
-            f"--set seq_length={parameters.seq_length} --set horizon={parameters.horizon}",
+            f"data processed with {shown}",
+            f"python -m scripts.02_preprocess --symbol {workspace.symbol} {options}",
         )
+    split = prepared.split
     start_from, parent = None, None
     if fine_tune:
-        parent, start_from = current_predictor(settings, workspace.symbol)
-    split = prepared.split
+        parent, start_from = _parent_of(settings, workspace.symbol, split)
     predictor = make_forecaster(forecaster, parameters, runtime).fit(
         [split.train], [split.valid], start_from=start_from, watch=watch
     )
@@ -71,7 +73,7 @@ def train_candidate(
             "forecaster": forecaster,
             "hyperparameters": parameters.model_dump(),
             "training": asdict(predictor.training),
-            "data_hash": prepared.prices.content_hash,
+            "prepared": prepared.identity,
             "fine_tuned_from": parent,
         },
     )
@@ -79,13 +81,13 @@ def train_candidate(
     return candidate
 
 
-def current_predictor(settings: Settings, symbol: str) -> tuple[str, Predictor]:
-    """Version and trained model of a symbol's current bundle, for fine-tuning.
+def _parent_of(settings: Settings, symbol: str, split: Split) -> tuple[str, Predictor]:
+    """Version and trained model of a symbol's current bundle, to continue from.
 
     Raises
     ------
     InvalidHyperparameters
-        If there is none.
+        If there is none, or if it has learned from rows that the new model is to be judged by.
     """
     registry = Registry(settings.models_url)
     pointer = registry.pointer(symbol)
@@ -93,8 +95,17 @@ def current_predictor(settings: Settings, symbol: str) -> tuple[str, Predictor]:
         raise InvalidHyperparameters(
             [("fine_tune", f"{symbol} has no model to start from: train without it first")]
         )
-    try:
-        bundle = registry.load(pointer.version)
-    except UnknownVersion as error:
-        raise InvalidHyperparameters([("fine_tune", str(error))]) from error
+    bundle = registry.load(pointer.version)
+    seen_until = max(data.test_start for data in bundle.manifest.info.data)
+    test_start = split.boundaries[1]
+    if test_start < seen_until:
+        raise InvalidHyperparameters(
+            [
+                (
+                    "fine_tune",
+                    f"the current model has learned from closes up to {seen_until}, the test part "
+                    f"would begin on {test_start}: train on as much data, or without fine_tune",
+                )
+            ]
+        )
     return pointer.version, load_predictor(bundle.manifest.info.forecaster, bundle.files)

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from closecast.atomic import storage, write_atomically
 from closecast.dataset import Processed, Split, split_at
-from closecast.errors import JobConflict, MissingStep
+from closecast.errors import JobConflict, MissingStep, StorageFailed
 from closecast.price_cache import PriceCache
 from closecast.prices import Prices
 from closecast.serving import BASELINE_FILE
@@ -38,6 +38,20 @@ class Prepared:
     baseline: bytes
     seq_length: int
     horizon: int
+    train_size: float
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a candidate must have been trained on to be judged on this split."""
+        valid_start, test_start = self.split.boundaries
+        return {
+            "data_hash": self.prices.content_hash,
+            "seq_length": self.seq_length,
+            "horizon": self.horizon,
+            "train_size": self.train_size,
+            "valid_start": valid_start,
+            "test_start": test_start,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +63,19 @@ class Candidate:
 
 
 class Workspace:
-    """``<data>/processed/<symbol>/`` and the symbol's entry in the price cache."""
+    """``<data>/processed/<symbol>/``, the closes collected for it, and the price cache.
+
+    Attributes
+    ----------
+    collected : PriceCache
+        What the next steps work on, whatever its span.
+    cache : PriceCache
+        The last known closes, for serving; a training on an older span leaves them alone.
+    """
 
     def __init__(self, settings: Settings, symbol: str) -> None:
         self.symbol = canonical(symbol)
+        self.collected = PriceCache(settings.data_dir / "collected")
         self.cache = PriceCache(settings.data_dir / "prices")
         self.folder = settings.data_dir / "processed" / folder_name(self.symbol)
 
@@ -79,6 +102,16 @@ class Workspace:
         finally:
             lock.release()
 
+    def put_prices(self, prices: Prices) -> None:
+        """Store collected closes, and remember them as the last known ones if they are."""
+        self.collected.put(prices)
+        try:
+            known = self.cache.get(self.symbol)
+        except StorageFailed:
+            known = None  # damaged: replaced by what was just collected
+        if known is None or known.span[1] <= prices.span[1]:
+            self.cache.put(prices)
+
     def prices(self) -> Prices:
         """The collected closes.
 
@@ -87,7 +120,7 @@ class Workspace:
         MissingStep
             If none were collected.
         """
-        prices = self.cache.get(self.symbol)
+        prices = self.collected.get(self.symbol)
         if prices is None:
             raise MissingStep(
                 f"the collected closes of {self.symbol}",
@@ -129,14 +162,9 @@ class Workspace:
         (self.folder / _SPLIT_FILE).unlink(missing_ok=True)
         write_atomically(self.folder / _WINDOWS_FILE, buffer.getvalue())
         write_atomically(self.folder / BASELINE_FILE, prepared.baseline)
-        valid_start, test_start = prepared.split.boundaries
         about = {
             "symbol": self.symbol,
-            "data_hash": prepared.prices.content_hash,
-            "seq_length": prepared.seq_length,
-            "horizon": prepared.horizon,
-            "valid_start": valid_start,
-            "test_start": test_start,
+            **prepared.identity,
             "volatility_floor": processed.floor,
         }
         write_atomically(self.folder / _SPLIT_FILE, json.dumps(about, indent=1).encode())
@@ -168,6 +196,7 @@ class Workspace:
             (self.folder / BASELINE_FILE).read_bytes(),
             about["seq_length"],
             about["horizon"],
+            about["train_size"],
         )
 
     def put_candidate(self, candidate: Candidate) -> Path:
@@ -180,13 +209,14 @@ class Workspace:
         write_atomically(folder / _CANDIDATE_FILE, json.dumps(about, indent=1).encode())
         return folder
 
-    def candidate(self) -> Candidate:
+    def candidate(self, prepared: Prepared) -> Candidate:
         """Read it back.
 
         Raises
         ------
         MissingStep
-            If nothing was trained, or not on the closes as they are now.
+            If nothing was trained, or not on these closes and this split: judged on another
+            split, a candidate may have seen the rows it is judged by.
         """
         folder = self.folder / "candidate"
         run = f"python -m scripts.03_train --symbol {self.symbol}"
@@ -194,7 +224,7 @@ class Workspace:
         if not path.exists():
             raise MissingStep(f"a trained model of {self.symbol}", run)
         about = json.loads(path.read_bytes())
-        if about["data_hash"] != self.prices().content_hash:
-            raise MissingStep(f"a model of {self.symbol} trained on its newest closes", run)
+        if about["prepared"] != prepared.identity:
+            raise MissingStep(f"a model of {self.symbol} trained on the data as prepared now", run)
         files = {name: (folder / name).read_bytes() for name in about.pop("files")}
         return Candidate(files, about)

@@ -19,6 +19,8 @@ SOURCES = {
 def make_source(name: str, settings: Settings) -> PriceSource:
     """The source called ``name``; ``file:URL`` names a file source and its URL at once.
 
+    ``file`` alone is the file that the settings name.
+
     Raises
     ------
     UnknownName
@@ -27,6 +29,8 @@ def make_source(name: str, settings: Settings) -> PriceSource:
     kind, _, argument = name.partition(":")
     if kind not in SOURCES:
         raise UnknownName("price source", kind, SOURCES)
+    if name == "file" and settings.source.startswith("file:"):
+        argument = settings.source.removeprefix("file:")
     module, _, cls = SOURCES[kind].partition(":")
     source: PriceSource = getattr(import_module(module), cls).from_settings(settings, argument)
     return source

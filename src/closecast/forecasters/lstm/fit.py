@@ -30,7 +30,7 @@ from closecast.dataset import (
     make_examples,
     standardise,
 )
-from closecast.errors import InvalidHyperparameters
+from closecast.errors import InvalidHyperparameters, TrainingFailed
 from closecast.forecast import PROBABILITIES
 from closecast.forecasters.base import (
     FloatArray,
@@ -323,7 +323,7 @@ def check_agreement(network: LstmNetwork, predictor: LstmPredictor, inputs: Floa
 
     Raises
     ------
-    RuntimeError
+    TrainingFailed
         If it exceeds :data:`AGREEMENT`; such a network is not published.
     """
     with torch.no_grad():
@@ -335,6 +335,9 @@ def check_agreement(network: LstmNetwork, predictor: LstmPredictor, inputs: Floa
     growth = np.abs(np.expm1(daily * (served_location - location))).max()
     spread = np.abs(served_scale / scale - 1).max()
     worst = float(max(growth, spread))
-    if worst > AGREEMENT:
-        raise RuntimeError(f"the exported network differs from torch by {worst:.1e} relative")
+    if not worst <= AGREEMENT:  # also when it is not a number
+        raise TrainingFailed(
+            f"the exported network differs from torch by {worst:.1e} relative, or answers no "
+            "numbers at all: try a lower learning_rate"
+        )
     return worst
