@@ -8,19 +8,29 @@ ENV PYTHONUNBUFFERED=1 \
 WORKDIR /app
 
 FROM base AS build
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-RUN python -m venv /opt/closecast
+# The base's pip installs into the environment, which carries none of its own.
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_PYTHON=/opt/closecast
+RUN python -m venv --without-pip /opt/closecast
 COPY pyproject.toml README.md constraints.txt ./
 COPY src ./src
 COPY api ./api
 COPY scripts ./scripts
-RUN pip install -c constraints.txt ".[s3,postgres]"
+# Left out: tests, and the library for C programs beside ONNX Runtime's module. The last line
+# is what breaks first when the server needs something that only training installs.
+RUN pip install -c constraints.txt ".[s3,postgres]" \
+    && find /opt/closecast -type d -name tests -prune -exec rm -r {} + \
+    && rm -f /opt/closecast/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so* \
+    && python -I -c "import api.main, closecast.cli, onnxruntime"
 
 FROM build AS build-train
 # Set to PyTorch's CPU index outside: the default wheel brings gigabytes of CUDA along.
 ARG TORCH_INDEX_URL=
 RUN pip install ${TORCH_INDEX_URL:+--index-url $TORCH_INDEX_URL} torch==2.13.0 \
-    && pip install -c constraints.txt ".[train,s3,postgres]"
+    && pip install -c constraints.txt ".[train,s3,postgres]" \
+    && find /opt/closecast -type d -name tests -prune -exec rm -r {} + \
+    && cd /opt/closecast/lib/python3*/site-packages \
+    && rm -rf torch/test torch/include torch/bin/*[tT]est* torch/bin/protoc* onnx/backend/test \
+    && python -I -c "import mlflow, onnx, pytorch_lightning, closecast.pipeline"
 
 FROM base AS runtime
 ARG GIT_COMMIT=
@@ -34,7 +44,7 @@ USER closecast
 VOLUME ["/app/models", "/app/data", "/app/mlruns", "/app/results"]
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
-    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"CLOSECAST_PORT\"]}/health/live', timeout=2)"]
+    CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['CLOSECAST_PORT']), timeout=2); c.request('GET', '/health/live'); sys.exit(c.getresponse().status != 200)"]
 CMD ["closecast", "serve"]
 
 FROM runtime AS train
