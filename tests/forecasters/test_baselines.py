@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from closecast.dataset import log_returns
-from closecast.errors import InvalidHyperparameters, UnknownName
+from closecast.errors import DamagedBundle, InvalidHyperparameters, UnknownName
 from closecast.forecast import PROBABILITIES
 from closecast.forecasters import (
     BASELINES,
@@ -81,6 +81,12 @@ def test_ewma_follows_the_volatility_of_the_window() -> None:
     calm, wild = random_walk(20, seed=1, volatility=0.01), random_walk(20, 1, volatility=0.04)
     ratio = predictor.predict(wild.closes).scale / predictor.predict(calm.closes).scale
     assert ratio == pytest.approx(4, rel=0.01)
+
+
+def test_ewma_refuses_a_shape_of_another_horizon() -> None:
+    state = json.loads(fit("ewma", garch(300, seed=0)).to_files()["predictor.json"])
+    with pytest.raises(DamagedBundle, match="shape_quantiles has shape"):
+        load_predictor("ewma", {"predictor.json": json.dumps({**state, "horizon": 6}).encode()})
 
 
 def test_ewma_expects_no_direction() -> None:

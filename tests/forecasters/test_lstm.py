@@ -14,7 +14,7 @@ import torch
 from scipy import stats
 
 from closecast.dataset import FLOOR_SHARE, make_examples, standardise
-from closecast.errors import InvalidHyperparameters, JobCancelled, TrainingFailed
+from closecast.errors import DamagedBundle, InvalidHyperparameters, JobCancelled, TrainingFailed
 from closecast.forecast import PROBABILITIES
 from closecast.forecasters import Runtime, make_forecaster, make_parameters
 from closecast.forecasters.lstm.fit import AGREEMENT, check_agreement
@@ -255,6 +255,13 @@ def test_a_network_that_differs_is_not_published(weight: str) -> None:
         network.get_parameter(weight).add_(0.01)
     with pytest.raises(TrainingFailed, match="differs from torch by"):
         check_agreement(network, predictor, inputs_of(predictor, VALID))
+
+
+def test_a_shape_of_another_horizon_is_refused() -> None:
+    files = trained().to_files()
+    state = json.loads(files["predictor.json"]) | {"horizon": 3}
+    with pytest.raises(DamagedBundle, match="shape_quantiles has shape"):
+        LstmPredictor.from_files({**files, "predictor.json": json.dumps(state).encode()})
 
 
 # -- fine-tuning --------------------------------------------------------------------------------
