@@ -47,6 +47,14 @@ def test_an_unknown_symbol_lists_what_there_is(here: Path) -> None:
     assert "MSFT" in message
 
 
+@pytest.mark.parametrize("command", ["train", "worker"])
+def test_where_training_is_not_installed_the_other_image_is_named(
+    here: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "--target train" in message_of(command)
+
+
 def test_an_unwritable_place_is_said_and_nothing_is_left(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import psycopg
@@ -19,6 +22,7 @@ import pytest
 import sqlalchemy as sa
 
 from closecast.errors import (
+    BadSetting,
     ClosecastError,
     JobCancelled,
     JobConflict,
@@ -65,16 +69,17 @@ class Place:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.URL]:
+def postgres() -> Iterator[sa.URL]:
     """A PostgreSQL server of this test process; it listens on a socket in a folder only."""
-    folder = tmp_path_factory.mktemp("postgres")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(folder))  # else it looks for one, and warns
-        from pgserver.postgres_server import get_server
-    (folder / "data").mkdir()
-    server = get_server(folder / "data", cleanup_mode="delete")
-    yield sa.make_url(server.get_uri())
-    server.cleanup()
+    # For root, pgserver takes another user, and every start of pytest locks others out of its own
+    # temporary folders.
+    with TemporaryDirectory(prefix="postgres-") as folder:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_RUNTIME_DIR", folder)  # else it looks for one, and warns
+            from pgserver.postgres_server import get_server
+        server = get_server(Path(folder, "data"), cleanup_mode="delete")
+        yield sa.make_url(server.get_uri())
+        server.cleanup()
 
 
 @pytest.fixture
@@ -209,6 +214,12 @@ def test_what_is_no_json_number_is_null(ledger: Ledger, value: float) -> None:
     assert (found.progress, found.result) == ({"valid_loss": None}, {"losses": [None, 1.5]})
 
 
+def test_times_are_utc_whatever_the_database_calls_them(ledger: Ledger) -> None:
+    job = ended(ledger, "succeeded")
+    times = (job.created_at, job.started_at, job.heartbeat_at, job.finished_at)
+    assert [str(time) for time in times] == [str(NOON)] * 4
+
+
 @pytest.mark.parametrize("claim", [False, True], ids=["queued", "running"])
 def test_the_same_request_is_the_same_job_while_it_is_active(ledger: Ledger, claim: bool) -> None:
     first, _ = ledger.jobs.submit("train", "MSFT", {"a": 1, "b": {"c": 2, "d": 3}})
@@ -304,6 +315,14 @@ def test_a_new_key_asks_again_once_the_first_has_ended(ledger: Ledger) -> None:
     again, created = ledger.jobs.submit("train", "MSFT", {}, "key 2")
     assert created
     assert again.id != first.id
+
+
+def test_a_key_belongs_to_what_was_sent_not_to_what_the_settings_made_of_it(ledger: Ledger) -> None:
+    first, _ = ledger.jobs.submit("train", "MSFT", {"source": "sample"}, "key", request="{}")
+    again, created = ledger.jobs.submit("train", "MSFT", {"source": "yahoo"}, "key", request="{}")
+    assert (again.id, created) == (first.id, False)
+    with pytest.raises(JobConflict, match="send a new key"):
+        ledger.jobs.submit("train", "MSFT", {"source": "sample"}, "key", request='{"a": 1}')
 
 
 def test_one_key_at_once_for_several_symbols_is_one_job(ledger: Ledger) -> None:
@@ -745,6 +764,17 @@ def test_processes_that_create_the_database_at_once_all_succeed(
     assert [process.communicate()[1] for process in processes] == ["", ""]
 
 
+def test_reading_waits_for_no_writer(file: Path, small: Ledger) -> None:
+    job = queued(small)
+    stored = small.configurations.store("MSFT", {"a": 1})
+    with closing(sqlite3.connect(file)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        small.check()
+        assert small.jobs.get(job.id) == job
+        assert small.jobs.newest() == [job]
+        assert small.configurations.newest("MSFT") == stored
+
+
 # -- when it cannot be used ---------------------------------------------------------------------
 
 
@@ -879,6 +909,12 @@ def test_a_full_disk_loses_the_change_and_not_the_ledger(tmp_path: Path) -> None
     assert ADVICE in refused
     assert [job.id for job in ledger.jobs.newest()] == [stored]
     ledger.close()
+
+
+@pytest.mark.parametrize("url", ["", "data/ledger.sqlite", "nosuch://x/y", "sqlite+nosuch:///x"])
+def test_what_is_no_address_of_a_database_is_a_bad_setting(url: str) -> None:
+    with pytest.raises(BadSetting, match="CLOSECAST_LEDGER_URL: "):
+        Ledger(url)
 
 
 def test_a_server_that_does_not_answer_is_named_without_its_password() -> None:

@@ -21,6 +21,7 @@ import s3fs
 
 from closecast import registry as registry_module
 from closecast.errors import (
+    BadSetting,
     DamagedBundle,
     InvalidSymbol,
     StorageFailed,
@@ -518,6 +519,19 @@ def test_a_publisher_that_was_killed_leaves_nothing_visible_and_nothing_in_the_w
     assert local.registry.load(after).files == FILES
 
 
+def test_publishing_clears_away_what_a_killed_publisher_left_an_hour_ago(local: Place) -> None:
+    local.published()
+    long_ago, just_now = (local.bundle(f".publishing-{name}") for name in ("old", "new"))
+    for folder in (long_ago, just_now):
+        folder.mkdir()
+        (folder / "network.onnx").write_bytes(b"half")
+    moment = long_ago.stat().st_mtime - 3700
+    os.utime(long_ago, (moment, moment))
+    local.published()
+    assert not long_ago.exists()
+    assert (just_now / "network.onnx").exists(), "it may belong to somebody at work"
+
+
 def test_an_upload_that_breaks_off_leaves_nothing_visible(
     on_s3: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -536,6 +550,11 @@ def test_an_upload_that_breaks_off_leaves_nothing_visible(
             on_s3.published()
     assert len(uploaded) == len(FILES), "the manifest comes last"
     assert list(on_s3.registry.versions()) == []
+
+
+def test_what_is_no_address_of_a_store_is_a_bad_setting() -> None:
+    with pytest.raises(BadSetting, match=r"CLOSECAST_MODELS_URL: .*nosuch"):
+        Registry("nosuch://bucket/models")
 
 
 def test_a_missing_bucket_is_a_storage_failure(on_s3: Place) -> None:

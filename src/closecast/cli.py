@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from closecast.errors import BadSetting, ClosecastError, JobCancelled
 from closecast.forecasters import FORECASTERS
+from closecast.jobs.supervisor import require_training
 from closecast.logs import set_up_logging
 from closecast.registry import Registry
 from closecast.settings import Settings, describe
@@ -144,6 +145,7 @@ def _train(arguments: argparse.Namespace, settings: Settings) -> None:
     if arguments.if_missing and (version := _made_before(settings, symbol, arguments.forecaster)):
         print(f"{symbol} has a model already: {version}")
         return
+    require_training()
     # Not at the top: the serving image has no training, and starts without its libraries.
     from closecast.pipeline import TrainRequest, run_training
     from closecast.progress import ProgressBar
@@ -178,6 +180,7 @@ def _made_before(settings: Settings, symbol: str, forecaster: str) -> str | None
 
 
 def _worker(arguments: argparse.Namespace, settings: Settings) -> None:
+    require_training()
     from closecast.jobs.worker import run_worker
 
     try:
