@@ -15,7 +15,7 @@ from closecast.evaluation import Evaluation, as_table, calibrate, evaluate, roll
 from closecast.forecast import PROBABILITIES, Forecast
 from closecast.forecasters import Parameters, Predictor, make_forecaster
 from closecast.intervals import Calibration
-from closecast.metrics import diebold_mariano
+from closecast.metrics import crps_from_quantiles, diebold_mariano
 from tests.made_data import FloatArray, as_prices, garch
 
 LENGTH, HORIZON = 20, 3
@@ -149,6 +149,25 @@ def test_the_test_of_a_step_respects_its_overlap() -> None:
         assert step == 1 or row.steps[step - 1].p_mae != diebold_mariano(*pair, 1)[1]
     expected = diebold_mariano(ours.mean(1), theirs.mean(1), HORIZON)[1]
     assert row.overall.p_mae == pytest.approx(expected)
+
+
+def test_the_crps_is_tested_like_the_error() -> None:
+    naive, noisy = fit("naive"), Fixed(np.full_like(EXAMPLES.targets, 0.01))
+    row = evaluate(SPLIT, naive, [(noisy, None)]).row("fixed")
+    losses = [
+        crps_from_quantiles(
+            EXAMPLES.targets, p.predict_batch(EXAMPLES.windows).quantiles, PROBABILITIES
+        )
+        for p in (noisy, naive)
+    ]
+    for step in (1, 2, 3):
+        ours, theirs = (loss[:, step - 1] for loss in losses)
+        scores = row.steps[step - 1]
+        assert (scores.crps, scores.naive_crps) == pytest.approx((ours.mean(), theirs.mean()))
+        assert scores.crps_ratio == pytest.approx(ours.mean() / theirs.mean())
+        assert scores.p_crps == pytest.approx(diebold_mariano(ours, theirs, step)[1])
+    ours, theirs = (loss.mean(1) for loss in losses)
+    assert row.overall.p_crps == pytest.approx(diebold_mariano(ours, theirs, HORIZON)[1])
 
 
 def test_coverage_is_of_the_price_intervals() -> None:
