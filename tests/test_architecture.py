@@ -24,6 +24,7 @@ RANKS = {
     "atomic": 1,
     "symbols": 1,
     "bundle": 2,
+    "dated": 3,
     "forecast": 2,
     "prices": 2,
     "sessions": 2,
