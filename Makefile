@@ -14,6 +14,11 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 ifdef SYMBOL
 export CLOSECAST_DEFAULT_SYMBOL := $(SYMBOL)
 endif
+ifdef SYMBOLS
+SYMBOLS_OPTION := --symbols $(SYMBOLS)
+else ifdef SYMBOL
+SYMBOLS_OPTION := --symbols $(SYMBOL)
+endif
 ifdef SOURCE
 export CLOSECAST_SOURCE := $(SOURCE)
 endif
@@ -42,8 +47,8 @@ $(VENV)/.dev: $(VENV)/.train
 
 install: $(VENV)/.dev ## Create .venv with everything for development
 
-serve: $(VENV)/.train ## Train on real closes if there is no model yet, then serve (SYMBOL=, SOURCE=, PORT=)
-	$(BIN)/closecast train --if-missing
+serve: $(VENV)/.train ## Train on real closes if there is no model yet, then serve (SYMBOL=, SYMBOLS=, SOURCE=, PORT=)
+	$(BIN)/closecast train --if-missing $(SYMBOLS_OPTION)
 	exec $(BIN)/closecast serve
 
 test: $(VENV)/.dev lint ## Lint, type-check and test everything

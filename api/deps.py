@@ -9,9 +9,13 @@ from typing import Annotated
 import psutil
 from fastapi import Depends, Request
 
+from closecast.calendar_cache import CalendarCache
+from closecast.dated import Kind
 from closecast.errors import ClosecastError
+from closecast.forecasting import Forecasting, LedgerLiving
 from closecast.jobs.supervisor import Supervisor, can_train
-from closecast.ledger import Ledger
+from closecast.ledger import Ledger, PredictionLog
+from closecast.ledger.database import Clock
 from closecast.price_cache import PriceCache
 from closecast.registry import Registry
 from closecast.serving import Models, PointerFollower
@@ -28,25 +32,44 @@ class Service:
     ledger: Ledger
     follower: PointerFollower
     supervisor: Supervisor | None
+    forecasting: Forecasting
+    predictions: PredictionLog
+    clock: Clock
+    kind: Kind
     process: psutil.Process = field(default_factory=psutil.Process)
     started: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Service:
-        """Build all parts; starts nothing."""
+    def from_settings(cls, settings: Settings, clock: Clock, kind: Kind) -> Service:
+        """Build all parts; opens nothing but the thread that logs predictions."""
         registry = Registry(settings.models_url)
         cache = PriceCache(settings.data_dir / "prices")
         models = Models(registry, cache, settings.default_symbol)
-        ledger = Ledger(settings.ledger_url)
+        ledger = Ledger(settings.ledger_url, clock)
+        supervisor = (
+            Supervisor(settings, ledger) if settings.worker_enabled and can_train() else None
+        )
         return cls(
             settings=settings,
             registry=registry,
             models=models,
             ledger=ledger,
             follower=PointerFollower(models, settings.pointer_poll_s),
-            supervisor=(
-                Supervisor(settings, ledger) if settings.worker_enabled and can_train() else None
+            supervisor=supervisor,
+            forecasting=Forecasting(
+                models=models,
+                prices=cache,
+                calendars=CalendarCache(settings.data_dir / "calendars"),
+                ledger=ledger,
+                living=LedgerLiving(ledger),
+                settings=settings,
+                clock=clock,
+                kind=kind,
+                hand_over=supervisor.hand_over if supervisor else None,
             ),
+            predictions=PredictionLog(ledger.predictions),
+            clock=clock,
+            kind=kind,
         )
 
     def published_version(self, symbol: str) -> str | None:
@@ -71,6 +94,7 @@ class Service:
         self.follower.stop()
         if self.supervisor is not None:
             self.supervisor.stop()
+        self.predictions.close()
         self.ledger.close()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from api.schemas import Problem
+from api.schemas.base import Problem
 from closecast import errors as e
 
 STATUS: dict[type[e.ClosecastError], int] = {
@@ -21,15 +21,22 @@ STATUS: dict[type[e.ClosecastError], int] = {
     e.UnknownName: 422,
     e.InvalidSymbol: 422,
     e.InvalidHyperparameters: 422,
+    e.BeyondHorizon: 422,
+    e.InvalidLevels: 422,
     e.UnknownSymbol: 404,
     e.UnknownVersion: 404,
     e.UnknownJob: 404,
+    e.NotDrawnYet: 404,
+    e.UnknownForecast: 404,
     e.JobConflict: 409,
+    e.StalePrices: 409,
     e.PreconditionFailed: 412,
     e.NoModel: 503,
     e.DamagedBundle: 503,
     e.TrainingUnavailable: 503,
     e.StorageFailed: 503,
+    e.NotCollected: 503,
+    e.CalendarTooShort: 503,
 }
 _BY_FAULT = {"caller": 422, "service": 500, "upstream": 503}
 _RETRY_AFTER_S = 5
@@ -169,15 +176,16 @@ async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     )
 
 
-_EXAMPLES: dict[int, tuple[str, str]] = {
-    400: ("invalid_json", "the body is not JSON: Expecting value"),
-    404: ("unknown_symbol", "no model for ACME; there are models for: MSFT"),
-    409: ("job_conflict", "another train job for MSFT is running: wait for it or cancel it"),
-    412: ("precondition_failed", "the configuration of MSFT is at revision 3, not 2"),
-    413: ("body_too_large", "the body is larger than 1000000 bytes"),
-    415: ("not_sent_as_json", "send the body with the header content-type: application/json"),
-    422: ("wrong_window_length", "got 3 closes, the model needs exactly 60"),
-    503: ("no_model", "no model for MSFT yet: train one with `make serve` or POST /train"),
+_EXAMPLES: dict[int, dict[str, str]] = {
+    400: {"invalid_json": "the body is not JSON: Expecting value"},
+    403: {"cross_site_request": "pages of other sites may not start a training"},
+    404: {"unknown_symbol": "no model for ACME; there are models for: MSFT"},
+    409: {"job_conflict": "another train job for MSFT is running: wait for it or cancel it"},
+    412: {"precondition_failed": "the configuration of MSFT is at revision 3, not 2"},
+    413: {"body_too_large": "the body is larger than 1000000 bytes"},
+    415: {"not_sent_as_json": "send the body with the header content-type: application/json"},
+    422: {"wrong_window_length": "got 3 closes, the model needs exactly 60"},
+    503: {"no_model": "no model for MSFT yet: train one with `make serve` or POST /train"},
 }
 
 
@@ -195,15 +203,26 @@ def document_problems(openapi: dict[str, Any]) -> dict[str, Any]:
     return openapi
 
 
-def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI entries for the problems that a route can answer with."""
+def responses(
+    *statuses: int, examples: Mapping[int, Mapping[str, str]] | None = None
+) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI entries for the problems that a route can answer with.
+
+    Parameters
+    ----------
+    examples : mapping, optional
+        Status to code to detail, where the usual example of a status does not fit the route.
+    """
     found: dict[int | str, dict[str, Any]] = {}
+    chosen = {**_EXAMPLES, **(examples or {})}
     for status in statuses:
-        code, detail = _EXAMPLES[status]
-        example = problem_document(status, code, detail, "b6c1d2e3f4")
+        shown = {
+            code: {"value": problem_document(status, code, detail, "b6c1d2e3f4")}
+            for code, detail in chosen[status].items()
+        }
         found[status] = {
             "model": Problem,
             "description": http.HTTPStatus(status).phrase,
-            "content": {MEDIA_TYPE: {"examples": {code: {"value": example}}}},
+            "content": {MEDIA_TYPE: {"examples": shown}},
         }
     return found

@@ -9,13 +9,14 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import RedirectResponse
 
 from api.deps import Service
 from api.errors import add_error_handlers, document_problems
 from api.middleware import BodyLimit, RequestEnvelope, SameOrigin
-from api.routes import config, health, model, predict, train
+from api.routes import config, forecast, health, index, model, performance, predict, train
 from closecast import __version__
+from closecast.dated import Kind
+from closecast.ledger.database import Clock, utc_now
 from closecast.logs import set_up_logging
 from closecast.settings import Settings, get_settings
 
@@ -24,17 +25,24 @@ Forecasts of the next closing prices with calibrated intervals, drift warnings, 
 score ("tomorrow = today") beside every score.
 
 Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem documents with a stable
-`code`. Every answer carries `X-Request-ID`; answers of a model carry `X-Model-Version`.
+`code`. Every answer carries `X-Request-ID`; answers of a model carry `X-Model-Version`, those of
+its living calibration `X-Calibration-Revision`.
 """
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None, *, clock: Clock = utc_now, kind: Kind = "live"
+) -> FastAPI:
     """Wire everything; nothing is opened or loaded before the server starts.
 
     Parameters
     ----------
     settings : Settings, optional
         Read from the environment without it; the process's logging is then set up, too.
+    clock : callable
+        Answers the time (aware) wherever it decides something; a replay sets it.
+    kind : {"live", "replay"}
+        What the ledger calls the forecasts. A replay never asks for newer closes.
     """
     own_process = settings is None
     chosen = settings or get_settings()
@@ -43,7 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if own_process:
             set_up_logging(chosen.log_level)
-        service = Service.from_settings(chosen)
+        service = Service.from_settings(chosen, clock, kind)
         await run_in_threadpool(service.start)
         app.state.service = service
         try:
@@ -68,7 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
     app.add_middleware(SameOrigin)
     app.add_middleware(RequestEnvelope)
-    for routes in (predict, train, config, model, health):
+    for routes in (predict, forecast, performance, train, config, model, health, index):
         app.include_router(routes.router)
 
     generate = app.openapi
@@ -80,10 +88,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
-
-    @app.get("/", include_in_schema=False)
-    async def index() -> RedirectResponse:
-        return RedirectResponse("/docs")
 
     return app
 

@@ -6,22 +6,25 @@ import sys
 
 from closecast.errors import ClosecastError
 from closecast.pipeline import collect_many
+from closecast.pipeline.workspace import Workspace
 from closecast.settings import Settings
-from scripts.common import add_origin, parser, run
+from scripts.common import add_origin, parser, run, symbols_of
 
 
 def main() -> None:
-    """Several symbols, separated by commas, are fetched at the same time."""
-    made = parser("Fetch closes and keep them in the price cache. --symbol takes several: A,B,C.")
+    """Several symbols are fetched at the same time."""
+    made = parser("Fetch closes and keep them in the price cache.")
     add_origin(made)
     arguments = made.parse_args()
 
     def step(settings: Settings) -> None:
-        symbols = (arguments.symbol or settings.default_symbol).split(",")
+        symbols = symbols_of(arguments, settings)
         failed = False
-        for found in collect_many(
-            settings, symbols, arguments.source, arguments.start, arguments.end
-        ):
+        with Workspace(settings, symbols).alone():
+            collected = collect_many(
+                settings, symbols, arguments.source, arguments.start, arguments.end
+            )
+        for found in collected:
             if isinstance(found, ClosecastError):
                 failed = True
                 print(f"error: {found}", file=sys.stderr)
@@ -32,7 +35,7 @@ def main() -> None:
             print(
                 f"wrote {len(found)} {found.basis} closes of {found.symbol}, {first} to {last}, "
                 f"to {settings.data_dir / 'prices'}; "
-                f"next: python -m scripts.02_preprocess --symbol {found.symbol}"
+                f"next: python -m scripts.02_preprocess --symbols {','.join(symbols)}"
             )
         if failed:
             sys.exit(1)

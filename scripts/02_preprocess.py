@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from closecast.pipeline import preprocess
 from closecast.settings import Settings
-from closecast.symbols import folder_name
 from scripts.common import add_hyperparameters, add_origin, hyperparameters, parser, run, working_on
 
 
@@ -16,14 +15,16 @@ def main() -> None:
     arguments = made.parse_args()
 
     def step(settings: Settings) -> None:
-        with working_on(arguments, settings) as name:
-            prepared = preprocess(settings, name, hyperparameters(arguments))
-        folder = settings.data_dir / "processed" / folder_name(name)
-        valid_start, test_start = prepared.split.boundaries
+        with working_on(arguments, settings) as workspace:
+            prepared = preprocess(settings, workspace.symbols, hyperparameters(arguments))
+        for symbol, reason in prepared.left_out.items():
+            print(f"left out: {symbol}: {reason}")
+        windows = sum(len(one.processed.inputs) for one in prepared.series)
+        valid_start, test_start = prepared.series[0].split.boundaries
         print(
-            f"wrote {len(prepared.processed.inputs)} windows of {prepared.seq_length} closes and "
-            f"baseline_stats.json to {folder}; validation from {valid_start}, test from "
-            f"{test_start}; next: python -m scripts.03_train --symbol {name}"
+            f"wrote {windows} windows of {prepared.seq_length} closes and baseline_stats.json to "
+            f"{workspace.folder}; validation from {valid_start}, test from {test_start}; "
+            f"next: python -m scripts.03_train {workspace.option}"
         )
 
     run(step)

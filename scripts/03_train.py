@@ -20,10 +20,10 @@ def main() -> None:
     arguments = made.parse_args()
 
     def step(settings: Settings) -> None:
-        with working_on(arguments, settings) as name, ProgressBar() as bar:
+        with working_on(arguments, settings) as workspace, ProgressBar() as bar:
             candidate = train_candidate(
                 settings,
-                name,
+                workspace.symbols,
                 arguments.forecaster,
                 hyperparameters(arguments),
                 fine_tune=arguments.fine_tune,
@@ -38,8 +38,8 @@ def main() -> None:
                 f"validation loss {report['best_valid_loss']:.4f}, {report['seconds']:.0f} s)"
             )
         print(
-            f"wrote a {arguments.forecaster} candidate for {name}{learned} to {settings.data_dir}; "
-            f"next: python -m scripts.04_evaluate --symbol {name}"
+            f"wrote a {arguments.forecaster} candidate for {workspace.name}{learned} to "
+            f"{workspace.folder}; next: python -m scripts.04_evaluate {workspace.option}"
         )
 
     run(step)

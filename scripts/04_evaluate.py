@@ -14,10 +14,11 @@ def main() -> None:
     arguments = made.parse_args()
 
     def step(settings: Settings) -> None:
-        with working_on(arguments, settings) as name:
-            published = evaluate_candidate(settings, name)
+        with working_on(arguments, settings) as workspace:
+            published = evaluate_candidate(settings, workspace.symbols)
         print(published.table)
-        print(f"{published.decision.outcome}: {published.decision.reason}")
+        for symbol, decision in published.decisions.items():
+            print(f"{symbol}: {decision.outcome}: {decision.reason}")
         print(
             f"wrote bundle {published.manifest.version} to {settings.models_url}, scores and "
             f"plots to {published.results}; next: closecast serve"

@@ -8,17 +8,22 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
-from typing import Any
 
 from pydantic import ValidationError
 
 from closecast.errors import ClosecastError, InvalidHyperparameters, UnknownName
-from closecast.forecasters import FORECASTERS, Parameters, make_parameters, parameters_type
-from closecast.forecasters.lstm.parameters import PRESETS
+from closecast.forecasters import (
+    DEFAULT_FORECASTER,
+    FORECASTERS,
+    Parameters,
+    make_parameters,
+    parameters_type,
+    preset,
+)
 from closecast.logs import set_up_logging
 from closecast.pipeline.workspace import Workspace
 from closecast.settings import Settings, describe
-from closecast.symbols import canonical
+from closecast.symbols import canonical_list
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -26,7 +31,12 @@ def parser(description: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    made.add_argument("--symbol", help="ticker symbol; VALE3 means VALE3.SA (default: the setting)")
+    made.add_argument(
+        "--symbols",
+        "--symbol",
+        metavar="A,B,C",
+        help="ticker symbols, learned from together; VALE3 means VALE3.SA (default: the setting)",
+    )
     return made
 
 
@@ -42,8 +52,10 @@ def add_origin(made: argparse.ArgumentParser) -> None:
 
 def add_hyperparameters(made: argparse.ArgumentParser) -> None:
     """``--forecaster``, ``--preset``, ``--set NAME=VALUE``."""
-    made.add_argument("--forecaster", choices=sorted(FORECASTERS), default="lstm", help="model")
-    made.add_argument("--preset", choices=sorted(PRESETS), default="default", help="named values")
+    made.add_argument(
+        "--forecaster", choices=sorted(FORECASTERS), default=DEFAULT_FORECASTER, help="model"
+    )
+    made.add_argument("--preset", default="default", help="named values of the forecaster")
     made.add_argument(
         "--set",
         action="append",
@@ -56,7 +68,7 @@ def add_hyperparameters(made: argparse.ArgumentParser) -> None:
 def hyperparameters(arguments: argparse.Namespace) -> Parameters:
     """Checked hyper-parameters from ``--preset`` and ``--set``."""
     known = parameters_type(arguments.forecaster).model_fields
-    values: dict[str, Any] = {k: v for k, v in PRESETS[arguments.preset].items() if k in known}
+    values = preset(arguments.forecaster, arguments.preset)
     for item in arguments.set:
         name, equals, text = item.partition("=")
         if not equals:
@@ -70,14 +82,18 @@ def hyperparameters(arguments: argparse.Namespace) -> Parameters:
     return make_parameters(arguments.forecaster, values)
 
 
+def symbols_of(arguments: argparse.Namespace, settings: Settings) -> tuple[str, ...]:
+    """Canonical symbols from ``--symbols``, or the default one."""
+    return canonical_list((arguments.symbols or settings.default_symbol).split(","))
+
+
 @contextmanager
-def working_on(arguments: argparse.Namespace, settings: Settings) -> Iterator[str]:
-    """The canonical symbol that a later step works on, kept from other processes meanwhile."""
-    name = canonical(arguments.symbol or settings.default_symbol)
-    workspace = Workspace(settings, name)
+def working_on(arguments: argparse.Namespace, settings: Settings) -> Iterator[Workspace]:
+    """The workspace that a later step works in, kept from other processes meanwhile."""
+    workspace = Workspace(settings, symbols_of(arguments, settings))
     with workspace.alone():
         workspace.require_origin(arguments.source, arguments.start, arguments.end)
-        yield name
+        yield workspace
 
 
 def run(step: Callable[[Settings], None]) -> None:

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from filelock import FileLock
 
 from api.main import create_app
+from closecast.forecasters import preset
 from closecast.pipeline import TrainRequest, run_training
 from closecast.settings import Settings
 
@@ -39,7 +40,9 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture(scope="session")
 def _published(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """MSFT with an ``ewma`` and, on top of it, a tiny LSTM; AAPL with ``ewma`` only.
+    """MSFT and AAPL with an ``ewma``, a tiny pooled ``mlp``, and for MSFT a tiny LSTM on top.
+
+    Three bundles: the first two are of both symbols.
 
     Made once for all parallel test processes, by whichever comes first.
     """
@@ -57,9 +60,10 @@ def _published(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path
 def _train_into(settings: Settings) -> None:
     span = {"source": "sample", "start": "2016-01-04"}
     tiny = {"num_layers": 1, "hidden_size": 4, "num_epochs": 1, "batch_size": 512}
+    quick = preset("mlp", "quick")
     for request in (
-        {"symbol": "MSFT", "hyperparameters": tiny},
-        {"symbol": "AAPL", "forecaster": "ewma"},
+        {"symbols": ["MSFT", "AAPL"], "forecaster": "mlp", "hyperparameters": quick},
+        {"symbols": ["MSFT"], "forecaster": "lstm", "hyperparameters": tiny},
     ):
         run_training(settings, TrainRequest.model_validate({**span, **request}))
 

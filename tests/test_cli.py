@@ -59,7 +59,7 @@ def test_an_unwritable_place_is_said_and_nothing_is_left(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (here / "models").write_text("a file where the folder should be")
-    message = message_of("train", "--forecaster", "ewma")
+    message = message_of("train", "--symbol", "MSFT", "--forecaster", "ewma")
     assert "cannot write" in message
     assert (here / "models").read_text() == "a file where the folder should be"
 

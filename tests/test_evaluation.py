@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import ClassVar, Self
 
 import numpy as np
 import pytest
 
-from closecast.dataset import Split, log_returns, make_examples, split_by_share
-from closecast.evaluation import Evaluation, as_table, calibrate, evaluate, roll
+from closecast.dataset import Split, log_returns, make_examples, split_by_share, split_panel
+from closecast.evaluation import (
+    Contender,
+    Evaluation,
+    as_table,
+    calibrate,
+    evaluate,
+    evaluate_panel,
+    roll,
+    roll_with_history,
+    summary_table,
+)
 from closecast.forecast import PROBABILITIES, Forecast
-from closecast.forecasters import Parameters, Predictor, make_forecaster
+from closecast.forecasters import Parameters, Predictor, make_forecaster, make_parameters
 from closecast.intervals import Calibration
 from closecast.metrics import crps_from_quantiles, diebold_mariano
+from closecast.prices import Prices
 from tests.made_data import FloatArray, as_prices, garch
 
 LENGTH, HORIZON = 20, 3
@@ -30,7 +41,10 @@ def fit(name: str, split: Split = SPLIT) -> Predictor:
 
 @dataclass(frozen=True)
 class Fixed(Predictor):
-    """Answers a table of locations, one row per test origin; a normal law of 2 % around them."""
+    """Answers a table of locations, one row per test origin; a normal law of 2 % around them.
+
+    At other origins, of which live calibration asks as well, it answers the naive location.
+    """
 
     name: ClassVar[str] = "fixed"
     locations: FloatArray
@@ -38,9 +52,15 @@ class Fixed(Predictor):
     horizon: int = HORIZON
 
     def predict_batch(self, windows: FloatArray) -> Forecast:
-        scale = np.full_like(self.locations, 0.02)
-        quantiles = self.locations[..., None] + 0.02 * np.linspace(-2, 2, 39)
-        return Forecast(windows[:, -1], self.locations, scale, PROBABILITIES, quantiles)
+        at = {
+            window.tobytes(): location
+            for window, location in zip(EXAMPLES.windows, self.locations, strict=True)
+        }
+        nothing = np.zeros(HORIZON)
+        locations = np.array([at.get(window.tobytes(), nothing) for window in windows])
+        scale = np.full_like(locations, 0.02)
+        quantiles = locations[..., None] + 0.02 * np.linspace(-2, 2, 39)
+        return Forecast(windows[:, -1], locations, scale, PROBABILITIES, quantiles)
 
     def to_files(self) -> dict[str, bytes]:
         raise NotImplementedError
@@ -51,6 +71,15 @@ class Fixed(Predictor):
 
 
 EXAMPLES = make_examples(SPLIT.test, LENGTH, HORIZON)
+PANEL, _ = split_panel([PRICES, garch(700, seed=2, symbol="OTHER")], 0.6, LENGTH, HORIZON)
+
+
+def fit_pool(name: str) -> Predictor:
+    """One for both symbols."""
+    sizes = {"members": 1, "hidden_size": 4, "num_epochs": 1} if name == "mlp" else {}
+    values = {"seq_length": LENGTH, "horizon": HORIZON, **sizes}
+    recipe = make_forecaster(name, make_parameters(name, values))
+    return recipe.fit([split.train for split in PANEL], [split.valid for split in PANEL])
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +91,11 @@ def evaluation() -> Evaluation:
 # -- rows and origins ---------------------------------------------------------------------------
 
 
-def test_naive_comes_first_and_who_uses_history_comes_twice(evaluation: Evaluation) -> None:
+def test_naive_comes_first_and_every_contender_twice(evaluation: Evaluation) -> None:
     assert [(row.forecaster, row.mode) for row in evaluation.rows] == [
         ("naive", "window only"),
         ("drift", "window only"),
+        ("drift", "with history"),
         ("ewma", "window only"),
         ("ewma", "with history"),
     ]
@@ -194,7 +224,8 @@ def test_only_mae_and_rmse_depend_on_the_currency() -> None:
 
 
 def test_a_test_part_that_never_moves_has_scores_all_the_same() -> None:
-    flat = replace(SPLIT, test=as_prices(np.full(60, 50.0)))
+    first = str(SPLIT.test.sessions[0])
+    flat = replace(SPLIT, test=as_prices(np.full(60, 50.0), first=first))
     row = evaluate(flat, fit("naive"), [(fit("ewma"), None)]).row("ewma")
     assert all(np.isfinite(value) for value in asdict(row.overall).values())
     assert row.overall.relative_mae == 1
@@ -205,37 +236,124 @@ def test_a_test_part_that_never_moves_has_scores_all_the_same() -> None:
 
 @dataclass(frozen=True)
 class Spy(Fixed):
-    """Notes what history it is given."""
+    """Notes which series it is given."""
 
-    uses_history: ClassVar[bool] = True
-    seen: list[FloatArray] = None  # type: ignore[assignment]
+    seen: list[Sequence[Prices]] = field(default_factory=list)
 
-    def predict(self, window: FloatArray, history: FloatArray | None = None) -> Forecast:
-        assert history is not None
-        assert history[-LENGTH:].tolist() == window.tolist()
-        self.seen.append(history)
-        return Fixed(np.zeros((1, HORIZON))).predict_batch(window[None])[0]
+    def predict_along(self, series: Sequence[Prices], newest: int | None = None) -> list[Forecast]:
+        self.seen.append(series)
+        return super().predict_along(series, newest)
 
 
-def test_history_ends_where_the_window_ends() -> None:
-    spy = Spy(np.zeros_like(EXAMPLES.targets), seen=[])
-    evaluate(SPLIT, fit("naive"), [(spy, None)])
-    before_test = len(SPLIT.train) + len(SPLIT.valid)
-    assert [len(h) for h in spy.seen] == (before_test + EXAMPLES.origins + 1).tolist()
-    assert spy.seen[-1].tolist() == PRICES.closes[:-HORIZON].tolist()
+def test_a_pooled_predictor_is_told_of_all_series_together() -> None:
+    spy, naive = Spy(np.zeros_like(EXAMPLES.targets)), fit("naive")
+    symbols = [split.test.symbol for split in PANEL]
+    evaluate_panel(
+        PANEL, dict.fromkeys(symbols, naive), [Contender(dict.fromkeys(symbols, spy), {})]
+    )
+    [given] = spy.seen
+    assert [prices.symbol for prices in given] == symbols
+    assert [len(prices) for prices in given] == [len(split.whole) for split in PANEL]
 
 
-def test_forecasts_at_an_origin_do_not_depend_on_what_came_later() -> None:
-    ewma, half = fit("ewma"), len(EXAMPLES) // 2
-    closes = PRICES.closes.copy()
-    cut = len(closes) - len(EXAMPLES) - HORIZON + half
-    closes[cut:] *= np.exp(np.random.default_rng(0).normal(0, 0.5, len(closes) - cut))
-    changed = make_examples(as_prices(closes).rows(-len(SPLIT.test), None), LENGTH, HORIZON)
-    offset = len(PRICES) - len(SPLIT.test)
-    here = roll(ewma, None, EXAMPLES, PRICES.closes, offset)
-    there = roll(ewma, None, changed, closes, offset)
-    assert here[:half].quantiles.tobytes() == there[:half].quantiles.tobytes()
-    assert (here.quantiles[half:] != there.quantiles[half:]).any()
+def test_predictors_of_single_symbols_are_told_of_their_own_alone() -> None:
+    spies = {split.test.symbol: Spy(np.zeros_like(EXAMPLES.targets)) for split in PANEL}
+    evaluate_panel(PANEL, dict.fromkeys(spies, fit("naive")), [Contender(spies, {})])
+    assert [[p.symbol for p in given] for s in spies.values() for given in s.seen] == [
+        [symbol] for symbol in spies
+    ]
+
+
+def cut_at(split: Split, row: int, noise: float) -> Split:
+    """The same closes up to a row of the test part, and others after it."""
+    closes = split.test.closes.copy()
+    closes[row:] *= np.exp(np.random.default_rng(0).normal(0, noise, len(closes) - row))
+    first = str(split.test.sessions[0])
+    return replace(split, test=as_prices(closes, split.test.symbol, first=first))
+
+
+@pytest.mark.parametrize("name", ["ewma", "mlp"])
+def test_forecasts_at_an_origin_do_not_depend_on_what_came_later(name: str) -> None:
+    half = len(EXAMPLES) // 2
+    predictor = fit_pool(name)
+    everybody = Contender(dict.fromkeys((s.test.symbol for s in PANEL), predictor), {})
+    changed = [cut_at(split, LENGTH + half, 0.5) for split in PANEL]
+    here, there = (roll_with_history(splits, everybody).forecasts for splits in (PANEL, changed))
+    for symbol, forecast in here.items():
+        assert forecast[:half].quantiles.tobytes() == there[symbol][:half].quantiles.tobytes()
+        assert (forecast.quantiles[half + 1 :] != there[symbol].quantiles[half + 1 :]).any()
+
+
+# -- with history -------------------------------------------------------------------------------
+
+
+def test_there_is_a_forecast_with_history_at_every_origin_and_a_state_after_the_last_close() -> (
+    None
+):
+    symbols = [split.test.symbol for split in PANEL]
+    followed = roll_with_history(PANEL, Contender(dict.fromkeys(symbols, fit("ewma")), {}))
+    for split in PANEL:
+        symbol = split.test.symbol
+        examples = make_examples(split.test, LENGTH, HORIZON)
+        assert followed.forecasts[symbol].last_close.tolist() == examples.windows[:, -1].tolist()
+        state = followed.states[symbol]
+        assert state.session == split.test.sessions[-1]
+        assert state.last_close == split.test.closes[-1]
+
+
+def test_the_row_with_history_scores_the_followed_forecasts() -> None:
+    [evaluation], [followed] = evaluate_panel(
+        [SPLIT], {"MADE": fit("naive")}, [Contender({"MADE": fit("ewma")}, {})]
+    )
+    assert followed is not None
+    low, high = followed.forecasts["MADE"].interval(0.8)
+    inside = (low <= EXAMPLES.future_closes) & (EXAMPLES.future_closes <= high)
+    row = evaluation.row("ewma", "with history")
+    assert [step.coverage_80 for step in row.steps] == inside.mean(axis=0).tolist()
+    assert row != evaluation.row("ewma", "window only")
+
+
+def test_who_is_not_followed_has_one_row() -> None:
+    [evaluation], followed = evaluate_panel(
+        [SPLIT],
+        {"MADE": fit("naive")},
+        [Contender({"MADE": fit("drift")}, {}, with_history=False)],
+    )
+    assert followed == [None]
+    assert [(row.forecaster, row.mode) for row in evaluation.rows] == [
+        ("naive", "window only"),
+        ("drift", "window only"),
+    ]
+
+
+# -- several symbols ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pool() -> list[Evaluation]:
+    symbols = [split.test.symbol for split in PANEL]
+    everybody = Contender(dict.fromkeys(symbols, fit_pool("ewma")), {})
+    naive = {split.test.symbol: fit("naive", split) for split in PANEL}
+    return evaluate_panel(PANEL, naive, [everybody])[0]
+
+
+def test_every_symbol_is_held_against_its_own_naive(pool: list[Evaluation]) -> None:
+    assert [evaluation.symbol for evaluation in pool] == ["MADE", "OTHER"]
+    for evaluation, split in zip(pool, PANEL, strict=True):
+        alone = evaluate(split, fit("naive", split), [])
+        assert evaluation.row("naive") == alone.row("naive")
+
+
+def test_the_summary_has_means_over_symbols_and_the_worst(pool: list[Evaluation]) -> None:
+    title, head, *body = summary_table(pool, steps=(1, 3)).splitlines()
+    assert title.startswith("2 symbols (MADE, OTHER); ")
+    assert f"{sum(e.origins for e in pool)} origins" in title
+    assert [line[:15].rstrip() for line in body[::2]] == ["naive", "ewma", "ewma + history"]
+    ratios = [e.row("ewma").steps[2].crps_ratio for e in pool]
+    assert f"{np.mean(ratios):.4f} ({max(ratios):.4f})" in body[3]
+    misses = [abs(e.row("ewma").steps[2].coverage_80 - 0.8) for e in pool]
+    assert f"({100 * np.mean(misses):.1f})" in body[3]
+    assert {len(line) for line in (head, *body)} == {len(head)}
 
 
 # -- calibrating and rolling --------------------------------------------------------------------
@@ -284,11 +402,12 @@ def test_the_table_has_a_line_per_forecaster_and_step(evaluation: Evaluation) ->
     assert [line[:15].rstrip() for line in body[::3]] == [
         "naive",
         "drift",
+        "drift + history",
         "ewma",
         "ewma + history",
     ]
     steps = [line[16:].split()[0] for line in body]
-    assert steps == ["1", "3", "all"] * 4
+    assert steps == ["1", "3", "all"] * 5
     assert len({len(line) for line in (head, *body)}) == 1
     mape = evaluation.row("drift").steps[2].mape
     assert f"{mape:.3f}" in body[4]

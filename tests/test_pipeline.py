@@ -28,26 +28,27 @@ def test_a_candidate_is_judged_on_the_split_it_was_trained_on_or_not_at_all(
 ) -> None:
     collect(settings, "KO", "sample", date(2012, 1, 3))
     wide = make_parameters("ewma", {"train_size": 0.7})
-    preprocess(settings, "KO", wide)
-    train_candidate(settings, "KO", "ewma", wide)
-    preprocess(settings, "KO", make_parameters("ewma", {"train_size": 0.4}))
+    preprocess(settings, ["KO"], wide)
+    train_candidate(settings, ["KO"], "ewma", wide)
+    preprocess(settings, ["KO"], make_parameters("ewma", {"train_size": 0.4}))
     with pytest.raises(MissingStep, match="trained on the data as prepared now"):
-        evaluate_candidate(settings, "KO")
+        evaluate_candidate(settings, ["KO"])
 
 
 def test_the_share_of_training_rows_is_that_of_the_split(settings: Settings) -> None:
     collect(settings, "KO", "sample", date(2012, 1, 3))
-    preprocess(settings, "KO", make_parameters("ewma", {"train_size": 0.7}))
+    preprocess(settings, ["KO"], make_parameters("ewma", {"train_size": 0.7}))
     with pytest.raises(MissingStep, match=r"train_size=0\.5"):
-        train_candidate(settings, "KO", "ewma", make_parameters("ewma", {"train_size": 0.5}))
+        train_candidate(settings, ["KO"], "ewma", make_parameters("ewma", {"train_size": 0.5}))
 
 
 def test_fine_tuning_is_not_judged_on_rows_that_the_parent_learned_from(
     published: Settings,
 ) -> None:
     request = TrainRequest(
-        symbol="MSFT",
+        symbols=("MSFT",),
         source="sample",
+        forecaster="lstm",
         start=date(2016, 1, 4),
         end=date(2020, 1, 2),
         hyperparameters=TINY,
@@ -61,8 +62,9 @@ def test_fine_tuning_on_as_much_data_names_its_parent(published: Settings) -> No
     parent = Registry(published.models_url).pointer("MSFT")
     assert parent is not None
     request = TrainRequest(
-        symbol="MSFT",
+        symbols=("MSFT",),
         source="sample",
+        forecaster="lstm",
         start=date(2016, 1, 4),
         hyperparameters=TINY,
         fine_tune=True,
@@ -73,16 +75,16 @@ def test_fine_tuning_on_as_much_data_names_its_parent(published: Settings) -> No
 def test_training_on_an_older_span_leaves_the_last_known_closes_alone(
     published: Settings,
 ) -> None:
-    known = Workspace(published, "AAPL").cache.get("AAPL")
+    known = Workspace(published, ["AAPL"]).cache.get("AAPL")
     collect(published, "AAPL", "sample", end=date(2015, 1, 2))
-    workspace = Workspace(published, "AAPL")
+    workspace = Workspace(published, ["AAPL"])
     assert workspace.cache.get("AAPL") == known
-    assert workspace.prices().span[1] == "2015-01-02"
+    assert workspace.prices()[0].span[1] == "2015-01-02"
 
 
 def test_two_processes_do_not_work_on_one_symbol(settings: Settings) -> None:
-    with Workspace(settings, "KO").alone(), pytest.raises(JobConflict, match="another process"):
-        run_training(settings, TrainRequest(symbol="KO", source="sample", forecaster="ewma"))
+    with Workspace(settings, ["KO"]).alone(), pytest.raises(JobConflict, match="another process"):
+        run_training(settings, TrainRequest(symbols=("KO",), source="sample", forecaster="ewma"))
 
 
 def test_progress_can_stop_a_training_before_it_is_published(settings: Settings) -> None:
@@ -93,7 +95,7 @@ def test_progress_can_stop_a_training_before_it_is_published(settings: Settings)
         if progress["stage"] == "publish":
             raise Enough
 
-    request = TrainRequest(symbol="KO", source="sample", forecaster="ewma")
+    request = TrainRequest(symbols=("KO",), source="sample", forecaster="ewma")
     with pytest.raises(Enough):
         run_training(settings, request, watch=watch)
     assert list(Registry(settings.models_url).versions()) == []

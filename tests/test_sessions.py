@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import numpy as np
@@ -9,10 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closecast.errors import CalendarTooShort
 from closecast.sessions import (
+    SessionTable,
     calendar_span,
     is_complete,
     last_completed_session,
+    session_table,
     sessions_between,
 )
 from closecast.symbols import exchange_of
@@ -142,3 +146,142 @@ def test_the_time_zone_of_now_does_not_matter() -> None:
 )
 def test_last_completed_session(exchange: str, now: str, expected: str) -> None:
     assert str(last_completed_session(exchange, at(now))) == expected
+
+
+# -- tables ------------------------------------------------------------------------------------
+
+
+def table(
+    exchange: str = "XNYS", first: str = "2022-11-01", last: str = "2023-02-28"
+) -> SessionTable:
+    return session_table(exchange, day(first), day(last))
+
+
+@pytest.mark.parametrize(
+    ("exchange", "origin", "expected"),
+    [
+        ("XNYS", "2022-12-22", ["2022-12-23", "2022-12-27", "2022-12-28"]),  # Christmas, observed
+        ("XNYS", "2022-11-23", ["2022-11-25", "2022-11-28", "2022-11-29"]),  # Thanksgiving
+        ("BVMF", "2022-11-14", ["2022-11-16", "2022-11-17", "2022-11-18"]),  # the republic
+        ("BVMF", "2022-12-29", ["2023-01-02", "2023-01-03", "2023-01-04"]),  # no 30th at B3
+        ("XNYS", "2022-12-24", ["2022-12-27", "2022-12-28", "2022-12-29"]),  # from a Saturday
+        ("24/7", "2022-12-30", ["2022-12-31", "2023-01-01", "2023-01-02"]),
+    ],
+)
+def test_the_sessions_after_a_day(exchange: str, origin: str, expected: list[str]) -> None:
+    assert table(exchange).after(day(origin), 3).astype(str).tolist() == expected
+
+
+def test_no_sessions_after_a_day_are_none() -> None:
+    assert not len(table().after(day("2022-12-22"), 0))
+
+
+@pytest.mark.parametrize(
+    ("exchange", "now", "completed", "next_one"),
+    [
+        ("XNYS", "2022-12-22T20:59", "2022-12-21", "2022-12-22"),  # open
+        ("XNYS", "2022-12-22T21:00", "2022-12-21", "2022-12-23"),  # closed, and not final yet
+        ("XNYS", "2022-12-22T21:20", "2022-12-22", "2022-12-23"),
+        ("XNYS", "2022-12-24T12:00", "2022-12-23", "2022-12-27"),  # a long weekend
+        ("XNYS", "2022-11-25T17:59", "2022-11-23", "2022-11-25"),  # half a day
+        ("XNYS", "2022-11-25T18:00", "2022-11-23", "2022-11-28"),
+        ("XNYS", "2022-12-22T05:00", "2022-12-21", "2022-12-22"),  # before the opening bell
+        ("BVMF", "2022-11-15T15:00", "2022-11-14", "2022-11-16"),
+        ("24/7", "2022-12-24T23:59", "2022-12-23", "2022-12-24"),
+        ("24/7", "2022-12-25T00:00", "2022-12-23", "2022-12-25"),
+    ],
+)
+def test_what_is_completed_and_what_closes_next(
+    exchange: str, now: str, completed: str, next_one: str
+) -> None:
+    known = table(exchange)
+    assert str(known.last_completed(at(now))) == completed
+    assert str(known.next_to_close(at(now))) == next_one
+
+
+@pytest.mark.parametrize(
+    ("session", "bell"),
+    [("2022-12-22", "2022-12-22T21:00"), ("2022-11-25", "2022-11-25T18:00")],
+)
+def test_the_closing_bell(session: str, bell: str) -> None:
+    assert table().closes_at(day(session)) == at(bell)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "steps"),
+    [
+        ("2022-12-22", "2022-12-22", 0),
+        ("2022-12-22", "2022-12-27", 2),
+        ("2022-12-27", "2022-12-22", -2),
+        ("2022-12-24", "2022-12-26", 0),  # neither is a session
+    ],
+)
+def test_steps_between(a: str, b: str, steps: int) -> None:
+    assert table().steps_between(day(a), day(b)) == steps
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda t: t.after(day("2023-02-27"), 2),
+        lambda t: t.after(day("2022-10-31"), 1),
+        lambda t: t.after(day("2023-03-01"), 1),
+        lambda t: t.last_completed(at("2023-02-28T21:20")),
+        lambda t: t.last_completed(at("2022-11-01T12:00")),
+        lambda t: t.next_to_close(at("2023-02-28T21:00")),
+        lambda t: t.next_to_close(at("2022-10-01T12:00")),
+        lambda t: t.closes_at(day("2022-12-26")),
+        lambda t: t.closes_at(day("2023-03-01")),
+        lambda t: t.steps_between(day("2022-10-31"), day("2022-12-01")),
+        lambda t: t.steps_between(day("2022-12-01"), day("2023-03-01")),
+    ],
+)
+def test_what_a_table_does_not_hold_is_refused_with_its_span(
+    ask: Callable[[SessionTable], object],
+) -> None:
+    with pytest.raises(CalendarTooShort, match="XNYS holds 2022-11-01 to 2023-02-28"):
+        ask(table())
+
+
+def test_an_empty_table_refuses_everything() -> None:
+    empty = table(first="2022-12-24", last="2022-12-25")
+    assert not len(empty.sessions)
+    with pytest.raises(CalendarTooShort, match="no session"):
+        empty.last_completed(at("2022-12-25T00:00"))
+    with pytest.raises(CalendarTooShort, match="no session"):
+        empty.next_to_close(at("2022-12-25T00:00"))
+
+
+@pytest.mark.parametrize(
+    ("sessions", "final_at"),
+    [
+        (["2022-01-04", "2022-01-03"], ["2022-01-03T21", "2022-01-04T21"]),
+        (["2022-01-03", "2022-01-03"], ["2022-01-03T21", "2022-01-04T21"]),
+        (["2022-01-03", "2022-01-04"], ["2022-01-04T21", "2022-01-03T21"]),
+        (["2022-01-03", "NaT"], ["2022-01-03T21", "2022-01-04T21"]),
+        (["2022-01-03"], ["2022-01-03T21", "2022-01-04T21"]),
+    ],
+)
+def test_a_table_that_is_none_is_refused(sessions: list[str], final_at: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"increase|sessions"):
+        SessionTable("XNYS", np.array(sessions, "M8[D]"), np.array(final_at, "M8[s]"))
+
+
+@patiently
+@given(
+    st.sampled_from(["XNYS", "BVMF", "XTKS", "24/7"]),
+    st.datetimes(datetime(2000, 1, 1), datetime(2024, 1, 1), timezones=st.just(UTC)),
+)
+def test_the_session_that_closes_next_is_one_or_two_after_the_completed_one(
+    exchange: str, now: datetime
+) -> None:
+    known = session_table(exchange)
+    completed, next_one = known.last_completed(now), known.next_to_close(now)
+    assert known.steps_between(completed, next_one) in (1, 2)
+    assert is_complete(exchange, completed, now)
+    assert known.closes_at(next_one) > now
+
+
+def test_a_table_reaches_beyond_a_year_ahead() -> None:
+    for exchange in ("XNYS", "BVMF", "24/7"):
+        assert session_table(exchange).sessions[-1] > np.datetime64(datetime.now(UTC).date()) + 366

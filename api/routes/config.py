@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
-from api.deps import Service, ServiceDep
+from api.deps import ServiceDep
 from api.errors import responses
-from api.schemas import ConfigAnswer, ConfigBody, SymbolText
-from closecast.errors import InvalidHyperparameters, PreconditionFailed, UnknownName
+from api.schemas.base import SymbolText
+from api.schemas.training import ConfigAnswer, ConfigBody
+from closecast.errors import InvalidHyperparameters, PreconditionFailed
 from closecast.forecasters import make_parameters, parameters_type
 from closecast.forecasters.lstm.parameters import PRESETS
 from closecast.ledger import Configuration
@@ -59,36 +60,6 @@ def change_config(
                 raise
             continue  # somebody else changed it meanwhile: build on that
         return _answer(stored, response)
-
-
-def resolve_hyperparameters(
-    service: Service,
-    symbol: str,
-    forecaster: str,
-    preset: str | None,
-    asked: dict[str, Any],
-    fine_tune: bool,
-) -> dict[str, Any]:
-    """Complete hyper-parameters: defaults, configuration, preset, request; the last one wins.
-
-    Fine-tuning starts from those of the model it continues, so that the weights fit.
-    """
-    if preset is not None and preset not in PRESETS:
-        raise UnknownName("preset", preset, PRESETS)
-    known = parameters_type(forecaster).model_fields
-    configured = {
-        name: value
-        for name, value in service.ledger.configurations.newest(symbol).hyperparameters.items()
-        if name in known
-    }
-    base: dict[str, Any] = {}
-    if fine_tune:
-        served = service.models.get(symbol).manifest.info.hyperparameters
-        base = {name: value for name, value in served.items() if name in known}
-        configured = {}
-    chosen = {name: v for name, v in PRESETS[preset or "default"].items() if name in known}
-    values = {**base, **configured, **chosen, **asked}
-    return make_parameters(forecaster, values).model_dump()
 
 
 def _revision(if_match: str | None, newest: Configuration) -> int:

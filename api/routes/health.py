@@ -9,7 +9,7 @@ from fastapi import APIRouter
 
 from api.deps import Service, ServiceDep
 from api.errors import responses
-from api.schemas import Alive, Artefacts, HealthAnswer, Served
+from api.schemas.models import Alive, Artefacts, HealthAnswer, Served
 from closecast import __version__
 from closecast.errors import ClosecastError
 from closecast.jobs.supervisor import can_train

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Query, Response
 from api.deps import ServiceDep
 from api.errors import responses
 from api.routes.config import SymbolQuery
-from api.schemas import (
+from api.schemas.models import (
     ModelAnswer,
     ReloadAnswer,
     ReloadOutcome,

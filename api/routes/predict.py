@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.deps import ServiceDep
 from api.errors import responses
-from api.schemas import PredictAnswer, PredictRequest
+from api.schemas.predictions import PredictAnswer, PredictRequest
+from closecast.ledger import Prediction as Logged
 from closecast.serving import Prediction
 
 router = APIRouter(tags=["forecasts"])
@@ -25,6 +27,7 @@ async def predict(
     The same call says how sure it is (80 and 95 % intervals for every step) and whether the
     window still looks like what the model learned from.
     """
+    started = time.perf_counter()
     models = service.models
     symbol = models.canonical(body.symbol)
     # In memory it is answered here: the usual network takes a fraction of a millisecond. What
@@ -40,6 +43,19 @@ async def predict(
     _log_findings(prediction, request)
     response.headers["X-Model-Version"] = prediction.model_version
     first = prediction.path[0]
+    service.predictions.put(
+        Logged(
+            at=service.clock(),
+            request_id=request.scope.get("request_id"),
+            symbol=prediction.symbol,
+            version=prediction.model_version,
+            last_close=prediction.naive_price,
+            predicted_price=first.price,
+            drift_warning=prediction.verdict.warning,
+            findings=tuple(finding.code for finding in prediction.verdict.findings),
+            duration_ms=1000 * (time.perf_counter() - started),
+        )
+    )
     return PredictAnswer.model_validate(
         {
             "predicted_price": first.price,

@@ -1,13 +1,22 @@
-"""The documents of a registry: what a bundle is and what a pointer says. Data only."""
+"""The documents of a registry: what a bundle is and holds, and what a pointer says. Data only."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from closecast.errors import DamagedBundle
+
+BASELINE_FILE = "baseline_stats.json"
+INTERVALS_FILE = "intervals.json"
+LIVE_FILE = "live_states.npz"
+EVALUATION_FILE = "evaluation.json"
+TABLE_FILE = "evaluation.txt"
 
 
 class _Document(BaseModel):
@@ -36,13 +45,18 @@ class BundleInfo(_Document):
     seq_length: int
     horizon: int
     data: tuple[DataSpan, ...]
+    left_out: dict[str, str] = Field(
+        default_factory=dict, description="Symbols that were not learned from, and why."
+    )
     hyperparameters: dict[str, Any]
     fine_tuned_from: str | None = None
     git_commit: str | None = None
     libraries: dict[str, str] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
-    evaluation: dict[str, Any] = Field(default_factory=dict)
-    gate: dict[str, Any] = Field(default_factory=dict)
+    evaluation: dict[str, Any] = Field(
+        default_factory=dict, description="Per symbol, whole horizon; all of it: evaluation.json."
+    )
+    gate: dict[str, Any] = Field(default_factory=dict, description="Per symbol.")
     leak_check: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -81,3 +95,34 @@ class Bundle:
 
     manifest: Manifest
     files: Mapping[str, bytes]
+
+
+def dump_by_symbol(documents: Mapping[str, bytes]) -> bytes:
+    """One JSON file out of one JSON document per symbol."""
+    return json.dumps({s: json.loads(content) for s, content in documents.items()}).encode()
+
+
+def of_symbol(files: Mapping[str, bytes], name: str, symbol: str) -> bytes:
+    """The document of one symbol out of a file of :func:`dump_by_symbol`.
+
+    Raises
+    ------
+    DamagedBundle
+        If there is no such file, it does not parse, or it holds nothing of the symbol.
+    """
+    if name not in files:
+        raise DamagedBundle(f"the bundle has no {name}")
+    try:
+        return json.dumps(json.loads(files[name])[symbol]).encode()
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedBundle(f"{name} holds nothing of {symbol}: {error!r}") from error
+
+
+def promise_of(evaluation: bytes, forecaster: str) -> dict[str, Any] | None:
+    """The evaluation row that dated forecasts are to be held against: "with history".
+
+    ``evaluation`` is one symbol's document out of ``evaluation.json``.
+    """
+    rows: list[dict[str, Any]] = json.loads(evaluation)["rows"]
+    wanted = (forecaster, "with history")
+    return next((row for row in rows if (row["forecaster"], row["mode"]) == wanted), None)

@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from closecast.errors import BadSetting, ClosecastError, JobCancelled
-from closecast.forecasters import FORECASTERS
-from closecast.jobs.supervisor import require_training
+from closecast.forecasters import DEFAULT_FORECASTER, FORECASTERS
+from closecast.jobs.supervisor import can_train, require_training
 from closecast.logs import set_up_logging
 from closecast.registry import Registry
 from closecast.settings import Settings, describe
-from closecast.symbols import canonical
+from closecast.symbols import canonical, canonical_list, panel_name
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -50,11 +50,16 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(run=_serve)
 
     train = commands.add_parser("train", help="collect, train, evaluate, publish; in this process")
-    train.add_argument("--symbol", help="ticker symbol (CLOSECAST_DEFAULT_SYMBOL)")
-    train.add_argument("--source", help="sample, yahoo or file:URL (CLOSECAST_SOURCE)")
-    train.add_argument("--forecaster", choices=sorted(FORECASTERS), default="lstm")
     train.add_argument(
-        "--if-missing", action="store_true", help="do nothing if the symbol has a model already"
+        "--symbols",
+        "--symbol",
+        metavar="A,B,C",
+        help="learned from together; all of the sample, or CLOSECAST_DEFAULT_SYMBOL, without it",
+    )
+    train.add_argument("--source", help="sample, yahoo or file:URL (CLOSECAST_SOURCE)")
+    train.add_argument("--forecaster", choices=sorted(FORECASTERS), default=DEFAULT_FORECASTER)
+    train.add_argument(
+        "--if-missing", action="store_true", help="do nothing if every symbol has a model already"
     )
     train.set_defaults(run=_train)
 
@@ -141,42 +146,54 @@ def _welcome(settings: Settings) -> str:
 
 
 def _train(arguments: argparse.Namespace, settings: Settings) -> None:
-    symbol = canonical(arguments.symbol or settings.default_symbol)
-    if arguments.if_missing and (version := _made_before(settings, symbol, arguments.forecaster)):
-        print(f"{symbol} has a model already: {version}")
+    source = arguments.source or settings.source
+    symbols = _symbols(arguments.symbols, source, settings)
+    if arguments.if_missing and _made_before(settings, symbols, arguments.forecaster):
+        print(f"{panel_name(symbols)}: every symbol has a model already")
         return
     require_training()
     # Not at the top: the serving image has no training, and starts without its libraries.
     from closecast.pipeline import TrainRequest, run_training
     from closecast.progress import ProgressBar
 
-    request = TrainRequest(
-        symbol=symbol,
-        source=arguments.source or settings.source,
-        forecaster=arguments.forecaster,
-    )
+    request = TrainRequest(symbols=symbols, source=source, forecaster=arguments.forecaster)
     with ProgressBar() as bar:
         published = run_training(settings, request, watch=bar.show)
     print(published.table)
-    print(f"{published.decision.outcome}: {published.decision.reason}")
+    for symbol, decision in published.decisions.items():
+        if symbol not in published.promoted or len(published.decisions) == 1:
+            print(f"{symbol}: {decision.outcome}: {decision.reason}")
     print(
-        f"wrote {published.manifest.version} to {settings.models_url}, "
+        f"current for {len(published.promoted)} of {len(published.decisions)} symbols: wrote "
+        f"{published.manifest.version} to {settings.models_url}, "
         f"scores and plots to {published.results}"
     )
 
 
-def _made_before(settings: Settings, symbol: str, forecaster: str) -> str | None:
-    """The current version, unless the forecaster was never trained to its end.
+def _symbols(named: str | None, source: str, settings: Settings) -> tuple[str, ...]:
+    """Those named; else all that the source can list, if the default symbol is among them."""
+    default = canonical(settings.default_symbol)
+    if named:
+        return canonical_list(named.split(","))
+    listed: Sequence[str] = ()
+    if can_train():
+        from closecast.sources import make_source
+
+        listed = make_source(source, settings).symbols() or ()
+    return canonical_list(listed if default in listed else [default])
+
+
+def _made_before(settings: Settings, symbols: Sequence[str], forecaster: str) -> bool:
+    """Whether every symbol has a model, and the forecaster was once trained to its end.
 
     The first training publishes ``ewma`` before the network; one that was interrupted in
-    between has a pointer, and still no network.
+    between has pointers, and still no network.
     """
     registry = Registry(settings.models_url)
-    pointer = registry.pointer(symbol)
-    if pointer is None:
-        return None
-    made = (manifest.info.forecaster for manifest in registry.versions(symbol))
-    return pointer.version if forecaster in made else None
+    if any(registry.pointer(symbol) is None for symbol in symbols):
+        return False
+    made = ((m.info.forecaster, m.info.symbols) for m in registry.versions(symbols[0]))
+    return any(name == forecaster and set(symbols) <= set(of) for name, of in made)
 
 
 def _worker(arguments: argparse.Namespace, settings: Settings) -> None:

@@ -7,6 +7,7 @@ and compares.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -195,6 +196,18 @@ class Split:
     test: Prices
 
     @property
+    def whole(self) -> Prices:
+        """All three parts in a row."""
+        parts = (self.train, self.valid, self.test)
+        return Prices(
+            self.train.symbol,
+            np.concatenate([part.sessions for part in parts]),
+            np.concatenate([part.closes for part in parts]),
+            self.train.source,
+            self.train.basis,
+        )
+
+    @property
     def boundaries(self) -> tuple[str, str]:
         """First session of ``valid`` and of ``test``, ISO dates."""
         return str(self.valid.sessions[0]), str(self.test.sessions[0])
@@ -223,6 +236,53 @@ def split_by_share(
             f"{needed} are needed in each; about {total} closes in all are enough"
         )
     return _cut(prices, first, second)
+
+
+def split_panel(
+    series: Sequence[Prices],
+    train_share: float,
+    seq_length: int,
+    horizon: int,
+    least_origins: int = 1,
+) -> tuple[list[Split], dict[str, str]]:
+    """One calendar cut-off for series that are learned from together.
+
+    Cut at the same two days, or one symbol would learn from another's same crisis. They are
+    the days that :func:`split_by_share` would choose on all sessions of all symbols.
+
+    Returns
+    -------
+    splits, left_out
+        Of the series that are long enough in every part, and why others are left out.
+
+    Raises
+    ------
+    TooFewCloses
+        If none is.
+    """
+    if len(series) == 1:
+        return [split_by_share(series[0], train_share, seq_length, horizon, least_origins)], {}
+    days = np.unique(np.concatenate([prices.sessions for prices in series]))
+    first = int(len(days) * train_share)
+    second = first + (len(days) - first) // 2
+    needed = seq_length + horizon + least_origins - 1
+    splits, left_out = [], {}
+    for prices in series:
+        split = split_at(prices, str(days[first]), str(days[min(second, len(days) - 1)]))
+        smallest = min(len(split.train), len(split.valid), len(split.test))
+        if smallest >= needed:
+            splits.append(split)
+        else:
+            left_out[prices.symbol] = (
+                f"a part of {smallest} rows, {needed} are needed in each; the parts begin on "
+                f"{prices.sessions[0]}, {days[first]} and {days[second]}"
+            )
+    if not splits:
+        raise TooFewCloses(
+            "no symbol is long enough: "
+            + "; ".join(f"{symbol}: {reason}" for symbol, reason in left_out.items())
+        )
+    return splits, left_out
 
 
 def split_at(prices: Prices, valid_start: str, test_start: str) -> Split:

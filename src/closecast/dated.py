@@ -92,3 +92,19 @@ class Outcome:
     crps: float
     pit: float
     scored_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredStep:
+    """One step that was said, and what became of it: what performance is counted from."""
+
+    forecast_id: str
+    version: str
+    revision: int
+    forecaster: str
+    origin: date
+    session: date
+    step: int
+    price: float
+    origin_close: float
+    outcome: Outcome

@@ -80,6 +80,64 @@ class TooFewCloses(ClosecastError):
     fault = "caller"
 
 
+class BeyondHorizon(ClosecastError):
+    """More sessions ahead than the model was trained for."""
+
+    code = "beyond_horizon"
+    fault = "caller"
+
+    def __init__(self, asked: int, horizon: int, version: str) -> None:
+        super().__init__(
+            f"model {version} looks 1 to {horizon} sessions ahead, not {asked}: ask for "
+            "fewer, or train one with a longer horizon"
+        )
+        self.horizon = horizon
+
+    def details(self) -> dict[str, Any]:
+        return {"horizon": self.horizon}
+
+
+class InvalidLevels(ClosecastError):
+    """Levels of intervals that do not parse, are out of bounds, or too many."""
+
+    code = "invalid_levels"
+    fault = "caller"
+
+
+class StalePrices(ClosecastError):
+    """The newest known close is so old that the asked session lies beyond the horizon."""
+
+    code = "stale_prices"
+    fault = "caller"
+
+    def __init__(self, message: str, origin: str, age: int) -> None:
+        super().__init__(message)
+        self.origin, self.age = origin, age
+
+    def details(self) -> dict[str, Any]:
+        return {"origin": self.origin, "age": self.age}
+
+
+class NotCollected(ClosecastError):
+    """There is a model, yet closes were never collected: no calendar to date a forecast with."""
+
+    code = "not_collected"
+    retry_helps = True
+
+
+class NotDrawnYet(ClosecastError):
+    """A picture that the worker draws once there is something to show."""
+
+    code = "not_drawn_yet"
+    fault = "caller"
+
+
+class CalendarTooShort(ClosecastError):
+    """The table of an exchange's sessions does not reach as far as was asked."""
+
+    code = "calendar_too_short"
+
+
 class UnknownName(ClosecastError):
     """A name that is not in its list; the message holds the valid ones."""
 
@@ -119,6 +177,13 @@ class UnknownJob(ClosecastError):
     """No job with this identifier."""
 
     code = "unknown_job"
+    fault = "caller"
+
+
+class UnknownForecast(ClosecastError):
+    """No dated forecast with this identifier."""
+
+    code = "unknown_forecast"
     fault = "caller"
 
 
@@ -181,7 +246,7 @@ class TrainingFailed(ClosecastError):
 
 
 class PreconditionFailed(ClosecastError):
-    """The configuration changed since the caller read it (If-Match)."""
+    """What is stored changed since the caller read it (a configuration: If-Match)."""
 
     code = "precondition_failed"
     fault = "caller"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closecast.dataset import Examples, Split, log_returns, make_examples
-from closecast.forecast import Forecast
+from closecast.forecast import PROBABILITIES, Forecast, stack
 from closecast.forecasters import Predictor
-from closecast.intervals import Calibration
+from closecast.intervals import MEMORY, Calibration, LiveState, Member, follow
 from closecast.metrics import (
     coverage,
     crps_from_quantiles,
@@ -91,40 +91,85 @@ def calibrate(predictor: Predictor, valid: Sequence[Prices]) -> Calibration:
     return Calibration.from_forecasts(predictor.predict_batch(windows), targets)
 
 
-def roll(
-    predictor: Predictor,
-    calibration: Calibration | None,
-    examples: Examples,
-    history: FloatArray | None = None,
-    offset: int = 0,
-) -> Forecast:
-    """Forecasts at every origin, as they would have been served.
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """What is scored: one predictor per symbol (the same one where it is pooled).
 
-    Parameters
+    Attributes
     ----------
-    calibration : Calibration, optional
-        Without it the predictor's own quantiles stand.
-    history : array, optional
-        Closes of which the examples' prices are a part. At each origin the predictor is
-        given those up to the origin, no later ones.
-    offset : int
-        Row of ``history`` at which the examples' prices begin.
+    predictors : mapping of symbol to Predictor
+    calibrations : mapping of symbol to Calibration
+        Of the "window only" row; where one is missing the predictor's own quantiles stand.
+    with_history : bool
+        Whether there is a second row, with the history and live calibration.
     """
-    if history is None:
-        forecast = predictor.predict_batch(examples.windows)
-    else:
-        singles = [
-            predictor.predict(window, history[: offset + int(origin) + 1])
-            for window, origin in zip(examples.windows, examples.origins, strict=True)
-        ]
-        forecast = Forecast(
-            np.array([f.last_close for f in singles]),
-            np.array([f.location for f in singles]),
-            np.array([f.scale for f in singles]),
-            singles[0].probabilities,
-            np.array([f.quantiles for f in singles]),
-        )
+
+    predictors: Mapping[str, Predictor]
+    calibrations: Mapping[str, Calibration]
+    with_history: bool = True
+
+    @property
+    def name(self) -> str:
+        """The forecaster's name."""
+        return next(iter(self.predictors.values())).name
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A contender's forecasts with history, and the calibration as of the last close.
+
+    Attributes
+    ----------
+    forecasts : mapping of symbol to Forecast
+        One row per origin of the test part.
+    states : mapping of symbol to LiveState
+        Having absorbed every close of the data: where a service goes on from.
+    """
+
+    forecasts: Mapping[str, Forecast]
+    states: Mapping[str, LiveState]
+
+
+def roll(predictor: Predictor, calibration: Calibration | None, examples: Examples) -> Forecast:
+    """Forecasts at every origin from windows alone, as they would have been served.
+
+    Without ``calibration`` the predictor's own quantiles stand.
+    """
+    forecast = predictor.predict_batch(examples.windows)
     return forecast if calibration is None else calibration.apply(forecast)
+
+
+def roll_with_history(splits: Sequence[Split], contender: Contender) -> Followed:
+    """Forecasts at every origin with histories and live calibration, as they would be served.
+
+    The calibration begins 750 origins and a few before the test part, so that its scores are
+    full when the test begins. Early ones are of rows that the network has learned from; they are
+    gone from its memory three years later.
+    """
+    sample = next(iter(contender.predictors.values()))
+    memory = MEMORY + 2 * sample.horizon
+    series: list[Member] = []
+    starts = []
+    for predictor in {id(p): p for p in contender.predictors.values()}.values():
+        members = [s for s in splits if contender.predictors[s.test.symbol] is predictor]
+        whole = [s.whole for s in members]
+        first_rows = [len(w) - len(s.test) for w, s in zip(whole, members, strict=True)]
+        newest = max(len(s.test) for s in members) + memory
+        for prices, forecast in zip(whole, predictor.predict_along(whole, newest), strict=True):
+            series.append(Member(prices, forecast))
+        starts += [
+            w.sessions[max(0, row - memory)] for w, row in zip(whole, first_rows, strict=True)
+        ]
+    tests = {s.test.symbol: s.test for s in splits}
+    found: dict[str, list[Forecast]] = {symbol: [] for symbol in tests}
+    states: dict[str, LiveState] = {}
+    for day, after in follow(series, min(starts)):
+        states |= after
+        for symbol, state in after.items():
+            test = tests[symbol]
+            if test.sessions[sample.seq_length - 1] <= day <= test.sessions[-sample.horizon - 1]:
+                found[symbol].append(state.forecast(PROBABILITIES))
+    return Followed({symbol: stack(forecasts) for symbol, forecasts in found.items()}, states)
 
 
 def evaluate(
@@ -132,36 +177,61 @@ def evaluate(
     naive: Predictor,
     contenders: Sequence[tuple[Predictor, Calibration | None]],
 ) -> Evaluation:
-    """Score contenders on ``split.test``, all on the same rows.
+    """Score contenders on one series; see :func:`evaluate_panel`."""
+    symbol = split.test.symbol
+    [evaluation], _ = evaluate_panel(
+        [split],
+        {symbol: naive},
+        [
+            Contender({symbol: p}, {} if calibration is None else {symbol: calibration})
+            for p, calibration in contenders
+        ],
+    )
+    return evaluation
 
-    A contender that uses history gets a second row, "with history".
+
+def evaluate_panel(
+    splits: Sequence[Split],
+    naive: Mapping[str, Predictor],
+    contenders: Sequence[Contender],
+) -> tuple[list[Evaluation], list[Followed | None]]:
+    """Score contenders on the test parts, all on the same rows of a symbol.
 
     Parameters
     ----------
-    split : Split
-        One series; ``test`` has been used for nothing so far.
-    naive : Predictor
+    splits : sequence of Split
+        One per symbol; no ``test`` has been used for anything so far.
+    naive : mapping of symbol to Predictor
         The reference: last close, constant Gaussian.
-    contenders : sequence of (Predictor, Calibration or None)
+    contenders : sequence of Contender
         Of the same window length and horizon as ``naive``.
+
+    Returns
+    -------
+    evaluations, followed
+        One evaluation per split, with rows "window only" and "with history" per contender;
+        and per contender what came of following it, ``None`` where it was not.
     """
-    examples = make_examples(split.test, naive.seq_length, naive.horizon)
-    reference = roll(naive, None, examples)
-    past = np.concatenate([split.train.closes, split.valid.closes, split.test.closes])
-    offset = len(past) - len(split.test)
-    rows = [_score("naive", "window only", reference, reference, examples, split)]
-    for predictor, calibration in contenders:
-        forecast = roll(predictor, calibration, examples)
-        rows.append(_score(predictor.name, "window only", forecast, reference, examples, split))
-        if predictor.uses_history:
-            forecast = roll(predictor, None, examples, past, offset)
-            rows.append(
-                _score(predictor.name, "with history", forecast, reference, examples, split)
-            )
-    sessions = split.test.sessions[examples.origins]
-    return Evaluation(
-        split.test.symbol, len(examples), str(sessions[0]), str(sessions[-1]), tuple(rows)
-    )
+    followed = [roll_with_history(splits, c) if c.with_history else None for c in contenders]
+    evaluations = []
+    for split in splits:
+        symbol = split.test.symbol
+        reference = naive[symbol]
+        examples = make_examples(split.test, reference.seq_length, reference.horizon)
+        base = roll(reference, None, examples)
+        rows = [_score("naive", "window only", base, base, examples, split)]
+        for contender, live in zip(contenders, followed, strict=True):
+            name, calibration = contender.name, contender.calibrations.get(symbol)
+            forecast = roll(contender.predictors[symbol], calibration, examples)
+            rows.append(_score(name, "window only", forecast, base, examples, split))
+            if live is not None:
+                forecast = live.forecasts[symbol]
+                rows.append(_score(name, "with history", forecast, base, examples, split))
+        sessions = split.test.sessions[examples.origins]
+        evaluations.append(
+            Evaluation(symbol, len(examples), str(sessions[0]), str(sessions[-1]), tuple(rows))
+        )
+    return evaluations, followed
 
 
 def _score(
@@ -221,6 +291,37 @@ _COLUMNS = (
     ("cover 80", "coverage_80", "{:.3f}"),
     ("cover 95", "coverage_95", "{:.3f}"),
 )
+
+
+def summary_table(evaluations: Sequence[Evaluation], steps: Sequence[int] = (1, 5, 10)) -> str:
+    """Several symbols for a terminal: means over symbols, the worst in brackets."""
+    first = evaluations[0]
+    lines = [
+        f"{len(evaluations)} symbols ({', '.join(e.symbol for e in evaluations)}); "
+        f"{sum(e.origins for e in evaluations)} origins, {first.first_origin} to "
+        f"{first.last_origin}; ratios to naive = tomorrow is today, with a constant Gaussian",
+        f"{'forecaster':<16}{'step':>5}{'rel. MAE (worst)':>20}{'CRPS/naive (worst)':>21}"
+        f"{'cover 80 (miss)':>18}{'cover 95 (miss)':>18}{'MAPE %':>9}{'naive':>8}",
+    ]
+    for row in first.rows:
+        label = row.forecaster if row.mode == "window only" else f"{row.forecaster} + history"
+        for step in (s for s in steps if s <= len(row.steps)):
+            found = [e.row(row.forecaster, row.mode).steps[step - 1] for e in evaluations]
+
+            def column(key: str, found: Sequence[Scores] = found) -> FloatArray:
+                return np.array([getattr(scores, key) for scores in found])
+
+            mae, crps = column("relative_mae"), column("crps_ratio")
+            c80, c95 = column("coverage_80"), column("coverage_95")
+            lines.append(
+                f"{label:<16}{step:>5}{mae.mean():>11.4f} ({mae.max():.4f})"
+                f"{crps.mean():>12.4f} ({crps.max():.4f})"
+                f"{c80.mean():>11.3f} ({100 * np.abs(c80 - 0.8).mean():.1f})"
+                f"{c95.mean():>12.3f} ({100 * np.abs(c95 - 0.95).mean():.1f})"
+                f"{column('mape').mean():>9.3f}{column('naive_mape').mean():>8.3f}"
+            )
+            label = ""
+    return "\n".join(lines)
 
 
 def as_table(evaluation: Evaluation, steps: Sequence[int] = (1, 5, 10)) -> str:

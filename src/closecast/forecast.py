@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -113,3 +114,14 @@ class Forecast:
     def _to_price(self, log_return: NDArray[np.float64]) -> NDArray[np.float64]:
         grown = np.exp(np.clip(log_return, -_MAX_LOG_RETURN, _MAX_LOG_RETURN))
         return np.asarray(self.last_close[..., None] * grown)
+
+
+def stack(forecasts: Sequence[Forecast]) -> Forecast:
+    """Forecasts of one window each, of one horizon and at the same probabilities, as a batch."""
+    return Forecast(
+        np.array([f.last_close for f in forecasts]),
+        np.array([f.location for f in forecasts]),
+        np.array([f.scale for f in forecasts]),
+        forecasts[0].probabilities,
+        np.array([f.quantiles for f in forecasts]),
+    )

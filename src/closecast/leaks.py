@@ -5,6 +5,7 @@ It runs on the bundle's own data before publication, and its outcome is in the m
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,21 +13,22 @@ import numpy as np
 
 from closecast.dataset import (
     FLOOR_SHARE,
-    Examples,
     Processed,
     Split,
     log_returns,
     long_run_volatility,
     make_examples,
-    split_by_share,
+    split_panel,
     standardise,
 )
-from closecast.evaluation import roll
 from closecast.forecasters import Predictor
-from closecast.intervals import Calibration
+from closecast.intervals import Calibration, Member, follow
 from closecast.prices import Prices
 
 CUTS = 8
+_AROUND = 8  # origins before a cut whose forecasts are compared
+_LIVE_DAYS = 30  # days of live calibration that are compared
+_FUTURE = 40  # sessions of noise after a cut: more would only cost time
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,99 +46,155 @@ class LeakCheck:
 
 
 def check_leaks(
-    prices: Prices,
-    split: Split,
+    processed: Sequence[Processed],
+    splits: Sequence[Split],
     train_size: float,
-    processed: Processed,
     predictor: Predictor,
-    calibration: Calibration,
+    calibrations: Mapping[str, Calibration],
     seed: int,
 ) -> LeakCheck:
     """Look for anything before a cut that depends on something after it.
 
-    At each of eight random cuts: features, forecasts (also with history) and the split are
-    made again from the data up to the cut, and from data whose future is replaced by noise;
-    they must equal what was processed from the whole data, bit for bit. The purge between the
-    parts, the rows that the volatility's floor was learned from and the number of those that
-    calibration saw are checked as well. What ``fit`` did is not made again here: it was never
-    given the test part.
+    At each of eight random days: features, forecasts from windows, forecasts with history, live
+    calibration and the split are made again from the data up to the day, and from data whose
+    future is replaced by noise; they must equal each other, and what was processed from the whole
+    data, bit for bit. The purge between the parts, the rows that the volatility's floor was learned
+    from and the number of those that calibration saw are checked as well. What ``fit`` did is
+    not made again here: it was never given the test part.
 
     Parameters
     ----------
+    processed : sequence of Processed
+        What the preprocessing step really wrote, one per split.
     train_size : float
-        The share that the split was made with.
-    processed : Processed
-        What the preprocessing step really wrote.
+        The share that the splits were made with.
     """
     rng = np.random.default_rng(seed)
     length, horizon = predictor.seq_length, predictor.horizon
+    whole = [split.whole for split in splits]
     failures: list[str] = []
 
-    def compare(what: str, cut: str, left: object, right: object) -> None:
+    def compare(what: str, day: object, left: object, right: object) -> None:
         if not np.array_equal(np.asarray(left), np.asarray(right)):
-            failures.append(f"{what} before {cut} depend on what came after")
+            failures.append(f"{what} before {day} depend on what came after")
 
-    cuts = np.sort(rng.integers(length + horizon, len(prices), size=CUTS))
+    days = whole[0].sessions
+    cuts = np.sort(rng.integers(length + horizon, len(days), size=CUTS))
     compared = 0
-    for cut in cuts:
-        day = str(prices.sessions[cut - 1])
-        noise = prices.closes[cut:] * np.exp(rng.normal(0, 0.5, len(prices) - cut))
-        changed = Prices(
-            prices.symbol,
-            prices.sessions,
-            np.concatenate([prices.closes[:cut], np.clip(noise, 1e-6, 1e9)]),
-            prices.source,
-            prices.basis,
+    for i, cut in enumerate(cuts):
+        day = days[cut - 1]
+        known = [_until(prices, day) for prices in whole]
+        changed = [_with_noise(prices, day, rng) for prices in whole]
+        for one, written, now, noisy in zip(whole, processed, known, changed, strict=True):
+            n = len(now) - length - horizon + 1
+            if n <= 0:
+                continue
+            for what, other in (("features", now), ("noisy features", noisy)):
+                again = make_examples(other, length, horizon)
+                compared += n
+                x, v = standardise(again.windows[:n], written.floor)
+                compare(f"{what} of {one.symbol}", day, x, written.inputs[:n])
+                compare("volatilities", day, v, written.volatility[:n])
+                compare("targets", day, again.targets[:n], written.targets[:n])
+        pairs = [
+            (now, noisy) for now, noisy in zip(known, changed, strict=True) if len(now) >= length
+        ]
+        if pairs:
+            live = i in (0, CUTS // 2, CUTS - 1)
+            _compare_forecasts(predictor, pairs, day, compare, live=live)
+        moved, _ = split_panel(
+            [_with_noise(prices, day, rng, whole=True) for prices in whole],
+            train_size,
+            length,
+            horizon,
         )
-        for what, other in (("features", prices.rows(0, int(cut))), ("noisy features", changed)):
-            again = make_examples(other, length, horizon)
-            n = int(cut) - length - horizon + 1
-            compared += n
-            x, v = standardise(again.windows[:n], processed.floor)
-            compare(what, day, x, processed.inputs[:n])
-            compare("volatilities", day, v, processed.volatility[:n])
-            compare("targets", day, again.targets[:n], processed.targets[:n])
-        near = slice(max(0, int(cut) - length - horizon - 8), int(cut) - length + 1)
-        # Without calibration, which would replace the predictor's own quantiles; what it makes
-        # of a location and a scale depends on nothing else.
-        of_whole, of_changed = (
-            roll(predictor, None, _windows(p, length, near), p.closes) for p in (prices, changed)
-        )
+        for again_split, split in zip(moved, splits, strict=True):
+            for name in ("train", "valid", "test"):
+                compare(
+                    "splits",
+                    day,
+                    getattr(again_split, name).sessions,
+                    getattr(split, name).sessions,
+                )
+    for split, written in zip(splits, processed, strict=True):
+        if written.floor != FLOOR_SHARE * long_run_volatility(log_returns(split.train.closes)):
+            failures.append("the floor under the volatility was not learned from training alone")
+        failures += _boundary_failures(split, predictor, calibrations[split.test.symbol])
+    return LeakCheck(not failures, tuple(str(days[c - 1]) for c in cuts), compared, tuple(failures))
+
+
+def _compare_forecasts(
+    predictor: Predictor,
+    pairs: Sequence[tuple[Prices, Prices]],
+    day: np.datetime64,
+    compare: Any,
+    *,
+    live: bool,
+) -> None:
+    """Forecasts up to the day, from the closes up to it and from those with another future."""
+    known, changed = [now for now, _ in pairs], [noisy for _, noisy in pairs]
+    newest = _LIVE_DAYS if live else _AROUND
+    extra = max(len(noisy) - len(now) for now, noisy in pairs)
+    along = predictor.predict_along(known, newest)
+    along_changed = predictor.predict_along(changed, newest + extra)
+    for (now, noisy), one, other in zip(pairs, along, along_changed, strict=True):
+        rows = len(one.location)
+        stop = len(other.location) - (len(noisy) - len(now))
         for part in ("location", "scale", "quantiles"):
-            compare("forecasts", day, getattr(of_whole, part), getattr(of_changed, part))
-        moved = split_by_share(changed, train_size, length, horizon)
-        for name in ("train", "valid", "test"):
-            compare("splits", day, getattr(moved, name).sessions, getattr(split, name).sessions)
-    if processed.floor != FLOOR_SHARE * long_run_volatility(log_returns(split.train.closes)):
-        failures.append("the floor under the volatility was not learned from training alone")
-    failures += _boundary_failures(prices, split, predictor, calibration)
-    days = tuple(str(prices.sessions[cut - 1]) for cut in cuts)
-    return LeakCheck(not failures, days, compared, tuple(failures))
+            what = f"forecasts of {now.symbol} with history"
+            compare(what, day, getattr(one, part), getattr(other, part)[stop - rows : stop])
+        closes = (
+            now.closes[-predictor.seq_length :],
+            noisy.closes[: len(now)][-predictor.seq_length :],
+        )
+        first, second = (predictor.predict(window) for window in closes)
+        compare(f"forecasts of {now.symbol}", day, first.quantiles, second.quantiles)
+    if live:
+        start = min(now.sessions[-len(f.location)] for now, f in zip(known, along, strict=True))
+        states = []
+        for series, forecasts in ((known, along), (changed, along_changed)):
+            members = [Member(p, f) for p, f in zip(series, forecasts, strict=True)]
+            newest_states: dict[str, tuple[bytes, ...]] = {}
+            for today, after in follow(members, start):
+                if today <= day:
+                    newest_states |= {s: state.to_parts() for s, state in after.items()}
+            states.append(newest_states)
+        compare("live calibration", day, states[0] == states[1], True)
 
 
-def _boundary_failures(
-    prices: Prices, split: Split, predictor: Predictor, calibration: Calibration
-) -> list[str]:
+def _until(prices: Prices, day: np.datetime64) -> Prices:
+    return prices.rows(0, int(np.searchsorted(prices.sessions, day, side="right")))
+
+
+def _with_noise(
+    prices: Prices, day: np.datetime64, rng: np.random.Generator, *, whole: bool = False
+) -> Prices:
+    """The same closes up to the day, and others after it (a few, or as many as there were)."""
+    cut = int(np.searchsorted(prices.sessions, day, side="right"))
+    stop = len(prices) if whole else min(len(prices), cut + _FUTURE)
+    noise = prices.closes[cut:stop] * np.exp(rng.normal(0, 0.5, stop - cut))
+    return Prices(
+        prices.symbol,
+        prices.sessions[:stop],
+        np.concatenate([prices.closes[:cut], np.clip(noise, 1e-6, 1e9)]),
+        prices.source,
+        prices.basis,
+    )
+
+
+def _boundary_failures(split: Split, predictor: Predictor, calibration: Calibration) -> list[str]:
     failures = []
     length, horizon = predictor.seq_length, predictor.horizon
+    sessions = split.whole.sessions
     for earlier, later in ((split.train, split.valid), (split.valid, split.test)):
         ends = [earlier.sessions[-1], later.sessions[0]]
-        last, first = (int(row) for row in np.searchsorted(prices.sessions, ends))
+        last, first = (int(row) for row in np.searchsorted(sessions, ends))
         last_origin, first_origin = last - horizon, first + length - 1
         if first_origin - last_origin < length + horizon:
             failures.append(f"fewer than {length + horizon} rows of purge at {later.sessions[0]}")
-    if sum(len(part) for part in (split.train, split.valid, split.test)) != len(prices):
-        failures.append("the parts are not the data")
     available = len(split.valid) - length - horizon + 1
     if calibration.scores.shape[1] > available:
         failures.append(
             f"calibration used more than the {available} origins of the validation part"
         )
     return failures
-
-
-def _windows(prices: Prices, length: int, origins: slice) -> Examples:
-    """Windows alone, also those whose targets are not known yet (their targets are empty)."""
-    rows = np.arange(origins.start, origins.stop) + length - 1
-    windows = np.stack([prices.closes[row - length + 1 : row + 1] for row in rows])
-    return Examples(rows, windows, np.empty((len(rows), 0)))

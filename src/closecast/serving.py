@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
-from closecast.bundle import Bundle, Manifest
+from closecast.bundle import (
+    BASELINE_FILE,
+    EVALUATION_FILE,
+    INTERVALS_FILE,
+    LIVE_FILE,
+    Bundle,
+    Manifest,
+    of_symbol,
+)
 from closecast.drift import Baseline, Context, DriftDetector
 from closecast.errors import (
     ClosecastError,
@@ -24,8 +33,9 @@ from closecast.errors import (
     UnknownSymbol,
     WrongWindowLength,
 )
+from closecast.forecast import PROBABILITIES
 from closecast.forecasters import Predictor, load_predictor
-from closecast.intervals import Calibration
+from closecast.intervals import Calibration, LiveState, load_state
 from closecast.price_cache import PriceCache
 from closecast.prices import MAX_PRICE, MIN_PRICE, Prices
 from closecast.registry import Registry
@@ -34,8 +44,6 @@ from closecast.verdict import Verdict
 
 log = logging.getLogger(__name__)
 
-BASELINE_FILE = "baseline_stats.json"
-INTERVALS_FILE = "intervals.json"
 LEVELS = (0.8, 0.95)
 
 _SLOW_S = 0.005
@@ -83,7 +91,11 @@ class Snapshot:
     manifest: Manifest
     predictor: Predictor
     calibration: Calibration
+    first_state: LiveState
+    """Live calibration as of the end of the bundle's data."""
     detector: DriftDetector
+    evaluation: Mapping[str, Any]
+    """The symbol's, with every row and step."""
     loaded_at: datetime
     is_slow: bool = False
     """Whether one answer takes so long that nobody should wait for it in an event loop."""
@@ -103,16 +115,22 @@ class Snapshot:
             If anything is missing, does not parse, or does not answer a harmless window.
         """
         info = bundle.manifest.info
-        for name in (BASELINE_FILE, INTERVALS_FILE):
-            if name not in bundle.files:
+        files = bundle.files
+        for name in (BASELINE_FILE, INTERVALS_FILE, LIVE_FILE, EVALUATION_FILE):
+            if name not in files:
                 raise DamagedBundle(f"bundle {bundle.manifest.version} has no {name}")
+        state = load_state(files[LIVE_FILE], symbol)
+        if state.horizon != info.horizon:
+            raise DamagedBundle(f"{LIVE_FILE} is of {state.horizon} steps, not {info.horizon}")
         snapshot = cls(
             symbol=symbol,
             generation=generation,
             manifest=bundle.manifest,
-            predictor=load_predictor(info.forecaster, bundle.files),
-            calibration=Calibration.from_json(bundle.files[INTERVALS_FILE]),
-            detector=DriftDetector(Baseline.from_json(bundle.files[BASELINE_FILE])),
+            predictor=load_predictor(info.forecaster, files),
+            calibration=Calibration.from_json(of_symbol(files, INTERVALS_FILE, symbol)),
+            first_state=state,
+            detector=DriftDetector(Baseline.from_json(of_symbol(files, BASELINE_FILE, symbol))),
+            evaluation=json.loads(of_symbol(files, EVALUATION_FILE, symbol)),
             loaded_at=datetime.now(UTC),
         )
         snapshot._try_out()  # the first run also allocates
@@ -123,6 +141,7 @@ class Snapshot:
     def _try_out(self) -> None:
         days = np.arange(self.manifest.info.seq_length)
         try:
+            self.first_state.forecast(PROBABILITIES)
             answer = self.predict((100 * np.exp(0.01 * np.sin(days))).tolist())
         except Exception as error:  # a foreign network fails in ways of its own
             raise DamagedBundle(f"bundle {self.version} cannot answer: {error}") from error

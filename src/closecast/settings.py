@@ -48,6 +48,19 @@ class Settings(BaseSettings):
         1.0, gt=0, le=2, description="Seconds between looks at the pointers of loaded symbols."
     )
 
+    forecast_wait_s: float = Field(
+        10.0,
+        ge=0,
+        le=300,
+        description="Seconds a dated forecast waits for closes that are being collected for it.",
+    )
+    refresh_after_s: float = Field(
+        900.0,
+        ge=0,
+        le=86_400,
+        description="Seconds between two attempts to collect a symbol's closes for a forecast.",
+    )
+
     worker_enabled: bool = Field(True, description="Whether this process may start the worker.")
     worker_idle_s: float = Field(
         60.0,

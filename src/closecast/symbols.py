@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Iterable, Sequence
 
 from closecast.errors import InvalidSymbol
 
@@ -92,6 +94,27 @@ def exchange_of(symbol: str) -> str:
         known = ", ".join(f".{s}" for s in sorted(_EXCHANGES) if s)
         raise InvalidSymbol(f"{symbol!r}: no exchange known for suffix .{suffix}; known: {known}")
     return _EXCHANGES[suffix]
+
+
+def canonical_list(symbols: Iterable[str]) -> tuple[str, ...]:
+    """Canonical spellings, each once, in alphabetical order.
+
+    >>> canonical_list(["msft", "AAPL", "MSFT"])
+    ('AAPL', 'MSFT')
+    """
+    return tuple(sorted({canonical(symbol) for symbol in symbols}))
+
+
+def panel_name(symbols: Sequence[str]) -> str:
+    """A short name of canonical symbols that are trained together; of one symbol, itself.
+
+    >>> panel_name(["MSFT"]), panel_name(["AAPL", "KO", "MSFT"])
+    ('MSFT', 'AAPL+2.2ad57a')
+    """
+    if len(symbols) == 1:
+        return symbols[0]
+    digest = hashlib.sha256(",".join(symbols).encode()).hexdigest()[:6]
+    return f"{symbols[0]}+{len(symbols) - 1}.{digest}"
 
 
 def folder_name(symbol: str) -> str:

@@ -43,20 +43,23 @@ def test_the_model_is_shown_with_naive_beside_every_score(client: TestClient) ->
 
 def test_versions_are_listed_newest_first(client: TestClient) -> None:
     versions = client.get("/model/versions?symbol=MSFT").json()["versions"]
-    assert [v["forecaster"] for v in versions] == ["lstm", "ewma"]
-    assert [v["current"] for v in versions] == [True, False]
+    assert [v["forecaster"] for v in versions] == ["lstm", "mlp", "ewma"]
+    assert [v["current"] for v in versions] == [True, True, False]  # the second for AAPL
+    versions = client.get("/model/versions?symbol=AAPL").json()["versions"]
+    assert [v["forecaster"] for v in versions] == ["mlp", "ewma"]
     assert len(client.get("/model/versions").json()["versions"]) == 3
 
 
 def test_rollback_goes_back_and_serves_at_once(client: TestClient) -> None:
-    newest, before = [
+    newest, *before = [
         v["version"] for v in client.get("/model/versions?symbol=MSFT").json()["versions"]
     ]
     assert version_of(client) == newest
-    answer = client.post("/model/rollback", json={"reason": "a test"})
-    assert answer.json()["reloads"][0]["outcome"] == "swapped"
-    assert version_of(client) == before
-    assert client.get("/model").json()["version"] == before
+    for version in before:
+        answer = client.post("/model/rollback", json={"reason": "a test"})
+        assert answer.json()["reloads"][0]["outcome"] == "swapped"
+        assert version_of(client) == version
+        assert client.get("/model").json()["version"] == version
     assert client.post("/model/rollback").status_code == 404  # nothing earlier
 
 

@@ -262,7 +262,11 @@ def test_the_window_length_comes_from_the_bundle(published: Settings) -> None:
 
     values = {"seq_length": 20, "horizon": 5}
     request = TrainRequest(
-        symbol="KO", source="sample", forecaster="ewma", hyperparameters=values, start="2018-01-02"
+        symbols=("KO",),
+        source="sample",
+        forecaster="ewma",
+        hyperparameters=values,
+        start="2018-01-02",
     )
     run_training(published, request)
     with TestClient(create_app(published)) as client:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import subprocess
 import sys
+import zipfile
 from abc import ABC
 from collections.abc import Mapping
 from functools import lru_cache
@@ -14,6 +16,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from numpy.lib.stride_tricks import sliding_window_view
 
 from closecast.errors import DamagedBundle, TooFewCloses
 from closecast.forecast import PROBABILITIES, Forecast
@@ -26,25 +32,78 @@ from closecast.forecasters import (
     make_parameters,
     parameters_type,
 )
+from closecast.price_cache import PriceCache
+from closecast.prices import Prices
 from tests.made_data import FloatArray, as_prices, garch
 
+made_patiently = hypothesis_settings(
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+)
+"""The predictor of the fixture never changes, whichever subclass asks."""
+
 TRAIN = garch(500, seed=1)
-VALID = garch(200, seed=2)
+_AFTER = str(np.busday_offset(TRAIN.sessions[-1], 1))
+VALID = as_prices(garch(200, seed=2).closes, first=_AFTER)
 OTHER = garch(150, seed=3, symbol="OTHER")
+OTHER_VALID = as_prices(garch(150, seed=13).closes, "OTHER", first=_AFTER)
 TEST = garch(400, seed=4)
+
+
+def _panel() -> list[Prices]:
+    """Another start, gaps, another exchange, every day of the week; the first is the longest."""
+    whole, other, late, abroad, coin = (
+        garch(n, seed) for seed, n in enumerate((300, 300, 180, 250, 250))
+    )
+    kept = np.random.default_rng(9).random(300) > 0.1
+    days = np.datetime64("2010-02-01") + np.arange(250)
+    return [
+        whole,
+        Prices("GAPS", other.sessions[kept], other.closes[kept], "made"),
+        as_prices(late.closes, "LATE", first=str(whole.sessions[120])),
+        as_prices(abroad.closes, "MADE.SA", first="2010-01-20"),
+        Prices("MADE-USD", days, coin.closes, "made"),
+    ]
+
+
+PANEL = _panel()
+DAYS = PANEL[0].sessions
+
+
+def _rows_until(prices: Prices, day: np.datetime64) -> int:
+    return int(np.searchsorted(prices.sessions, day, side="right"))
+
+
+def _with_future(prices: Prices, day: np.datetime64, future: str) -> Prices:
+    """The same closes up to a day, and others after it."""
+    cut = _rows_until(prices, day)
+    n = len(prices) - cut
+    if future == "as it was":
+        return prices
+    noise = np.random.default_rng(cut).normal(0, 0.3, n) if future == "noise" else np.full(n, -0.7)
+    closes = np.concatenate([prices.closes[:cut], prices.closes[cut:] * np.exp(noise)])
+    return Prices(prices.symbol, prices.sessions, closes, prices.source, prices.basis)
+
 
 _IN_ANOTHER_PROCESS = """
 import json, sys
 from pathlib import Path
 import numpy as np
 from closecast.forecasters import load_predictor
+from closecast.price_cache import PriceCache
 
 folder = Path(sys.argv[1])
 files = {path.name: path.read_bytes() for path in (folder / "files").iterdir()}
 windows = np.load(folder / "windows.npy", allow_pickle=False)
-forecast = load_predictor(sys.argv[2], files).predict_batch(windows)
-answer = {name: getattr(forecast, name).tolist() for name in ("location", "scale", "quantiles")}
-print(json.dumps([answer, [name for name in ("torch", "mlflow", "pandas") if name in sys.modules]]))
+series = [PriceCache(folder).get(symbol) for symbol in json.loads(sys.argv[3])]
+predictor = load_predictor(sys.argv[2], files)
+answers = [
+    {name: getattr(forecast, name).tolist() for name in ("location", "scale", "quantiles")}
+    for forecast in (predictor.predict_batch(windows), *predictor.predict_along(series, 20))
+]
+heavy = [name for name in ("torch", "mlflow", "pandas", "scipy") if name in sys.modules]
+print(json.dumps([answers, heavy]))
 """
 
 
@@ -68,9 +127,6 @@ class ForecasterContract(ABC):
 
     name: ClassVar[str]
     parameters: ClassVar[Mapping[str, Any]]
-
-    history_needed: ClassVar[int | None] = None
-    """Closes of history beyond which more of it changes nothing; where it is used at all."""
 
     def recipe(self, **changes: Any) -> Forecaster:
         """A fresh forecaster."""
@@ -119,7 +175,7 @@ class ForecasterContract(ABC):
         assert np.random.random() == expected  # noqa: NPY002
 
     def test_fits_several_series_at_once(self, predictor: Predictor, windows: FloatArray) -> None:
-        answer = self.recipe().fit([TRAIN, OTHER], [VALID, OTHER]).predict_batch(windows)
+        answer = self.recipe().fit([TRAIN, OTHER], [VALID, OTHER_VALID]).predict_batch(windows)
         assert np.isfinite(answer.quantiles).all()
         alone = predictor.predict_batch(windows)
         assert not same(answer, alone), "the second series taught nothing"
@@ -127,7 +183,9 @@ class ForecasterContract(ABC):
     def test_windows_are_never_cut_across_two_series(self, windows: FloatArray) -> None:
         """A jump from one series' level to another's is no return."""
         far_away = as_prices(1000 * OTHER.closes, "OTHER")
-        here, there = (self.recipe().fit([TRAIN, s], [VALID, OTHER]) for s in (OTHER, far_away))
+        here, there = (
+            self.recipe().fit([TRAIN, s], [VALID, OTHER_VALID]) for s in (OTHER, far_away)
+        )
         assert here.predict_batch(windows).quantiles == pytest.approx(
             there.predict_batch(windows).quantiles, abs=1e-4
         )
@@ -136,7 +194,7 @@ class ForecasterContract(ABC):
         needed = self.recipe().parameters.seq_length + self.recipe().parameters.horizon
         short = TRAIN.rows(0, needed - 1)
         with pytest.raises(TooFewCloses, match=f"{needed - 1} closes, at least {needed}"):
-            self.recipe().fit([TRAIN, short], [VALID, OTHER])
+            self.recipe().fit([TRAIN, short], [VALID, OTHER_VALID])
 
     # -- predict -----------------------------------------------------------------------------
 
@@ -190,7 +248,9 @@ class ForecasterContract(ABC):
     def test_a_model_trained_in_another_currency_forecasts_the_same(
         self, predictor: Predictor, windows: FloatArray
     ) -> None:
-        dear = [as_prices(1000 * s.closes, s.symbol) for s in (TRAIN, VALID)]
+        dear = [
+            as_prices(1000 * s.closes, s.symbol, first=str(s.sessions[0])) for s in (TRAIN, VALID)
+        ]
         there = self.recipe().fit(dear[:1], dear[1:]).predict_batch(windows)
         # Rounding of the logarithms is all that differs; a network's training amplifies it.
         assert there.quantiles == pytest.approx(
@@ -215,29 +275,109 @@ class ForecasterContract(ABC):
         assert np.isfinite(answer.scale).all()
         assert (answer.scale > 0).all()
 
-    # -- history -----------------------------------------------------------------------------
+    # -- series with their histories ----------------------------------------------------------
+
+    def test_along_a_series_there_is_a_row_per_origin(self, predictor: Predictor) -> None:
+        answers = predictor.predict_along(PANEL)
+        for prices, answer in zip(PANEL, answers, strict=True):
+            closes = prices.closes[predictor.seq_length - 1 :]
+            assert answer.last_close.tolist() == closes.tolist()
+            assert answer.quantiles.shape == (len(closes), predictor.horizon, len(PROBABILITIES))
+            assert (np.diff(answer.quantiles) >= 0).all()
 
     def test_says_honestly_whether_it_uses_history(self, predictor: Predictor) -> None:
-        closes = TEST.closes
-        window = closes[-predictor.seq_length :]
-        changed = not same(predictor.predict(window), predictor.predict(window, closes))
-        assert changed is predictor.uses_history
+        n = predictor.seq_length
+        for prices, along in zip(PANEL, predictor.predict_along(PANEL), strict=True):
+            alone = predictor.predict_batch(sliding_window_view(prices.closes, n))
+            assert same(along, alone) is not predictor.uses_history
 
-    def test_history_older_than_it_needs_changes_nothing(self, predictor: Predictor) -> None:
-        if not predictor.uses_history:
-            assert self.history_needed is None
+    def test_who_uses_no_history_knows_no_other_series(self, predictor: Predictor) -> None:
+        together = predictor.predict_along(PANEL)[0]
+        [alone] = predictor.predict_along(PANEL[:1])
+        assert same(together, alone) is not predictor.uses_history
+
+    @pytest.mark.parametrize("newest", [1, 7, 90, 10_000])
+    def test_the_newest_rows_are_the_last_ones_of_all(
+        self, predictor: Predictor, newest: int
+    ) -> None:
+        every = predictor.predict_along(PANEL)
+        some = predictor.predict_along(PANEL, newest)
+        for all_rows, last_rows in zip(every, some, strict=True):
+            assert len(last_rows.location) == min(newest, len(all_rows.location))
+            assert same(last_rows, all_rows[-len(last_rows.location) :])
+
+    @made_patiently
+    @given(
+        cut=st.integers(25, 260),
+        members=st.sets(st.integers(0, 4), min_size=1),
+        future=st.sampled_from(["as it was", "noise", "crash"]),
+    )
+    def test_what_comes_later_changes_no_earlier_answer(
+        self, predictor: Predictor, cut: int, members: set[int], future: str
+    ) -> None:
+        """Other starts, gaps, another exchange: cut at one day, or with another future."""
+        n, day = predictor.seq_length, DAYS[cut]
+        rows = {i: _rows_until(PANEL[i], day) for i in members}
+        begun = sorted(i for i in members if rows[i] >= n)
+        unborn = sorted(i for i in members if rows[i] == 0)  # known of, without a close so far
+        if not begun:
             return
-        assert self.history_needed is not None, "say how much history is used"
-        closes = garch(self.history_needed + 300, seed=5).closes
-        window = closes[-predictor.seq_length :]
-        enough = predictor.predict(window, closes[-self.history_needed :])
-        assert same(predictor.predict(window, closes), enough)
-        less = predictor.predict(window, closes[-self.history_needed + 1 :])
-        assert not same(less, enough), "history_needed says more than is used"
+        then = predictor.predict_along([PANEL[i].rows(0, rows[i]) for i in begun])
+        later = predictor.predict_along(
+            [_with_future(PANEL[i], day, future) for i in begun + unborn]
+        )
+        for i, one, other in zip(begun, then, later, strict=False):
+            assert len(one.location) == rows[i] - n + 1
+            assert same(one, other[: len(one.location)])
 
-    def test_too_little_history_is_like_none(self, predictor: Predictor) -> None:
-        window = TEST.closes[-predictor.seq_length :]
-        assert same(predictor.predict(window, window), predictor.predict(window))
+    def test_who_begins_later_changes_no_earlier_answer(self, predictor: Predictor) -> None:
+        early, late = PANEL[0], PANEL[2]
+        before = _rows_until(early, late.sessions[0] - 1) - predictor.seq_length + 1
+        together, _ = predictor.predict_along([early, late])
+        [alone] = predictor.predict_along([early])
+        assert before > 20
+        assert same(together[:before], alone[:before])
+
+    def test_the_order_of_series_is_that_of_the_answers(self, predictor: Predictor) -> None:
+        forward, backward = predictor.predict_along(PANEL), predictor.predict_along(PANEL[::-1])
+        for one, other in zip(forward, backward[::-1], strict=True):
+            assert one.quantiles == pytest.approx(other.quantiles, rel=1e-9)
+
+    def test_a_series_as_long_as_a_window_has_one_origin(self, predictor: Predictor) -> None:
+        exactly = PANEL[0].rows(0, predictor.seq_length)
+        [answer] = predictor.predict_along([exactly])
+        assert answer.last_close.tolist() == [exactly.closes[-1]]
+        assert np.isfinite(answer.quantiles).all()
+
+    @pytest.mark.parametrize("closes", [1, 2, 9, "one less"])
+    def test_a_series_shorter_than_a_window_is_refused(
+        self, predictor: Predictor, closes: int | str
+    ) -> None:
+        n = predictor.seq_length
+        short = n - 1 if isinstance(closes, str) else closes
+        with pytest.raises(TooFewCloses, match=f"MADE: {short} closes, a forecast needs {n}"):
+            predictor.predict_along([PANEL[1], PANEL[0].rows(0, short)])
+
+    @pytest.mark.parametrize("stretch", [40, 280])
+    def test_a_series_that_stands_still_gets_a_finite_answer(
+        self, predictor: Predictor, stretch: int
+    ) -> None:
+        closes = PANEL[0].closes.copy()
+        closes[-stretch:] = closes[-stretch]
+        frozen = as_prices(closes, "STILL")
+        for answer in predictor.predict_along([frozen, PANEL[1]]):
+            assert np.isfinite(answer.quantiles).all()
+            assert (answer.scale > 0).all()
+            assert (np.diff(answer.quantiles) >= 0).all()
+
+    @pytest.mark.parametrize("factor", [1000.0, 0.01, 5.3])
+    def test_along_a_series_the_currency_does_not_matter(
+        self, predictor: Predictor, factor: float
+    ) -> None:
+        dear = [as_prices(factor * PANEL[0].closes, "MADE"), *PANEL[1:]]
+        here, there = predictor.predict_along(PANEL), predictor.predict_along(dear)
+        for one, other in zip(here, there, strict=True):
+            assert other.quantiles == pytest.approx(one.quantiles, rel=1e-5, abs=1e-9)
 
     # -- files -------------------------------------------------------------------------------
 
@@ -248,13 +388,17 @@ class ForecasterContract(ABC):
         for name, content in predictor.to_files().items():
             (tmp_path / "files" / name).write_bytes(content)
         np.save(tmp_path / "windows.npy", windows)
-        command = [sys.executable, "-c", _IN_ANOTHER_PROCESS, str(tmp_path), self.name]
+        for prices in PANEL:
+            PriceCache(tmp_path).put(prices)
+        symbols = json.dumps([prices.symbol for prices in PANEL])
+        command = [sys.executable, "-c", _IN_ANOTHER_PROCESS, str(tmp_path), self.name, symbols]
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         assert run.returncode == 0, run.stderr
-        answer, loaded = json.loads(run.stdout)
-        here = predictor.predict_batch(windows)
-        for name, values in answer.items():
-            assert np.array_equal(np.array(values), getattr(here, name)), name
+        answers, loaded = json.loads(run.stdout)
+        here = [predictor.predict_batch(windows), *predictor.predict_along(PANEL, 20)]
+        for answer, forecast in zip(answers, here, strict=True):
+            for name, values in answer.items():
+                assert np.array_equal(np.array(values), getattr(forecast, name)), name
         assert loaded == []
 
     def test_files_hold_nothing_that_executes_on_load(self, predictor: Predictor) -> None:
@@ -262,11 +406,13 @@ class ForecasterContract(ABC):
             ".json": lambda content: json.loads(content),
             ".onnx": _read_onnx,
             ".safetensors": _read_safetensors,
+            ".npz": _read_arrays,
         }
         files = predictor.to_files()
         assert files
         for name, content in files.items():
-            assert not content.startswith((b"\x80\x02", b"\x80\x04", b"\x80\x05", b"PK")), name
+            assert not content.startswith((b"\x80\x02", b"\x80\x04", b"\x80\x05")), name
+            assert content.startswith(b"PK") is (Path(name).suffix == ".npz"), name
             readers[Path(name).suffix](content)
 
     def test_a_missing_file_is_a_damaged_bundle(self, predictor: Predictor) -> None:
@@ -312,3 +458,12 @@ def _read_safetensors(content: bytes) -> None:
     import safetensors.numpy
 
     assert safetensors.numpy.load(content)
+
+
+def _read_arrays(content: bytes) -> None:
+    """A zip with nothing but arrays of numbers in it."""
+    with zipfile.ZipFile(io.BytesIO(content)) as members:
+        assert members.namelist()
+        assert all(name.endswith(".npy") for name in members.namelist())
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        assert all(file[name].dtype == np.float64 for name in file.files)

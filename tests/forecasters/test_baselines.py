@@ -39,7 +39,6 @@ class TestDrift(ForecasterContract):
 class TestEwma(ForecasterContract):
     name = "ewma"
     parameters = SMALL
-    history_needed = 20 + 5 + SCORES - 1
 
 
 def fit(name: str, train, **values):  # type: ignore[no-untyped-def]
@@ -104,26 +103,24 @@ def test_ewma_learns_the_shape_of_the_errors() -> None:
     )
 
 
-def test_ewma_takes_its_shape_from_newer_errors_when_it_knows_history() -> None:
-    predictor = fit("ewma", random_walk(600, seed=0))
+def test_ewma_remembers_only_the_newest_errors_of_training() -> None:
+    """Newer errors than those of training are live calibration's to know, for every forecaster."""
     rng = np.random.default_rng(1)
-    skewed = from_returns(0.02 * (1 - rng.exponential(size=800))).closes
-    with_history = predictor.predict(skewed[-20:], skewed).quantiles[0]
-    window_only = predictor.predict(skewed[-20:]).quantiles[0]
-    assert -with_history[0] / with_history[-1] > 1.5 * -window_only[0] / window_only[-1]
+    calm, skewed = rng.normal(0, 0.02, 800), 0.02 * (1 - rng.exponential(size=SCORES + 60))
+    shape = fit("ewma", from_returns(np.concatenate([calm, skewed]))).shape_quantiles[0]
+    assert -shape[0] / shape[-1] > 1.5
+    shape = fit("ewma", from_returns(np.concatenate([skewed, calm]))).shape_quantiles[0]
+    assert -shape[0] / shape[-1] < 1.3
 
 
-def test_ewma_never_counts_an_error_that_is_not_known_yet() -> None:
-    """The newest error of step h is h sessions old: what the window holds already."""
-    predictor = fit("ewma", random_walk(600, seed=0))
-    closes = random_walk(400, seed=1).closes
-    honest = predictor.predict(closes[-20:], closes)
-    assert np.array_equal(
-        predictor.predict(closes[-20:], closes.copy()).quantiles, honest.quantiles
-    )
-    doubled = np.concatenate([closes, 2 * closes])  # the last closes and then a jump
-    later = predictor.predict(doubled[380:400], doubled[:400])
-    assert np.array_equal(later.quantiles, honest.quantiles)
+@pytest.mark.parametrize("name", BASELINES)
+def test_baselines_leave_history_to_live_calibration(name: str) -> None:
+    predictor = fit(name, random_walk(600, seed=0))
+    assert not predictor.uses_history
+    skewed = from_returns(0.02 * (1 - np.random.default_rng(1).exponential(size=800)))
+    [with_history] = predictor.predict_along([skewed], 1)
+    window_only = predictor.predict(skewed.closes[-20:])
+    assert np.array_equal(with_history.quantiles[0], window_only.quantiles)
 
 
 def test_baselines_are_registered_forecasters() -> None:
@@ -134,7 +131,7 @@ def test_baselines_are_registered_forecasters() -> None:
     "make", [make_forecaster, lambda n: make_parameters(n, {}), lambda n: load_predictor(n, {})]
 )
 def test_an_unknown_name_lists_the_valid_ones(make) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(UnknownName, match="unknown forecaster 'lstn'; valid: drift, ewma, lstm"):
+    with pytest.raises(UnknownName, match="'lstn'; valid: drift, ewma, lstm, mlp, naive"):
         make("lstn")
 
 

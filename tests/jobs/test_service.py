@@ -26,7 +26,7 @@ def service(published: Settings, tmp_path: Path) -> Iterator[ServiceProcess]:
 
 
 def start(service: ServiceProcess, hyperparameters: dict[str, Any]) -> dict[str, Any]:
-    body = {"hyperparameters": hyperparameters, "start": "2018-01-02"}
+    body = {"forecaster": "lstm", "hyperparameters": hyperparameters, "start": "2018-01-02"}
     answer = service.http.post("/train", json=body)
     assert answer.status_code == 202, answer.text
     job: dict[str, Any] = answer.json()
@@ -82,7 +82,7 @@ def test_a_training_changes_the_served_model_and_nothing_waits_for_it(
     ended = service.get(job["url"])
     assert ended["state"] == "succeeded", ended
     result = ended["result"]
-    assert result["metrics"]["overall"]["naive_mape"] > 0
+    assert result["metrics"]["MSFT"]["overall"]["naive_mape"] > 0
     if result["promoted"]:
         service.until(lambda: predict(service) == result["version"], "the new model serves")
     assert versions <= {before, result["version"]}

@@ -27,6 +27,7 @@ class _Entry:
     forecaster: str
     predictor: str
     parameters: str = "closecast.forecasters.base:Parameters"
+    presets: str | None = None
 
 
 FORECASTERS = {
@@ -43,9 +44,18 @@ FORECASTERS = {
         "closecast.forecasters.lstm.fit:LstmForecaster",
         "closecast.forecasters.lstm.predict:LstmPredictor",
         "closecast.forecasters.lstm.parameters:LstmParameters",
+        "closecast.forecasters.lstm.parameters:PRESETS",
+    ),
+    "mlp": _Entry(
+        "closecast.forecasters.mlp.fit:MlpForecaster",
+        "closecast.forecasters.mlp.predict:MlpPredictor",
+        "closecast.forecasters.mlp.parameters:MlpParameters",
+        "closecast.forecasters.mlp.parameters:PRESETS",
     ),
 }
 BASELINES = ("naive", "drift", "ewma")
+DEFAULT_FORECASTER = "mlp"
+"""By measurement: see ``docs/decisions/0007``."""
 
 
 def make_forecaster(
@@ -66,6 +76,27 @@ def parameters_type(name: str) -> type[Parameters]:
     """The hyper-parameters that the forecaster called ``name`` takes."""
     kind: type[Parameters] = _resolve(_entry(name).parameters)
     return kind
+
+
+def presets_of(name: str) -> Mapping[str, Mapping[str, Any]]:
+    """Named hyper-parameters of the forecaster called ``name``."""
+    entry = _entry(name)
+    presets: Mapping[str, Mapping[str, Any]] = _resolve(entry.presets) if entry.presets else {}
+    return presets
+
+
+def preset(forecaster: str, name: str) -> dict[str, Any]:
+    """The named hyper-parameters; ``default`` exists for every forecaster and changes nothing.
+
+    Raises
+    ------
+    UnknownName
+        If the forecaster has no such preset.
+    """
+    known = {"default": {}, **presets_of(forecaster)}
+    if name not in known:
+        raise UnknownName(f"preset of {forecaster}", name, known)
+    return dict(known[name])
 
 
 def make_parameters(name: str, values: Mapping[str, Any]) -> Parameters:
@@ -103,6 +134,7 @@ def _resolve(path: str) -> Any:
 
 __all__ = [
     "BASELINES",
+    "DEFAULT_FORECASTER",
     "FORECASTERS",
     "Forecaster",
     "Parameters",
@@ -114,4 +146,6 @@ __all__ = [
     "make_forecaster",
     "make_parameters",
     "parameters_type",
+    "preset",
+    "presets_of",
 ]

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from closecast.errors import TooFewCloses
 from closecast.forecast import Forecast
 from closecast.prices import Prices
 
@@ -66,7 +68,7 @@ class Predictor(ABC):
 
     name: ClassVar[str]
     uses_history: ClassVar[bool] = False
-    """Whether :meth:`predict` answers differently when it is given history."""
+    """Whether :meth:`predict_along` answers differently from :meth:`predict_batch`."""
 
     seq_length: int
     horizon: int
@@ -87,13 +89,49 @@ class Predictor(ABC):
             A batch of ``n``; quantiles at :data:`closecast.forecast.PROBABILITIES`.
         """
 
-    def predict(self, window: FloatArray, history: FloatArray | None = None) -> Forecast:
-        """The forecast from one window, shape (seq_length,).
-
-        ``history`` holds closes up to and including the window's last one, any length; a
-        predictor that cannot use it does not.
-        """
+    def predict(self, window: FloatArray) -> Forecast:
+        """The forecast from one window, shape (seq_length,)."""
         return self.predict_batch(window[None, :])[0]
+
+    def predict_along(self, series: Sequence[Prices], newest: int | None = None) -> list[Forecast]:
+        """Forecasts at the origins of series that are known together, each with its history.
+
+        At an origin everything up to its day is used: the symbol's own past and that of the
+        others on its exchange. Nothing later is, and the answer at an origin is the same bits
+        whatever comes after it.
+
+        Parameters
+        ----------
+        series : sequence of Prices
+            Whole histories, one per symbol.
+        newest : int, optional
+            Only the last so many origins of each.
+
+        Returns
+        -------
+        list of Forecast
+            One batch per series, a row per origin of :meth:`origins`.
+        """
+        starts = [self.origins(prices, newest) - self.seq_length + 1 for prices in series]
+        return [
+            self.predict_batch(sliding_window_view(prices.closes, self.seq_length)[rows])
+            for prices, rows in zip(series, starts, strict=True)
+        ]
+
+    def origins(self, prices: Prices, newest: int | None = None) -> NDArray[np.int64]:
+        """Rows of ``prices`` that a forecast can start from, oldest first.
+
+        Raises
+        ------
+        TooFewCloses
+            If there is none.
+        """
+        if len(prices) < self.seq_length:
+            raise TooFewCloses(
+                f"{prices.symbol}: {len(prices)} closes, a forecast needs {self.seq_length}"
+            )
+        first = self.seq_length - 1
+        return np.arange(first if newest is None else max(first, len(prices) - newest), len(prices))
 
     @abstractmethod
     def to_files(self) -> dict[str, bytes]:

@@ -12,7 +12,6 @@ from closecast.arrays import read_only
 from closecast.dataset import (
     FLOOR_SHARE,
     Examples,
-    cut_examples,
     ewma_volatility,
     log_returns,
     long_run_volatility,
@@ -46,7 +45,6 @@ class EwmaPredictor(Predictor):
     """
 
     name: ClassVar[str] = "ewma"
-    uses_history: ClassVar[bool] = True
 
     seq_length: int
     horizon: int
@@ -58,19 +56,6 @@ class EwmaPredictor(Predictor):
         return np.sqrt(np.arange(1, self.horizon + 1))
 
     def predict_batch(self, windows: FloatArray) -> Forecast:
-        return self._forecast(windows, self.shape_quantiles)
-
-    def predict(self, window: FloatArray, history: FloatArray | None = None) -> Forecast:
-        """With history, the shape comes from the newest 750 errors that are already known."""
-        if history is None or len(history) < self.seq_length + self.horizon + SCORES // 3:
-            return self.predict_batch(window[None, :])[0]
-        known = cut_examples(
-            history[-(self.seq_length + self.horizon + SCORES - 1) :], self.seq_length, self.horizon
-        )
-        scores = _scores(known, FLOOR_SHARE * self.long_run)
-        return self._forecast(window[None, :], _shape(scores))[0]
-
-    def _forecast(self, windows: FloatArray, shape: FloatArray) -> Forecast:
         volatility = ewma_volatility(log_returns(windows), FLOOR_SHARE * self.long_run)
         scale = volatility[:, None] * self._roots
         return Forecast(
@@ -78,7 +63,7 @@ class EwmaPredictor(Predictor):
             np.zeros_like(scale),
             scale,
             PROBABILITIES,
-            scale[:, :, None] * shape,
+            scale[:, :, None] * self.shape_quantiles,
         )
 
     def to_files(self) -> dict[str, bytes]:

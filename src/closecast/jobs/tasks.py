@@ -19,18 +19,38 @@ def train(settings: Settings, arguments: Mapping[str, Any], tell: Tell) -> dict[
     from closecast.pipeline import TrainRequest, run_training
 
     published = run_training(settings, TrainRequest.model_validate(arguments), watch=tell)
-    row = published.evaluation.row(published.manifest.info.forecaster)
+    name = published.manifest.info.forecaster
     return {
         "version": published.manifest.version,
-        "promoted": published.promoted,
-        "gate": asdict(published.decision),
+        "promoted": list(published.promoted),
+        "left_out": dict(published.left_out),
+        "gate": {symbol: asdict(decision) for symbol, decision in published.decisions.items()},
         "metrics": {
-            "overall": asdict(row.overall),
-            "step_1": asdict(row.steps[0]),
-            "origins": published.evaluation.origins,
+            symbol: {
+                "overall": asdict(evaluation.row(name).overall),
+                "step_1": asdict(evaluation.row(name).steps[0]),
+                "with_history": asdict(evaluation.row(name, "with history").overall),
+                "origins": evaluation.origins,
+            }
+            for symbol, evaluation in published.evaluations.items()
         },
         "mlflow_run": published.mlflow_run,
     }
 
 
-TASKS: dict[str, Callable[[Settings, Mapping[str, Any], Tell], dict[str, Any]]] = {"train": train}
+def update(settings: Settings, arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
+    """Collect new closes, absorb them, score forecasts; see :func:`closecast.pipeline.update`."""
+    from closecast.ledger import Ledger
+    from closecast.pipeline import update as run_update
+
+    ledger = Ledger(settings.ledger_url)
+    try:
+        return asdict(run_update(settings, str(arguments["symbol"]), ledger, watch=tell))
+    finally:
+        ledger.close()
+
+
+TASKS: dict[str, Callable[[Settings, Mapping[str, Any], Tell], dict[str, Any]]] = {
+    "train": train,
+    "update": update,
+}

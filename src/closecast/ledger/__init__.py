@@ -1,13 +1,18 @@
 """The ledger: what must survive a restart. The only package that speaks SQL.
 
-Jobs and configurations so far. SQLite in a file by default, PostgreSQL by URL.
+Jobs and configurations; dated forecasts with their outcomes; the state of live calibration; the
+log of what ``POST /predict`` answered. SQLite in a file by default, PostgreSQL by URL.
 """
 
 from __future__ import annotations
 
+from closecast.dated import ScoredStep
+from closecast.ledger.calibrations import Calibrations, PanelDay, StoredCalibration
 from closecast.ledger.configurations import Configuration, Configurations
 from closecast.ledger.database import Clock, Database, utc_now
+from closecast.ledger.forecasts import Forecasts
 from closecast.ledger.jobs import ACTIVE, Job, Jobs, JobState
+from closecast.ledger.predictions import Prediction, PredictionLog, Predictions
 
 
 class Ledger:
@@ -22,9 +27,13 @@ class Ledger:
     """
 
     def __init__(self, url: str, clock: Clock = utc_now) -> None:
+        self.clock = clock
         self._database = Database(url)
         self.jobs = Jobs(self._database, clock)
         self.configurations = Configurations(self._database, clock)
+        self.forecasts = Forecasts(self._database, clock)
+        self.calibrations = Calibrations(self._database, clock)
+        self.predictions = Predictions(self._database)
 
     def close(self) -> None:
         """Give connections back."""
@@ -35,4 +44,20 @@ class Ledger:
         self._database.check()
 
 
-__all__ = ["ACTIVE", "Configuration", "Configurations", "Job", "JobState", "Jobs", "Ledger"]
+__all__ = [
+    "ACTIVE",
+    "Calibrations",
+    "Configuration",
+    "Configurations",
+    "Forecasts",
+    "Job",
+    "JobState",
+    "Jobs",
+    "Ledger",
+    "PanelDay",
+    "Prediction",
+    "PredictionLog",
+    "Predictions",
+    "ScoredStep",
+    "StoredCalibration",
+]

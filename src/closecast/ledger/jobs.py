@@ -180,11 +180,22 @@ class Jobs:
             raise UnknownJob(f"no job {job_id[:40]!r}; GET /train lists them")
         return _job(row)
 
-    def newest(self, limit: int = 50, states: tuple[JobState, ...] | None = None) -> list[Job]:
-        """Jobs, newest first."""
+    def newest(
+        self,
+        limit: int = 50,
+        states: tuple[JobState, ...] | None = None,
+        *,
+        task: str | None = None,
+        symbol: str | None = None,
+    ) -> list[Job]:
+        """Jobs, newest first; of one task or symbol if named."""
         query = _jobs.select().order_by(_jobs.c.created_at.desc()).limit(limit)
         if states:
             query = query.where(_jobs.c.state.in_(states))
+        if task is not None:
+            query = query.where(_jobs.c.task == task)
+        if symbol is not None:
+            query = query.where(_jobs.c.symbol == symbol)
         with self._database.transaction(read_only=True) as connection:
             return [_job(row) for row in connection.execute(query)]
 

@@ -5,13 +5,16 @@ from closecast.pipeline.evaluating import evaluate_candidate
 from closecast.pipeline.preprocessing import preprocess
 from closecast.pipeline.run import TrainRequest, run_training
 from closecast.pipeline.training import train_candidate
+from closecast.pipeline.updating import Updated, update
 
 __all__ = [
     "TrainRequest",
+    "Updated",
     "collect",
     "collect_many",
     "evaluate_candidate",
     "preprocess",
     "run_training",
     "train_candidate",
+    "update",
 ]

@@ -8,11 +8,14 @@ from datetime import date
 
 from joblib import Parallel, delayed
 
+from closecast.calendar_cache import CalendarCache
 from closecast.errors import ClosecastError
 from closecast.pipeline.workspace import Workspace
 from closecast.prices import Prices
+from closecast.sessions import session_table
 from closecast.settings import Settings
 from closecast.sources import make_source
+from closecast.symbols import exchange_of
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +46,9 @@ def collect(
             "remarkable closes",
             extra={"symbol": prices.symbol, "rule": note.rule, "note": str(note)},
         )
-    Workspace(settings, prices.symbol).put_prices(prices)
+    calendars = CalendarCache(settings.data_dir / "calendars")
+    calendars.put(session_table(exchange_of(prices.symbol)))
+    Workspace(settings, [prices.symbol]).put_prices(prices)
     return prices
 
 
@@ -58,8 +63,7 @@ def collect_many(
 
     def attempt(symbol: str) -> Prices | ClosecastError:
         try:
-            with Workspace(settings, symbol).alone():
-                return collect(settings, symbol, source, start, end)
+            return collect(settings, symbol, source, start, end)
         except ClosecastError as error:
             return error
 

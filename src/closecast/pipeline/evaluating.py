@@ -2,114 +2,57 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import os
-import subprocess
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from closecast.atomic import storage, write_atomically
-from closecast.bundle import BundleInfo, DataSpan, Manifest
+from closecast.atomic import storage
+from closecast.bundle import (
+    EVALUATION_FILE,
+    INTERVALS_FILE,
+    LIVE_FILE,
+    TABLE_FILE,
+    BundleInfo,
+    DataSpan,
+    Manifest,
+    of_symbol,
+)
 from closecast.dataset import make_examples
 from closecast.errors import ClosecastError
-from closecast.evaluation import Evaluation, Row, as_table, evaluate, roll
-from closecast.forecasters import BASELINES, TrainingReport, load_predictor, make_forecaster
+from closecast.evaluation import Contender, Evaluation, as_table, evaluate_panel, summary_table
+from closecast.forecasters import (
+    BASELINES,
+    Predictor,
+    TrainingReport,
+    load_predictor,
+    make_forecaster,
+)
 from closecast.forecasters.base import Parameters, Watch, ignore_progress
 from closecast.gate import Decision, decide
-from closecast.intervals import Calibration
+from closecast.intervals import Calibration, dump_states
 from closecast.leaks import LeakCheck, check_leaks
+from closecast.pipeline.reporting import git_commit, libraries, track, write_results
 from closecast.pipeline.workspace import Prepared, Workspace
 from closecast.plots import draw_all
 from closecast.registry import Registry
-from closecast.serving import INTERVALS_FILE
 from closecast.settings import Settings
 from closecast.symbols import folder_name
-from closecast.tracking import record_run
-
-TABLE_FILE = "evaluation.txt"
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What came of a candidate."""
+    """What came of a candidate; everything by symbol where symbols differ."""
 
     manifest: Manifest
-    evaluation: Evaluation
-    decision: Decision
-    promoted: bool
+    evaluations: Mapping[str, Evaluation]
+    decisions: Mapping[str, Decision]
+    promoted: tuple[str, ...]
+    left_out: Mapping[str, str]
     table: str
     results: Path
     mlflow_run: str | None
-
-
-def evaluate_candidate(
-    settings: Settings, symbol: str, watch: Watch = ignore_progress
-) -> Published:
-    """Score the symbol's candidate on the untouched part, publish it, promote it if it may be.
-
-    Writes ``results/<symbol>/<version>/`` (JSON, table, training log, pictures) and one
-    MLflow run with all of it and the bundle.
-
-    Raises
-    ------
-    MissingStep
-        If nothing was trained.
-    ClosecastError
-        If the look-ahead check fails: such a bundle is not published.
-    """
-    workspace = Workspace(settings, symbol)
-    prepared = workspace.prepared()
-    candidate = workspace.candidate(prepared)
-    about = candidate.about
-    name = str(about["forecaster"])
-    predictor = load_predictor(name, candidate.files)
-    calibration = Calibration.from_json(candidate.files[INTERVALS_FILE])
-    leak_check = check_leaks(
-        prepared.prices,
-        prepared.split,
-        prepared.train_size,
-        prepared.processed,
-        predictor,
-        calibration,
-        seed=0,
-    )
-    if not leak_check.passed:
-        raise LookAheadFound(f"{workspace.symbol}: not published; {'; '.join(leak_check.failures)}")
-    split = prepared.split
-    shared = Parameters(seq_length=prepared.seq_length, horizon=prepared.horizon)
-    naive, *others = (
-        make_forecaster(baseline, shared).fit([split.train], [split.valid])
-        for baseline in BASELINES
-    )
-    contenders = [(baseline, None) for baseline in others if baseline.name != name]
-    evaluation = evaluate(split, naive, [*contenders, (predictor, calibration)])
-    report = TrainingReport(**about["training"])
-    table = "\n".join([as_table(evaluation), *_training_line(name, report)])
-    row = evaluation.row(name)
-    decision = decide(row, evaluation.origins)
-
-    watch({"stage": "publish"})  # the last chance to cancel
-    registry = Registry(settings.models_url)
-    info = _info(prepared, about, evaluation, decision, leak_check)
-    files = {**candidate.files, TABLE_FILE: table.encode()}
-    manifest = registry.publish(info, files)
-    results = settings.results_dir / folder_name(workspace.symbol) / manifest.version
-    _write_results(results, manifest, evaluation, table, report)
-    examples = make_examples(split.test, prepared.seq_length, prepared.horizon)
-    forecast = roll(predictor, calibration, examples)
-    with storage(results):
-        draw_all(results, split.test, examples, forecast, row, report.epochs, report.best_epoch)
-    promoted = _may_serve(settings, registry, workspace.symbol, name, decision)
-    if promoted:  # after everything that can fail: what is current is also complete
-        registry.promote(workspace.symbol, manifest.version, decision.reason)
-    run = _track(settings, manifest, files, row, decision, report, results)
-    return Published(manifest, evaluation, decision, promoted, table, results, run)
 
 
 class LookAheadFound(ClosecastError):
@@ -118,13 +61,131 @@ class LookAheadFound(ClosecastError):
     code = "look_ahead_found"
 
 
-def _training_line(name: str, report: TrainingReport) -> list[str]:
-    if report.best_valid_loss is None:
-        return []
-    return [
-        f"{name}: best validation loss {report.best_valid_loss:.4f} in epoch {report.best_epoch} "
-        f"of {len(report.epochs)}, trained in {report.seconds:.0f} s"
+def evaluate_candidate(
+    settings: Settings, symbols: Sequence[str], watch: Watch = ignore_progress
+) -> Published:
+    """Score the candidate of some symbols on the untouched part, publish it, promote it.
+
+    It becomes current for each symbol for which the gate lets it. Writes
+    ``results/<panel>/<version>/`` (JSON, table, training log, pictures) and one MLflow run with
+    all of it and the bundle.
+
+    Raises
+    ------
+    MissingStep
+        If nothing was trained.
+    ClosecastError
+        If the look-ahead check fails: such a bundle is not published.
+    """
+    workspace = Workspace(settings, symbols)
+    prepared = workspace.prepared()
+    candidate = workspace.candidate(prepared)
+    about = candidate.about
+    name = str(about["forecaster"])
+    predictor = load_predictor(name, candidate.files)
+    calibrations = {
+        symbol: Calibration.from_json(of_symbol(candidate.files, INTERVALS_FILE, symbol))
+        for symbol in prepared.symbols
+    }
+    leak_check = check_leaks(
+        [one.processed for one in prepared.series],
+        prepared.splits,
+        prepared.train_size,
+        predictor,
+        calibrations,
+        seed=0,
+    )
+    if not leak_check.passed:
+        raise LookAheadFound(f"{workspace.name}: not published; {'; '.join(leak_check.failures)}")
+    watch({"stage": "evaluate"})
+    naive, others = _baselines(prepared, name)
+    contender = Contender(dict.fromkeys(prepared.symbols, predictor), calibrations)
+    found, followed = evaluate_panel(prepared.splits, naive, [*others, contender])
+    live = followed[-1]
+    assert live is not None
+    evaluations = {evaluation.symbol: evaluation for evaluation in found}
+    report = TrainingReport(**about["training"])
+    table = _table(found, name, report, prepared.left_out)
+    decisions = {symbol: _decide(e, name) for symbol, e in evaluations.items()}
+
+    watch({"stage": "publish"})  # the last chance to cancel
+    registry = Registry(settings.models_url)
+    info = _info(prepared, about, evaluations, decisions, leak_check)
+    every_row = {symbol: e.to_dict() for symbol, e in evaluations.items()}
+    files = {
+        **candidate.files,
+        LIVE_FILE: dump_states(live.states),
+        EVALUATION_FILE: json.dumps(every_row).encode(),
+        TABLE_FILE: table.encode(),
+    }
+    manifest = registry.publish(info, files)
+    results = settings.results_dir / folder_name(workspace.symbols[0]) / manifest.version
+    write_results(results, manifest, every_row, table, report)
+    first = prepared.series[0]
+    examples = make_examples(first.split.test, prepared.seq_length, prepared.horizon)
+    row = evaluations[first.prices.symbol].row(name, "with history")
+    forecast = live.forecasts[first.prices.symbol]
+    with storage(results):
+        draw_all(
+            results, first.split.test, examples, forecast, row, report.epochs, report.best_epoch
+        )
+    promoted = []  # after everything that can fail: what is current is also complete
+    for symbol, decision in decisions.items():
+        if _may_serve(settings, registry, symbol, name, decision):
+            registry.promote(symbol, manifest.version, decision.reason)
+            promoted.append(symbol)
+    run = track(settings, manifest, files, evaluations, decisions, report, results)
+    return Published(
+        manifest,
+        evaluations,
+        decisions,
+        tuple(promoted),
+        prepared.left_out,
+        table,
+        results,
+        run,
+    )
+
+
+def _baselines(prepared: Prepared, name: str) -> tuple[dict[str, Predictor], list[Contender]]:
+    """Naive per symbol, and the other baselines, each fitted to its symbol alone."""
+    shared = Parameters(seq_length=prepared.seq_length, horizon=prepared.horizon)
+
+    def fit(baseline: str) -> dict[str, Predictor]:
+        return {
+            s.train.symbol: make_forecaster(baseline, shared).fit([s.train], [s.valid])
+            for s in prepared.splits
+        }
+
+    others = [
+        Contender(fit(baseline), {}, with_history=baseline == "ewma")
+        for baseline in BASELINES
+        if baseline not in ("naive", name)
     ]
+    return fit("naive"), others
+
+
+def _table(
+    found: Sequence[Evaluation], name: str, report: TrainingReport, left_out: Mapping[str, str]
+) -> str:
+    lines = [as_table(found[0]) if len(found) == 1 else summary_table(found)]
+    if report.best_valid_loss is not None:
+        lines.append(
+            f"{name}: best validation loss {report.best_valid_loss:.4f} in epoch "
+            f"{report.best_epoch} of {len(report.epochs)}, trained in {report.seconds:.0f} s"
+        )
+    lines += [f"left out: {symbol}: {reason}" for symbol, reason in left_out.items()]
+    return "\n".join(lines)
+
+
+def _decide(evaluation: Evaluation, name: str) -> Decision:
+    """The less favourable of both modes: a bundle serves both."""
+    decisions = [
+        decide(evaluation.row(name, mode), evaluation.origins)
+        for mode in ("with history", "window only")
+    ]
+    order = ("rejected", "not_enough_evidence", "promoted")
+    return min(decisions, key=lambda decision: order.index(decision.outcome))
 
 
 def _may_serve(
@@ -140,132 +201,46 @@ def _may_serve(
 def _info(
     prepared: Prepared,
     about: Mapping[str, Any],
-    evaluation: Evaluation,
-    decision: Decision,
+    evaluations: Mapping[str, Evaluation],
+    decisions: Mapping[str, Decision],
     leak_check: LeakCheck,
 ) -> BundleInfo:
-    prices = prepared.prices
-    first, last = prices.span
-    valid_start, test_start = prepared.split.boundaries
+    name = about["forecaster"]
     return BundleInfo(
-        forecaster=about["forecaster"],
-        symbols=(prices.symbol,),
+        forecaster=name,
+        symbols=prepared.symbols,
         seq_length=prepared.seq_length,
         horizon=prepared.horizon,
-        data=(
+        data=tuple(
             DataSpan(
-                symbol=prices.symbol,
-                source=prices.source,
-                basis=prices.basis,
-                first_session=first,
-                last_session=last,
-                closes=len(prices),
-                content_hash=prices.content_hash,
-                valid_start=valid_start,
-                test_start=test_start,
-            ),
+                symbol=one.prices.symbol,
+                source=one.prices.source,
+                basis=one.prices.basis,
+                first_session=one.prices.span[0],
+                last_session=one.prices.span[1],
+                closes=len(one.prices),
+                content_hash=one.prices.content_hash,
+                valid_start=one.split.boundaries[0],
+                test_start=one.split.boundaries[1],
+            )
+            for one in prepared.series
         ),
+        left_out=dict(prepared.left_out),
         hyperparameters=about["hyperparameters"],
         fine_tuned_from=about["fine_tuned_from"],
-        git_commit=_git_commit(),
-        libraries=_libraries(),
+        git_commit=git_commit(),
+        libraries=libraries(),
         training=about["training"],
-        evaluation=evaluation.to_dict(),
-        gate=asdict(decision),
+        evaluation={
+            symbol: {
+                mode: {
+                    key: getattr(evaluation.row(name, mode).overall, key)
+                    for key in ("relative_mae", "p_mae", "crps_ratio", "p_crps")
+                }
+                for mode in ("window only", "with history")
+            }
+            for symbol, evaluation in evaluations.items()
+        },
+        gate={symbol: asdict(decision) for symbol, decision in decisions.items()},
         leak_check=leak_check.to_dict(),
     )
-
-
-def _write_results(
-    folder: Path, manifest: Manifest, evaluation: Evaluation, table: str, report: TrainingReport
-) -> None:
-    scores = {
-        "version": manifest.version,
-        "best_valid_loss": report.best_valid_loss,
-        "training_seconds": report.seconds,
-        "gate": manifest.info.gate,
-        **evaluation.to_dict(),
-    }
-    write_atomically(folder / "evaluation.json", json.dumps(scores, indent=1).encode())
-    write_atomically(folder / TABLE_FILE, f"{table}\n".encode())
-    if report.epochs:
-        log = io.StringIO()
-        writer = csv.DictWriter(log, list(report.epochs[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(report.epochs)
-        write_atomically(folder / "training_log.csv", log.getvalue().encode())
-
-
-def _track(
-    settings: Settings,
-    manifest: Manifest,
-    files: Mapping[str, bytes],
-    row: Row,
-    decision: Decision,
-    report: TrainingReport,
-    results: Path,
-) -> str | None:
-    metrics = {f"overall_{key}": value for key, value in asdict(row.overall).items()}
-    for step, scores in enumerate(row.steps, start=1):
-        metrics |= {f"{key}_step_{step:02}": value for key, value in asdict(scores).items()}
-    metrics["training_seconds"] = report.seconds
-    if report.best_valid_loss is not None:
-        metrics["best_valid_loss"] = report.best_valid_loss
-    info, data = manifest.info, manifest.info.data[0]
-    with tempfile.TemporaryDirectory(prefix="closecast-bundle-") as scratch:
-        bundle = Path(scratch)
-        for name, content in files.items():
-            (bundle / name).write_bytes(content)
-        (bundle / "manifest.json").write_text(manifest.model_dump_json(indent=1))
-        return record_run(
-            settings,
-            experiment=f"closecast/{data.symbol}",
-            run_name=manifest.version,
-            parameters={**info.hyperparameters, "forecaster": info.forecaster},
-            metrics=metrics,
-            curves={
-                key: [epoch[key] for epoch in report.epochs]
-                for key in ("train_loss", "valid_loss")
-                if report.epochs
-            },
-            tags={
-                "symbol": data.symbol,
-                "version": manifest.version,
-                "source": data.source,
-                "basis": data.basis,
-                "span": f"{data.first_session} to {data.last_session}",
-                "data_hash": data.content_hash,
-                "git_commit": info.git_commit or "unknown",
-                "gate": decision.outcome,
-                "gate_reason": decision.reason,
-            },
-            artifacts={"bundle": bundle, "results": results},
-        )
-
-
-def _git_commit() -> str | None:
-    given = os.environ.get("CLOSECAST_GIT_COMMIT")
-    if given:
-        return given
-    try:
-        answer = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.strip() or None
-
-
-def _libraries() -> dict[str, str]:
-    found = {}
-    for name in ("closecast", "numpy", "onnxruntime", "pytorch-lightning", "scikit-learn", "torch"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -1,17 +1,28 @@
-"""Step 2: split by time, standardise windows, write the drift baseline."""
+"""Step 2: leave out faults, split by time, standardise windows, write the drift baseline."""
 
 from __future__ import annotations
 
-from closecast.dataset import process, split_by_share
+import logging
+from collections.abc import Sequence
+
+from closecast.bundle import dump_by_symbol
+from closecast.dataset import process, split_panel
 from closecast.drift import Baseline
+from closecast.faults import find_faults
 from closecast.forecasters import Parameters
 from closecast.intervals import LEAST_SCORES
-from closecast.pipeline.workspace import Prepared, Workspace
+from closecast.pipeline.workspace import Prepared, PreparedSeries, Workspace
+from closecast.prices import Prices
 from closecast.settings import Settings
 
+log = logging.getLogger(__name__)
 
-def preprocess(settings: Settings, symbol: str, parameters: Parameters) -> Prepared:
-    """From the collected closes of a symbol to windows, split and ``baseline_stats.json``.
+
+def preprocess(settings: Settings, symbols: Sequence[str], parameters: Parameters) -> Prepared:
+    """From the collected closes of symbols to windows, split and ``baseline_stats.json``.
+
+    A symbol with a fault (frozen feed, wrong unit, lost split) is left out of a pool, with a
+    warning: one such series once ruined a network for all. Alone it is trained, with a warning.
 
     Raises
     ------
@@ -20,18 +31,47 @@ def preprocess(settings: Settings, symbol: str, parameters: Parameters) -> Prepa
     TooFewCloses
         If a part would be too short.
     """
-    workspace = Workspace(settings, symbol)
-    prices = workspace.prices()
+    workspace = Workspace(settings, symbols)
+    series, faulty = without_faults(workspace.prices())
     p = parameters
-    split = split_by_share(prices, p.train_size, p.seq_length, p.horizon, LEAST_SCORES)
+    splits, short = split_panel(series, p.train_size, p.seq_length, p.horizon, LEAST_SCORES)
+    left_out = {**faulty, **short}
+    for symbol, reason in left_out.items():
+        log.warning("symbol left out", extra={"symbol": symbol, "reason": reason})
+    whole = {prices.symbol: prices for prices in series}
     prepared = Prepared(
-        prices=prices,
-        split=split,
-        processed=process(prices, split.train, p.seq_length, p.horizon),
-        baseline=Baseline.fit(split.train, p.seq_length).to_json(),
+        series=tuple(
+            PreparedSeries(
+                whole[split.train.symbol],
+                split,
+                process(whole[split.train.symbol], split.train, p.seq_length, p.horizon),
+            )
+            for split in splits
+        ),
+        left_out=left_out,
+        baseline=dump_by_symbol(
+            {s.train.symbol: Baseline.fit(s.train, p.seq_length).to_json() for s in splits}
+        ),
         seq_length=p.seq_length,
         horizon=p.horizon,
         train_size=p.train_size,
     )
     workspace.put_prepared(prepared)
     return prepared
+
+
+def without_faults(series: Sequence[Prices]) -> tuple[list[Prices], dict[str, str]]:
+    """The series that may be pooled, and why the others may not; a single one always may."""
+    kept, left_out = [], {}
+    for prices in series:
+        faults = find_faults(prices)
+        if not faults:
+            kept.append(prices)
+            continue
+        reason = "; ".join(str(fault) for fault in faults[:3])
+        if len(series) == 1:
+            log.warning("suspicious closes", extra={"symbol": prices.symbol, "reason": reason})
+            kept.append(prices)
+        else:
+            left_out[prices.symbol] = reason
+    return kept, left_out

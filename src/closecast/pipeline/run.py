@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from closecast.errors import ClosecastError
 from closecast.forecasters import (
+    DEFAULT_FORECASTER,
     Parameters,
     Runtime,
     Watch,
     make_parameters,
 )
 from closecast.forecasters.base import ignore_progress
-from closecast.pipeline.collecting import collect
+from closecast.pipeline.collecting import collect_many
 from closecast.pipeline.evaluating import Published, evaluate_candidate
 from closecast.pipeline.preprocessing import preprocess
 from closecast.pipeline.training import train_candidate
 from closecast.pipeline.workspace import Workspace
 from closecast.registry import Registry
 from closecast.settings import Settings
+from closecast.symbols import canonical_list
+
+log = logging.getLogger(__name__)
 
 
 class TrainRequest(BaseModel):
@@ -29,11 +35,11 @@ class TrainRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    symbol: str
+    symbols: tuple[str, ...] = Field(min_length=1)
     source: str
     start: date | None = None
     end: date | None = None
-    forecaster: str = "lstm"
+    forecaster: str = DEFAULT_FORECASTER
     hyperparameters: dict[str, Any] = {}
     fine_tune: bool = False
 
@@ -47,36 +53,36 @@ def run_training(
 ) -> Published:
     """Collect, preprocess, train, evaluate, publish, promote.
 
-    A symbol without any model gets the ``ewma`` forecaster first, so that something answers
-    while the network trains.
+    If a symbol has no model at all, the ``ewma`` forecaster is published first, so that
+    something answers while the network trains.
 
     Raises
     ------
     ClosecastError
-        Whatever a step raises; nothing half done becomes visible.
+        Whatever a step raises; nothing half done becomes visible. Of several symbols one that
+        cannot be collected is left out, unless none can.
     """
     if runtime is None:
         runtime = Runtime(settings.accelerator, settings.training_threads)
     parameters = make_parameters(request.forecaster, request.hyperparameters)
-    workspace = Workspace(settings, request.symbol)
 
     def tell(stage: str, progress: Mapping[str, Any] | None = None) -> None:
         watch({"stage": stage, **(progress or {})})
 
-    with workspace.alone():
+    with Workspace(settings, request.symbols).alone():
         tell("collect")
-        collect(settings, workspace.symbol, request.source, request.start, request.end)
+        symbols = _collect(settings, request)
         tell("preprocess")
-        preprocess(settings, workspace.symbol, parameters)
-        if request.forecaster != "ewma" and _has_no_model(settings, workspace.symbol):
+        prepared = preprocess(settings, symbols, parameters)
+        if request.forecaster != "ewma" and _without_model(settings, prepared.symbols):
             tell("first model (ewma)")
             shared = Parameters(seq_length=parameters.seq_length, horizon=parameters.horizon)
-            train_candidate(settings, workspace.symbol, "ewma", shared)
-            evaluate_candidate(settings, workspace.symbol)
+            train_candidate(settings, symbols, "ewma", shared)
+            evaluate_candidate(settings, symbols)
         tell("train")
         train_candidate(
             settings,
-            workspace.symbol,
+            symbols,
             request.forecaster,
             parameters,
             fine_tune=request.fine_tune,
@@ -84,8 +90,21 @@ def run_training(
             watch=lambda progress: tell("train", progress),
         )
         tell("evaluate", {"percent": 100})
-        return evaluate_candidate(settings, workspace.symbol, watch)
+        return evaluate_candidate(settings, symbols, watch)
 
 
-def _has_no_model(settings: Settings, symbol: str) -> bool:
-    return Registry(settings.models_url).pointer(symbol) is None
+def _collect(settings: Settings, request: TrainRequest) -> tuple[str, ...]:
+    """Symbols whose closes are there now."""
+    found = collect_many(settings, request.symbols, request.source, request.start, request.end)
+    errors = [one for one in found if isinstance(one, ClosecastError)]
+    collected = [one.symbol for one in found if not isinstance(one, ClosecastError)]
+    if not collected:
+        raise errors[0]
+    for error in errors:
+        log.warning("symbol left out", extra={"reason": str(error)})
+    return canonical_list(collected)
+
+
+def _without_model(settings: Settings, symbols: Sequence[str]) -> bool:
+    registry = Registry(settings.models_url)
+    return any(registry.pointer(symbol) is None for symbol in symbols)

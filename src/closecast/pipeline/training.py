@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
-from closecast.dataset import Split
+from closecast.bundle import BASELINE_FILE, INTERVALS_FILE, dump_by_symbol
 from closecast.errors import InvalidHyperparameters, MissingStep
 from closecast.evaluation import calibrate
 from closecast.forecasters import (
@@ -16,15 +17,14 @@ from closecast.forecasters import (
     make_forecaster,
 )
 from closecast.forecasters.base import ignore_progress
-from closecast.pipeline.workspace import Candidate, Workspace
+from closecast.pipeline.workspace import Candidate, Prepared, Workspace
 from closecast.registry import Registry
-from closecast.serving import BASELINE_FILE, INTERVALS_FILE
 from closecast.settings import Settings
 
 
 def train_candidate(
     settings: Settings,
-    symbol: str,
+    symbols: Sequence[str],
     forecaster: str,
     parameters: Parameters,
     *,
@@ -32,12 +32,12 @@ def train_candidate(
     runtime: Runtime = Runtime(),
     watch: Watch = ignore_progress,
 ) -> Candidate:
-    """Train on the prepared data of a symbol.
+    """Train one model on the prepared data of symbols.
 
     Parameters
     ----------
     fine_tune : bool
-        Start from the weights of the symbol's current bundle.
+        Start from the weights of the first symbol's current bundle.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def train_candidate(
     InvalidHyperparameters
         If fine-tuning is asked for and the current bundle does not fit.
     """
-    workspace = Workspace(settings, symbol)
+    workspace = Workspace(settings, symbols)
     prepared = workspace.prepared()
     wanted = {key: getattr(parameters, key) for key in ("seq_length", "horizon", "train_size")}
     if any(prepared.identity[key] != value for key, value in wanted.items()):
@@ -54,19 +54,24 @@ def train_candidate(
         options = " ".join(f"--set {key}={value}" for key, value in wanted.items())
         raise MissingStep(
             f"data processed with {shown}",
-            f"python -m scripts.02_preprocess --symbol {workspace.symbol} {options}",
+            f"python -m scripts.02_preprocess {workspace.option} {options}",
         )
-    split = prepared.split
     start_from, parent = None, None
     if fine_tune:
-        parent, start_from = _parent_of(settings, workspace.symbol, split)
+        parent, start_from = _parent_of(settings, prepared)
+    splits = prepared.splits
     predictor = make_forecaster(forecaster, parameters, runtime).fit(
-        [split.train], [split.valid], start_from=start_from, watch=watch
+        [split.train for split in splits],
+        [split.valid for split in splits],
+        start_from=start_from,
+        watch=watch,
     )
     candidate = Candidate(
         files={
             **predictor.to_files(),
-            INTERVALS_FILE: calibrate(predictor, [split.valid]).to_json(),
+            INTERVALS_FILE: dump_by_symbol(
+                {s.valid.symbol: calibrate(predictor, [s.valid]).to_json() for s in splits}
+            ),
             BASELINE_FILE: prepared.baseline,
         },
         about={
@@ -81,8 +86,8 @@ def train_candidate(
     return candidate
 
 
-def _parent_of(settings: Settings, symbol: str, split: Split) -> tuple[str, Predictor]:
-    """Version and trained model of a symbol's current bundle, to continue from.
+def _parent_of(settings: Settings, prepared: Prepared) -> tuple[str, Predictor]:
+    """Version and trained model of the first symbol's current bundle, to continue from.
 
     Raises
     ------
@@ -90,6 +95,7 @@ def _parent_of(settings: Settings, symbol: str, split: Split) -> tuple[str, Pred
         If there is none, or if it has learned from rows that the new model is to be judged by.
     """
     registry = Registry(settings.models_url)
+    symbol = prepared.symbols[0]
     pointer = registry.pointer(symbol)
     if pointer is None:
         raise InvalidHyperparameters(
@@ -97,7 +103,7 @@ def _parent_of(settings: Settings, symbol: str, split: Split) -> tuple[str, Pred
         )
     bundle = registry.load(pointer.version)
     seen_until = max(data.test_start for data in bundle.manifest.info.data)
-    test_start = split.boundaries[1]
+    _, test_start = prepared.series[0].split.boundaries
     if test_start < seen_until:
         raise InvalidHyperparameters(
             [

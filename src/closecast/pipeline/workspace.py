@@ -1,10 +1,10 @@
-"""What one step leaves for the next: one folder per symbol, every file written whole."""
+"""What one step leaves for the next: one folder per panel, every file written whole."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -15,13 +15,13 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from closecast.atomic import storage, write_atomically
+from closecast.bundle import BASELINE_FILE
 from closecast.dataset import Processed, Split, split_at
 from closecast.errors import JobConflict, MissingStep, StorageFailed
 from closecast.price_cache import PriceCache
 from closecast.prices import Prices
-from closecast.serving import BASELINE_FILE
 from closecast.settings import Settings
-from closecast.symbols import canonical, folder_name
+from closecast.symbols import canonical_list, folder_name, panel_name
 
 _SPLIT_FILE = "split.json"
 _WINDOWS_FILE = "windows.npz"
@@ -29,23 +29,51 @@ _CANDIDATE_FILE = "candidate.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """Output of the preprocessing step."""
+class PreparedSeries:
+    """One symbol of the preprocessing step's output."""
 
     prices: Prices
     split: Split
     processed: Processed
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Output of the preprocessing step.
+
+    Attributes
+    ----------
+    series : tuple of PreparedSeries
+        In alphabetical order of symbols, all cut at the same two days.
+    left_out : mapping of symbol to str
+        Symbols that are not learned from, and why.
+    baseline : bytes
+        ``baseline_stats.json``.
+    """
+
+    series: tuple[PreparedSeries, ...]
+    left_out: Mapping[str, str]
     baseline: bytes
     seq_length: int
     horizon: int
     train_size: float
 
     @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols that are learned from."""
+        return tuple(one.prices.symbol for one in self.series)
+
+    @property
+    def splits(self) -> list[Split]:
+        """One per symbol."""
+        return [one.split for one in self.series]
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What a candidate must have been trained on to be judged on this split."""
-        valid_start, test_start = self.split.boundaries
+        valid_start, test_start = self.series[0].split.boundaries
         return {
-            "data_hash": self.prices.content_hash,
+            "data_hashes": {one.prices.symbol: one.prices.content_hash for one in self.series},
             "seq_length": self.seq_length,
             "horizon": self.horizon,
             "train_size": self.train_size,
@@ -63,70 +91,94 @@ class Candidate:
 
 
 class Workspace:
-    """``<data>/processed/<symbol>/``, the closes collected for it, and the price cache.
+    """``<data>/processed/<panel>/``, the closes collected for it, and the price cache.
 
     Attributes
     ----------
+    symbols : tuple of str
+        Canonical, in alphabetical order.
     collected : PriceCache
         What the next steps work on, whatever its span.
     cache : PriceCache
         The last known closes, for serving; a training on an older span leaves them alone.
     """
 
-    def __init__(self, settings: Settings, symbol: str) -> None:
-        self.symbol = canonical(symbol)
+    def __init__(self, settings: Settings, symbols: Sequence[str]) -> None:
+        self.symbols = canonical_list(symbols)
         self.collected = PriceCache(settings.data_dir / "collected")
         self.cache = PriceCache(settings.data_dir / "prices")
-        self.folder = settings.data_dir / "processed" / folder_name(self.symbol)
+        self.folder = settings.data_dir / "processed" / self._folder_name
+
+    @property
+    def name(self) -> str:
+        """The panel's short name."""
+        return panel_name(self.symbols)
+
+    @property
+    def _folder_name(self) -> str:
+        return folder_name(self.symbols[0]) if len(self.symbols) == 1 else self.name
+
+    @property
+    def option(self) -> str:
+        """The command-line option that means this panel."""
+        return f"--symbols {','.join(self.symbols)}"
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other processes off this symbol.
+        """Keep other processes off these symbols.
 
         Raises
         ------
         JobConflict
-            If one works on it right now.
+            If one works on any of them right now.
         """
-        with storage(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / ".lock")
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                raise JobConflict(
-                    f"another process is working on {self.symbol}: wait for it to end"
-                ) from None
+        locks = []
         try:
+            for symbol in self.symbols:
+                lock_file = self.collected.folder / f".{folder_name(symbol)}.lock"
+                with storage(lock_file):
+                    lock_file.parent.mkdir(parents=True, exist_ok=True)
+                    lock = FileLock(lock_file)
+                    try:
+                        lock.acquire(timeout=0)
+                    except Timeout:
+                        raise JobConflict(
+                            f"another process is working on {symbol}: wait for it to end"
+                        ) from None
+                locks.append(lock)
             yield
         finally:
-            lock.release()
+            for lock in locks:
+                lock.release()
 
     def put_prices(self, prices: Prices) -> None:
         """Store collected closes, and remember them as the last known ones if they are."""
         self.collected.put(prices)
         try:
-            known = self.cache.get(self.symbol)
+            known = self.cache.get(prices.symbol)
         except StorageFailed:
             known = None  # damaged: replaced by what was just collected
         if known is None or known.span[1] <= prices.span[1]:
             self.cache.put(prices)
 
-    def prices(self) -> Prices:
-        """The collected closes.
+    def prices(self) -> list[Prices]:
+        """The collected closes of every symbol.
 
         Raises
         ------
         MissingStep
-            If none were collected.
+            If those of one were not collected.
         """
-        prices = self.collected.get(self.symbol)
-        if prices is None:
-            raise MissingStep(
-                f"the collected closes of {self.symbol}",
-                f"python -m scripts.01_collect_data --symbol {self.symbol}",
-            )
-        return prices
+        found = []
+        for symbol in self.symbols:
+            prices = self.collected.get(symbol)
+            if prices is None:
+                raise MissingStep(
+                    f"the collected closes of {symbol}",
+                    f"python -m scripts.01_collect_data --symbols {symbol}",
+                )
+            found.append(prices)
+        return found
 
     def require_origin(self, source: str | None, start: date | None, end: date | None) -> None:
         """Make sure that the collected closes are those that are meant (``None``: any).
@@ -136,36 +188,38 @@ class Workspace:
         MissingStep
             If they come from another source or leave the span.
         """
-        prices = self.prices()
-        first, last = prices.span
-        wrong_source = source is not None and prices.source != source.partition(":")[0]
-        too_early = start is not None and first < start.isoformat()
-        too_late = end is not None and last > end.isoformat()
-        if wrong_source or too_early or too_late:
-            asked = {"source": source, "start": start, "end": end}
-            options = " ".join(f"--{key} {value}" for key, value in asked.items() if value)
-            raise MissingStep(
-                f"the collection of these closes ({self.symbol} was collected from "
-                f"{prices.source}, {first} to {last})",
-                f"python -m scripts.01_collect_data --symbol {self.symbol} {options}",
-            )
+        for prices in self.prices():
+            first, last = prices.span
+            wrong_source = source is not None and prices.source != source.partition(":")[0]
+            too_early = start is not None and first < start.isoformat()
+            too_late = end is not None and last > end.isoformat()
+            if wrong_source or too_early or too_late:
+                asked = {"source": source, "start": start, "end": end}
+                options = " ".join(f"--{key} {value}" for key, value in asked.items() if value)
+                raise MissingStep(
+                    f"the collection of these closes ({prices.symbol} was collected from "
+                    f"{prices.source}, {first} to {last})",
+                    f"python -m scripts.01_collect_data {self.option} {options}",
+                )
 
     def put_prepared(self, prepared: Prepared) -> None:
         """Store the output of preprocessing; ``split.json`` last, it makes the rest valid."""
-        processed, buffer = prepared.processed, io.BytesIO()
-        np.savez_compressed(
-            buffer,
-            inputs=processed.inputs.astype(np.float64),
-            volatility=processed.volatility,
-            targets=processed.targets,
-        )
+        buffer = io.BytesIO()
+        arrays = {
+            f"{one.prices.symbol}/{name}": getattr(one.processed, name)
+            for one in prepared.series
+            for name in ("inputs", "volatility", "targets")
+        }
+        np.savez(buffer, **arrays)
         (self.folder / _SPLIT_FILE).unlink(missing_ok=True)
         write_atomically(self.folder / _WINDOWS_FILE, buffer.getvalue())
         write_atomically(self.folder / BASELINE_FILE, prepared.baseline)
         about = {
-            "symbol": self.symbol,
             **prepared.identity,
-            "volatility_floor": processed.floor,
+            "left_out": dict(prepared.left_out),
+            "volatility_floors": {
+                one.prices.symbol: one.processed.floor for one in prepared.series
+            },
         }
         write_atomically(self.folder / _SPLIT_FILE, json.dumps(about, indent=1).encode())
 
@@ -177,22 +231,27 @@ class Workspace:
         MissingStep
             If preprocessing was not run, or closes were collected since.
         """
-        prices = self.prices()
-        run = f"python -m scripts.02_preprocess --symbol {self.symbol}"
+        prices = {one.symbol: one for one in self.prices()}
+        run = f"python -m scripts.02_preprocess {self.option}"
         path = self.folder / _SPLIT_FILE
         if not path.exists():
-            raise MissingStep(f"the processed data of {self.symbol}", run)
+            raise MissingStep(f"the processed data of {self.name}", run)
         about = json.loads(path.read_bytes())
-        if about["data_hash"] != prices.content_hash:
-            raise MissingStep(f"the processed form of the newest closes of {self.symbol}", run)
+        hashes = about["data_hashes"]
+        if any(prices[symbol].content_hash != digest for symbol, digest in hashes.items()):
+            raise MissingStep(f"the processed form of the newest closes of {self.name}", run)
+        series = []
         with np.load(self.folder / _WINDOWS_FILE, allow_pickle=False) as file:
-            processed = Processed(
-                file["inputs"], file["volatility"], file["targets"], about["volatility_floor"]
-            )
+            for symbol in hashes:
+                arrays = {
+                    part: file[f"{symbol}/{part}"] for part in ("inputs", "volatility", "targets")
+                }
+                processed = Processed(**arrays, floor=about["volatility_floors"][symbol])
+                split = split_at(prices[symbol], about["valid_start"], about["test_start"])
+                series.append(PreparedSeries(prices[symbol], split, processed))
         return Prepared(
-            prices,
-            split_at(prices, about["valid_start"], about["test_start"]),
-            processed,
+            tuple(series),
+            about["left_out"],
             (self.folder / BASELINE_FILE).read_bytes(),
             about["seq_length"],
             about["horizon"],
@@ -219,12 +278,12 @@ class Workspace:
             split, a candidate may have seen the rows it is judged by.
         """
         folder = self.folder / "candidate"
-        run = f"python -m scripts.03_train --symbol {self.symbol}"
+        run = f"python -m scripts.03_train {self.option}"
         path = folder / _CANDIDATE_FILE
         if not path.exists():
-            raise MissingStep(f"a trained model of {self.symbol}", run)
+            raise MissingStep(f"a trained model of {self.name}", run)
         about = json.loads(path.read_bytes())
         if about["prepared"] != prepared.identity:
-            raise MissingStep(f"a model of {self.symbol} trained on the data as prepared now", run)
+            raise MissingStep(f"a model of {self.name} trained on the data as prepared now", run)
         files = {name: (folder / name).read_bytes() for name in about.pop("files")}
         return Candidate(files, about)

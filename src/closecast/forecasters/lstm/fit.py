@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import io
-import logging
-import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -16,10 +13,8 @@ import numpy as np
 import pytorch_lightning as pl
 import safetensors.torch
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.utilities.seed import isolate_rng
 from scipy import stats
-from torch.utils.data import DataLoader, TensorDataset
 
 from closecast.arrays import read_only
 from closecast.dataset import (
@@ -40,6 +35,7 @@ from closecast.forecasters.base import (
     Watch,
     ignore_progress,
 )
+from closecast.forecasters.lightning import LossModule, torch_threads, train_to_best
 from closecast.forecasters.lstm.network import DistributionLoss, LstmNetwork
 from closecast.forecasters.lstm.parameters import LstmParameters
 from closecast.forecasters.lstm.predict import LstmPredictor
@@ -73,14 +69,23 @@ class LstmForecaster(Forecaster):
         choose_examples = [make_examples(s, p.seq_length, p.horizon) for s in valid]
         choose = _tensors(choose_examples, floors)
 
-        with isolate_rng(), _threads(self.runtime.threads):
+        with isolate_rng(), torch_threads(self.runtime.threads):
             pl.seed_everything(p.seed, verbose=False)
             module = _Module(p)
             if start_from is not None:
                 _load_weights(module.network, start_from)
-            log = _EpochLog(watch, p.num_epochs)
-            best = self._train(module, learn, choose, log)
-        network = module.network.cpu().eval()
+            epochs = train_to_best(
+                module,
+                learn,
+                choose,
+                batch_size=p.batch_size,
+                num_epochs=p.num_epochs,
+                patience=p.patience,
+                runtime=self.runtime,
+                watch=watch,
+            )
+        network = module.network
+        best = min(epochs, key=lambda epoch: epoch["valid_loss"])
 
         df = network.df.detach().numpy().astype(np.float64) if p.loss == "student_t" else None
         predictor = LstmPredictor(
@@ -96,9 +101,9 @@ class LstmForecaster(Forecaster):
         weight = _location_weight(predictor, choose_examples)
         report = TrainingReport(
             seconds=time.perf_counter() - started,
-            best_epoch=best[0],
-            best_valid_loss=best[1],
-            epochs=tuple(log.epochs),
+            best_epoch=int(best["epoch"]),
+            best_valid_loss=best["valid_loss"],
+            epochs=epochs,
             notes={
                 "loss": p.loss,
                 "windows": len(learn[0]),
@@ -109,42 +114,15 @@ class LstmForecaster(Forecaster):
         )
         return replace(predictor, location_weight=weight, training=report)
 
-    def _train(
-        self, module: _Module, learn: _Pair, choose: _Pair, log: _EpochLog
-    ) -> tuple[int, float]:
-        """Train to the best epoch; the module holds its weights afterwards."""
-        p = module.parameters_
-        with tempfile.TemporaryDirectory(prefix="closecast-fit-") as scratch, _quiet_lightning():
-            keep_best = ModelCheckpoint(scratch, monitor="valid_loss", save_weights_only=True)
-            early = EarlyStopping("valid_loss", patience=p.patience)
-            trainer = pl.Trainer(
-                max_epochs=p.num_epochs,
-                accelerator=self.runtime.accelerator,
-                devices=1,
-                callbacks=[early, keep_best, log],
-                logger=False,
-                deterministic=True,
-                gradient_clip_val=1.0,
-                default_root_dir=scratch,
-                enable_model_summary=False,
-                enable_progress_bar=False,
-                num_sanity_val_steps=0,
-            )
-            shuffled = DataLoader(TensorDataset(*learn), p.batch_size, shuffle=True)
-            trainer.fit(module, shuffled, DataLoader(TensorDataset(*choose), 1024))
-            saved = torch.load(keep_best.best_model_path, weights_only=True, map_location="cpu")
-        module.load_state_dict(saved["state_dict"])
-        best = min(log.epochs, key=lambda epoch: epoch["valid_loss"])
-        return int(best["epoch"]), float(best["valid_loss"])
-
 
 _Pair = tuple[torch.Tensor, torch.Tensor]
 
 
-class _Module(pl.LightningModule):
+class _Module(LossModule):
     def __init__(self, parameters: LstmParameters) -> None:
         super().__init__()
-        self.parameters_ = parameters
+        self.learning_rate = parameters.learning_rate
+        self.weight_decay = parameters.weight_decay
         self.network = LstmNetwork(parameters)
         quantiles = stats.t.ppf(PROBABILITIES, _PINBALL_DF)
         self.loss = DistributionLoss(
@@ -153,75 +131,9 @@ class _Module(pl.LightningModule):
             torch.tensor(PROBABILITIES.copy(), dtype=torch.float32),
         )
 
-    def training_step(self, batch: Any, index: int) -> torch.Tensor:
+    def batch_loss(self, batch: Any) -> torch.Tensor:
         loss: torch.Tensor = self.loss(self.network, *batch)
-        self.log("train_loss", loss, on_epoch=True, on_step=False, prog_bar=True)
         return loss
-
-    def validation_step(self, batch: Any, index: int) -> None:
-        self.log("valid_loss", self.loss(self.network, *batch), prog_bar=True)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        p = self.parameters_
-        return torch.optim.Adam(
-            self.network.parameters(), lr=p.learning_rate, weight_decay=p.weight_decay
-        )
-
-
-class _EpochLog(Callback):
-    """Remembers both losses of every epoch, and tells whoever watches between batches."""
-
-    def __init__(self, watch: Watch, num_epochs: int) -> None:
-        self.watch = watch
-        self.num_epochs = num_epochs
-        self.epochs: list[dict[str, float]] = []
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, index: int
-    ) -> None:
-        done = trainer.current_epoch + (index + 1) / trainer.num_training_batches
-        self.watch({**self._last(), "percent": round(100 * done / self.num_epochs, 1)})
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
-        metrics = trainer.callback_metrics
-        self.epochs.append(
-            {
-                "epoch": trainer.current_epoch + 1,
-                "train_loss": float(metrics["train_loss"]),
-                "valid_loss": float(metrics["valid_loss"]),
-            }
-        )
-        done = 100 * (trainer.current_epoch + 1) / self.num_epochs
-        self.watch({**self._last(), "percent": round(done, 1)})
-
-    def _last(self) -> dict[str, Any]:
-        return {"epochs": self.num_epochs, **(self.epochs[-1] if self.epochs else {"epoch": 0})}
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Without advice on loaders, loggers and hardware that does not apply to a small network."""
-    logger = logging.getLogger("pytorch_lightning")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            for about in (".*does not have many workers.*", ".*logging interval.*", ".*LeafSpec.*"):
-                warnings.filterwarnings("ignore", about)
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Two threads are no faster than one here, and ten times slower where cores are shared."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _tensors(parts: Sequence[Examples], floors: Sequence[float]) -> _Pair:

@@ -1,0 +1,248 @@
+"""``/forecast``: dated forecasts, and ``/forecasts``: what was committed."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, BackgroundTasks, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from api.deps import Service, ServiceDep
+from api.errors import problem, responses
+from api.schemas.base import SymbolText
+from api.schemas.forecasts import (
+    CommittedAnswer,
+    CommittedRow,
+    ForecastAnswer,
+    OutcomeAnswer,
+    TodayAnswer,
+)
+from api.schemas.training import JobAnswer, TrainBody
+from api.training import job_answer, submit_training
+from closecast.dated import LEVELS, SCORED_PROBABILITIES, DatedStep, Outcome
+from closecast.errors import InvalidLevels, NoModel, UnknownSymbol
+from closecast.forecasting import DatedAnswer
+from closecast.ledger import Job
+
+router = APIRouter(tags=["forecasts"])
+
+SymbolPath = Annotated[SymbolText, Path()]
+Horizon = Annotated[
+    int | None,
+    Query(
+        ge=1,
+        description="Sessions ahead; without it all that the model was trained for.",
+        openapi_examples={"one week": {"value": 5}},
+    ),
+]
+Levels = Annotated[
+    str,
+    Query(
+        max_length=200,
+        description="Central intervals: 1 to 10 levels from 0.5 to 0.99, with commas between.",
+        openapi_examples={
+            "the usual two": {"value": "0.8,0.95"},
+            "one": {"value": "0.9"},
+        },
+    ),
+]
+Train = Annotated[
+    bool,
+    Query(
+        description="Whether to queue a training where the symbol has no model (202).",
+        openapi_examples={"train if need be": {"value": True}},
+    ),
+]
+
+_LEVEL = re.compile(r" *(0?\.[0-9]{1,6}) *", re.ASCII)
+_EXAMPLES = {
+    404: {
+        "unknown_symbol": "no model for ACME; there are models for: MSFT. Train one with "
+        'POST /train {"symbol": "ACME"}, or ask again with ?train=true'
+    },
+    409: {
+        "stale_prices": "the newest close of MSFT is of 2022-12-28, 970 completed sessions ago",
+        "job_conflict": "another train job for ACME is running: wait for it or cancel it",
+    },
+    422: {
+        "beyond_horizon": "model 20260102T030405Z-0a1b2c3d looks 1 to 10 sessions ahead, not 30",
+        "invalid_levels": "got 0.4; expected 1 to 10 levels from 0.5 to 0.99, such as 0.8,0.95",
+        "too_few_closes": "a 99 % interval needs 199 past forecasts whose close is known",
+    },
+    503: {
+        "storage_failed": "the ledger cannot be used: what is not committed is not said",
+        "not_collected": "there is a model of MSFT, and its closes were never collected here",
+        "calendar_too_short": "the calendar of XNYS holds 1990-01-02 to 2028-01-03",
+    },
+}
+_HEADERS: dict[str, Any] = {
+    "X-Model-Version": {"schema": {"type": "string"}, "description": "The bundle that answered."},
+    "X-Calibration-Revision": {
+        "schema": {"type": "integer"},
+        "description": "How many closes its calibration had learned from.",
+    },
+}
+_JOB: dict[int | str, dict[str, Any]] = {
+    200: {"headers": _HEADERS},
+    202: {
+        "model": JobAnswer,
+        "description": "A job makes what is missing; ask again when it has ended.",
+        "headers": {"Location": {"schema": {"type": "string"}}},
+    },
+}
+
+
+@router.get(
+    "/forecast/{symbol}",
+    response_model=ForecastAnswer,
+    responses={**_JOB, **responses(403, 404, 409, 422, 503, examples=_EXAMPLES)},
+)
+def forecast(
+    symbol: SymbolPath,
+    service: ServiceDep,
+    background: BackgroundTasks,
+    request: Request,
+    response: Response,
+    horizon: Horizon = None,
+    levels: Levels = "0.8,0.95",
+    train: Train = False,
+) -> object:
+    """Forecast the next sessions of a symbol from the closes that the service collected.
+
+    One row per session of the symbol's exchange, holidays left out. When a newer close must be
+    there by now, it is collected first; that is waited for a few seconds, and what is answered
+    then says how old it is. The forecast is in the ledger before it is answered.
+    """
+    chosen = _levels(levels)
+    try:
+        answer = service.forecasting.answer(symbol, horizon, chosen)
+    except (NoModel, UnknownSymbol) as error:
+        return _without_model(service, background, request, symbol, train, error)
+    if isinstance(answer, Job):
+        return _accepted(answer)
+    _name_version(response, answer)
+    return ForecastAnswer.model_validate(answer)
+
+
+@router.get(
+    "/forecast/{symbol}/today",
+    response_model=TodayAnswer,
+    responses={**_JOB, **responses(403, 404, 409, 422, 503, examples=_EXAMPLES)},
+)
+def forecast_today(
+    symbol: SymbolPath,
+    service: ServiceDep,
+    background: BackgroundTasks,
+    request: Request,
+    response: Response,
+    levels: Levels = "0.8,0.95",
+    train: Train = False,
+) -> object:
+    """Forecast the session that is open now, or else the next to open (D+0)."""
+    chosen = _levels(levels)
+    try:
+        found = service.forecasting.today(symbol, chosen)
+    except (NoModel, UnknownSymbol) as error:
+        return _without_model(service, background, request, symbol, train, error)
+    if isinstance(found, Job):
+        return _accepted(found)
+    answer, row = found
+    _name_version(response, answer)
+    about = {name: getattr(answer, name) for name in TodayAnswer.model_fields if name != "today"}
+    return TodayAnswer.model_validate({**about, "today": row})
+
+
+@router.get(
+    "/forecasts/{forecast_id}",
+    responses={
+        200: {"headers": _HEADERS},
+        **responses(
+            404, 422, 503, examples={404: {"unknown_forecast": "no forecast '0f1e2d3c4b5a6978'"}}
+        ),
+    },
+)
+def show_forecast(
+    forecast_id: Annotated[str, Path(max_length=64, description="As `GET /forecast` answered.")],
+    service: ServiceDep,
+    response: Response,
+) -> CommittedAnswer:
+    """A forecast as it was committed, with what became of each step that is scored."""
+    said, outcomes = service.ledger.forecasts.get(forecast_id)
+    response.headers["X-Model-Version"] = said.version
+    response.headers["X-Calibration-Revision"] = str(said.revision)
+    return CommittedAnswer(
+        forecast_id=forecast_id,
+        kind=said.kind,
+        symbol=said.symbol,
+        model_version=said.version,
+        calibration_revision=said.revision,
+        forecaster=said.forecaster,
+        origin=said.origin,
+        origin_close=said.origin_close,
+        basis=said.basis,
+        source=said.source,
+        issued_at=said.issued_at,
+        path=[_row(step, outcome) for step, outcome in zip(said.steps, outcomes, strict=True)],
+    )
+
+
+def _levels(text: str) -> list[float]:
+    parts = [_LEVEL.fullmatch(part) for part in text.split(",")]
+    if not all(parts):
+        raise InvalidLevels(
+            f"{text[:60]!r} are no levels; write decimals with commas between, such as 0.8,0.95"
+        )
+    return [float(part[1]) for part in parts if part]
+
+
+def _without_model(
+    service: Service,
+    background: BackgroundTasks,
+    request: Request,
+    symbol: str,
+    train: bool,
+    error: NoModel | UnknownSymbol,
+) -> JSONResponse:
+    if not train:
+        raise UnknownSymbol(f"{error}, or ask again with ?train=true") from error
+    if request.headers.get("sec-fetch-site", "none") in ("cross-site", "same-site"):
+        return problem(
+            request, 403, "cross_site_request", "pages of other sites may not start a training"
+        )
+    job = submit_training(service, TrainBody(symbol=symbol))
+    if service.supervisor is not None:
+        background.add_task(service.supervisor.hand_over)
+    return _accepted(job)
+
+
+def _accepted(job: Job) -> JSONResponse:
+    answer = job_answer(job)
+    content = answer.model_dump(mode="json")
+    return JSONResponse(content, 202, {"Location": answer.url})
+
+
+def _name_version(response: Response, answer: DatedAnswer) -> None:
+    response.headers["X-Model-Version"] = answer.model_version
+    response.headers["X-Calibration-Revision"] = str(answer.calibration_revision)
+
+
+def _row(step: DatedStep, outcome: Outcome | None) -> CommittedRow:
+    return CommittedRow(
+        step=step.step,
+        session=step.session,
+        price=step.price,
+        quantiles={
+            f"{probability:.3f}": log_return
+            for probability, log_return in zip(
+                SCORED_PROBABILITIES.tolist(), step.quantiles, strict=True
+            )
+        },
+        outcome=_outcome(outcome) if outcome else None,
+    )
+
+
+def _outcome(outcome: Outcome) -> OutcomeAnswer:
+    hits = {f"{level:g}": hit for level, hit in zip(LEVELS, outcome.hits, strict=True)}
+    values = {name: getattr(outcome, name) for name in OutcomeAnswer.model_fields}
+    return OutcomeAnswer.model_validate({**values, "hits": hits})

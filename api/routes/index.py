@@ -1,0 +1,105 @@
+"""``GET /``: the service at a glance, for a browser and for programs."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, JSONResponse
+
+from api.deps import Service, ServiceDep
+from api.errors import responses
+from api.page import page
+from api.schemas.summary import SummaryAnswer, SymbolSummary
+from closecast import __version__
+from closecast.errors import ClosecastError
+
+router = APIRouter(tags=["health"])
+
+_MOST_SHOWN = 50
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+@router.get(
+    "/",
+    response_model=SummaryAnswer,
+    responses={
+        200: {"content": {"text/html": {"schema": {"type": "string"}}}},
+        **responses(503, examples={503: {"storage_failed": "the models cannot be read"}}),
+    },
+)
+def show_service(service: ServiceDep, request: Request) -> object:
+    """Symbols with models, how old their closes are, and what to try next.
+
+    A page where `text/html` is preferred (a browser), else JSON.
+    """
+    answer = _summary(service, str(request.base_url).rstrip("/"))
+    headers = {"Vary": "Accept"}
+    if _prefers_html(request.headers.get("accept", "")):
+        return HTMLResponse(page(answer), headers={**headers, "Content-Security-Policy": _POLICY})
+    return JSONResponse(answer.model_dump(mode="json"), headers=headers)
+
+
+def _summary(service: Service, address: str) -> SummaryAnswer:
+    symbols = service.registry.symbols()
+    default = service.models.default_symbol
+    # The default symbol first, whatever the alphabet says.
+    ordered = sorted(symbols, key=lambda symbol: (symbol != default, symbol))
+    first = quote(ordered[0] if ordered else default)
+    training = [f"curl -s -X POST {address}/train -H 'content-type: application/json' -d '{{}}'"]
+    asking = [
+        f"curl -s '{address}/forecast/{first}?horizon=5&levels=0.8,0.95'",
+        f"curl -s {address}/forecast/{first}/today",
+        f"curl -s {address}/performance/{first}",
+    ]
+    return SummaryAnswer(
+        name="closecast",
+        version=__version__,
+        kind=service.kind,
+        now=service.clock(),
+        default_symbol=default,
+        symbols=[_of_symbol(service, symbol) for symbol in ordered[:_MOST_SHOWN]],
+        left_off=max(0, len(ordered) - _MOST_SHOWN),
+        try_next=asking if ordered else training,
+        links={"documentation": "/docs", "health": "/health", "models": "/model/versions"},
+    )
+
+
+def _of_symbol(service: Service, symbol: str) -> SymbolSummary:
+    problem = fresh = None
+    try:
+        fresh = service.forecasting.freshness(symbol)
+    except ClosecastError as error:
+        problem = str(error)
+    if reason := service.models.failures().get(symbol):
+        problem = reason
+    name = quote(symbol)
+    return SymbolSummary(
+        symbol=symbol,
+        model_version=service.published_version(symbol),
+        newest_close=fresh.session if fresh else None,
+        age=fresh.age if fresh else None,
+        problem=problem,
+        links={
+            "forecast": f"/forecast/{name}",
+            "today": f"/forecast/{name}/today",
+            "performance": f"/performance/{name}",
+            "plot": f"/performance/{name}/plot.png",
+            "model": f"/model?symbol={name}",
+        },
+    )
+
+
+def _prefers_html(accept: str) -> bool:
+    """Whether ``text/html`` is named and no JSON is wanted as much (RFC 9110, 12.5.1)."""
+    quality = {"text/html": 0.0, "application/json": 0.0}
+    for item in accept.lower().split(","):
+        kind, *parameters = (part.strip() for part in item.split(";"))
+        if kind not in quality:
+            continue
+        quality[kind] = 1.0
+        for parameter in parameters:
+            name, _, value = parameter.partition("=")
+            if name == "q":
+                quality[kind] = float(value) if value.replace(".", "", 1).isdecimal() else 0.0
+    return quality["text/html"] > quality["application/json"]

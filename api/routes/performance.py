@@ -1,0 +1,116 @@
+"""``/performance``: what the ledger says of dated forecasts, beside what was promised."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Path, Query, Response
+from fastapi.responses import FileResponse
+
+from api.deps import Service, ServiceDep
+from api.errors import responses
+from api.schemas.base import SymbolText
+from api.schemas.forecasts import KindName
+from api.schemas.performance import PerformanceAnswer
+from closecast.bundle import EVALUATION_FILE, of_symbol, promise_of
+from closecast.errors import NoModel, NotDrawnYet, UnknownSymbol
+from closecast.performance import ENOUGH, summarise
+from closecast.symbols import folder_name
+
+router = APIRouter(prefix="/performance", tags=["forecasts"])
+
+SymbolPath = Annotated[SymbolText, Path()]
+KindQuery = Annotated[
+    KindName,
+    Query(
+        description="`live`: said before the sessions closed. `replay`: afterwards, with a set "
+        "clock, and never mixed with the former.",
+        openapi_examples={"what was live": {"value": "live"}},
+    ),
+]
+_PICTURE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The picture.",
+        "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+@router.get("/{symbol}", responses=responses(404, 422, 503))
+def show_performance(
+    symbol: SymbolPath,
+    service: ServiceDep,
+    response: Response,
+    kind: KindQuery = "live",
+    version: Annotated[
+        str | None, Query(max_length=60, description="Of one model; of all without it.")
+    ] = None,
+) -> PerformanceAnswer:
+    """Relative MAE, coverage, bias and PIT of scored forecasts, with confidence intervals.
+
+    Beside them what the evaluation of the served model (or of the named version) promised.
+    """
+    wanted = service.models.canonical(symbol)
+    promised_by, promise = _promising(service, wanted, version)
+    found = summarise(service.ledger.forecasts.scored(wanted, kind, version), promise)
+    response.headers["X-Model-Version"] = promised_by
+    return PerformanceAnswer.model_validate(
+        {
+            "symbol": wanted,
+            "kind": kind,
+            "model_version": version,
+            "promise_version": promised_by,
+            "promise": promise.get("overall"),
+            "overall": found.overall,
+            "steps": found.steps,
+            "plot": f"/performance/{quote(wanted)}/plot.png?kind={kind}",
+        }
+    )
+
+
+@router.get(
+    "/{symbol}/plot.png",
+    response_class=FileResponse,
+    responses={
+        **_PICTURE,
+        **responses(
+            404,
+            422,
+            examples={404: {"not_drawn_yet": "no picture of MSFT (live) yet"}},
+        ),
+    },
+)
+def show_plot(symbol: SymbolPath, service: ServiceDep, kind: KindQuery = "live") -> FileResponse:
+    """The same as a picture, as the worker drew it last."""
+    wanted = service.models.canonical(symbol)
+    folder = service.settings.results_dir / folder_name(wanted)
+    path = folder / f"performance-{kind}.png"
+    if not path.is_file():
+        raise NotDrawnYet(
+            f"no picture of {wanted} ({kind}) yet: the worker draws it when it has scored "
+            f"forecasts, and states intervals from {ENOUGH} origins on; ask for "
+            f"GET /forecast/{wanted} every session, or `make replay` to see one"
+        )
+    return FileResponse(path, media_type="image/png", headers={"Cache-Control": "no-cache"})
+
+
+def _promising(service: Service, symbol: str, version: str | None) -> tuple[str, Mapping[str, Any]]:
+    """The version that made the promise, and its evaluation's row of such forecasts."""
+    try:
+        snapshot = service.models.get(symbol)
+    except NoModel as error:
+        raise UnknownSymbol(str(error)) from error
+    if version is None or version == snapshot.version:
+        info, evaluation = snapshot.manifest.info, json.dumps(dict(snapshot.evaluation)).encode()
+    else:
+        bundle = service.registry.load(version)
+        info = bundle.manifest.info
+        if symbol not in info.symbols:
+            raise UnknownSymbol(
+                f"{version} is a model of {', '.join(info.symbols)}, not of {symbol}"
+            )
+        evaluation = of_symbol(bundle.files, EVALUATION_FILE, symbol)
+    return version or snapshot.version, promise_of(evaluation, info.forecaster) or {}

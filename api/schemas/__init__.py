@@ -1,0 +1,1 @@
+"""Requests and answers, with their bounds and examples, by subject. No logic."""

@@ -1,0 +1,53 @@
+"""What requests, answers and problems have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+EXAMPLE_VERSION = "20260102T030405Z-0a1b2c3d"
+
+SymbolText = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=32,
+        description="Ticker symbol in any spelling: `VALE3` and `VALE3.SA` are the same.",
+        examples=["MSFT"],
+    ),
+]
+
+
+class Request(BaseModel):
+    """Base of requests: unknown members are refused, not ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Answer(BaseModel):
+    """Base of answers."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Problem(BaseModel):
+    """An error, after RFC 9457. `code` is stable; `detail` says what to do next."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["urn:closecast:error:wrong_window_length"])
+    title: str = Field(examples=["Unprocessable Content"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["got 3 closes, the model needs exactly 60"])
+    code: str = Field(examples=["wrong_window_length"])
+    errors: list[ProblemItem] = Field(default_factory=list)
+    request_id: str | None = None
+
+
+class ProblemItem(BaseModel):
+    """One offence and where it is (RFC 6901 JSON pointer into the body, or a parameter)."""
+
+    pointer: str = Field(examples=["/prices/3"])
+    detail: str
+    code: str

@@ -1,0 +1,138 @@
+"""``/forecast`` and ``/forecasts``: dated forecasts, and what became of them."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from api.schemas.base import EXAMPLE_VERSION, Answer
+from api.schemas.predictions import Interval
+
+EXAMPLE_FORECAST_ID = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+KindName = Literal["live", "replay"]
+
+_ABOUT: dict[str, Any] = {
+    "forecast_id": EXAMPLE_FORECAST_ID,
+    "kind": "live",
+    "symbol": "MSFT",
+    "exchange": "XNYS",
+    "model_version": EXAMPLE_VERSION,
+    "calibration_revision": 4105,
+    "origin": "2026-01-02",
+    "last_close": 472.94,
+    "basis": "adjusted",
+    "age": 0,
+    "stale": False,
+    "unfinished_session": None,
+}
+_ROW: dict[str, Any] = {
+    "step": 1,
+    "session": "2026-01-05",
+    "closes_at": "2026-01-05T21:00:00Z",
+    "elapsed": False,
+    "price": 473.01,
+    "naive_price": 472.94,
+    "intervals": [{"level": 0.8, "lower": 465.2, "upper": 481.1}],
+    "path_band": {"level": 0.9, "lower": 455.8, "upper": 490.7},
+}
+
+
+class ForecastRow(Answer):
+    """One session of the symbol's exchange."""
+
+    step: int = Field(ge=1, description="Sessions after the origin.")
+    session: date
+    closes_at: datetime = Field(description="The closing bell.")
+    elapsed: bool = Field(description="Whether it had rung when this was answered.")
+    price: float = Field(description="Median; often the last close.")
+    naive_price: float = Field(description='"Tomorrow = today": the last close.')
+    intervals: list[Interval] = Field(description="Of this session alone, one per asked level.")
+    path_band: Interval = Field(
+        description="Its part of the band that holds *all* sessions of the model's horizon at once."
+    )
+
+
+class ForecastAbout(Answer):
+    """What a dated forecast starts from and who made it."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    forecast_id: str = Field(description="In the ledger: `GET /forecasts/{forecast_id}`.")
+    kind: KindName = Field(description="`replay`: answered with a set clock.")
+    symbol: str
+    exchange: str = Field(description="Its calendar: ISO 10383 code, or `24/7`.")
+    model_version: str
+    calibration_revision: int
+    origin: date = Field(description="Session of the newest close it starts from.")
+    last_close: float
+    basis: Literal["raw", "adjusted", "unknown"] = Field(description="Price basis of all prices.")
+    age: int = Field(ge=0, description="Sessions completed since the origin.")
+    stale: bool = Field(description="Whether `age` is above 0.")
+    unfinished_session: date | None = Field(
+        description="A session that was not over when closes were collected: left out."
+    )
+
+
+class ForecastAnswer(ForecastAbout):
+    """One row per session, each with its intervals."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{**_ABOUT, "path": [_ROW]}]})
+
+    path: list[ForecastRow]
+
+
+class TodayAnswer(ForecastAbout):
+    """The session that is open now, or else the next to open."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{**_ABOUT, "today": _ROW}]})
+
+    today: ForecastRow
+
+
+class OutcomeAnswer(Answer):
+    """What became of one step."""
+
+    actual: float = Field(description="The close, in the forecast's own price basis.")
+    log_return: float
+    error: float = Field(description="Actual minus forecast log return.")
+    naive_error: float
+    hits: dict[str, bool] = Field(
+        description="Whether each central interval held the close.", examples=[{"0.9": True}]
+    )
+    crps: float
+    pit: float
+    scored_at: datetime
+
+
+class CommittedRow(Answer):
+    """One step as it was committed."""
+
+    step: int
+    session: date
+    price: float
+    quantiles: dict[str, float] = Field(
+        description="Probability to log return from `origin_close`.",
+        examples=[{"0.050": -0.026, "0.950": 0.025}],
+    )
+    outcome: OutcomeAnswer | None = Field(description="Once the close is known and scored.")
+
+
+class CommittedAnswer(Answer):
+    """A forecast as the ledger holds it. Never altered."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    forecast_id: str = Field(examples=[EXAMPLE_FORECAST_ID])
+    kind: KindName
+    symbol: str = Field(examples=["MSFT"])
+    model_version: str = Field(examples=[EXAMPLE_VERSION])
+    calibration_revision: int
+    forecaster: str
+    origin: date
+    origin_close: float
+    basis: str
+    source: str
+    issued_at: datetime
+    path: list[CommittedRow]

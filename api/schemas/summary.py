@@ -1,0 +1,38 @@
+"""``GET /``: the service at a glance."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from api.schemas.base import Answer
+from api.schemas.forecasts import KindName
+
+
+class SymbolSummary(Answer):
+    """A symbol with a model."""
+
+    symbol: str
+    model_version: str | None = Field(description="`null` where its pointer cannot be read.")
+    newest_close: date | None = Field(description="Session of the newest close known here.")
+    age: int | None = Field(description="Sessions completed since.")
+    problem: str | None = Field(description="Why something of it cannot be told.")
+    links: dict[str, str]
+
+    model_config = ConfigDict(protected_namespaces=())
+
+
+class SummaryAnswer(Answer):
+    """The service at a glance."""
+
+    name: Literal["closecast"]
+    version: str
+    kind: KindName
+    now: datetime
+    default_symbol: str
+    symbols: list[SymbolSummary]
+    left_off: int = Field(description="Symbols beyond those shown.")
+    try_next: list[str] = Field(examples=[["curl -s http://127.0.0.1:8000/forecast/MSFT"]])
+    links: dict[str, str]

@@ -1,0 +1,38 @@
+"""Step 5: collect new closes, let the calibration absorb them, score what was forecast."""
+
+from __future__ import annotations
+
+from closecast.ledger import Ledger
+from closecast.pipeline import update
+from closecast.settings import Settings
+from scripts.common import parser, run, symbols_of
+
+
+def main() -> None:
+    """What the worker does when somebody asks for a forecast; run it daily, or whenever."""
+    arguments = parser(
+        "Collect new closes, let the live calibration absorb them, score committed forecasts."
+    ).parse_args()
+
+    def step(settings: Settings) -> None:
+        ledger = Ledger(settings.ledger_url)
+        done: set[str] = set()
+        for symbol in symbols_of(arguments, settings):
+            if symbol in done:  # came along with another symbol of its model
+                continue
+            updated = update(settings, symbol, ledger)
+            done |= set(updated.collected)
+            for name, reason in updated.failed.items():
+                print(f"not collected: {name}: {reason}")
+            print(
+                f"{symbol}: collected {len(updated.collected)} symbols of {updated.version}, "
+                f"absorbed {updated.absorbed} closes, scored {updated.scored} steps; "
+                f"next: GET /performance/{symbol}, or {settings.results_dir}/{symbol}/"
+            )
+        ledger.close()
+
+    run(step)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+"""Training of the scale model with PyTorch Lightning."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.seed import isolate_rng
+
+from closecast.arrays import read_only
+from closecast.dataset import log_returns, long_run_volatility, make_examples
+from closecast.errors import InvalidHyperparameters
+from closecast.forecast import PROBABILITIES
+from closecast.forecasters.base import (
+    FloatArray,
+    Forecaster,
+    Predictor,
+    TrainingReport,
+    Watch,
+    ignore_progress,
+)
+from closecast.forecasters.lightning import LossModule, torch_threads, train_to_best
+from closecast.forecasters.mlp.features import Features, of_panel, of_windows
+from closecast.forecasters.mlp.network import CrpsLoss, ScaleNetwork
+from closecast.forecasters.mlp.parameters import MlpParameters
+from closecast.forecasters.mlp.predict import MlpPredictor, Network
+from closecast.prices import Prices
+from closecast.symbols import exchange_of
+
+_LOSS_PROBABILITIES = PROBABILITIES[::3]  # 13 of 39: a third of the time, the same scores
+_LARGEST_TARGET = 30.0
+
+
+class MlpForecaster(Forecaster):
+    """One network for windows alone, one for windows with their histories; both pooled."""
+
+    name = "mlp"
+    Parameters = MlpParameters
+
+    def fit(
+        self,
+        train: Sequence[Prices],
+        valid: Sequence[Prices],
+        *,
+        start_from: Predictor | None = None,
+        watch: Watch = ignore_progress,
+    ) -> MlpPredictor:
+        started = time.perf_counter()
+        p: MlpParameters = self.parameters  # type: ignore[assignment]
+        long_run = float(np.median([long_run_volatility(log_returns(s.closes)) for s in train]))
+        parent = _parent(start_from, p)
+        fits = []
+        parts = (
+            ("window", _window_rows(train, long_run, p), _window_rows(valid, long_run, p)),
+            ("history", *_history_rows(train, valid, long_run, p)),
+        )
+        for done, (mode, learn, choose) in enumerate(parts):
+            fits.append(
+                self._fit_network(
+                    learn,
+                    choose,
+                    getattr(parent, f"{mode}_network") if parent else None,
+                    _stage(watch, done, mode),
+                )
+            )
+        (window, window_epochs), (history, epochs) = fits
+        best = min(epochs, key=lambda epoch: epoch["valid_loss"])
+        report = TrainingReport(
+            seconds=time.perf_counter() - started,
+            best_epoch=int(best["epoch"]),
+            best_valid_loss=best["valid_loss"],
+            epochs=epochs,
+            notes={
+                "loss": "crps",
+                "rows": len(parts[1][1].targets),
+                "symbols": [s.symbol for s in train],
+                "window_only_valid_loss": min(e["valid_loss"] for e in window_epochs),
+            },
+        )
+        return MlpPredictor(p.seq_length, p.horizon, long_run, window, history, report)
+
+    def _fit_network(
+        self, learn: _Rows, choose: _Rows, parent: Network | None, watch: Watch
+    ) -> tuple[Network, tuple[dict[str, float], ...]]:
+        p: MlpParameters = self.parameters  # type: ignore[assignment]
+        if parent is None:
+            mean = learn.features.mean(axis=0)
+            deviation = np.maximum(learn.features.std(axis=0), 1e-3)
+        else:
+            mean, deviation = parent.mean, parent.deviation
+
+        def tensors(rows: _Rows) -> tuple[torch.Tensor, torch.Tensor]:
+            inputs = np.clip((rows.features - mean) / deviation, -5, 5)
+            targets = np.clip(rows.targets, -_LARGEST_TARGET, _LARGEST_TARGET)
+            return torch.tensor(inputs, dtype=torch.float32), torch.tensor(
+                targets, dtype=torch.float32
+            )
+
+        inputs, targets = tensors(learn)
+        with isolate_rng(), torch_threads(self.runtime.threads):
+            pl.seed_everything(p.seed, verbose=False)
+            module = _Module(p, inputs.shape[1], learn.targets)
+            if parent is not None:
+                _load(module.network, parent)
+            epochs = train_to_best(
+                module,
+                (inputs, targets),
+                tensors(choose),
+                batch_size=p.batch_size,
+                num_epochs=p.num_epochs,
+                patience=p.patience,
+                runtime=self.runtime,
+                watch=watch,
+            )
+        weights = {
+            name: value.detach().numpy().astype(np.float64)
+            for name, value in module.network.named_parameters()
+        }
+        for name in ("b1", "b2", "b3"):
+            weights[name] = weights[name][:, 0]
+        network = Network(
+            mean=read_only(mean),
+            deviation=read_only(deviation),
+            **{name: read_only(value) for name, value in weights.items()},
+            shape_quantiles=read_only(np.zeros((p.horizon, len(PROBABILITIES)))),
+        )
+        errors = learn.targets / np.exp(network.log_scale(learn.features))
+        shape = np.quantile(errors, PROBABILITIES, axis=0).T
+        return Network(**{**vars(network), "shape_quantiles": read_only(shape)}), epochs
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Features, shape (n, features), and standardised targets, shape (n, horizon)."""
+
+    features: FloatArray
+    targets: FloatArray
+
+    @classmethod
+    def of(cls, parts: Sequence[tuple[Features, FloatArray]]) -> _Rows:
+        features = np.concatenate([part.values for part, _ in parts])
+        anchor = np.concatenate([part.anchor for part, _ in parts])
+        targets = np.concatenate([targets for _, targets in parts])
+        roots = np.sqrt(np.arange(1, targets.shape[1] + 1))
+        return cls(features, targets / (anchor[:, None] * roots))
+
+
+def _window_rows(series: Sequence[Prices], long_run: float, p: MlpParameters) -> _Rows:
+    parts = []
+    for prices in series:
+        examples = make_examples(prices, p.seq_length, p.horizon)
+        parts.append((of_windows(examples.windows, long_run), examples.targets))
+    return _Rows.of(parts)
+
+
+def _history_rows(
+    train: Sequence[Prices], valid: Sequence[Prices], long_run: float, p: MlpParameters
+) -> tuple[_Rows, _Rows]:
+    """Features see all the past, also across the boundary; targets never leave their part."""
+    learn: list[tuple[Features, FloatArray]] = []
+    choose: list[tuple[Features, FloatArray]] = []
+    groups: dict[str, list[int]] = {}
+    for i, prices in enumerate(train):
+        groups.setdefault(exchange_of(prices.symbol), []).append(i)
+    for group in groups.values():
+        before = of_panel([train[i] for i in group], long_run)
+        after = of_panel([_joined(train[i], valid[i]) for i in group], long_run)
+        for i, past, whole in zip(group, before, after, strict=True):
+            learn.append(_part(past, train[i], p))
+            choose.append(_part(whole, valid[i], p))
+    return _Rows.of(learn), _Rows.of(choose)
+
+
+def _part(features: Features, prices: Prices, p: MlpParameters) -> tuple[Features, FloatArray]:
+    """The rows of the last closes of ``features`` that are those of ``prices``."""
+    examples = make_examples(prices, p.seq_length, p.horizon)
+    rows = len(features.anchor) - len(prices) + examples.origins
+    return Features(features.values[rows], features.anchor[rows]), examples.targets
+
+
+def _joined(train: Prices, valid: Prices) -> Prices:
+    """Both in a row, or the second alone where it does not follow the first."""
+    if train.sessions[-1] >= valid.sessions[0]:
+        return valid
+    return Prices(
+        train.symbol,
+        np.concatenate([train.sessions, valid.sessions]),
+        np.concatenate([train.closes, valid.closes]),
+        train.source,
+        train.basis,
+    )
+
+
+class _Module(LossModule):
+    def __init__(self, p: MlpParameters, features: int, targets: FloatArray) -> None:
+        super().__init__()
+        self.learning_rate, self.weight_decay = p.learning_rate, p.weight_decay
+        self.network = ScaleNetwork(p.members, features, p.hidden_size, p.horizon)
+        shape = np.quantile(targets, _LOSS_PROBABILITIES, axis=0).T
+        self.loss = CrpsLoss(
+            torch.tensor(shape, dtype=torch.float32),
+            torch.tensor(_LOSS_PROBABILITIES.copy(), dtype=torch.float32),
+        )
+
+    def batch_loss(self, batch: Any) -> torch.Tensor:
+        inputs, targets = batch
+        loss: torch.Tensor = self.loss(self.network(inputs), targets)
+        return loss
+
+
+def _stage(watch: Watch, done: int, mode: str) -> Watch:
+    """Progress of the first or second of two networks as progress of the whole."""
+
+    def tell(progress: Mapping[str, Any]) -> None:
+        percent = round(50 * done + progress["percent"] / 2, 1)
+        watch({**progress, "network": mode, "percent": percent})
+
+    return tell
+
+
+def _parent(start_from: Predictor | None, p: MlpParameters) -> MlpPredictor | None:
+    if start_from is None:
+        return None
+    if not isinstance(start_from, MlpPredictor):
+        raise InvalidHyperparameters(
+            [
+                (
+                    "fine_tune",
+                    f"the current model is {start_from.name!r}, not an mlp: train without it",
+                )
+            ]
+        )
+    members, _, hidden = start_from.history_network.w1.shape
+    if (members, hidden, start_from.horizon) != (p.members, p.hidden_size, p.horizon):
+        raise InvalidHyperparameters(
+            [
+                (
+                    "fine_tune",
+                    "horizon, members and hidden_size must be those of the current model "
+                    f"({start_from.horizon}, {members}, {hidden}) to start from its weights",
+                )
+            ]
+        )
+    return start_from
+
+
+def _load(network: ScaleNetwork, parent: Network) -> None:
+    with torch.no_grad():
+        for name, value in network.named_parameters():
+            value.copy_(torch.tensor(getattr(parent, name)).reshape(value.shape))

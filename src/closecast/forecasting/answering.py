@@ -1,0 +1,310 @@
+"""Dated forecasts: one row per session, committed to the ledger before anybody reads them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Protocol
+
+import numpy as np
+
+from closecast.calendar_cache import CalendarCache
+from closecast.dated import SCORED_PROBABILITIES, DatedForecast, DatedStep, Kind
+from closecast.errors import (
+    BeyondHorizon,
+    CalendarTooShort,
+    InvalidLevels,
+    NotCollected,
+    StalePrices,
+)
+from closecast.forecast import Forecast
+from closecast.forecasting.answers import DatedAnswer, DatedRow, Freshness
+from closecast.forecasting.refresh import Refresh
+from closecast.intervals import LiveState
+from closecast.ledger import ACTIVE, Job, Ledger
+from closecast.ledger.database import Clock
+from closecast.price_cache import PriceCache
+from closecast.prices import Prices
+from closecast.serving import LEVELS, Interval, Models, Snapshot
+from closecast.sessions import SessionTable
+from closecast.settings import Settings
+from closecast.symbols import exchange_of
+
+LOWEST_LEVEL, HIGHEST_LEVEL, MOST_LEVELS = 0.5, 0.99, 10
+PATH_LEVEL = 0.9
+_MAX_LOG_RETURN = 50.0
+
+
+class Living(Protocol):
+    """Knows the calibration as it is now."""
+
+    def state(self, snapshot: Snapshot) -> LiveState:
+        """The state in force of a model, with the newest close that it absorbed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    snapshot: Snapshot
+    state: LiveState
+    table: SessionTable
+    prices: Prices | None
+    age: int
+    now: datetime
+
+
+class Forecasting:
+    """Answers dated forecasts out of the caches, and asks the worker for newer closes.
+
+    Parameters
+    ----------
+    living : Living
+        Where the calibration's state comes from.
+    hand_over : callable, optional
+        Wakes whoever runs queued jobs; without it nothing is ever queued.
+    """
+
+    def __init__(
+        self,
+        *,
+        models: Models,
+        prices: PriceCache,
+        calendars: CalendarCache,
+        ledger: Ledger,
+        living: Living,
+        settings: Settings,
+        clock: Clock,
+        kind: Kind,
+        hand_over: Callable[[], None] | None = None,
+    ) -> None:
+        self.living = living
+        self._models = models
+        self._prices = prices
+        self._calendars = calendars
+        self._ledger = ledger
+        self._clock = clock
+        self._kind = kind
+        # The worker has the real clock: what it collected now would be foresight in a replay.
+        wake = hand_over if kind == "live" else None
+        self._refresh = Refresh(ledger, settings, clock, wake)
+
+    def answer(
+        self, symbol: str | None, horizon: int | None = None, levels: Sequence[float] = LEVELS
+    ) -> DatedAnswer | Job:
+        """The forecast of the next sessions, or the job that collects what it needs.
+
+        All steps of the model are committed, whatever is asked for. May wait for
+        ``forecast_wait_s`` seconds: call it in a thread.
+
+        Parameters
+        ----------
+        horizon : int, optional
+            Sessions ahead; all that the model knows by default.
+        levels : sequence of float
+            Of central intervals, each from 0.5 to 0.99, at most 10.
+
+        Raises
+        ------
+        NoModel, UnknownSymbol, DamagedBundle
+            As :meth:`closecast.serving.Models.get`.
+        BeyondHorizon, InvalidLevels
+        TooFewCloses
+            If the past errors cannot hold a level, or the 99 % that is always committed.
+        NotCollected
+            If closes were never collected here and nobody is collecting any.
+        CalendarTooShort
+        StorageFailed
+            If the ledger cannot be written: what is not committed is not said.
+        """
+        levels = _checked(levels)
+        snapshot = self._models.get(symbol)
+        longest = snapshot.manifest.info.horizon
+        steps = longest if horizon is None else horizon
+        if not 1 <= steps <= longest:
+            raise BeyondHorizon(steps, longest, snapshot.version)
+        found = self._current(snapshot)
+        if isinstance(found, Job):
+            return found
+        answer = self._committed(found, levels)
+        return replace(answer, path=answer.path[:steps])
+
+    def today(
+        self, symbol: str | None, levels: Sequence[float] = LEVELS
+    ) -> tuple[DatedAnswer, DatedRow] | Job:
+        """The session that is open now, or else the next to open (D+0), and its forecast.
+
+        Raises
+        ------
+        StalePrices
+            If that session lies beyond the horizon.
+
+        And as :meth:`answer`.
+        """
+        levels = _checked(levels)
+        found = self._current(self._models.get(symbol))
+        if isinstance(found, Job):
+            return found
+        session = found.table.next_to_close(found.now)
+        step = found.table.steps_between(found.state.session, session)
+        if step > found.state.horizon:
+            symbol, origin = found.snapshot.symbol, str(found.state.session)
+            raise StalePrices(
+                f"the newest close of {symbol} is of {origin}, {found.age} completed sessions "
+                f"ago; the session of {session} is {step} ahead of it and the model looks "
+                f"{found.state.horizon} ahead. Collect newer closes (`python -m "
+                f"scripts.01_collect_data --symbol {symbol} --source yahoo`), or ask for the "
+                f"sessions after {origin} with GET /forecast/{symbol}",
+                origin,
+                found.age,
+            )
+        answer = self._committed(found, levels)
+        return answer, answer.path[step - 1]
+
+    def freshness(self, symbol: str) -> Freshness | None:
+        """Of the newest collected close of a symbol; ``None`` if there is none, or no calendar.
+
+        Raises
+        ------
+        StorageFailed, CalendarTooShort
+        """
+        prices = self._prices.get(symbol)
+        table = self._calendars.get(exchange_of(symbol))
+        if prices is None or table is None:
+            return None
+        newest = prices.sessions[-1]
+        age = table.steps_between(newest, table.last_completed(self._clock()))
+        return Freshness(_date(newest), max(0, age))
+
+    def _current(self, snapshot: Snapshot) -> _Origin | Job:
+        found = None
+        with contextlib.suppress(CalendarTooShort):  # collecting renews the calendar, too
+            found = self._look(snapshot)
+        if found is not None and not found.age:
+            return found
+        job = self._refresh.ask(snapshot.symbol)
+        found = self._look(self._models.get(snapshot.symbol))
+        if found is not None:
+            return found
+        if job is not None and job.state in ACTIVE:
+            return job
+        tried = f" (the last attempt: {job.state}, {job.reason})" if job is not None else ""
+        raise NotCollected(
+            f"there is a model of {snapshot.symbol}, and its closes were never collected here: the "
+            f"calendar of {exchange_of(snapshot.symbol)} is missing{tried}. Collect them with "
+            f"`python -m scripts.01_collect_data --symbol {snapshot.symbol}`, or send your own "
+            "to POST /predict"
+        )
+
+    def _look(self, snapshot: Snapshot) -> _Origin | None:
+        table = self._calendars.get(exchange_of(snapshot.symbol))
+        if table is None:
+            return None
+        state = self.living.state(snapshot)
+        now = self._clock()
+        age = table.steps_between(state.session, table.last_completed(now))
+        if age < 0:
+            raise NotCollected(
+                f"the newest close of {snapshot.symbol} is of {state.session}, a session that is "
+                f"not over at {now:%Y-%m-%d %H:%M}; collect its closes again"
+            )
+        return _Origin(snapshot, state, table, self._prices.get(snapshot.symbol), age, now)
+
+    def _committed(self, found: _Origin, levels: Sequence[float]) -> DatedAnswer:
+        state, table, info = found.state, found.table, found.snapshot.manifest.info
+        said = state.forecast(SCORED_PROBABILITIES)
+        sessions = table.after(state.session, state.horizon)
+        rows = _rows(found, sessions, said, levels)
+        span = next((span for span in info.data if span.symbol == found.snapshot.symbol), None)
+        known = found.prices or span
+        dated = DatedForecast(
+            kind=self._kind,
+            symbol=found.snapshot.symbol,
+            version=found.snapshot.version,
+            revision=state.revision,
+            forecaster=info.forecaster,
+            origin=_date(state.session),
+            origin_close=state.last_close,
+            basis=known.basis if known else "unknown",
+            source=known.source if known else "unknown",
+            issued_at=found.now,
+            steps=tuple(
+                DatedStep(row.step, row.session, row.price, tuple(quantiles))
+                for row, quantiles in zip(rows, said.quantiles.tolist(), strict=True)
+            ),
+        )
+        return DatedAnswer(
+            forecast_id=self._ledger.forecasts.commit(dated),
+            kind=self._kind,
+            symbol=dated.symbol,
+            exchange=table.exchange,
+            model_version=dated.version,
+            calibration_revision=dated.revision,
+            origin=dated.origin,
+            last_close=dated.origin_close,
+            basis=dated.basis,
+            age=found.age,
+            unfinished_session=_unfinished(found.prices, dated.origin),
+            path=rows,
+        )
+
+
+def _checked(levels: Sequence[float]) -> tuple[float, ...]:
+    """Levels in order, each once."""
+    chosen = tuple(sorted(set(levels)))
+    wrong = [f"{level:g}" for level in chosen if not LOWEST_LEVEL <= level <= HIGHEST_LEVEL]
+    if wrong or not 1 <= len(chosen) <= MOST_LEVELS:
+        said = f"got {', '.join(wrong[:3])}" if wrong else f"got {len(chosen)}"
+        raise InvalidLevels(
+            f"{said}; expected 1 to {MOST_LEVELS} levels from {LOWEST_LEVEL:g} to "
+            f"{HIGHEST_LEVEL:g}, such as 0.8,0.95"
+        )
+    return chosen
+
+
+def _rows(
+    found: _Origin, sessions: np.ndarray, said: Forecast, levels: Sequence[float]
+) -> tuple[DatedRow, ...]:
+    state = found.state
+    ends = [((1 - level) / 2, (1 + level) / 2) for level in levels]
+    asked = state.forecast(np.unique(ends))
+    intervals = [(level, *(end.tolist() for end in asked.interval(level))) for level in levels]
+    band = [
+        (state.last_close * np.exp(np.clip(end, -_MAX_LOG_RETURN, _MAX_LOG_RETURN))).tolist()
+        for end in state.path_band(PATH_LEVEL)
+    ]
+    prices, rows = said.price.tolist(), []
+    for i, session in enumerate(sessions):
+        closes_at = found.table.closes_at(session)
+        rows.append(
+            DatedRow(
+                step=i + 1,
+                session=_date(session),
+                closes_at=closes_at,
+                elapsed=closes_at <= found.now,
+                price=prices[i],
+                naive_price=state.last_close,
+                intervals=tuple(
+                    Interval(level, lower[i], upper[i]) for level, lower, upper in intervals
+                ),
+                path_band=Interval(PATH_LEVEL, band[0][i], band[1][i]),
+            )
+        )
+    return tuple(rows)
+
+
+def _unfinished(prices: Prices | None, origin: date) -> date | None:
+    """The newest session whose bar was left out because it was not over."""
+    if prices is None:
+        return None
+    found = [
+        date.fromisoformat(note.date)
+        for note in prices.notes
+        if note.rule == "unfinished_bar" and note.date is not None
+    ]
+    return max((day for day in found if day > origin), default=None)
+
+
+def _date(session: np.datetime64) -> date:
+    day: date = session.astype("datetime64[D]").item()
+    return day

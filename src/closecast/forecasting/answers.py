@@ -1,0 +1,74 @@
+"""What a dated forecast says. Plain numbers, no arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from closecast.dated import Kind
+from closecast.serving import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class DatedRow:
+    """One session ahead; prices in the origin's basis.
+
+    Attributes
+    ----------
+    closes_at : datetime
+        The closing bell, UTC.
+    elapsed : bool
+        Whether it had rung when this was answered.
+    path_band : Interval
+        This session's part of the band that holds the whole path at its level.
+    """
+
+    step: int
+    session: date
+    closes_at: datetime
+    elapsed: bool
+    price: float
+    naive_price: float
+    intervals: tuple[Interval, ...]
+    path_band: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class DatedAnswer:
+    """What a dated forecast says. Plain numbers, no arrays.
+
+    Attributes
+    ----------
+    origin : date
+        Session of the newest close it starts from.
+    age : int
+        Sessions completed since then; 0 is fresh.
+    unfinished_session : date or None
+        Session whose last bar was not over when closes were collected, and was left out.
+    """
+
+    forecast_id: str
+    kind: Kind
+    symbol: str
+    exchange: str
+    model_version: str
+    calibration_revision: int
+    origin: date
+    last_close: float
+    basis: str
+    age: int
+    unfinished_session: date | None
+    path: tuple[DatedRow, ...]
+
+    @property
+    def stale(self) -> bool:
+        """Whether a newer close is final than the one it starts from."""
+        return self.age > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How old the newest known close of a symbol is, in completed sessions."""
+
+    session: date
+    age: int

@@ -1,0 +1,239 @@
+"""New closes: collect them, let the calibration absorb them, score what was forecast."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+
+from closecast.atomic import write_atomically
+from closecast.bundle import EVALUATION_FILE, LIVE_FILE, Bundle, of_symbol, promise_of
+from closecast.dated import Kind
+from closecast.errors import ClosecastError, PreconditionFailed, StorageFailed, UnknownSymbol
+from closecast.forecasters import Predictor, load_predictor
+from closecast.forecasters.base import Watch, ignore_progress
+from closecast.intervals import LiveState, Member, PanelDay, advance, load_state
+from closecast.ledger import Ledger
+from closecast.ledger_plots import performance_plot, to_png
+from closecast.performance import summarise
+from closecast.pipeline.collecting import collect_many
+from closecast.pipeline.workspace import Workspace
+from closecast.price_cache import PriceCache
+from closecast.prices import Prices
+from closecast.registry import Registry
+from closecast.scoring import realised_log_return, score_step, will_never_come
+from closecast.settings import Settings
+from closecast.symbols import canonical, exchange_of, folder_name
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """What came of an update."""
+
+    version: str
+    collected: tuple[str, ...]
+    failed: Mapping[str, str]
+    absorbed: int
+    scored: int
+
+
+def update(
+    settings: Settings,
+    symbol: str,
+    ledger: Ledger,
+    *,
+    end: date | None = None,
+    kind: Kind = "live",
+    watch: Watch = ignore_progress,
+) -> Updated:
+    """Bring a symbol's model up to date, and the other symbols of its bundle with it.
+
+    Parameters
+    ----------
+    end : date, optional
+        Last session to collect; a replay sets it.
+
+    Raises
+    ------
+    UnknownSymbol
+        If the symbol has no model.
+    ClosecastError
+        If its closes cannot be collected. Of the other symbols, one that cannot be is left
+        for the next time.
+    """
+    symbol = canonical(symbol)
+    registry = Registry(settings.models_url)
+    pointer = registry.pointer(symbol)
+    if pointer is None:
+        raise UnknownSymbol(f"no model for {symbol}: train one first")
+    bundle = registry.load(pointer.version)
+    info = bundle.manifest.info
+    members = [s for s in info.symbols if _is_current(registry, s, pointer.version)]
+    with Workspace(settings, members).alone():
+        watch({"stage": "collect"})
+        source = _source_of(settings, info.data[0].source)
+        found = collect_many(settings, members, source, None, end)
+        failed = {
+            s: one for s, one in zip(members, found, strict=True) if isinstance(one, ClosecastError)
+        }
+        for name, error in failed.items():
+            log.warning("closes not collected", extra={"symbol": name, "reason": str(error)})
+        if symbol in failed:
+            raise failed[symbol]
+        watch({"stage": "absorb"})
+        absorbed = absorb(settings, bundle, ledger)
+        watch({"stage": "score"})
+        scored = sum(score_due(settings, s, ledger, kind) for s in members)
+    return Updated(
+        pointer.version,
+        tuple(s for s in members if s not in failed),
+        {name: str(error) for name, error in failed.items()},
+        absorbed,
+        scored,
+    )
+
+
+def absorb(settings: Settings, bundle: Bundle, ledger: Ledger) -> int:
+    """Let a bundle's calibration learn from every close that it has not seen; answers how many.
+
+    Day by day, each symbol's step in one transaction: killed in between, the next call goes on
+    where this one was, to the same bits.
+    """
+    version, info = bundle.manifest.version, bundle.manifest.info
+    predictor = load_predictor(info.forecaster, bundle.files)
+    cache = PriceCache(settings.data_dir / "prices")
+    basis = {span.symbol: span.basis for span in info.data}
+    known = [cache.get(symbol) for symbol in info.symbols]
+    series = [
+        p
+        for p in known
+        if p is not None and p.basis == basis[p.symbol] and len(p) >= info.seq_length
+    ]
+    states: dict[str, LiveState | None] = {
+        p.symbol: _state(bundle, ledger, p.symbol) for p in series
+    }
+    members = _with_forecasts(predictor, series, states)
+    absorbed = 0
+    for day, exchange, rows in _days(members, states):
+        stored = ledger.calibrations.panel_day(version, exchange, day)
+        before = None if stored is None else PanelDay.from_bytes(stored)
+        after, panel = advance(states, rows, before)
+        days = [(exchange, day, panel.to_bytes())] if panel is not None else []
+        for symbol, state in after.items():
+            try:
+                ledger.calibrations.store(
+                    version, symbol, state.revision, day, state.to_parts(), days
+                )
+            except PreconditionFailed:  # another process was faster: its state is as good
+                log.info("calibration moved meanwhile", extra={"symbol": symbol})
+                return absorbed
+            absorbed += 1
+        states |= after
+    return absorbed
+
+
+def score_due(settings: Settings, symbol: str, ledger: Ledger, kind: Kind = "live") -> int:
+    """Score every committed step of a symbol whose close has come, and draw its picture.
+
+    Closes are those of the price cache: what the service collected itself.
+    """
+    prices = PriceCache(settings.data_dir / "prices").get(symbol)
+    if prices is None:
+        return 0
+    outcomes, void = [], []
+    for forecast_id, forecast, step in ledger.forecasts.due(symbol, _date(prices.sessions[-1])):
+        if forecast.basis != prices.basis:
+            continue
+        log_return = realised_log_return(prices, forecast.origin, step.session)
+        if log_return is not None:
+            now = ledger.clock()
+            outcomes.append((forecast_id, step.step, score_step(forecast, step, log_return, now)))
+        elif will_never_come(prices, forecast.origin, step.session):
+            void.append((forecast_id, step.step))
+    scored = ledger.forecasts.score(outcomes) if outcomes else 0
+    if void:
+        ledger.forecasts.void(void)
+    if scored:
+        draw_performance(settings, symbol, ledger, kind)
+    return scored
+
+
+def draw_performance(settings: Settings, symbol: str, ledger: Ledger, kind: Kind) -> None:
+    """Write ``results/<symbol>/performance-<kind>.png``."""
+    rows = ledger.forecasts.scored(symbol, kind)
+    if not rows:
+        return
+    promise = None
+    registry = Registry(settings.models_url)
+    try:
+        bundle = registry.load(rows[-1].version)
+        promise = promise_of(of_symbol(bundle.files, EVALUATION_FILE, symbol), rows[-1].forecaster)
+    except ClosecastError as error:
+        log.warning("no promise to compare with", extra={"symbol": symbol, "reason": str(error)})
+    figure = performance_plot(symbol, kind, summarise(rows, promise))
+    path = settings.results_dir / folder_name(symbol) / f"performance-{kind}.png"
+    write_atomically(path, to_png(figure))
+
+
+def _is_current(registry: Registry, symbol: str, version: str) -> bool:
+    pointer = registry.pointer(symbol)
+    return pointer is not None and pointer.version == version
+
+
+def _source_of(settings: Settings, recorded: str) -> str:
+    """Where the bundle's closes came from; with its argument, where the setting has one."""
+    return settings.source if settings.source.partition(":")[0] == recorded else recorded
+
+
+def _state(bundle: Bundle, ledger: Ledger, symbol: str) -> LiveState:
+    stored = ledger.calibrations.newest(bundle.manifest.version, symbol)
+    if stored is not None:
+        return LiveState.from_parts(stored.parts)
+    if LIVE_FILE not in bundle.files:
+        raise StorageFailed(f"bundle {bundle.manifest.version} has no {LIVE_FILE}")
+    return load_state(bundle.files[LIVE_FILE], symbol)
+
+
+def _with_forecasts(
+    predictor: Predictor, series: Sequence[Prices], states: Mapping[str, LiveState | None]
+) -> list[Member]:
+    """The series with a forecast at every close that is new to their states."""
+    newest = 0
+    for prices in series:
+        state = states[prices.symbol]
+        assert state is not None
+        newest = max(newest, int((prices.sessions > state.session).sum()))
+    if not newest:
+        return []
+    forecasts = predictor.predict_along(series, newest)
+    return [Member(prices, f) for prices, f in zip(series, forecasts, strict=True)]
+
+
+def _days(
+    members: Sequence[Member], states: Mapping[str, LiveState | None]
+) -> list[tuple[date, str, list[tuple[Member, int]]]]:
+    """New closes by day and exchange, in order: who has one, and at which row."""
+    found: dict[tuple[date, str], list[tuple[Member, int]]] = {}
+    for member in members:
+        prices = member.prices
+        state = states[prices.symbol]
+        assert state is not None
+        first = max(member.first, int(np.searchsorted(prices.sessions, state.session, "right")))
+        for row in range(first, len(prices)):
+            key = _date(prices.sessions[row]), exchange_of(prices.symbol)
+            found.setdefault(key, []).append((member, row))
+    return [(day, exchange, rows) for (day, exchange), rows in sorted(found.items(), key=_key)]
+
+
+def _key(item: tuple[tuple[date, str], list[tuple[Member, int]]]) -> tuple[date, str]:
+    return item[0]
+
+
+def _date(session: np.datetime64) -> date:
+    day: date = session.astype("datetime64[D]").item()
+    return day
