@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from api.deps import Service
 from api.schemas.training import JobAnswer, TrainBody
-from closecast.errors import UnknownName
-from closecast.forecasters import make_parameters, parameters_type
-from closecast.forecasters.lstm.parameters import PRESETS
+from closecast.errors import DamagedBundle, NoModel, StorageFailed, UnknownName
+from closecast.forecasters import (
+    DEFAULT_FORECASTER,
+    forecaster_for,
+    make_parameters,
+    parameters_type,
+    preset,
+)
 from closecast.jobs.supervisor import require_training
-from closecast.ledger import Job
+from closecast.ledger import Configuration, Job
 from closecast.sources import SOURCES
-from closecast.symbols import exchange_of
+from closecast.symbols import canonical_list, exchange_of, panel_name
 
 
 def submit_training(service: Service, asked: TrainBody, idempotency_key: str | None = None) -> Job:
@@ -24,23 +30,35 @@ def submit_training(service: Service, asked: TrainBody, idempotency_key: str | N
     StorageFailed
     """
     require_training()
-    symbol = service.models.canonical(asked.symbol)
-    exchange_of(symbol)
+    symbols = _symbols(service, asked)
+    for symbol in symbols:
+        exchange_of(symbol)
+    forecaster, hyperparameters = resolve(service, symbols[0], asked)
     arguments = {
-        "symbols": [symbol],
+        "symbols": list(symbols),
         "source": _allowed_source(service, asked.source),
         "start": asked.start.isoformat() if asked.start else None,
         "end": asked.end.isoformat() if asked.end else None,
-        "forecaster": asked.forecaster,
-        "hyperparameters": resolve_hyperparameters(
-            service, symbol, asked.forecaster, asked.preset, asked.hyperparameters, asked.fine_tune
-        ),
+        "forecaster": forecaster,
+        "hyperparameters": hyperparameters,
         "fine_tune": asked.fine_tune,
     }
     job, _ = service.ledger.jobs.submit(
-        "train", symbol, arguments, idempotency_key, asked.model_dump_json()
+        "train", panel_name(symbols), arguments, idempotency_key, asked.model_dump_json()
     )
     return job
+
+
+def _symbols(service: Service, asked: TrainBody) -> tuple[str, ...]:
+    """Those named; else all that the default symbol's model is for."""
+    if asked.symbols:
+        return canonical_list(asked.symbols)
+    if asked.symbol is not None:
+        return (service.models.canonical(asked.symbol),)
+    try:
+        return service.models.get(None).manifest.info.symbols
+    except (NoModel, DamagedBundle, StorageFailed):
+        return (service.models.default_symbol,)
 
 
 def job_answer(job: Job) -> JobAnswer:
@@ -62,34 +80,44 @@ def job_answer(job: Job) -> JobAnswer:
     )
 
 
-def resolve_hyperparameters(
-    service: Service,
-    symbol: str,
-    forecaster: str,
-    preset: str | None,
-    asked: dict[str, Any],
-    fine_tune: bool,
-) -> dict[str, Any]:
-    """Complete hyper-parameters: defaults, configuration, preset, request; the last one wins.
+def resolve(service: Service, symbol: str, asked: TrainBody) -> tuple[str, dict[str, Any]]:
+    """The forecaster, and its hyper-parameters, complete.
 
-    Fine-tuning starts from those of the model it continues, so that the weights fit.
+    Of defaults, configuration, preset and request the last one wins.
+    Fine-tuning starts from those of the model it continues, so that the weights fit. Where no
+    forecaster is named, it is the configured one, else the default, else ``lstm``: the first that
+    knows what is asked for.
     """
-    if preset is not None and preset not in PRESETS:
-        raise UnknownName("preset", preset, PRESETS)
-    known = parameters_type(forecaster).model_fields
-    configured = {
-        name: value
-        for name, value in service.ledger.configurations.newest(symbol).hyperparameters.items()
-        if name in known
-    }
+    configuration = Configured.of(service.ledger.configurations.newest(symbol))
+    candidates = [*filter(None, [configuration.forecaster]), DEFAULT_FORECASTER, "lstm"]
     base: dict[str, Any] = {}
-    if fine_tune:
-        served = service.models.get(symbol).manifest.info.hyperparameters
-        base = {name: value for name, value in served.items() if name in known}
-        configured = {}
-    chosen = {name: v for name, v in PRESETS[preset or "default"].items() if name in known}
-    values = {**base, **configured, **chosen, **asked}
-    return make_parameters(forecaster, values).model_dump()
+    values = configuration.values
+    if asked.fine_tune:
+        served = service.models.get(symbol).manifest.info
+        base, values = served.hyperparameters, {}
+        candidates.insert(0, served.forecaster)
+    forecaster = asked.forecaster or forecaster_for(candidates, asked.hyperparameters, asked.preset)
+    known = parameters_type(forecaster).model_fields
+    chosen = {
+        **{name: value for name, value in {**base, **values}.items() if name in known},
+        **preset(forecaster, asked.preset or "default"),
+        **asked.hyperparameters,
+    }
+    return forecaster, make_parameters(forecaster, chosen).model_dump()
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """What was set by hand for a symbol; the forecaster only where it was."""
+
+    forecaster: str | None
+    values: dict[str, Any]
+
+    @classmethod
+    def of(cls, stored: Configuration) -> Configured:
+        """As the ledger keeps it."""
+        values = dict(stored.hyperparameters)
+        return cls(values.pop("forecaster", None), values)
 
 
 def _allowed_source(service: Service, named: str | None) -> str:

@@ -68,3 +68,15 @@ def closes(least: int, most: int) -> st.SearchStrategy[FloatArray]:
         level=st.floats(1e-3, 1e6),
         volatility=st.sampled_from([0.0, 1e-4, 0.01, 0.05]),
     )
+
+
+score_tables = st.builds(
+    lambda seed, horizon, n, digits: (
+        np.random.default_rng(seed).normal(size=(horizon, n)).round(digits)
+    ),
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 4),
+    st.integers(39, 200),
+    st.sampled_from([0, 1, 6]),  # few digits: many ties
+)
+"""Standardised errors of some steps; with few digits there are many ties."""

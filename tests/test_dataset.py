@@ -25,6 +25,7 @@ from closecast.dataset import (
     process,
     split_at,
     split_by_share,
+    split_panel,
     standardise,
 )
 from closecast.errors import TooFewCloses
@@ -361,3 +362,95 @@ def test_the_property_catches_what_looks_ahead(
     monkeypatch.setattr(dataset, function, mutant)
     with pytest.raises(AssertionError, match=f"^{seen_in}"):
         assert_blind_to_the_future(past, futures, 10, 3)
+
+
+# -- several symbols ----------------------------------------------------------------------------
+
+
+def panel() -> list[Prices]:
+    """Other starts, ends and holidays; one trades every day of the week."""
+    days = np.datetime64("2010-06-01") + np.arange(600)
+    kept = np.random.default_rng(0).random(500) > 0.1
+    second = garch(500, seed=2, symbol="GAPS")
+    return [
+        garch(500, seed=1),
+        Prices("GAPS", second.sessions[kept], second.closes[kept], "made"),
+        as_prices(garch(450, seed=3).closes, "LATE", first="2010-04-01"),
+        Prices("COIN-USD", days, garch(600, seed=4).closes, "made"),
+    ]
+
+
+def test_a_panel_is_cut_at_the_same_two_days() -> None:
+    series = panel()
+    splits, left_out = split_panel(series, 0.6, 20, 3)
+    assert not left_out
+    last_train = max(split.train.sessions[-1] for split in splits)
+    first_valid = min(split.valid.sessions[0] for split in splits)
+    last_valid = max(split.valid.sessions[-1] for split in splits)
+    first_test = min(split.test.sessions[0] for split in splits)
+    assert last_train < first_valid
+    assert last_valid < first_test
+    for prices, split in zip(series, splits, strict=True):
+        assert split.whole == prices
+        assert split.whole.sessions.tolist() == prices.sessions.tolist()
+
+
+def test_a_panel_is_cut_where_one_series_of_all_its_days_would_be() -> None:
+    series = panel()
+    days = np.unique(np.concatenate([prices.sessions for prices in series]))
+    first = int(len(days) * 0.6)
+    second = first + (len(days) - first) // 2
+    for split in split_panel(series, 0.6, 20, 3)[0]:
+        assert split.train.sessions[-1] < days[first] <= split.valid.sessions[0]
+        assert split.valid.sessions[-1] < days[second] <= split.test.sessions[0]
+
+
+def test_one_symbol_is_split_as_alone() -> None:
+    prices = garch(500, seed=1)
+    [split], left_out = split_panel([prices], 0.7, 20, 3, 5)
+    alone = split_by_share(prices, 0.7, 20, 3, 5)
+    assert not left_out
+    assert (split.train, split.valid, split.test) == (alone.train, alone.valid, alone.test)
+
+
+def test_series_of_the_same_days_are_split_as_each_alone() -> None:
+    series = [garch(500, seed, symbol=f"S{seed}") for seed in range(3)]
+    for prices, split in zip(series, split_panel(series, 0.7, 20, 3)[0], strict=True):
+        assert split.boundaries == split_by_share(prices, 0.7, 20, 3).boundaries
+
+
+def test_only_days_decide_where_a_panel_is_cut() -> None:
+    series = panel()
+    others = [Prices(p.symbol, p.sessions, p.closes[::-1] * 7, p.source, p.basis) for p in series]
+    here, there = (split_panel(s, 0.6, 20, 3)[0] for s in (series, others))
+    assert [s.boundaries for s in here] == [s.boundaries for s in there]
+
+
+@pytest.mark.parametrize(
+    ("short", "why"),
+    [
+        (as_prices(garch(130, seed=5).closes, "YOUNG", first="2011-08-01"), "a part of "),
+        (as_prices(garch(330, seed=5).closes, "GONE", first="2010-01-04"), "a part of "),
+    ],
+)
+def test_who_is_too_short_in_a_part_is_left_out_with_the_reason(short: Prices, why: str) -> None:
+    series = panel()
+    splits, left_out = split_panel([series[0], short, series[1]], 0.6, 20, 3, 39)
+    assert [split.train.symbol for split in splits] == ["MADE", "GAPS"]
+    assert set(left_out) == {short.symbol}
+    assert left_out[short.symbol].startswith(why)
+    assert "61 are needed in each" in left_out[short.symbol]
+
+
+def test_a_symbol_without_a_single_close_in_a_part_is_left_out() -> None:
+    series = panel()[0]
+    early = as_prices(garch(100, seed=5).closes, "EARLY", first="2010-01-04")
+    splits, left_out = split_panel([series, early], 0.6, 20, 3)
+    assert [split.train.symbol for split in splits] == ["MADE"]
+    assert "a part of 0 rows" in left_out["EARLY"]
+
+
+def test_a_panel_of_nobody_long_enough_is_refused_with_every_reason() -> None:
+    series = [garch(60, seed, symbol=f"S{seed}") for seed in range(2)]
+    with pytest.raises(TooFewCloses, match=r"^no symbol is long enough: S0: .*; S1: "):
+        split_panel(series, 0.6, 20, 3)

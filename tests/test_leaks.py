@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,24 +21,32 @@ from closecast.dataset import (
     make_examples,
     process,
     split_by_share,
+    split_panel,
 )
-from closecast.evaluation import calibrate, roll
+from closecast.errors import InvalidPrices
+from closecast.evaluation import calibrate
 from closecast.forecast import Forecast
-from closecast.forecasters import Parameters, Predictor, make_forecaster
+from closecast.forecasters import Predictor, make_forecaster, make_parameters
 from closecast.forecasters.ewma import EwmaPredictor
-from closecast.intervals import Calibration
+from closecast.intervals import Calibration, Member, follow
 from closecast.leaks import CUTS, LeakCheck, check_leaks
 from closecast.prices import Prices
-from tests.made_data import FloatArray, garch
+from tests.made_data import as_prices, garch
 
 LENGTH, HORIZON = 20, 3
 PRICES = garch(600, seed=1)
 SPLIT = split_by_share(PRICES, 0.6, LENGTH, HORIZON)
 PROCESSED = process(PRICES, SPLIT.train, LENGTH, HORIZON)
+_KEPT = np.random.default_rng(0).random(640) > 0.05
+_MADE = garch(640, seed=2)
+OTHER = Prices("OTHER", _MADE.sessions[_KEPT], _MADE.closes[_KEPT], "made", "adjusted")
+ABROAD = as_prices(garch(600, seed=3).closes, "MADE.SA", first="2009-12-01")
 
 
 def fit(name: str) -> Predictor:
-    recipe = make_forecaster(name, Parameters(seq_length=LENGTH, horizon=HORIZON))
+    sizes = {"members": 1, "hidden_size": 4, "num_epochs": 1} if name == "mlp" else {}
+    values = {"seq_length": LENGTH, "horizon": HORIZON, **sizes}
+    recipe = make_forecaster(name, make_parameters(name, values))
     return recipe.fit([SPLIT.train], [SPLIT.valid])
 
 
@@ -45,31 +55,54 @@ CALIBRATION = calibrate(EWMA, [SPLIT.valid])
 
 
 def check(
-    prices: Prices = PRICES,
     split: Split = SPLIT,
     processed: Processed = PROCESSED,
     predictor: Predictor = EWMA,
     calibration: Calibration = CALIBRATION,
     seed: int = 0,
 ) -> LeakCheck:
-    return check_leaks(prices, split, 0.6, processed, predictor, calibration, seed)
+    calibrations = {split.test.symbol: calibration}
+    return check_leaks([processed], [split], 0.6, predictor, calibrations, seed)
+
+
+def check_panel(predictor: Predictor, **changes: Any) -> LeakCheck:
+    """Three symbols: another length, gaps, one on another exchange."""
+    series = [PRICES, OTHER, ABROAD]
+    splits, left_out = split_panel(series, 0.6, LENGTH, HORIZON)
+    assert not left_out
+    processed = [
+        process(prices, split.train, LENGTH, HORIZON)
+        for prices, split in zip(series, splits, strict=True)
+    ]
+    calibrations = {s.test.symbol: calibrate(predictor, [s.valid]) for s in splits}
+    arguments = {"processed": processed, "splits": splits, "train_size": 0.6, "seed": 0}
+    arguments |= {"predictor": predictor, "calibrations": calibrations}
+    return check_leaks(**{**arguments, **changes})
 
 
 def what_failed(outcome: LeakCheck) -> set[str]:
-    """``features``, ``forecasts``, …"""
+    """``features``, ``forecasts with history``, …"""
     assert outcome.passed is not bool(outcome.failures)
-    return {failure.split(" before ")[0] for failure in outcome.failures}
+    found = {failure.split(" before ")[0] for failure in outcome.failures}
+    return {re.sub(r" of (MADE|OTHER)(\.SA)?\b", "", failure) for failure in found}
 
 
 # -- honest data --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["naive", "drift", "ewma"])
+@pytest.mark.parametrize("name", ["naive", "drift", "ewma", "mlp"])
 def test_honest_data_pass(name: str) -> None:
     predictor = fit(name)
     outcome = check(predictor=predictor, calibration=calibrate(predictor, [SPLIT.valid]))
     assert outcome.passed
     assert outcome.failures == ()
+
+
+@pytest.mark.parametrize("name", ["ewma", "mlp"])
+def test_honest_panels_pass(name: str) -> None:
+    outcome = check_panel(fit(name))
+    assert outcome.failures == ()
+    assert outcome.passed
 
 
 @pytest.mark.parametrize("seed", range(1, 6))
@@ -134,50 +167,88 @@ def test_a_floor_learned_from_everything_is_caught() -> None:
 
 @dataclass(frozen=True, eq=False)
 class Peeking(EwmaPredictor):
-    """Looks beyond the end of the history it is given, at the array that it is a view of."""
+    """Looks one close ahead, where the series that it is given has one."""
 
     part: str = ""
 
-    def predict(self, window: FloatArray, history: FloatArray | None = None) -> Forecast:
-        honest = super().predict(window)
-        if history is None or history.base is None:
-            return honest
-        tomorrow = np.log(history.base[len(history)] / window[-1])
-        return replace(honest, **{self.part: getattr(honest, self.part) + abs(tomorrow)})
+    def predict_along(self, series: Sequence[Prices], newest: int | None = None) -> list[Forecast]:
+        found = []
+        for prices, honest in zip(series, super().predict_along(series, newest), strict=True):
+            moves = np.append(np.abs(log_returns(prices.closes)), 0.0)[self.origins(prices, newest)]
+            value = getattr(honest, self.part)
+            moved = value + moves.reshape(-1, *[1] * (value.ndim - 1))
+            found.append(replace(honest, **{self.part: moved}))
+        return found
 
 
 @pytest.mark.parametrize("part", ["location", "scale", "quantiles"])
 def test_a_predictor_that_peeks_is_caught(part: str) -> None:
     peeking = Peeking(**vars(EWMA), part=part)
-    assert what_failed(check(predictor=peeking)) == {"forecasts"}
+    assert "forecasts with history" in what_failed(check(predictor=peeking))
 
 
-def test_a_roll_that_hands_over_the_future_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def generous(predictor: Predictor, calibration: Any, examples: Any, history: Any) -> Forecast:
-        later = replace(examples, origins=np.full_like(examples.origins, len(history) - 1))
-        return roll(predictor, None, later, history)
+@dataclass(frozen=True, eq=False)
+class PeekingAtOthers(EwmaPredictor):
+    """Takes its scale from what all series will have been at their end."""
 
-    monkeypatch.setattr(leaks, "roll", generous)
-    assert what_failed(check()) == {"forecasts"}
+    def predict_along(self, series: Sequence[Prices], newest: int | None = None) -> list[Forecast]:
+        size = np.mean([np.abs(log_returns(prices.closes)).mean() for prices in series])
+        return [
+            replace(honest, scale=honest.scale * (1 + size))
+            for honest in super().predict_along(series, newest)
+        ]
 
 
-def test_windows_across_the_boundary_are_no_purge() -> None:
+def test_a_pool_that_knows_the_others_future_is_caught() -> None:
+    found = what_failed(check_panel(PeekingAtOthers(**vars(EWMA))))
+    assert found == {"forecasts with history", "live calibration"}
+
+
+def test_calibration_that_peeks_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(members: Sequence[Member], start: np.datetime64) -> Iterator[tuple[Any, Any]]:
+        """Learns from tomorrow's close today."""
+        days = list(follow(members, start))
+        yield from zip([day for day, _ in days], [s for _, s in days[1:]], strict=False)
+
+    monkeypatch.setattr(leaks, "follow", late)
+    assert what_failed(check()) == {"live calibration"}
+
+
+def test_a_split_by_another_share_is_caught() -> None:
+    moved = split_by_share(PRICES, 0.7, LENGTH, HORIZON)
+    assert "splits" in what_failed(check(split=moved))
+
+
+def test_symbols_cut_at_days_of_their_own_are_caught() -> None:
+    """Cut each by its own share, one symbol learns from days that another is judged by."""
+    series = [PRICES, OTHER, ABROAD]
+    splits = [split_by_share(prices, 0.6, LENGTH, HORIZON) for prices in series]
+    assert len({split.boundaries for split in splits}) > 1
+    processed = [
+        process(prices, split.train, LENGTH, HORIZON)
+        for prices, split in zip(series, splits, strict=True)
+    ]
+    assert "splits" in what_failed(check_panel(EWMA, splits=splits, processed=processed))
+
+
+def test_parts_that_overlap_are_no_split() -> None:
     first = len(SPLIT.train)
     valid = PRICES.rows(first - LENGTH + 1, first + len(SPLIT.valid))
-    outcome = check(split=replace(SPLIT, valid=valid))
-    assert any(failure.startswith("fewer than 23 rows of purge") for failure in outcome.failures)
-    assert "splits" in what_failed(outcome)
+    for overlapping in (
+        replace(SPLIT, valid=valid),
+        replace(SPLIT, train=PRICES.rows(0, len(PRICES) - 50)),
+    ):
+        with pytest.raises(InvalidPrices):
+            check(split=overlapping)
 
 
 def test_parts_that_leave_rows_out_are_not_the_data() -> None:
-    outcome = check(split=replace(SPLIT, test=SPLIT.test.rows(0, -1)))
-    assert "the parts are not the data" in outcome.failures
-
-
-def test_a_split_that_trains_on_test_rows_is_caught() -> None:
-    outcome = check(split=replace(SPLIT, train=PRICES.rows(0, len(PRICES) - 50)))
-    assert "splits" in what_failed(outcome)
-    assert any("rows of purge" in failure for failure in outcome.failures)
+    for short in (
+        replace(SPLIT, test=SPLIT.test.rows(0, -1)),
+        replace(SPLIT, valid=SPLIT.valid.rows(5, None)),
+        replace(SPLIT, train=SPLIT.train.rows(3, None)),
+    ):
+        assert not check(split=short).passed
 
 
 def test_calibrating_on_more_than_the_validation_part_is_caught() -> None:

@@ -10,9 +10,15 @@ from api.deps import ServiceDep
 from api.errors import responses
 from api.schemas.base import SymbolText
 from api.schemas.training import ConfigAnswer, ConfigBody
+from api.training import Configured
 from closecast.errors import InvalidHyperparameters, PreconditionFailed
-from closecast.forecasters import make_parameters, parameters_type
-from closecast.forecasters.lstm.parameters import PRESETS
+from closecast.forecasters import (
+    DEFAULT_FORECASTER,
+    forecaster_for,
+    make_parameters,
+    parameters_type,
+    presets_of,
+)
 from closecast.ledger import Configuration
 
 router = APIRouter(prefix="/config", tags=["configuration"])
@@ -40,21 +46,28 @@ def change_config(
 ) -> ConfigAnswer:
     """Change hyper-parameters; the next `POST /train` uses them. What serves is not touched."""
     wanted = service.models.canonical(symbol)
-    known = parameters_type("lstm").model_fields
-    for name in body.hyperparameters:
-        if name not in known:
-            raise InvalidHyperparameters([(name, f"unknown; valid: {', '.join(sorted(known))}")])
     while True:
         newest = service.ledger.configurations.newest(wanted)
         revision = _revision(if_match, newest)
+        before = Configured.of(newest)
         changed = {
             name: value
-            for name, value in {**newest.hyperparameters, **body.hyperparameters}.items()
+            for name, value in {**before.values, **body.hyperparameters}.items()
             if value is not None
         }
-        make_parameters("lstm", changed)
+        candidates = [*filter(None, [before.forecaster]), DEFAULT_FORECASTER, "lstm"]
+        forecaster = body.forecaster or forecaster_for(candidates, changed)
+        known = parameters_type(forecaster).model_fields
+        for name in body.hyperparameters:
+            if name not in known:
+                message = f"unknown to {forecaster}; valid: {', '.join(sorted(known))}"
+                raise InvalidHyperparameters([(name, message)])
+        # Another forecaster was chosen: what it does not know is left behind.
+        changed = {name: value for name, value in changed.items() if name in known}
+        make_parameters(forecaster, changed)
+        chosen = {} if forecaster == DEFAULT_FORECASTER else {"forecaster": forecaster}
         try:
-            stored = service.ledger.configurations.store(wanted, changed, revision)
+            stored = service.ledger.configurations.store(wanted, {**changed, **chosen}, revision)
         except PreconditionFailed:
             if if_match is not None:
                 raise
@@ -77,11 +90,13 @@ def _revision(if_match: str | None, newest: Configuration) -> int:
 
 def _answer(configuration: Configuration, response: Response) -> ConfigAnswer:
     response.headers["ETag"] = f'"{configuration.revision}"'
-    changed = dict(configuration.hyperparameters)
+    configured = Configured.of(configuration)
+    forecaster = configured.forecaster or DEFAULT_FORECASTER
     return ConfigAnswer(
         symbol=configuration.symbol,
         revision=configuration.revision,
-        hyperparameters=make_parameters("lstm", changed).model_dump(),
-        changed=changed,
-        presets=sorted(PRESETS),
+        forecaster=forecaster,
+        hyperparameters=make_parameters(forecaster, configured.values).model_dump(),
+        changed=configured.values,
+        presets=sorted({"default", *presets_of(forecaster)}),
     )

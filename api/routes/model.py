@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Response
 
@@ -45,8 +45,10 @@ def show_model(service: ServiceDep, response: Response, symbol: SymbolQuery = No
         data=[span.model_dump() for span in info.data],
         hyperparameters=info.hyperparameters,
         training=info.training,
-        evaluation=info.evaluation,
-        gate=info.gate,
+        symbols=list(info.symbols),
+        left_out=info.left_out,
+        evaluation=dict(snapshot.evaluation),
+        gate=info.gate.get(snapshot.symbol, {}),
         leak_check=info.leak_check,
         fine_tuned_from=info.fine_tuned_from,
         libraries=info.libraries,
@@ -106,21 +108,19 @@ def _reloaded(outcomes: list[Reload]) -> ReloadAnswer:
 
 def _summary(manifest: Manifest, current: set[str]) -> VersionSummary:
     info = manifest.info
-    scores: dict[str, Any] = next(
-        (
-            r["overall"]
-            for r in info.evaluation.get("rows", [])
-            if r["forecaster"] == info.forecaster
-        ),
-        {},
-    )
+    rows = [row["with history"] for row in info.evaluation.values()]
+    outcomes = sorted({gate["outcome"] for gate in info.gate.values()})
+
+    def mean(key: str) -> float | None:
+        return sum(row[key] for row in rows) / len(rows) if rows else None
+
     return VersionSummary(
         version=manifest.version,
         created_at=manifest.created_at,
         symbols=list(info.symbols),
         forecaster=info.forecaster,
-        gate=info.gate.get("outcome", "unknown"),
+        gate=", ".join(outcomes) or "unknown",
         current=manifest.version in current,
-        relative_mae=scores.get("relative_mae"),
-        crps_ratio=scores.get("crps_ratio"),
+        relative_mae=mean("relative_mae"),
+        crps_ratio=mean("crps_ratio"),
     )

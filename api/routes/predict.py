@@ -11,8 +11,9 @@ from starlette.concurrency import run_in_threadpool
 from api.deps import ServiceDep
 from api.errors import responses
 from api.schemas.predictions import PredictAnswer, PredictRequest
+from closecast.forecasting import checked_levels
 from closecast.ledger import Prediction as Logged
-from closecast.serving import Prediction
+from closecast.serving import LEVELS, Prediction
 
 router = APIRouter(tags=["forecasts"])
 log = logging.getLogger("closecast.drift")
@@ -24,8 +25,9 @@ async def predict(
 ) -> PredictAnswer:
     """Forecast the next closes from the last ones (60 by default), oldest first.
 
-    The same call says how sure it is (80 and 95 % intervals for every step) and whether the
-    window still looks like what the model learned from.
+    The same call says how sure it is (80 and 95 % intervals for every step, or any `levels`) and
+    whether the window still looks like what the model learned from. Where a symbol is named whose
+    collected closes end with this window, its whole history is used, and `mode` says so.
     """
     started = time.perf_counter()
     models = service.models
@@ -36,12 +38,18 @@ async def predict(
     if snapshot is None:
         snapshot = await run_in_threadpool(models.get, symbol)
     context = models.context(body.symbol, body.as_of)
+    levels = checked_levels(body.levels) if body.levels else LEVELS
+    state = None
+    if body.symbol is not None and models.ends_with(symbol, body.prices):
+        state = await run_in_threadpool(service.forecasting.newest_state, snapshot)
     if snapshot.is_slow:
-        prediction = await run_in_threadpool(snapshot.predict, body.prices, context)
+        prediction = await run_in_threadpool(snapshot.predict, body.prices, context, levels, state)
     else:
-        prediction = snapshot.predict(body.prices, context)
+        prediction = snapshot.predict(body.prices, context, levels, state)
     _log_findings(prediction, request)
     response.headers["X-Model-Version"] = prediction.model_version
+    if prediction.calibration_revision is not None:
+        response.headers["X-Calibration-Revision"] = str(prediction.calibration_revision)
     first = prediction.path[0]
     service.predictions.put(
         Logged(
@@ -67,6 +75,8 @@ async def predict(
             "path": prediction.path,
             "symbol": prediction.symbol,
             "model_version": prediction.model_version,
+            "mode": "window only" if state is None else "with history",
+            "calibration_revision": prediction.calibration_revision,
         }
     )
 

@@ -25,7 +25,12 @@ class ModelAnswer(Answer):
     data: list[dict[str, Any]] = Field(description="Closes it was made from: span, basis, hash.")
     hyperparameters: dict[str, Any]
     training: dict[str, Any]
-    evaluation: dict[str, Any] = Field(description="Per step, naive beside every score.")
+    symbols: list[str] = Field(description="All that this model was trained for.")
+    left_out: dict[str, str] = Field(description="Symbols that were not learned from, and why.")
+    evaluation: dict[str, Any] = Field(
+        description="Of this symbol: every forecaster, from windows alone and with history, per "
+        "step, naive beside every score."
+    )
     gate: dict[str, Any]
     leak_check: dict[str, Any]
     fine_tuned_from: str | None
@@ -43,9 +48,10 @@ class VersionSummary(Answer):
     gate: str
     current: bool = Field(description="Whether a pointer leads to it.")
     relative_mae: float | None = Field(
-        description="Ours over naive's, whole horizon; below 1 is better."
+        description="Ours over naive's, whole horizon, with history, mean over symbols; "
+        "below 1 is better."
     )
-    crps_ratio: float | None
+    crps_ratio: float | None = Field(description="The same of the CRPS.")
 
 
 class VersionList(Answer):

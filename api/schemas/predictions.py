@@ -39,6 +39,10 @@ class PredictRequest(Request):
         None, description="Date of the last close; lets its level be compared with known closes."
     )
 
+    levels: Annotated[list[float], Field(min_length=1, max_length=10)] | None = Field(
+        None, description="Of the intervals, each from 0.5 to 0.99; 0.8 and 0.95 without it."
+    )
+
 
 class Interval(Answer):
     """A central interval of the close."""
@@ -74,6 +78,13 @@ class PredictAnswer(Answer):
     path: list[Step] = Field(description="Every step of the horizon.")
     symbol: str
     model_version: str = Field(examples=[EXAMPLE_VERSION])
+    mode: Literal["window only", "with history"] = Field(
+        description="`with history` where the collected closes of the named symbol end with this "
+        "window; each mode has rows of its own in the evaluation."
+    )
+    calibration_revision: int | None = Field(
+        description="Closes that the live calibration had learned from, with history."
+    )
 
 
 class Finding(Answer):

@@ -8,22 +8,32 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, WithJsonSchema, model_validator
 
 from api.schemas.base import Answer, Request, SymbolText
-from closecast.forecasters import FORECASTERS, parameters_type
+from closecast.forecasters import DEFAULT_FORECASTER, FORECASTERS, parameters_type
 
 
 def _hyperparameters_schema() -> dict[str, Any]:
-    schema = parameters_type("lstm").model_json_schema()
-    for field in schema["properties"].values():
-        field.pop("title", None)
+    """Every hyper-parameter of any forecaster; which forecaster knows which is checked later."""
+    properties: dict[str, Any] = {}
+    for name in ("lstm", DEFAULT_FORECASTER):
+        for key, field in parameters_type(name).model_json_schema()["properties"].items():
+            field.pop("title", None)
+            other = properties.get(key)
+            if other is not None and other != field:  # the same name with other bounds
+                field = {"description": other["description"], "anyOf": [other, field]}
+            properties[key] = field
     return {
         "type": "object",
-        "properties": schema["properties"],
+        "properties": properties,
         "additionalProperties": False,
         "examples": [{"num_epochs": 10, "learning_rate": 0.005}],
     }
 
 
 Hyperparameters = Annotated[dict[str, Any], WithJsonSchema(_hyperparameters_schema())]
+ForecasterName = Annotated[
+    str | None,
+    WithJsonSchema({"anyOf": [{"type": "string", "enum": sorted(FORECASTERS)}, {"type": "null"}]}),
+]
 
 
 class TrainBody(Request):
@@ -35,7 +45,12 @@ class TrainBody(Request):
         }
     )
 
-    symbol: SymbolText | None = Field(None, description="The default symbol without it.")
+    symbol: SymbolText | None = Field(
+        None, description="Without it and `symbols`: all that the current model is for."
+    )
+    symbols: Annotated[list[SymbolText], Field(min_length=1, max_length=500)] | None = Field(
+        None, description="Symbols to learn from together; one model serves them all."
+    )
     source: str | None = Field(
         None,
         min_length=1,
@@ -44,9 +59,11 @@ class TrainBody(Request):
     )
     start: date | None = Field(None, description="First session to train on.")
     end: date | None = Field(None, description="Last session to train on.")
-    forecaster: Annotated[
-        str, WithJsonSchema({"type": "string", "enum": sorted(FORECASTERS), "default": "lstm"})
-    ] = "lstm"
+    forecaster: ForecasterName = Field(
+        None,
+        description="The configured one without it, else the first of "
+        f"`{DEFAULT_FORECASTER}` and `lstm` that knows the hyper-parameters and the preset.",
+    )
     preset: str | None = Field(
         None, max_length=40, description="Named hyper-parameters to start from, e.g. `quick`."
     )
@@ -59,6 +76,8 @@ class TrainBody(Request):
     def _in_order(self) -> TrainBody:
         if self.start and self.end and self.start > self.end:
             raise ValueError(f"start {self.start} is after end {self.end}")
+        if self.symbol is not None and self.symbols is not None:
+            raise ValueError("name either symbol or symbols")
         return self
 
 
@@ -71,7 +90,7 @@ class JobAnswer(Answer):
     id: str
     url: str = Field(examples=["/train/0123456789abcdef0123456789abcdef"])
     task: str = Field(description="`train`, or `update`: closes that a forecast asked for.")
-    symbol: str
+    symbol: str = Field(description="Or the short name of a panel; `request` lists its symbols.")
     state: JobState
     cancel_requested: bool
     request: dict[str, Any] = Field(description="The training as resolved when it was queued.")
@@ -97,10 +116,17 @@ class ConfigBody(Request):
     """Hyper-parameters to change; `null` goes back to the default."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"hyperparameters": {"hidden_size": 32, "dropout": None}}]}
+        json_schema_extra={
+            "examples": [{"hyperparameters": {"hidden_size": 32, "num_epochs": None}}]
+        }
     )
 
-    hyperparameters: dict[str, Any] = Field(description="Only what is to change.")
+    hyperparameters: dict[str, Any] = Field(
+        default_factory=dict, description="Only what is to change."
+    )
+    forecaster: ForecasterName = Field(
+        None, description="Which forecaster the next training fits, where it is to change."
+    )
 
 
 class ConfigAnswer(Answer):
@@ -108,6 +134,7 @@ class ConfigAnswer(Answer):
 
     symbol: str
     revision: int = Field(ge=0, description="0: nothing was ever changed. Also the ETag.")
+    forecaster: str = Field(description="What the next training fits.", examples=["mlp"])
     hyperparameters: Hyperparameters = Field(description="In effect, defaults included.")
     changed: dict[str, Any] = Field(description="What differs from the defaults by configuration.")
     presets: list[str] = Field(description="Names that `POST /train` takes as `preset`.")

@@ -268,10 +268,10 @@ def split_panel(
     needed = seq_length + horizon + least_origins - 1
     splits, left_out = [], {}
     for prices in series:
-        split = split_at(prices, str(days[first]), str(days[min(second, len(days) - 1)]))
-        smallest = min(len(split.train), len(split.valid), len(split.test))
+        cuts = np.searchsorted(prices.sessions, days[[first, min(second, len(days) - 1)]])
+        smallest = int(np.diff([0, *cuts, len(prices)]).min())
         if smallest >= needed:
-            splits.append(split)
+            splits.append(_cut(prices, int(cuts[0]), int(cuts[1])))
         else:
             left_out[prices.symbol] = (
                 f"a part of {smallest} rows, {needed} are needed in each; the parts begin on "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -99,6 +99,22 @@ def preset(forecaster: str, name: str) -> dict[str, Any]:
     return dict(known[name])
 
 
+def forecaster_for(
+    candidates: Sequence[str], hyperparameters: Iterable[str], preset: str | None = None
+) -> str:
+    """The first candidate that knows all of these hyper-parameters and this preset; else the first.
+
+    >>> forecaster_for(["mlp", "lstm"], ["num_layers"]), forecaster_for(["mlp", "lstm"], ["seed"])
+    ('lstm', 'mlp')
+    """
+    names = set(hyperparameters)
+    for name in candidates:
+        known = parameters_type(name).model_fields
+        if names <= set(known) and preset in {None, "default", *presets_of(name)}:
+            return name
+    return candidates[0]
+
+
 def make_parameters(name: str, values: Mapping[str, Any]) -> Parameters:
     """Checked hyper-parameters; what is not named keeps its default.
 
@@ -142,6 +158,7 @@ __all__ = [
     "Runtime",
     "TrainingReport",
     "Watch",
+    "forecaster_for",
     "load_predictor",
     "make_forecaster",
     "make_parameters",

@@ -1,6 +1,6 @@
 """Dated forecasts: one row per session, committed to the ledger before anybody reads them."""
 
-from closecast.forecasting.answering import Forecasting, Living
+from closecast.forecasting.answering import Forecasting, Living, checked_levels
 from closecast.forecasting.answers import DatedAnswer, DatedRow, Freshness
 from closecast.forecasting.living import LedgerLiving
 from closecast.forecasting.refresh import UPDATE
@@ -13,4 +13,5 @@ __all__ = [
     "Freshness",
     "LedgerLiving",
     "Living",
+    "checked_levels",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -15,6 +16,7 @@ from closecast.dated import SCORED_PROBABILITIES, DatedForecast, DatedStep, Kind
 from closecast.errors import (
     BeyondHorizon,
     CalendarTooShort,
+    ClosecastError,
     InvalidLevels,
     NotCollected,
     StalePrices,
@@ -31,6 +33,8 @@ from closecast.serving import LEVELS, Interval, Models, Snapshot
 from closecast.sessions import SessionTable
 from closecast.settings import Settings
 from closecast.symbols import exchange_of
+
+log = logging.getLogger(__name__)
 
 LOWEST_LEVEL, HIGHEST_LEVEL, MOST_LEVELS = 0.5, 0.99, 10
 PATH_LEVEL = 0.9
@@ -117,7 +121,7 @@ class Forecasting:
         StorageFailed
             If the ledger cannot be written: what is not committed is not said.
         """
-        levels = _checked(levels)
+        levels = checked_levels(levels)
         snapshot = self._models.get(symbol)
         longest = snapshot.manifest.info.horizon
         steps = longest if horizon is None else horizon
@@ -141,7 +145,7 @@ class Forecasting:
 
         And as :meth:`answer`.
         """
-        levels = _checked(levels)
+        levels = checked_levels(levels)
         found = self._current(self._models.get(symbol))
         if isinstance(found, Job):
             return found
@@ -160,6 +164,17 @@ class Forecasting:
             )
         answer = self._committed(found, levels)
         return answer, answer.path[step - 1]
+
+    def newest_state(self, snapshot: Snapshot) -> LiveState | None:
+        """The live calibration, if it has absorbed the newest known close of its symbol."""
+        try:
+            state = self.living.state(snapshot)
+            prices = self._prices.get(snapshot.symbol)
+        except ClosecastError as error:  # a window can be answered without it
+            log.warning("live calibration unreadable", extra={"reason": str(error)})
+            return None
+        known = state is not None and prices is not None and state.session == prices.sessions[-1]
+        return state if known else None
 
     def freshness(self, symbol: str) -> Freshness | None:
         """Of the newest collected close of a symbol; ``None`` if there is none, or no calendar.
@@ -249,8 +264,14 @@ class Forecasting:
         )
 
 
-def _checked(levels: Sequence[float]) -> tuple[float, ...]:
-    """Levels in order, each once."""
+def checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
+    """Levels in order, each once.
+
+    Raises
+    ------
+    InvalidLevels
+        If one is outside 0.5 to 0.99, or there are more than 10, or none.
+    """
     chosen = tuple(sorted(set(levels)))
     wrong = [f"{level:g}" for level in chosen if not LOWEST_LEVEL <= level <= HIGHEST_LEVEL]
     if wrong or not 1 <= len(chosen) <= MOST_LEVELS:

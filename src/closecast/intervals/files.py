@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Mapping
 from zipfile import BadZipFile
 
@@ -36,7 +37,7 @@ def load_state(content: bytes, symbol: str) -> LiveState:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             names = sorted(name for name in file.files if name.startswith(f"{symbol}/"))
             parts = [file[name].tobytes() for name in names]
-    except (ValueError, EOFError, OSError, BadZipFile) as error:
+    except (ValueError, EOFError, OSError, BadZipFile, zlib.error) as error:
         raise DamagedBundle(f"the calibration states cannot be read: {error}") from error
     if not parts:
         raise DamagedBundle(f"there is no calibration state of {symbol}")

@@ -25,6 +25,7 @@ from closecast.price_cache import PriceCache
 from closecast.prices import Prices
 from closecast.registry import Registry
 from closecast.scoring import realised_log_return, score_step, will_never_come
+from closecast.sessions import is_complete
 from closecast.settings import Settings
 from closecast.symbols import canonical, exchange_of, folder_name
 
@@ -140,14 +141,19 @@ def absorb(settings: Settings, bundle: Bundle, ledger: Ledger) -> int:
 def score_due(settings: Settings, symbol: str, ledger: Ledger, kind: Kind = "live") -> int:
     """Score every committed step of a symbol whose close has come, and draw its picture.
 
-    Closes are those of the price cache: what the service collected itself.
+    Closes are those of the price cache: what the service collected itself. What was said of a
+    session that was over by then is not scored.
     """
     prices = PriceCache(settings.data_dir / "prices").get(symbol)
     if prices is None:
         return 0
     outcomes, void = [], []
+    exchange = exchange_of(symbol)
     for forecast_id, forecast, step in ledger.forecasts.due(symbol, _date(prices.sessions[-1])):
         if forecast.basis != prices.basis:
+            continue
+        if is_complete(exchange, np.datetime64(step.session, "D"), forecast.issued_at):
+            void.append((forecast_id, step.step))  # said after the close: no forecast
             continue
         log_return = realised_log_return(prices, forecast.origin, step.session)
         if log_return is not None:

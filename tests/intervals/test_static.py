@@ -1,4 +1,4 @@
-"""Calibrated intervals hold what they promise, whatever the law of the errors."""
+"""Fixed calibration holds what it promises, whatever the law of the errors."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
-from closecast.errors import DamagedBundle, TooFewCloses
+from closecast.errors import DamagedBundle
 from closecast.forecast import PROBABILITIES, Forecast
 from closecast.intervals import MEMORY, Calibration
-from tests.made_data import FloatArray, patiently
+from tests.made_data import FloatArray, patiently, score_tables
 
 Law = Callable[[np.random.Generator, tuple[int, ...]], FloatArray]
 
@@ -89,71 +88,6 @@ def test_skewed_errors_make_skewed_intervals() -> None:
     scores = skewed(np.random.default_rng(0), (1, 500))
     lower, *_, upper = Calibration(scores).quantiles(PROBABILITIES)[0]
     assert upper > 1.3 * -lower
-
-
-def test_quantiles_by_hand() -> None:
-    """Of the scores 1 .. 39: the mean of a symmetric quantile and of a signed one.
-
-    For 2.5 % and 97.5 % the symmetric one is +-38, rank ceil(40 * .95) of the absolute scores;
-    the signed ones stand at the places 40 * .025 and 40 * .975. The symmetric median is 0.
-    """
-    scores = np.random.default_rng(0).permutation(np.arange(1.0, 40.0))[None]
-    ends = Calibration(scores).quantiles(np.array([0.025, 0.5, 0.975]))[0]
-    assert ends.tolist() == [(-38 + 1) / 2, (0 + 20) / 2, (38 + 39) / 2]
-    ends = Calibration(scores).quantiles(np.array([0.1, 0.9]))[0]
-    assert ends.tolist() == [(-32 + 4) / 2, (32 + 36) / 2]
-
-
-@pytest.mark.parametrize("n", [0, 1, 19, 38])
-def test_too_few_past_errors_are_refused_with_the_number_needed(n: int) -> None:
-    with pytest.raises(TooFewCloses, match=rf"^{n} past errors .* 95% interval; 39 are needed"):
-        Calibration(np.zeros((3, n))).quantiles(PROBABILITIES)
-
-
-def test_the_number_needed_is_enough() -> None:
-    assert Calibration(np.zeros((3, 39))).quantiles(PROBABILITIES).shape == (3, 39)
-
-
-@pytest.mark.parametrize(("level", "needed"), [(0.5, 3), (0.8, 9), (0.9, 19), (0.95, 39)])
-def test_narrower_intervals_need_fewer(level: float, needed: int) -> None:
-    ends = np.array([(1 - level) / 2, (1 + level) / 2])
-    Calibration(np.zeros((1, needed))).quantiles(ends)
-    with pytest.raises(TooFewCloses, match=f"{needed} are needed"):
-        Calibration(np.zeros((1, needed - 1))).quantiles(ends)
-
-
-score_tables = st.builds(
-    lambda seed, horizon, n, digits: (
-        np.random.default_rng(seed).normal(size=(horizon, n)).round(digits)
-    ),
-    st.integers(0, 2**32 - 1),
-    st.integers(1, 4),
-    st.integers(39, 200),
-    st.sampled_from([0, 1, 6]),  # few digits: many ties
-)
-
-
-@patiently
-@given(score_tables)
-def test_quantiles_never_cross(scores: FloatArray) -> None:
-    assert (np.diff(Calibration(scores).quantiles(PROBABILITIES)) >= 0).all()
-
-
-@patiently
-@given(score_tables)
-def test_mirrored_errors_make_mirrored_quantiles(scores: FloatArray) -> None:
-    there = Calibration(scores).quantiles(PROBABILITIES)
-    back = -Calibration(-scores).quantiles(PROBABILITIES)[:, ::-1]
-    assert back == pytest.approx(there, abs=1e-9)
-
-
-@patiently
-@given(score_tables, st.floats(0.01, 100))
-def test_larger_errors_make_wider_intervals_in_proportion(
-    scores: FloatArray, factor: float
-) -> None:
-    here, there = (Calibration(s).quantiles(PROBABILITIES) for s in (scores, factor * scores))
-    assert there == pytest.approx(factor * here, rel=1e-9, abs=1e-12)
 
 
 def test_only_the_quantiles_are_replaced() -> None:

@@ -1,0 +1,190 @@
+"""The models of one process: a snapshot per symbol, each following its pointer."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+import numpy as np
+
+from closecast.drift import Context
+from closecast.errors import (
+    ClosecastError,
+    DamagedBundle,
+    NoModel,
+    StorageFailed,
+    UnknownSymbol,
+)
+from closecast.price_cache import PriceCache
+from closecast.prices import Prices
+from closecast.registry import Registry
+from closecast.serving.snapshot import Snapshot
+from closecast.symbols import EVERY_DAY, canonical, exchange_of
+
+log = logging.getLogger(__name__)
+
+_SESSIONS_PER_DAY = 5 / 7
+# Adjusted history is rewritten after every dividend: a level from further back than this differs
+# between two downloads by more than the market moves in a day.
+_REWRITTEN_AFTER_DAYS = 180
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """What a look at one symbol's pointer led to."""
+
+    symbol: str
+    outcome: Literal["unchanged", "swapped", "failed"]
+    serving_version: str | None
+    published_version: str | None
+    reason: str | None = None
+
+
+class Models:
+    """The snapshots that this process serves; each follows its symbol's pointer."""
+
+    def __init__(self, registry: Registry, cache: PriceCache, default_symbol: str) -> None:
+        self.registry = registry
+        self.cache = cache
+        self.default_symbol = canonical(default_symbol)
+        self._snapshots: dict[str, Snapshot] = {}
+        self._failures: dict[str, Exception] = {}
+        self._loading = threading.Lock()
+
+    def canonical(self, symbol: str | None) -> str:
+        """The canonical spelling; of the default symbol where none is named."""
+        return canonical(symbol) if symbol is not None else self.default_symbol
+
+    def serving(self, symbol: str) -> Snapshot | None:
+        """What is in memory for a canonical symbol; never loads."""
+        return self._snapshots.get(symbol)
+
+    def loaded(self) -> list[Snapshot]:
+        """Every snapshot in memory."""
+        return list(self._snapshots.values())
+
+    def failures(self) -> dict[str, str]:
+        """Symbols whose pointer leads to something that could not be loaded, and why."""
+        return {symbol: str(error) for symbol, error in self._failures.items()}
+
+    def get(self, symbol: str | None = None) -> Snapshot:
+        """The snapshot of a symbol (of the default one), loaded if need be.
+
+        Raises
+        ------
+        NoModel
+            If the default symbol has none yet.
+        UnknownSymbol
+            If another symbol has none.
+        DamagedBundle
+            If its bundle cannot be served and none was before.
+        """
+        wanted = self.canonical(symbol)
+        snapshot = self._snapshots.get(wanted)
+        if snapshot is not None:
+            return snapshot
+        outcome = self.look(wanted)
+        snapshot = self._snapshots.get(wanted)
+        if snapshot is not None:
+            return snapshot
+        if outcome.outcome == "failed":
+            if isinstance(self._failures.get(wanted), StorageFailed):
+                raise StorageFailed(f"the models cannot be read: {outcome.reason}")
+            raise DamagedBundle(f"the model of {wanted} cannot be served: {outcome.reason}")
+        if wanted == self.default_symbol:
+            raise NoModel(
+                f"no model for {wanted} yet: train one with `make serve` or POST /train, then retry"
+            )
+        known = ", ".join(self.registry.symbols()[:20]) or "none"
+        raise UnknownSymbol(
+            f"no model for {wanted}; there are models for: {known}. "
+            f'Train one with POST /train {{"symbol": "{wanted}"}}'
+        )
+
+    def look(self, symbol: str) -> Reload:
+        """Compare with the pointer, and load and swap if it moved. A failure changes nothing."""
+        with self._loading:
+            serving = self._snapshots.get(symbol)
+            old = serving.version if serving else None
+            try:
+                pointer = self.registry.pointer(symbol)
+                if pointer is None:
+                    return Reload(symbol, "unchanged", old, None)
+                if serving and (serving.version, serving.generation) == (
+                    pointer.version,
+                    pointer.generation,
+                ):
+                    self._failures.pop(symbol, None)
+                    return Reload(symbol, "unchanged", old, pointer.version)
+                bundle = self.registry.load(pointer.version)
+                snapshot = Snapshot.from_bundle(symbol, pointer.generation, bundle)
+            except (ClosecastError, OSError) as error:
+                if str(self._failures.get(symbol)) != str(error):
+                    log.error(
+                        "model could not be loaded; the one before keeps serving",
+                        extra={"symbol": symbol, "serving": old, "reason": str(error)},
+                    )
+                self._failures[symbol] = error
+                return Reload(symbol, "failed", old, None, str(error))
+            self._snapshots[symbol] = snapshot
+            self._failures.pop(symbol, None)
+            log.info(
+                "model loaded",
+                extra={"symbol": symbol, "version": snapshot.version, "before": old},
+            )
+            return Reload(symbol, "swapped", snapshot.version, pointer.version)
+
+    def look_at_all(self) -> list[Reload]:
+        """:meth:`look` at every loaded symbol and at the default one."""
+        return [self.look(symbol) for symbol in sorted({self.default_symbol, *self._snapshots})]
+
+    def ends_with(self, symbol: str, closes: Sequence[float]) -> bool:
+        """Whether the known closes of a canonical symbol end with these.
+
+        Compared as returns: another basis, or a restated history, is the same window.
+        """
+        try:
+            prices = self.cache.get(symbol)
+        except ClosecastError:
+            return False
+        if prices is None or len(prices) < len(closes) or len(closes) < 2:
+            return False
+        known = np.diff(np.log(prices.closes[-len(closes) :]))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sent = np.diff(np.log(np.asarray(closes, dtype=np.float64)))
+        return bool(np.allclose(sent, known, rtol=0, atol=1e-6))
+
+    def context(self, symbol: str | None, as_of: date | None) -> Context | None:
+        """What is known of the symbol's price around ``as_of``, if that can be compared.
+
+        Only closes that the service collected itself, of the same price basis as the model's,
+        count; where the date of the window is unknown, nothing can be said.
+        """
+        if as_of is None:
+            return None
+        wanted = self.canonical(symbol)
+        snapshot = self._snapshots.get(wanted)
+        try:
+            prices = self.cache.get(wanted)
+        except ClosecastError as error:
+            log.warning("price cache unreadable", extra={"symbol": wanted, "reason": str(error)})
+            return None
+        if snapshot is None or prices is None or prices.basis != snapshot.detector.baseline.basis:
+            return None
+        return _context_at(prices, np.datetime64(as_of, "D"), symbol is not None)
+
+
+def _context_at(prices: Prices, day: np.datetime64, symbol_named: bool) -> Context | None:
+    row = int(np.searchsorted(prices.sessions, day, side="right")) - 1
+    if row < 0:
+        return None
+    age_days = int((day - prices.sessions[row]).astype(int))
+    old = int((prices.sessions[-1] - prices.sessions[row]).astype(int)) > _REWRITTEN_AFTER_DAYS
+    if prices.basis == "adjusted" and old:
+        return None
+    per_day = 1.0 if exchange_of(prices.symbol) == EVERY_DAY else _SESSIONS_PER_DAY
+    return Context(float(prices.closes[row]), age_days * per_day, symbol_named)
