@@ -26,7 +26,7 @@ ifdef PORT
 export CLOSECAST_PORT := $(PORT)
 endif
 
-.PHONY: help install serve test lint format bench bench-forecast bench-engine lock clean
+.PHONY: help install serve replay test lint format bench bench-forecast bench-engine lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ serve: $(VENV)/.train ## Train on real closes if there is no model yet, then ser
 	$(BIN)/closecast train --if-missing $(SYMBOLS_OPTION)
 	exec $(BIN)/closecast serve
 
+replay: $(VENV)/.train ## Walk the sample through the API day by day with a set clock; fills a ledger of its own
+	$(BIN)/python -m scripts.06_replay $(SYMBOLS_OPTION)
+
 test: $(VENV)/.dev lint ## Lint, type-check and test everything
 	$(BIN)/pytest
 
@@ -65,8 +68,9 @@ format: $(VENV)/.dev ## Let ruff format and repair
 
 bench: bench-engine bench-forecast ## Every benchmark
 
-bench-forecast: $(VENV)/.dev ## Forecast quality over the 20 sample symbols, beside naive (15 minutes)
-	$(BIN)/python -m benchmarks.forecast --set train_size=0.5
+bench-forecast: $(VENV)/.dev ## Forecast quality over the 20 sample symbols, beside naive 
+	$(BIN)/python -m benchmarks.forecast
+	$(BIN)/python -m benchmarks.intervals
 
 bench-engine: $(VENV)/.dev ## The network in torch and in ONNX Runtime, interleaved
 	$(BIN)/python -m benchmarks.engine

@@ -35,9 +35,8 @@ def planted(prices: Prices, change: str, at: int) -> Prices:
     elif change == "three rows x 100":
         closes[at : at + 3] *= 100
     else:
-        closes[at:] *= {"2:1": 1 / 2, "3:1": 1 / 3, "10:1": 1 / 10, "1:4": 4.0, "1:20": 20.0}[
-            change
-        ]
+        before, after = map(int, change.split(":"))  # "2:1" halves the price
+        closes[at:] *= after / before
     return Prices(prices.symbol, prices.sessions, closes, prices.source, prices.basis)
 
 

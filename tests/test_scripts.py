@@ -47,7 +47,7 @@ def test_each_step_says_what_it_wrote_and_what_to_run_next(tmp_path: Path) -> No
     done = run(tmp_path, "02_preprocess", "--symbol", "MSFT")
     assert next_command(done.stdout) == "python -m scripts.03_train --symbols MSFT", done.stderr
     baseline = tmp_path / "data" / "processed" / "MSFT" / "baseline_stats.json"
-    assert json.loads(baseline.read_text())["thresholds"]
+    assert json.loads(baseline.read_text())["MSFT"]["thresholds"]
 
     done = run(tmp_path, "03_train", "--symbol", "MSFT", *TINY)
     assert next_command(done.stdout) == "python -m scripts.04_evaluate --symbols MSFT", done.stderr
@@ -143,7 +143,7 @@ def test_several_symbols_are_learned_from_together_and_a_faulty_one_is_left_out(
         if symbol == "CCC":
             closes[200:240] = closes[200]
         rows = zip(days, closes, strict=True)
-        text = "Date,Close\n" + "".join(f"{day},{close!r}\n" for day, close in rows)
+        text = "Date,Close\n" + "".join(f"{day},{float(close)!r}\n" for day, close in rows)
         (tmp_path / f"{symbol}.csv").write_text(text)
     together = ("--symbols", "ccc,AAA,bbb")
     sizes = ("--set", "seq_length=20", "--set", "horizon=2")

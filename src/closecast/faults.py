@@ -56,10 +56,12 @@ def _jumps(prices: Prices, returns: np.ndarray, usual: float) -> list[Problem]:
         day, close = str(prices.sessions[i + 1]), float(prices.closes[i + 1])
         back = returns[i + 1 : i + 6].cumsum()
         returned = len(back) and np.abs(returns[i] + back).min() < 0.2 * sizes[i]
+        there = returns[max(0, i - 5) : i][::-1].cumsum()  # this move may be the way back
+        returning = len(there) and np.abs(returns[i] + there).min() < 0.2 * sizes[i]
         if sizes[i] > np.log(_UNIT_RATIO) and returned:
             found.append(Problem("unit_error", "the close is in another unit", day, close))
         elif (
-            not returned
+            not (returned or returning)
             and sizes[i] > _SPLIT_SURPRISE * usual
             and np.abs(_SPLIT_RATIOS - sizes[i]).min() < 3 * usual
         ):

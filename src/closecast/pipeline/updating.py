@@ -50,6 +50,7 @@ def update(
     *,
     end: date | None = None,
     kind: Kind = "live",
+    draw: bool = True,
     watch: Watch = ignore_progress,
 ) -> Updated:
     """Bring a symbol's model up to date, and the other symbols of its bundle with it.
@@ -58,6 +59,8 @@ def update(
     ----------
     end : date, optional
         Last session to collect; a replay sets it.
+    draw : bool
+        Whether to draw pictures of what was scored.
 
     Raises
     ------
@@ -89,13 +92,15 @@ def update(
         watch({"stage": "absorb"})
         absorbed = absorb(settings, bundle, ledger)
         watch({"stage": "score"})
-        scored = sum(score_due(settings, s, ledger, kind) for s in members)
+        scored = {name: score_due(settings, name, ledger) for name in members}
+        for name in (name for name, count in scored.items() if draw and count):
+            draw_performance(settings, name, ledger, kind)
     return Updated(
         pointer.version,
         tuple(s for s in members if s not in failed),
         {name: str(error) for name, error in failed.items()},
         absorbed,
-        scored,
+        sum(scored.values()),
     )
 
 
@@ -138,8 +143,8 @@ def absorb(settings: Settings, bundle: Bundle, ledger: Ledger) -> int:
     return absorbed
 
 
-def score_due(settings: Settings, symbol: str, ledger: Ledger, kind: Kind = "live") -> int:
-    """Score every committed step of a symbol whose close has come, and draw its picture.
+def score_due(settings: Settings, symbol: str, ledger: Ledger) -> int:
+    """Score every committed step of a symbol whose close has come; answers how many.
 
     Closes are those of the price cache: what the service collected itself. What was said of a
     session that was over by then is not scored.
@@ -164,8 +169,6 @@ def score_due(settings: Settings, symbol: str, ledger: Ledger, kind: Kind = "liv
     scored = ledger.forecasts.score(outcomes) if outcomes else 0
     if void:
         ledger.forecasts.void(void)
-    if scored:
-        draw_performance(settings, symbol, ledger, kind)
     return scored
 
 
