@@ -11,13 +11,13 @@ TORCH_INDEX := $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL),)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 # Only what is given here is exported; the rest may stand in the environment or in .env.
-ifdef SYMBOL
-export CLOSECAST_DEFAULT_SYMBOL := $(SYMBOL)
-endif
 ifdef SYMBOLS
 SYMBOLS_OPTION := --symbols $(SYMBOLS)
-else ifdef SYMBOL
-SYMBOLS_OPTION := --symbols $(SYMBOL)
+comma := ,
+SYMBOL ?= $(firstword $(subst $(comma), ,$(SYMBOLS)))
+endif
+ifdef SYMBOL
+export CLOSECAST_DEFAULT_SYMBOL := $(SYMBOL)
 endif
 ifdef SOURCE
 export CLOSECAST_SOURCE := $(SOURCE)

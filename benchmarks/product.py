@@ -89,3 +89,16 @@ def _followed(panel: Panel, series: list[Prices], forecasts: list[Forecast]) -> 
             low, high = state.forecast(ENDS).quantiles[0]
             lower[row, column[symbol]], upper[row, column[symbol]] = low, high
     return lower, upper
+
+
+def planted(prices: Prices) -> dict[str, Prices]:
+    """The series with a fault each, in the part that is learned from."""
+    n = len(prices)
+    frozen, unit, split = (prices.closes.copy() for _ in range(3))
+    frozen[n // 4 : n // 4 + 400] = frozen[n // 4]
+    unit[n // 3] *= 100
+    split[: n // 2] *= 4
+    return {
+        name: Prices(prices.symbol, prices.sessions, closes, prices.source, prices.basis)
+        for name, closes in (("frozen stretch", frozen), ("x100 row", unit), ("lost split", split))
+    }

@@ -31,6 +31,7 @@ RANKS = {
     "verdict": 2,
     "dataset": 3,
     "metrics": 3,
+    "numpy_files": 2,
     "sources": 3,
     "drift": 4,
     "faults": 4,

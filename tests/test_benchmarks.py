@@ -134,6 +134,7 @@ def test_a_panel_without_a_scored_session_is_refused() -> None:
 
 def test_a_peer_that_cannot_be_installed_is_printed_as_such(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(runner, "_run", lambda command, log: "pip" not in command)
+    monkeypatch.setattr(intervals, "product_rows", lambda panel: {})
     panel = made_panel("2005-01-03", 1200)
     answers = ask_peers(panel, home=tmp_path / ".peers")
     printed = intervals.interval_report(panel, answers).splitlines()

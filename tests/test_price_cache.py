@@ -143,7 +143,7 @@ def test_a_file_that_is_deleted_while_it_is_looked_at_is_none(
         return status
 
     with monkeypatch.context() as patch:
-        patch.setattr("closecast.price_cache.os.stat", stat_and_delete)
+        patch.setattr("closecast.numpy_files.os.stat", stat_and_delete)
         assert cache.get("MSFT") is None
 
 

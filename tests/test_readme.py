@@ -47,7 +47,7 @@ def test_the_steps_run_in_the_order_that_is_shown(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     environment = {f"CLOSECAST_{k.upper()}": str(v) for k, v in settings.model_dump().items()}
     steps = commands(".venv/bin/python -m scripts.")
-    assert len(steps) == 4
+    assert len(steps) == 5
     for step in steps:
         done = subprocess.run(
             [sys.executable, *step.split()[1:]],

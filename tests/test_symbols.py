@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from closecast.errors import InvalidSymbol
-from closecast.symbols import canonical, exchange_of, folder_name
+from closecast.symbols import canonical, canonical_list, exchange_of, folder_name, panel_name
 from tests.made_data import patiently
 
 SYMBOLS = st.from_regex(r"\^?[A-Za-z0-9]{1,12}([.\-=][A-Za-z0-9]{1,6}){0,2}", fullmatch=True)
@@ -101,3 +101,20 @@ def test_a_folder_name_is_one_safe_component_and_reversible(text: str) -> None:
 def test_a_folder_name_is_never_a_path(text: str) -> None:
     with pytest.raises(InvalidSymbol):
         folder_name(text)
+
+
+def test_a_list_of_symbols_is_canonical_sorted_and_without_repetition() -> None:
+    assert canonical_list(["vale3", " msft", "VALE3.SA", "aapl"]) == ("AAPL", "MSFT", "VALE3.SA")
+    assert canonical_list([]) == ()
+    with pytest.raises(InvalidSymbol):
+        canonical_list(["MSFT", ""])
+
+
+def test_a_panel_has_a_short_name_of_its_own_that_is_safe_as_a_folder() -> None:
+    many = [f"S{i}" for i in range(60)]
+    assert panel_name(["^BVSP"]) == "^BVSP"
+    assert panel_name(many).startswith("S0+59.")
+    assert len(panel_name(many)) < 20
+    names = {panel_name(many[:i] + many[i + 1 :]) for i in range(1, 60)}
+    assert len(names) == 59
+    assert all(set(name) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.+abcdef") for name in names)

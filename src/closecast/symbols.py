@@ -109,7 +109,7 @@ def panel_name(symbols: Sequence[str]) -> str:
     """A short name of canonical symbols that are trained together; of one symbol, itself.
 
     >>> panel_name(["MSFT"]), panel_name(["AAPL", "KO", "MSFT"])
-    ('MSFT', 'AAPL+2.2ad57a')
+    ('MSFT', 'AAPL+2.ba3658')
     """
     if len(symbols) == 1:
         return symbols[0]

@@ -68,7 +68,9 @@ def weights(network: Network) -> list[FloatArray]:
     return [network.w1, network.b1, network.w2, network.b2, network.w3, network.b3]
 
 
-def stranger(members: int = 2, features: int = OWN, horizon: int = 2, size: float = 1) -> Network:
+def stranger(
+    members: int = 2, features: int = OWN, horizon: int = 2, size: float = 1, hidden: int = 4
+) -> Network:
     """Random weights of any size."""
     rng = np.random.default_rng(0)
 
@@ -78,11 +80,11 @@ def stranger(members: int = 2, features: int = OWN, horizon: int = 2, size: floa
     return Network(
         mean=of(features),
         deviation=1 + np.abs(of(features)),
-        w1=of(members, features, 4),
-        b1=of(members, 4),
-        w2=of(members, 4, 4),
-        b2=of(members, 4),
-        w3=of(members, 4, horizon),
+        w1=of(members, features, hidden),
+        b1=of(members, hidden),
+        w2=of(members, hidden, hidden),
+        b2=of(members, hidden),
+        w3=of(members, hidden, horizon),
         b3=of(members, horizon),
         shape_quantiles=np.tile(np.linspace(-2, 2, 39), (horizon, 1)),
     )
@@ -140,6 +142,15 @@ def test_members_are_averaged() -> None:
     each = [one.log_scale(inputs) for one in alone]
     assert not np.allclose(each[0], each[1])
     assert network.log_scale(inputs) == pytest.approx(np.mean(each, axis=0))
+
+
+def test_a_row_has_the_same_bits_alone_and_beside_others() -> None:
+    """BLAS would round it differently in another batch; a restart must not change a forecast."""
+    network = stranger(size=0.3, hidden=24, horizon=10)
+    inputs = np.random.default_rng(1).normal(size=(300, OWN))
+    together = network.log_scale(inputs)
+    for start, stop in ((0, 1), (7, 8), (299, 300), (100, 217)):
+        assert network.log_scale(inputs[start:stop]).tobytes() == together[start:stop].tobytes()
 
 
 def test_numpy_answers_what_torch_does() -> None:
