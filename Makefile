@@ -26,7 +26,7 @@ ifdef PORT
 export CLOSECAST_PORT := $(PORT)
 endif
 
-.PHONY: help install serve replay test lint format bench bench-forecast bench-engine lock clean
+.PHONY: help install serve replay test lint format bench bench-forecast bench-engine bench-calibration lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -66,11 +66,14 @@ format: $(VENV)/.dev ## Let ruff format and repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: bench-engine bench-forecast ## Every benchmark
+bench: bench-engine bench-calibration bench-forecast ## Every benchmark
 
-bench-forecast: $(VENV)/.dev ## Forecast quality over the 20 sample symbols, beside naive 
+bench-forecast: $(VENV)/.dev ## Forecast quality over the 20 sample symbols, beside naive and peers (20 minutes)
 	$(BIN)/python -m benchmarks.forecast
 	$(BIN)/python -m benchmarks.intervals
+
+bench-calibration: $(VENV)/.dev ## Time to absorb one new close, and to answer
+	$(BIN)/python -m benchmarks.calibration
 
 bench-engine: $(VENV)/.dev ## The network in torch and in ONNX Runtime, interleaved
 	$(BIN)/python -m benchmarks.engine

@@ -118,7 +118,7 @@ def rolled(panel: Panel, series: Sequence[Prices], predictor: Predictor) -> Roll
     ]
     for day, states in follow(members, first - MEMORY_DAYS):
         for symbol, state in states.items():
-            if (i := row.get(day)) is not None:
+            if (i := row.get(day)) is not None and symbol in panel.symbols:
                 s = panel.symbols.index(symbol)
                 said = state.forecast(PROBABILITIES).quantiles
                 found.quantiles[i, s] = said[np.array(STEPS) - 1]
@@ -142,15 +142,16 @@ def path_line(panel: Panel, name: str, found: Rolled) -> str:
 
 def fault_table(panel: Panel, series: Sequence[Prices], clean: Rolled) -> str:
     """CRPS of the other symbols when one has a fault, against the same without."""
-    ratios = crps_ratios(panel, {"clean": clean.quantiles})["clean"]
+    others = sample_panel(panel.symbols[1:])
+    ratios = crps_ratios(others, {"clean": clean.quantiles[:, 1:]})["clean"]
     lines = [
         f"{'fault planted in ' + series[0].symbol:<24}{'found':>8}{'worst change of others':>26}"
     ]
     for name, faulty in planted(series[0]).items():
         kept, left_out = without_faults([faulty, *series[1:]])
         predictor = next(iter(pooled("mlp", splits_of(kept)).predictors.values()))
-        again = crps_ratios(panel, {name: rolled(panel, kept, predictor).quantiles})[name]
-        change = 100 * np.nanmax(np.abs(again[1:] / ratios[1:] - 1))
+        again = crps_ratios(others, {name: rolled(others, kept, predictor).quantiles})[name]
+        change = 100 * np.abs(again / ratios - 1).max()
         lines.append(f"{name:<24}{'yes' if left_out else 'no':>8}{change:>25.2f}%")
     return "\n".join(lines)
 

@@ -135,6 +135,7 @@ def _welcome(settings: Settings) -> str:
     lines += [
         "",
         f"Try next, in a second terminal (documentation: {address}/docs):",
+        f"  curl -s '{address}/forecast/{symbol}?horizon=5&levels=0.8,0.95'",
         f"  curl -s {address}/model",
         f"  curl -s {address}/predict -H 'content-type: application/json' \\",
         f'    -d "{{\\"prices\\": [$(seq -s, 201 {200 + length})]}}"',
