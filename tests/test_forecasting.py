@@ -47,7 +47,7 @@ class FakeModels:
     def get(self, symbol: str | None = None) -> Any:
         wanted = canonical(symbol or "MSFT")
         span = SimpleNamespace(symbol=wanted, basis="raw", source="made")
-        info = SimpleNamespace(horizon=10, forecaster="ewma", data=(span,))
+        info = SimpleNamespace(horizon=10, forecaster="ewma", data=(span,), symbols=(wanted,))
         return SimpleNamespace(
             symbol=wanted, version="20260102T030405Z-0a1b2c3d", manifest=SimpleNamespace(info=info)
         )
@@ -342,7 +342,10 @@ def test_older_closes_are_asked_for_and_answered_with_their_age(world: World) ->
     answer = answered(world.forecasting(worker=True).answer("MSFT"))
     assert answer.age == 1
     [job] = world.updates()
-    assert (job.state, dict(job.arguments)) == ("queued", {"symbol": "MSFT"})
+    assert (job.state, dict(job.arguments)) == (
+        "queued",
+        {"version": "20260102T030405Z-0a1b2c3d"},
+    )
     assert world.woken == 1
 
 

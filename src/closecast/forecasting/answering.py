@@ -197,7 +197,7 @@ class Forecasting:
             found = self._look(snapshot)
         if found is not None and not found.age:
             return found
-        job = self._refresh.ask(snapshot.symbol)
+        job = self._refresh.ask(snapshot.version, snapshot.manifest.info.symbols)
         found = self._look(self._models.get(snapshot.symbol))
         if found is not None:
             return found

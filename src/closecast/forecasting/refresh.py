@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from closecast.errors import JobConflict
 from closecast.ledger import ACTIVE, Job, Ledger
 from closecast.ledger.database import Clock
 from closecast.settings import Settings
+from closecast.symbols import panel_name
 
 UPDATE = "update"
 """Task of the worker that collects a symbol's closes and learns from them."""
@@ -36,14 +37,18 @@ class Refresh:
         self._hand_over = hand_over
         self._places = threading.BoundedSemaphore(_MOST_WAITING)
 
-    def ask(self, symbol: str) -> Job | None:
-        """The newest attempt, ended or not; ``None`` where nobody runs any."""
+    def ask(self, version: str, symbols: Sequence[str]) -> Job | None:
+        """The newest attempt for a model, ended or not; ``None`` where nobody runs any.
+
+        One job for all symbols of the model: they are collected and absorbed together.
+        """
         if self._hand_over is None:
             return None
+        symbol = panel_name(symbols)
         job = next(iter(self._jobs.newest(1, task=UPDATE, symbol=symbol)), None)
         if job is None or self._is_over(job):
             try:
-                job, _ = self._jobs.submit(UPDATE, symbol, {"symbol": symbol})
+                job, _ = self._jobs.submit(UPDATE, symbol, {"version": version})
             except JobConflict as conflict:
                 if conflict.job_id is None:
                     raise

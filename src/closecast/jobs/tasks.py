@@ -39,13 +39,13 @@ def train(settings: Settings, arguments: Mapping[str, Any], tell: Tell) -> dict[
 
 
 def update(settings: Settings, arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
-    """Collect new closes, absorb them, score forecasts; see :func:`closecast.pipeline.update`."""
+    """Collect new closes of a model, absorb them, score forecasts."""
     from closecast.ledger import Ledger
-    from closecast.pipeline import update as run_update
+    from closecast.pipeline import update_version
 
     ledger = Ledger(settings.ledger_url)
     try:
-        return asdict(run_update(settings, str(arguments["symbol"]), ledger, watch=tell))
+        return asdict(update_version(settings, str(arguments["version"]), ledger, watch=tell))
     finally:
         ledger.close()
 

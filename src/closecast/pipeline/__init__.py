@@ -5,7 +5,7 @@ from closecast.pipeline.evaluating import evaluate_candidate
 from closecast.pipeline.preprocessing import preprocess
 from closecast.pipeline.run import TrainRequest, run_training
 from closecast.pipeline.training import train_candidate
-from closecast.pipeline.updating import Updated, update
+from closecast.pipeline.updating import Updated, update, update_version
 
 __all__ = [
     "TrainRequest",
@@ -17,4 +17,5 @@ __all__ = [
     "run_training",
     "train_candidate",
     "update",
+    "update_version",
 ]

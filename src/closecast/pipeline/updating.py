@@ -51,9 +51,32 @@ def update(
     end: date | None = None,
     kind: Kind = "live",
     draw: bool = True,
+) -> Updated:
+    """:func:`update_version` of the model that is current for a symbol.
+
+    Raises
+    ------
+    UnknownSymbol
+        If the symbol has no model.
+    """
+    symbol = canonical(symbol)
+    pointer = Registry(settings.models_url).pointer(symbol)
+    if pointer is None:
+        raise UnknownSymbol(f"no model for {symbol}: train one first")
+    return update_version(settings, pointer.version, ledger, end=end, kind=kind, draw=draw)
+
+
+def update_version(
+    settings: Settings,
+    version: str,
+    ledger: Ledger,
+    *,
+    end: date | None = None,
+    kind: Kind = "live",
+    draw: bool = True,
     watch: Watch = ignore_progress,
 ) -> Updated:
-    """Bring a symbol's model up to date, and the other symbols of its bundle with it.
+    """Bring a model up to date for every symbol that it is current for.
 
     Parameters
     ----------
@@ -64,20 +87,16 @@ def update(
 
     Raises
     ------
-    UnknownSymbol
-        If the symbol has no model.
     ClosecastError
-        If its closes cannot be collected. Of the other symbols, one that cannot be is left
-        for the next time.
+        If no closes can be collected. Of several symbols, one that cannot be is left for the
+        next time.
     """
-    symbol = canonical(symbol)
     registry = Registry(settings.models_url)
-    pointer = registry.pointer(symbol)
-    if pointer is None:
-        raise UnknownSymbol(f"no model for {symbol}: train one first")
-    bundle = registry.load(pointer.version)
+    bundle = registry.load(version)
     info = bundle.manifest.info
-    members = [s for s in info.symbols if _is_current(registry, s, pointer.version)]
+    members = [s for s in info.symbols if _is_current(registry, s, version)]
+    if not members:
+        return Updated(version, (), {}, 0, 0)
     with Workspace(settings, members).alone():
         watch({"stage": "collect"})
         source = _source_of(settings, info.data[0].source)
@@ -87,8 +106,8 @@ def update(
         }
         for name, error in failed.items():
             log.warning("closes not collected", extra={"symbol": name, "reason": str(error)})
-        if symbol in failed:
-            raise failed[symbol]
+        if len(failed) == len(members):
+            raise failed[members[0]]
         watch({"stage": "absorb"})
         absorbed = absorb(settings, bundle, ledger)
         watch({"stage": "score"})
@@ -96,7 +115,7 @@ def update(
         for name in (name for name, count in scored.items() if draw and count):
             draw_performance(settings, name, ledger, kind)
     return Updated(
-        pointer.version,
+        version,
         tuple(s for s in members if s not in failed),
         {name: str(error) for name, error in failed.items()},
         absorbed,

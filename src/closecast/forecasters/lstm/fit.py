@@ -193,18 +193,22 @@ def _location_weight(predictor: LstmPredictor, valid: Sequence[Examples]) -> Flo
     """How much of the network's location has earned its place, per step, in [0, 1].
 
     The share with the least absolute error on the validation part, where it is better than
-    the naive location with p < .05 (Diebold-Mariano, overlap respected); else 0.
+    the naive location with p < .05 (Diebold-Mariano, overlap respected); else 0. Symbols of one
+    market rise and fall together: the test sees one row per session, their mean, or twenty
+    symbols in one good year would look like twenty good years.
     """
-    predicted = np.concatenate([predictor.predict_batch(e.windows).location for e in valid])
-    actual = np.concatenate([e.targets for e in valid])
+    predicted = [predictor.predict_batch(e.windows).location for e in valid]
+    actual = [e.targets for e in valid]
+    rows = min(len(part) for part in actual)
+    f, y = (np.stack([part[-rows:] for part in parts]) for parts in (predicted, actual))
     weights = np.zeros(predictor.horizon)
+    candidates = np.linspace(0, 1, 11)
     for step in range(predictor.horizon):
-        y, f = actual[:, step], predicted[:, step]
-        candidates = np.linspace(0, 1, 11)
-        best = min(candidates, key=lambda w: float(np.abs(y - w * f).mean()))
-        statistic, p = diebold_mariano(np.abs(y - best * f), np.abs(y), step + 1)
+        losses = [np.abs(y[:, :, step] - w * f[:, :, step]).mean(axis=0) for w in candidates]
+        best = min(range(len(candidates)), key=lambda i: float(losses[i].mean()))
+        statistic, p = diebold_mariano(losses[best], losses[0], step + 1)
         if statistic < 0 and p < 0.05:
-            weights[step] = best
+            weights[step] = candidates[best]
     return read_only(weights)
 
 
