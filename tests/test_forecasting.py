@@ -33,6 +33,7 @@ from closecast.prices import Prices
 from closecast.serving import Models
 from closecast.sessions import session_table
 from closecast.symbols import canonical
+from closecast.verdict import Finding, Verdict
 from tests.conftest import settings_in
 from tests.made_state import FakeLiving, live_state
 
@@ -47,10 +48,21 @@ class FakeModels:
     def get(self, symbol: str | None = None) -> Any:
         wanted = canonical(symbol or "MSFT")
         span = SimpleNamespace(symbol=wanted, basis="raw", source="made")
-        info = SimpleNamespace(horizon=10, forecaster="ewma", data=(span,), symbols=(wanted,))
-        return SimpleNamespace(
-            symbol=wanted, version="20260102T030405Z-0a1b2c3d", manifest=SimpleNamespace(info=info)
+        info = SimpleNamespace(
+            horizon=10, forecaster="ewma", data=(span,), symbols=(wanted,), seq_length=60
         )
+        detector = SimpleNamespace(check=lambda window: Verdict((finding_of(window),)))
+        return SimpleNamespace(
+            symbol=wanted,
+            version="20260102T030405Z-0a1b2c3d",
+            manifest=SimpleNamespace(info=info),
+            detector=detector,
+        )
+
+
+def finding_of(window: np.ndarray) -> Finding:
+    """Says which window was looked at."""
+    return Finding("seen", "regime", "window", len(window), window[-1], f"ends at {window[-1]:g}")
 
 
 @dataclass
@@ -469,3 +481,22 @@ def test_freshness_is_that_of_the_newest_collected_close(world: World) -> None:
     fresh = forecasting.freshness("MSFT")
     assert fresh is not None
     assert (fresh.session, fresh.age) == (date(2022, 12, 21), 1)
+
+
+def test_the_verdict_is_about_the_window_that_ends_at_the_origin(world: World) -> None:
+    """Closes that were collected after the origin was absorbed are not looked at."""
+    days = np.busday_offset("2022-09-19", np.arange(80), roll="forward")
+    closes = np.arange(100.0, 180.0)
+    world.prices.put(Prices("MSFT", days, closes, "made", "raw"))
+    answer = answered(world.forecasting().answer("MSFT"))
+    row = int(np.searchsorted(days, np.datetime64(answer.origin)))
+    assert days[row] == np.datetime64(answer.origin)
+    [finding] = answer.drift_findings
+    assert (finding.value, finding.threshold) == (60, closes[row])
+    assert answer.drift_warning
+    assert answer.drift_details == [f"ends at {closes[row]:g}"]
+
+
+def test_without_closes_nothing_is_said_of_drift(world: World) -> None:
+    answer = answered(world.forecasting().answer("MSFT"))
+    assert (answer.verdict, answer.drift_warning, answer.drift_details) == (None, False, [])

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from api.schemas.base import EXAMPLE_VERSION, Answer
-from api.schemas.predictions import Interval
+from api.schemas.predictions import Finding, Interval
 
 EXAMPLE_FORECAST_ID = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 KindName = Literal["live", "replay"]
@@ -26,6 +26,9 @@ _ABOUT: dict[str, Any] = {
     "age": 0,
     "stale": False,
     "unfinished_session": None,
+    "drift_warning": False,
+    "drift_details": [],
+    "drift_findings": [],
 }
 _ROW: dict[str, Any] = {
     "step": 1,
@@ -73,6 +76,11 @@ class ForecastAbout(Answer):
     unfinished_session: date | None = Field(
         description="A session that was not over when closes were collected: left out."
     )
+    drift_warning: bool = Field(
+        description="Whether the newest closes look unlike what the model learned from."
+    )
+    drift_details: list[str] = Field(examples=[[]])
+    drift_findings: list[Finding] = Field(description="The same, for programs.")
 
 
 class ForecastAnswer(ForecastAbout):

@@ -33,6 +33,7 @@ from closecast.serving import LEVELS, Interval, Models, Snapshot
 from closecast.sessions import SessionTable
 from closecast.settings import Settings
 from closecast.symbols import exchange_of
+from closecast.verdict import Verdict
 
 log = logging.getLogger(__name__)
 
@@ -260,6 +261,7 @@ class Forecasting:
             basis=dated.basis,
             age=found.age,
             unfinished_session=_unfinished(found.prices, dated.origin),
+            verdict=_verdict(found),
             path=rows,
         )
 
@@ -312,6 +314,17 @@ def _rows(
             )
         )
     return tuple(rows)
+
+
+def _verdict(found: _Origin) -> Verdict | None:
+    """Of the window that ends at the origin."""
+    if found.prices is None:
+        return None
+    stop = int(np.searchsorted(found.prices.sessions, found.state.session, side="right"))
+    window = found.prices.closes[:stop][-found.snapshot.manifest.info.seq_length :]
+    if len(window) < found.snapshot.manifest.info.seq_length:
+        return None
+    return found.snapshot.detector.check(window)
 
 
 def _unfinished(prices: Prices | None, origin: date) -> date | None:

@@ -7,6 +7,7 @@ from datetime import date, datetime
 
 from closecast.dated import Kind
 from closecast.serving import Interval
+from closecast.verdict import Finding, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class DatedAnswer:
         Sessions completed since then; 0 is fresh.
     unfinished_session : date or None
         Session whose last bar was not over when closes were collected, and was left out.
+    verdict : Verdict or None
+        What to think of the newest window of closes; ``None`` where it is not known.
     """
 
     forecast_id: str
@@ -58,7 +61,23 @@ class DatedAnswer:
     basis: str
     age: int
     unfinished_session: date | None
+    verdict: Verdict | None
     path: tuple[DatedRow, ...]
+
+    @property
+    def drift_warning(self) -> bool:
+        """Whether the newest window looks unlike what the model learned from."""
+        return self.verdict is not None and self.verdict.warning
+
+    @property
+    def drift_details(self) -> list[str]:
+        """Why, in sentences."""
+        return [finding.sentence for finding in self.drift_findings]
+
+    @property
+    def drift_findings(self) -> tuple[Finding, ...]:
+        """Why, for programs."""
+        return () if self.verdict is None else self.verdict.findings
 
     @property
     def stale(self) -> bool:
