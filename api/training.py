@@ -33,7 +33,8 @@ def submit_training(service: Service, asked: TrainBody, idempotency_key: str | N
     symbols = _symbols(service, asked)
     for symbol in symbols:
         exchange_of(symbol)
-    forecaster, hyperparameters = resolve(service, symbols[0], asked)
+    configured = symbols[0] if asked.symbol or asked.symbols else service.models.default_symbol
+    forecaster, hyperparameters = resolve(service, configured, asked)
     arguments = {
         "symbols": list(symbols),
         "source": _allowed_source(service, asked.source),

@@ -25,7 +25,7 @@ from closecast.errors import (
     StorageFailed,
     TooFewCloses,
 )
-from closecast.forecasting import UPDATE, DatedAnswer, Forecasting
+from closecast.forecasting import UPDATE, DatedAnswer, Forecasting, Freshness
 from closecast.forecasting.refresh import _MOST_WAITING
 from closecast.ledger import Job, Ledger
 from closecast.price_cache import PriceCache
@@ -42,8 +42,14 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
+VERSION = "20260102T030405Z-0a1b2c3d"
+
+
 class FakeModels:
     """One made model, whatever the symbol."""
+
+    def data_end(self, symbol: str) -> tuple[str, str]:
+        return VERSION, "2022-12-21"
 
     def get(self, symbol: str | None = None) -> Any:
         wanted = canonical(symbol or "MSFT")
@@ -54,7 +60,7 @@ class FakeModels:
         detector = SimpleNamespace(check=lambda window: Verdict((finding_of(window),)))
         return SimpleNamespace(
             symbol=wanted,
-            version="20260102T030405Z-0a1b2c3d",
+            version=VERSION,
             manifest=SimpleNamespace(info=info),
             detector=detector,
         )
@@ -208,7 +214,7 @@ def test_today_is_the_session_open_now_or_next_to_close(
 
 def test_today_beyond_the_horizon_is_refused_and_not_committed(world: World) -> None:
     world.now = at("2023-01-10T20:00")  # step 11
-    with pytest.raises(StalePrices, match=r"2022-12-22, 10 completed sessions ago.*--source"):
+    with pytest.raises(StalePrices, match=r"2022-12-22, 10 completed sessions ago.*05_score"):
         world.forecasting().today("MSFT")
     assert world.ledger.forecasts.newest("MSFT") == []
     world.now = at("2023-01-09T20:00")  # step 10
@@ -280,7 +286,7 @@ def test_an_unfinished_bar_that_was_left_out_is_said(world: World) -> None:
     world.prices.put(Prices("MSFT", sessions, np.array([99.0, 100.0]), "made", "adjusted", notes))
     answer = ask(world)
     assert answer.unfinished_session == date(2022, 12, 23)
-    assert answer.basis == "adjusted"
+    assert answer.basis == "raw"  # of the model, whatever lies in the cache now
     world.now, world.living.now = at("2022-12-24T12:00"), live_state("2022-12-23")
     assert ask(world).unfinished_session is None  # it is over and in by now
 
@@ -356,7 +362,7 @@ def test_older_closes_are_asked_for_and_answered_with_their_age(world: World) ->
     [job] = world.updates()
     assert (job.state, dict(job.arguments)) == (
         "queued",
-        {"version": "20260102T030405Z-0a1b2c3d"},
+        {"version": VERSION},
     )
     assert world.woken == 1
 
@@ -474,13 +480,11 @@ def test_a_calendar_that_has_ended_is_asked_for_as_well(world: World) -> None:
 # -- at a glance --------------------------------------------------------------------------------
 
 
-def test_freshness_is_that_of_the_newest_collected_close(world: World) -> None:
+def test_freshness_is_that_of_the_close_that_a_forecast_starts_from(world: World) -> None:
     forecasting = world.forecasting()
-    assert forecasting.freshness("MSFT") is None
-    world.prices.put(Prices("MSFT", np.array(["2022-12-21"], "M8[D]"), np.ones(1), "made"))
-    fresh = forecasting.freshness("MSFT")
-    assert fresh is not None
-    assert (fresh.session, fresh.age) == (date(2022, 12, 21), 1)
+    assert forecasting.freshness("MSFT") == Freshness(date(2022, 12, 21), 1)  # the model's data
+    world.ledger.calibrations.store(VERSION, "MSFT", 7, date(2022, 12, 22), [b"state"])
+    assert forecasting.freshness("MSFT") == Freshness(date(2022, 12, 22), 0)
 
 
 def test_the_verdict_is_about_the_window_that_ends_at_the_origin(world: World) -> None:

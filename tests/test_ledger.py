@@ -784,7 +784,7 @@ def test_nothing_is_opened_before_the_first_use(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-ADVICE = "Forecasts go on. Free space, check permissions, or move a damaged file away"
+ADVICE = "POST /predict goes on. Free space, check permissions, or move a damaged file away"
 
 ways = pytest.mark.parametrize(
     "ask",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ import pytest
 from closecast.bundle import LIVE_FILE, Bundle
 from closecast.dated import SCORED_PROBABILITIES, DatedForecast, DatedStep
 from closecast.errors import (
+    DamagedBundle,
     InvalidHyperparameters,
     JobConflict,
     MissingStep,
@@ -265,7 +267,10 @@ def test_a_symbol_that_cannot_be_collected_is_left_out(settings: Settings, tmp_p
         forecaster="ewma",
         hyperparameters=SIZES,
     )
-    assert run_training(settings, request).promoted == ("AAA",)
+    published = run_training(settings, request)
+    assert published.promoted == ("AAA",)
+    assert set(published.left_out) == {"BBB"}
+    assert set(published.manifest.info.left_out) == {"BBB"}
 
 
 def test_a_pool_is_published_whole(pool: Settings) -> None:
@@ -324,6 +329,44 @@ def test_a_symbol_whose_close_comes_late_learns_from_the_same_panel_day(pool: Se
     assert states["BBB"].session == states["AAA"].session
 
 
+def test_a_damaged_state_is_made_again_and_stops_nobody(pool: Settings) -> None:
+    extend(pool, TRAINED + 5)
+    update(pool, "AAA", ledger_of(pool))
+    whole = bytes_of(pool)
+    with sqlite3.connect(pool.ledger_url.removeprefix("sqlite:///")) as database:
+        database.execute("UPDATE calibrations SET state = x'00' WHERE symbol='BBB' AND step=0")
+    database.close()
+    assert update(pool, "AAA", ledger_of(pool)).absorbed == 5
+    assert bytes_of(pool) == whole
+
+
+def test_a_state_under_another_symbols_name_is_damaged(pool: Settings) -> None:
+    extend(pool, TRAINED + 5)
+    update(pool, "AAA", ledger_of(pool))
+    with sqlite3.connect(pool.ledger_url.removeprefix("sqlite:///")) as database:
+        database.execute(
+            "UPDATE calibrations SET state = (SELECT state FROM calibrations AS other WHERE "
+            "other.symbol='AAA' AND other.step=0), digest = (SELECT digest FROM calibrations AS "
+            "other WHERE other.symbol='AAA' AND other.step=0) WHERE symbol='BBB' AND step=0"
+        )
+    database.close()
+    with pytest.raises(DamagedBundle, match="BBB, step 0"):
+        ledger_of(pool).calibrations.newest(bundle_of(pool).manifest.version, "BBB")
+
+
+def test_new_closes_with_a_lost_split_are_kept_from_everybody(pool: Settings) -> None:
+    extend(pool, TRAINED)
+    prices = made("BBB").rows(0, TRAINED + 5)
+    closes = prices.closes.copy()
+    closes[TRAINED + 2 :] /= 4
+    rows = [f"{d},{c!r}" for d, c in zip(prices.sessions, closes.tolist(), strict=True)]
+    extend(pool, TRAINED + 5, ["AAA", "CCC"])
+    (pool.data_dir.parent / "BBB.csv").write_text("\n".join(["Date,Close", *rows]))
+    updated = update(pool, "AAA", ledger_of(pool))
+    assert updated.absorbed == 10
+    assert "4:1 split" in updated.failed["BBB"]
+
+
 def test_a_symbol_that_cannot_be_collected_waits_for_the_next_time(pool: Settings) -> None:
     extend(pool, KNOWN)
     lost = pool.data_dir.parent / "BBB.csv"
@@ -363,11 +406,11 @@ def test_two_that_absorb_at_once_lose_and_repeat_nothing(pool: Settings, tmp_pat
     def together(_: int) -> int:
         ledger = ledger_of(twin)
         barrier.wait()
-        return absorb(twin, bundle, ledger)
+        return absorb(twin, bundle, ledger)[0]
 
     with ThreadPoolExecutor(4) as threads:
         counts = list(threads.map(together, range(4)))
-    assert sum(counts) + absorb(twin, bundle, ledger_of(twin)) == 3 * (KNOWN - TRAINED)
+    assert sum(counts) + absorb(twin, bundle, ledger_of(twin))[0] == 3 * (KNOWN - TRAINED)
     assert bytes_of(twin) == bytes_of(pool)
 
 

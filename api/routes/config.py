@@ -55,7 +55,7 @@ def change_config(
             for name, value in {**before.values, **body.hyperparameters}.items()
             if value is not None
         }
-        candidates = [*filter(None, [before.forecaster]), DEFAULT_FORECASTER, "lstm"]
+        candidates = [before.forecaster] if before.forecaster else [DEFAULT_FORECASTER, "lstm"]
         forecaster = body.forecaster or forecaster_for(candidates, changed)
         known = parameters_type(forecaster).model_fields
         for name in body.hyperparameters:
@@ -65,7 +65,8 @@ def change_config(
         # Another forecaster was chosen: what it does not know is left behind.
         changed = {name: value for name, value in changed.items() if name in known}
         make_parameters(forecaster, changed)
-        chosen = {} if forecaster == DEFAULT_FORECASTER else {"forecaster": forecaster}
+        named = body.forecaster or before.forecaster or forecaster != DEFAULT_FORECASTER
+        chosen = {"forecaster": forecaster} if named else {}
         try:
             stored = service.ledger.configurations.store(wanted, {**changed, **chosen}, revision)
         except PreconditionFailed:

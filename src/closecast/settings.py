@@ -25,7 +25,11 @@ class Settings(BaseSettings):
     models_url: str = Field(
         "models", description="Where bundles and pointers live: a folder or any fsspec URL."
     )
-    data_dir: Path = Field(Path("data"), description="Price cache and processed windows.")
+    data_dir: Path = Field(
+        Path("data"),
+        description="Price cache, calendars, processed windows; the ledger, too, unless "
+        "LEDGER_URL says otherwise.",
+    )
     results_dir: Path = Field(Path("results"), description="Evaluations, plots, training logs.")
     ledger_url: str = Field(
         "sqlite:///data/ledger.sqlite", description="SQLAlchemy URL of the ledger."

@@ -197,6 +197,22 @@ def test_configuration_is_used_by_the_next_training(client: TestClient) -> None:
     assert (used["hidden_size"], used["num_epochs"]) == (32, 9)
 
 
+def test_an_unnamed_training_takes_the_configuration_of_the_default_symbol(
+    client: TestClient,
+) -> None:
+    """Also where the default symbol's model is one of a panel, and not its first symbol."""
+    client.post("/config", json={"hyperparameters": {"hidden_size": 32}})
+    job = client.post("/train", json={"hyperparameters": {"num_epochs": 3}}).json()
+    assert job["request"]["hyperparameters"]["hidden_size"] == 32
+
+
+def test_a_forecaster_that_was_chosen_is_not_left_by_a_slip(client: TestClient) -> None:
+    client.post("/config", json={"forecaster": "mlp", "hyperparameters": {}})
+    answer = client.post("/config", json={"hyperparameters": {"num_layers": 1}})
+    assert answer.status_code == 422
+    assert "unknown to mlp" in answer.json()["detail"]
+
+
 def test_configuration_adds_up_and_null_goes_back_to_the_default(client: TestClient) -> None:
     client.post("/config", json={"hyperparameters": {"hidden_size": 32, "dropout": 0.2}})
     answer = client.post("/config", json={"hyperparameters": {"dropout": None, "num_epochs": 5}})

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from closecast.errors import (
     InvalidLevels,
     NotCollected,
     StalePrices,
+    StorageFailed,
 )
 from closecast.forecast import Forecast
 from closecast.forecasting.answers import DatedAnswer, DatedRow, Freshness
@@ -36,6 +37,7 @@ from closecast.symbols import exchange_of
 from closecast.verdict import Verdict
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 LOWEST_LEVEL, HIGHEST_LEVEL, MOST_LEVELS = 0.5, 0.99, 10
 PATH_LEVEL = 0.9
@@ -158,8 +160,8 @@ class Forecasting:
                 f"the newest close of {symbol} is of {origin}, {found.age} completed sessions "
                 f"ago; the session of {session} is {step} ahead of it and the model looks "
                 f"{found.state.horizon} ahead. Collect newer closes (`python -m "
-                f"scripts.01_collect_data --symbol {symbol} --source yahoo`), or ask for the "
-                f"sessions after {origin} with GET /forecast/{symbol}",
+                f"scripts.05_score_forecasts --symbols {symbol}`; the sample has none), or ask "
+                f"for the sessions after {origin} with GET /forecast/{symbol}",
                 origin,
                 found.age,
             )
@@ -178,17 +180,18 @@ class Forecasting:
         return state if known else None
 
     def freshness(self, symbol: str) -> Freshness | None:
-        """Of the newest collected close of a symbol; ``None`` if there is none, or no calendar.
+        """Of the close that a symbol's forecast starts from; ``None`` without model or calendar.
 
         Raises
         ------
         StorageFailed, CalendarTooShort
         """
-        prices = self._prices.get(symbol)
-        table = self._calendars.get(exchange_of(symbol))
-        if prices is None or table is None:
+        current = self._models.data_end(symbol)
+        table = self._calendar(symbol)
+        if current is None or table is None:
             return None
-        newest = prices.sessions[-1]
+        version, end = current
+        newest = np.datetime64(self._ledger.calibrations.session_of(version, symbol) or end, "D")
         age = table.steps_between(newest, table.last_completed(self._clock()))
         return Freshness(_date(newest), max(0, age))
 
@@ -212,8 +215,22 @@ class Forecasting:
             "to POST /predict"
         )
 
+    def _calendar(self, symbol: str) -> SessionTable | None:
+        return self._unless_damaged(lambda: self._calendars.get(exchange_of(symbol)), symbol)
+
+    def _closes(self, symbol: str) -> Prices | None:
+        return self._unless_damaged(lambda: self._prices.get(symbol), symbol)
+
+    def _unless_damaged(self, read: Callable[[], T | None], symbol: str) -> T | None:
+        """A damaged file is as good as none: collecting writes it again."""
+        try:
+            return read()
+        except StorageFailed as error:
+            log.error("cache unreadable", extra={"symbol": symbol, "reason": str(error)})
+            return None
+
     def _look(self, snapshot: Snapshot) -> _Origin | None:
-        table = self._calendars.get(exchange_of(snapshot.symbol))
+        table = self._calendar(snapshot.symbol)
         if table is None:
             return None
         state = self.living.state(snapshot)
@@ -224,15 +241,14 @@ class Forecasting:
                 f"the newest close of {snapshot.symbol} is of {state.session}, a session that is "
                 f"not over at {now:%Y-%m-%d %H:%M}; collect its closes again"
             )
-        return _Origin(snapshot, state, table, self._prices.get(snapshot.symbol), age, now)
+        return _Origin(snapshot, state, table, self._closes(snapshot.symbol), age, now)
 
     def _committed(self, found: _Origin, levels: Sequence[float]) -> DatedAnswer:
         state, table, info = found.state, found.table, found.snapshot.manifest.info
         said = state.forecast(SCORED_PROBABILITIES)
         sessions = table.after(state.session, state.horizon)
         rows = _rows(found, sessions, said, levels)
-        span = next((span for span in info.data if span.symbol == found.snapshot.symbol), None)
-        known = found.prices or span
+        span = next(span for span in info.data if span.symbol == found.snapshot.symbol)
         dated = DatedForecast(
             kind=self._kind,
             symbol=found.snapshot.symbol,
@@ -241,8 +257,8 @@ class Forecasting:
             forecaster=info.forecaster,
             origin=_date(state.session),
             origin_close=state.last_close,
-            basis=known.basis if known else "unknown",
-            source=known.source if known else "unknown",
+            basis=span.basis,
+            source=span.source,
             issued_at=found.now,
             steps=tuple(
                 DatedStep(row.step, row.session, row.price, tuple(quantiles))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
+from closecast.errors import DamagedBundle
 from closecast.intervals import LiveState
 from closecast.ledger import Ledger
 from closecast.serving import Snapshot
+
+log = logging.getLogger(__name__)
 
 
 class LedgerLiving:
@@ -14,14 +19,19 @@ class LedgerLiving:
         self._ledger = ledger
 
     def state(self, snapshot: Snapshot) -> LiveState:
-        """The state in force.
+        """The state in force; the bundle's, whose age asks for an update, where it is damaged.
 
         Raises
         ------
         StorageFailed
             If the ledger cannot be read.
-        DamagedBundle
-            If what it holds is no state.
         """
-        stored = self._ledger.calibrations.newest(snapshot.version, snapshot.symbol)
-        return snapshot.first_state if stored is None else LiveState.from_parts(stored.parts)
+        try:
+            stored = self._ledger.calibrations.newest(snapshot.version, snapshot.symbol)
+            return snapshot.first_state if stored is None else LiveState.from_parts(stored.parts)
+        except DamagedBundle as error:
+            log.error(
+                "stored calibration damaged; the next update makes it again",
+                extra={"symbol": snapshot.symbol, "reason": str(error)},
+            )
+            return snapshot.first_state

@@ -46,6 +46,8 @@ class Refresh:
             return None
         symbol = panel_name(symbols)
         job = next(iter(self._jobs.newest(1, task=UPDATE, symbol=symbol)), None)
+        if job is not None and job.state not in ACTIVE and job.arguments.get("version") != version:
+            job = None  # of another model of the same symbols
         if job is None or self._is_over(job):
             try:
                 job, _ = self._jobs.submit(UPDATE, symbol, {"version": version})

@@ -22,7 +22,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +40,9 @@ LEAST_DAYS = 60
 TRACKED = 0.9075
 """Coverage that the tracker steers the 90 % interval to. Above it, because misses come in
 clusters: at .905 the worst 250 days of the worst symbol held .856, here .860."""
+
+LARGEST_SURPRISE = 6.0
+"""One symbol's wrong close must not tell all others that there is a crisis."""
 
 OWN_RATE, PANEL_RATE, FORGETTING = 0.04, 0.1, 0.99
 _LARGEST_TILT = 1.0
@@ -131,7 +133,8 @@ class LiveState:
         miss = np.full(self.horizon, np.nan)
         missed = (score[:waiting] < lower) | (score[:waiting] > upper)
         miss[:waiting] = np.where(known, missed, np.nan)
-        return Scored(float(abs(error[0]) / self.raw_scale[-1]), score, miss)
+        surprise = min(float(abs(error[0]) / self.raw_scale[-1]), LARGEST_SURPRISE)
+        return Scored(surprise if known[0] else np.nan, score, miss)
 
     def absorb(
         self, session: np.datetime64, close: float, scored: Scored, day: PanelDay, base: Base
@@ -292,7 +295,7 @@ class LiveState:
                 **shared,
             )
             state._check()
-        except (ValueError, KeyError, TypeError, IndexError, EOFError, BadZipFile) as error:
+        except Exception as error:  # numpy's and zip's readers raise a dozen kinds on wrong bytes
             raise DamagedBundle(f"a calibration state does not parse: {error!r}") from error
         return state
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -9,7 +10,7 @@ from datetime import date
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from closecast.errors import PreconditionFailed, StorageFailed
+from closecast.errors import DamagedBundle, PreconditionFailed, StorageFailed
 from closecast.ledger.database import METADATA, Clock, Database
 
 _calibrations = sa.Table(
@@ -21,6 +22,7 @@ _calibrations = sa.Table(
     sa.Column("revision", sa.Integer, nullable=False),
     sa.Column("session", sa.Date, nullable=False),
     sa.Column("state", sa.LargeBinary, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
 )
 _panel_days = sa.Table(
@@ -63,7 +65,13 @@ class Calibrations:
         self._clock = clock
 
     def newest(self, version: str, symbol: str) -> StoredCalibration | None:
-        """The state in force, or ``None`` if none was ever stored."""
+        """The state in force, or ``None`` if none was ever stored.
+
+        Raises
+        ------
+        DamagedBundle
+            If what is stored is not what was written.
+        """
         c = _calibrations.c
         query = (
             _calibrations.select()
@@ -75,7 +83,27 @@ class Calibrations:
         if not rows:
             return None
         parts = tuple(bytes(row.state) for row in rows)
+        for row, part in zip(rows, parts, strict=True):
+            if row.digest != _digest(version, symbol, rows[0].revision, row.step, part):
+                raise DamagedBundle(
+                    f"the stored calibration of {symbol}, step {row.step}, is not what was written"
+                )
         return StoredCalibration(version, symbol, rows[0].revision, rows[0].session, parts)
+
+    def session_of(self, version: str, symbol: str) -> date | None:
+        """The newest close that the stored state has absorbed, without reading the state."""
+        c = _calibrations.c
+        query = sa.select(c.session).where(c.version == version, c.symbol == symbol, c.step == 0)
+        with self._database.transaction(read_only=True) as connection:
+            found: date | None = connection.execute(query).scalar()
+        return found
+
+    def forget(self, version: str, symbol: str) -> None:
+        """Remove a state that cannot be used; panel days stay."""
+        c = _calibrations.c
+        own = (c.version == version) & (c.symbol == symbol)
+        with self._database.transaction() as connection:
+            connection.execute(_calibrations.delete().where(own))
 
     def store(
         self,
@@ -160,8 +188,21 @@ class Calibrations:
         }
         connection.execute(
             _calibrations.insert(),
-            [{**shared, "step": step, "state": state} for step, state in enumerate(parts)],
+            [
+                {
+                    **shared,
+                    "step": step,
+                    "state": state,
+                    "digest": _digest(version, symbol, revision, step, state),
+                }
+                for step, state in enumerate(parts)
+            ],
         )
+
+
+def _digest(version: str, symbol: str, revision: int, step: int, state: bytes) -> str:
+    about = f"{version}/{symbol}/{revision}/{step}/".encode()
+    return hashlib.sha256(about + state).hexdigest()
 
 
 def _add_missing(connection: Connection, version: str, days: Sequence[PanelDay]) -> None:

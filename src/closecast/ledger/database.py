@@ -91,7 +91,7 @@ class Database:
         except (sa.exc.SQLAlchemyError, OSError) as error:
             cause = getattr(error, "orig", None) or error
             raise StorageFailed(
-                f"the ledger {self._shown_url} cannot be used: {cause}. Forecasts go on. "
+                f"the ledger {self._shown_url} cannot be used: {cause}. POST /predict goes on. "
                 "Free space, check permissions, or move a damaged file away; a new one is made"
             ) from error
 

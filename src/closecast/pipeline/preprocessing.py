@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from closecast.bundle import dump_by_symbol
 from closecast.dataset import process, split_panel
@@ -18,11 +18,21 @@ from closecast.settings import Settings
 log = logging.getLogger(__name__)
 
 
-def preprocess(settings: Settings, symbols: Sequence[str], parameters: Parameters) -> Prepared:
+def preprocess(
+    settings: Settings,
+    symbols: Sequence[str],
+    parameters: Parameters,
+    uncollected: Mapping[str, str] | None = None,
+) -> Prepared:
     """From the collected closes of symbols to windows, split and ``baseline_stats.json``.
 
     A symbol with a fault (frozen feed, wrong unit, lost split) is left out of a pool, with a
     warning: one such series once ruined a network for all. Alone it is trained, with a warning.
+
+    Parameters
+    ----------
+    uncollected : mapping of symbol to str, optional
+        Symbols that were asked for and cannot be here, and why: to be remembered with the rest.
 
     Raises
     ------
@@ -35,7 +45,7 @@ def preprocess(settings: Settings, symbols: Sequence[str], parameters: Parameter
     series, faulty = without_faults(workspace.prices())
     p = parameters
     splits, short = split_panel(series, p.train_size, p.seq_length, p.horizon, LEAST_SCORES)
-    left_out = {**faulty, **short}
+    left_out = {**(uncollected or {}), **faulty, **short}
     for symbol, reason in left_out.items():
         log.warning("symbol left out", extra={"symbol": symbol, "reason": reason})
     whole = {prices.symbol: prices for prices in series}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -26,8 +25,6 @@ from closecast.pipeline.workspace import Workspace
 from closecast.registry import Registry
 from closecast.settings import Settings
 from closecast.symbols import canonical_list
-
-log = logging.getLogger(__name__)
 
 
 class TrainRequest(BaseModel):
@@ -71,9 +68,9 @@ def run_training(
 
     with Workspace(settings, request.symbols).alone():
         tell("collect")
-        symbols = _collect(settings, request)
+        symbols, uncollected = _collect(settings, request)
         tell("preprocess")
-        prepared = preprocess(settings, symbols, parameters)
+        prepared = preprocess(settings, symbols, parameters, uncollected)
         if request.forecaster != "ewma" and _without_model(settings, prepared.symbols):
             tell("first model (ewma)")
             shared = Parameters(seq_length=parameters.seq_length, horizon=parameters.horizon)
@@ -93,16 +90,19 @@ def run_training(
         return evaluate_candidate(settings, symbols, watch)
 
 
-def _collect(settings: Settings, request: TrainRequest) -> tuple[str, ...]:
-    """Symbols whose closes are there now."""
-    found = collect_many(settings, request.symbols, request.source, request.start, request.end)
-    errors = [one for one in found if isinstance(one, ClosecastError)]
-    collected = [one.symbol for one in found if not isinstance(one, ClosecastError)]
-    if not collected:
-        raise errors[0]
-    for error in errors:
-        log.warning("symbol left out", extra={"reason": str(error)})
-    return canonical_list(collected)
+def _collect(settings: Settings, request: TrainRequest) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Symbols whose closes are there now, and why others' are not."""
+    symbols = canonical_list(request.symbols)
+    found = collect_many(settings, symbols, request.source, request.start, request.end)
+    errors = {
+        symbol: one
+        for symbol, one in zip(symbols, found, strict=True)
+        if isinstance(one, ClosecastError)
+    }
+    if len(errors) == len(symbols):
+        raise errors[symbols[0]]
+    collected = tuple(symbol for symbol in symbols if symbol not in errors)
+    return collected, {symbol: str(error) for symbol, error in errors.items()}
 
 
 def _without_model(settings: Settings, symbols: Sequence[str]) -> bool:

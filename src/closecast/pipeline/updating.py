@@ -12,7 +12,8 @@ import numpy as np
 from closecast.atomic import write_atomically
 from closecast.bundle import EVALUATION_FILE, LIVE_FILE, Bundle, of_symbol, promise_of
 from closecast.dated import Kind
-from closecast.errors import ClosecastError, PreconditionFailed, StorageFailed, UnknownSymbol
+from closecast.errors import ClosecastError, DamagedBundle, PreconditionFailed, UnknownSymbol
+from closecast.faults import find_faults
 from closecast.forecasters import Predictor, load_predictor
 from closecast.forecasters.base import Watch, ignore_progress
 from closecast.intervals import LiveState, Member, PanelDay, advance, load_state
@@ -25,7 +26,7 @@ from closecast.price_cache import PriceCache
 from closecast.prices import Prices
 from closecast.registry import Registry
 from closecast.scoring import realised_log_return, score_step, will_never_come
-from closecast.sessions import is_complete
+from closecast.sessions import session_table
 from closecast.settings import Settings
 from closecast.symbols import canonical, exchange_of, folder_name
 
@@ -109,7 +110,7 @@ def update_version(
         if len(failed) == len(members):
             raise failed[members[0]]
         watch({"stage": "absorb"})
-        absorbed = absorb(settings, bundle, ledger)
+        absorbed, left_out = absorb(settings, bundle, ledger)
         watch({"stage": "score"})
         scored = {name: score_due(settings, name, ledger) for name in members}
         for name in (name for name, count in scored.items() if draw and count):
@@ -117,31 +118,40 @@ def update_version(
     return Updated(
         version,
         tuple(s for s in members if s not in failed),
-        {name: str(error) for name, error in failed.items()},
+        {**left_out, **{name: str(error) for name, error in failed.items()}},
         absorbed,
         sum(scored.values()),
     )
 
 
-def absorb(settings: Settings, bundle: Bundle, ledger: Ledger) -> int:
-    """Let a bundle's calibration learn from every close that it has not seen; answers how many.
+def absorb(settings: Settings, bundle: Bundle, ledger: Ledger) -> tuple[int, dict[str, str]]:
+    """Let a bundle's calibration learn from every close that it has not seen.
 
     Day by day, each symbol's step in one transaction: killed in between, the next call goes on
     where this one was, to the same bits.
+
+    Returns
+    -------
+    absorbed, left_out
+        How many closes; and the symbols that were kept out, with the reason: closes of another
+        basis, or new ones with a fault (a lost split must not widen everybody's intervals).
     """
     version, info = bundle.manifest.version, bundle.manifest.info
     predictor = load_predictor(info.forecaster, bundle.files)
     cache = PriceCache(settings.data_dir / "prices")
-    basis = {span.symbol: span.basis for span in info.data}
-    known = [cache.get(symbol) for symbol in info.symbols]
-    series = [
-        p
-        for p in known
-        if p is not None and p.basis == basis[p.symbol] and len(p) >= info.seq_length
-    ]
-    states: dict[str, LiveState | None] = {
-        p.symbol: _state(bundle, ledger, p.symbol) for p in series
-    }
+    series, left_out = [], {}
+    states: dict[str, LiveState | None] = {}
+    for span in info.data:
+        prices = cache.get(span.symbol)
+        if prices is None or len(prices) < info.seq_length:
+            continue
+        state = _state(bundle, ledger, span.symbol)
+        if reason := _unfit(prices, span.basis, state):
+            log.warning("closes not absorbed", extra={"symbol": span.symbol, "reason": reason})
+            left_out[span.symbol] = reason
+            continue
+        series.append(prices)
+        states[span.symbol] = state
     members = _with_forecasts(predictor, series, states)
     absorbed = 0
     for day, exchange, rows in _days(members, states):
@@ -156,10 +166,10 @@ def absorb(settings: Settings, bundle: Bundle, ledger: Ledger) -> int:
                 )
             except PreconditionFailed:  # another process was faster: its state is as good
                 log.info("calibration moved meanwhile", extra={"symbol": symbol})
-                return absorbed
+                return absorbed, left_out
             absorbed += 1
         states |= after
-    return absorbed
+    return absorbed, left_out
 
 
 def score_due(settings: Settings, symbol: str, ledger: Ledger) -> int:
@@ -172,12 +182,12 @@ def score_due(settings: Settings, symbol: str, ledger: Ledger) -> int:
     if prices is None:
         return 0
     outcomes, void = [], []
-    exchange = exchange_of(symbol)
+    calendar = session_table(exchange_of(symbol))
     for forecast_id, forecast, step in ledger.forecasts.due(symbol, _date(prices.sessions[-1])):
         if forecast.basis != prices.basis:
             continue
-        if is_complete(exchange, np.datetime64(step.session, "D"), forecast.issued_at):
-            void.append((forecast_id, step.step))  # said after the close: no forecast
+        if calendar.closes_at(np.datetime64(step.session, "D")) <= forecast.issued_at:
+            void.append((forecast_id, step.step))  # said after the bell: no forecast
             continue
         log_return = realised_log_return(prices, forecast.origin, step.session)
         if log_return is not None:
@@ -218,12 +228,26 @@ def _source_of(settings: Settings, recorded: str) -> str:
     return settings.source if settings.source.partition(":")[0] == recorded else recorded
 
 
+def _unfit(prices: Prices, basis: str, state: LiveState) -> str | None:
+    """Why a symbol's new closes must not be learned from, if so."""
+    if prices.basis != basis:
+        return f"closes are {prices.basis}, the model has learned from {basis} ones"
+    new = [f for f in find_faults(prices) if f.date is not None and f.date > str(state.session)]
+    return f"its new closes have a fault: {new[0]}" if new else None
+
+
 def _state(bundle: Bundle, ledger: Ledger, symbol: str) -> LiveState:
-    stored = ledger.calibrations.newest(bundle.manifest.version, symbol)
-    if stored is not None:
-        return LiveState.from_parts(stored.parts)
+    """The state in force; one that is damaged is thrown away and made again from the bundle's."""
+    version = bundle.manifest.version
+    try:
+        stored = ledger.calibrations.newest(version, symbol)
+        if stored is not None:
+            return LiveState.from_parts(stored.parts)
+    except DamagedBundle as error:
+        log.error("stored calibration damaged", extra={"symbol": symbol, "reason": str(error)})
+        ledger.calibrations.forget(version, symbol)
     if LIVE_FILE not in bundle.files:
-        raise StorageFailed(f"bundle {bundle.manifest.version} has no {LIVE_FILE}")
+        raise DamagedBundle(f"bundle {version} has no {LIVE_FILE}")
     return load_state(bundle.files[LIVE_FILE], symbol)
 
 
@@ -255,11 +279,7 @@ def _days(
         for row in range(first, len(prices)):
             key = _date(prices.sessions[row]), exchange_of(prices.symbol)
             found.setdefault(key, []).append((member, row))
-    return [(day, exchange, rows) for (day, exchange), rows in sorted(found.items(), key=_key)]
-
-
-def _key(item: tuple[tuple[date, str], list[tuple[Member, int]]]) -> tuple[date, str]:
-    return item[0]
+    return [(*key, found[key]) for key in sorted(found)]
 
 
 def _date(session: np.datetime64) -> date:

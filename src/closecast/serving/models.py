@@ -142,6 +142,19 @@ class Models:
         """:meth:`look` at every loaded symbol and at the default one."""
         return [self.look(symbol) for symbol in sorted({self.default_symbol, *self._snapshots})]
 
+    def data_end(self, symbol: str) -> tuple[str, str] | None:
+        """The current version of a canonical symbol, and the last session it was made from.
+
+        Raises
+        ------
+        StorageFailed, DamagedBundle, UnknownVersion
+        """
+        pointer = self.registry.pointer(symbol)
+        if pointer is None:
+            return None
+        spans = self.registry.manifest(pointer.version).info.data
+        return pointer.version, next(s.last_session for s in spans if s.symbol == symbol)
+
     def ends_with(self, symbol: str, closes: Sequence[float]) -> bool:
         """Whether the known closes of a canonical symbol end with these.
 
