@@ -91,13 +91,13 @@ def _followed(panel: Panel, series: list[Prices], forecasts: list[Forecast]) -> 
     return lower, upper
 
 
-def planted(prices: Prices) -> dict[str, Prices]:
-    """The series with a fault each, in the part that is learned from."""
-    n = len(prices)
+def planted(prices: Prices, share: float) -> dict[str, Prices]:
+    """The series with a fault each, after this share of its closes."""
+    at = int(share * len(prices))
     frozen, unit, split = (prices.closes.copy() for _ in range(3))
-    frozen[n // 4 : n // 4 + 400] = frozen[n // 4]
-    unit[n // 3] *= 100
-    split[: n // 2] *= 4
+    frozen[at : at + 400] = frozen[at]
+    unit[at] *= 100
+    split[:at] *= 4
     return {
         name: Prices(prices.symbol, prices.sessions, closes, prices.source, prices.basis)
         for name, closes in (("frozen stretch", frozen), ("x100 row", unit), ("lost split", split))

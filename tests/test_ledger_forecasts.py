@@ -312,10 +312,14 @@ def test_scores_are_of_what_was_asked_for(ledger: Ledger, ask: str) -> None:
     assert len(ledger.forecasts.scored(**{**own, ask: other[ask]})) == 3  # type: ignore[arg-type]
 
 
-def test_without_a_version_every_version_counts(ledger: Ledger) -> None:
-    scored(ledger, said())
-    scored(ledger, said(version="another"))
-    assert len(ledger.forecasts.scored("MSFT", "live")) == 6
+def test_without_a_version_an_origin_counts_once_however_many_models_spoke(
+    ledger: Ledger,
+) -> None:
+    scored(ledger, said(version="first"))
+    scored(ledger, said(version="another", issued_at=NOON + SECOND))
+    found = ledger.forecasts.scored("MSFT", "live")
+    assert [row.version for row in found] == ["first"] * 3
+    assert len(ledger.forecasts.scored("MSFT", "live", version="another")) == 3
 
 
 def test_since_counts_sessions(ledger: Ledger) -> None:

@@ -196,9 +196,10 @@ class Forecasts:
     ) -> list[ScoredStep]:
         """Scored steps, oldest origin first.
 
-        Of several answers that one version gave for the same origin and step (another revision
-        of its calibration, another history), only the first that was issued counts: one that
-        is asked often has no more weight, and none is counted because it turned out better.
+        Of several answers for the same origin and step (another revision of the calibration,
+        another history, another model where none is named), only the first that was issued
+        counts: one that is asked often has no more weight, and none is counted because it turned
+        out better.
 
         Parameters
         ----------
@@ -207,10 +208,11 @@ class Forecasts:
         """
         c = _forecasts.c
         rank = sa.func.row_number().over(
-            partition_by=(c.version, c.origin, c.step),
+            partition_by=(c.origin, c.step),
             order_by=(c.issued_at, c.revision, c.forecast_id),
         )
-        ranked = sa.select(_forecasts, rank.label("rank")).where(c.symbol == symbol, c.kind == kind)
+        wanted = [column for column in c if column.name != "quantiles"]  # large, and not needed
+        ranked = sa.select(*wanted, rank.label("rank")).where(c.symbol == symbol, c.kind == kind)
         if version is not None:
             ranked = ranked.where(c.version == version)
         first = ranked.subquery()
