@@ -67,7 +67,7 @@ class Service:
                 kind=kind,
                 hand_over=supervisor.hand_over if supervisor else None,
             ),
-            predictions=PredictionLog(ledger.predictions),
+            predictions=PredictionLog(ledger.predictions, keep=settings.predictions_kept),
             clock=clock,
             kind=kind,
         )

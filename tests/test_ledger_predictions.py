@@ -67,6 +67,16 @@ def test_answers_come_back_as_they_were_the_last_first(ledger: Ledger) -> None:
     assert ledger.predictions.newest(2) == rows[:1:-1]
 
 
+def test_the_log_keeps_the_newest_answers(ledger: Ledger) -> None:
+    log = PredictionLog(ledger.predictions, interval_s=60, keep=20)
+    for i in range(300):
+        log.put(answered(i))
+    log.close()
+    kept = ledger.predictions.newest(1000)
+    assert kept == [answered(i) for i in range(299, 299 - len(kept), -1)]
+    assert len(kept) == 20  # one batch, pruned once
+
+
 def test_an_answer_may_have_no_request_id(ledger: Ledger) -> None:
     ledger.predictions.log([Prediction(NOON, None, "MSFT", "v", 1.0, 2.0, False, (), 0.1)])
     assert ledger.predictions.newest()[0].request_id is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Path, Query, Request, Response
@@ -13,14 +14,16 @@ from api.errors import problem, responses
 from api.schemas.base import SymbolText
 from api.schemas.forecasts import (
     CommittedAnswer,
+    CommittedList,
     CommittedRow,
     ForecastAnswer,
+    KindName,
     OutcomeAnswer,
     TodayAnswer,
 )
 from api.schemas.training import JobAnswer, TrainBody
 from api.training import job_answer, submit_training
-from closecast.dated import LEVELS, SCORED_PROBABILITIES, DatedStep, Outcome
+from closecast.dated import LEVELS, SCORED_PROBABILITIES, DatedForecast, DatedStep, Outcome
 from closecast.errors import InvalidLevels, NoModel, UnknownSymbol
 from closecast.forecasting import DatedAnswer
 from closecast.ledger import Job
@@ -153,6 +156,20 @@ def forecast_today(
     return TodayAnswer.model_validate({**about, "today": row})
 
 
+@router.get("/forecasts", responses=responses(422, 503))
+def list_forecasts(
+    service: ServiceDep,
+    symbol: Annotated[
+        SymbolText | None, Query(description="The default symbol without it.")
+    ] = None,
+    kind: Annotated[KindName | None, Query(description="Both without it.")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 20,
+) -> CommittedList:
+    """Committed forecasts of a symbol, the last issued first, with outcomes once scored."""
+    found = service.ledger.forecasts.newest(service.models.canonical(symbol), kind, limit)
+    return CommittedList(forecasts=[_committed(*one) for one in found])
+
+
 @router.get(
     "/forecasts/{forecast_id}",
     responses={
@@ -171,20 +188,7 @@ def show_forecast(
     said, outcomes = service.ledger.forecasts.get(forecast_id)
     response.headers["X-Model-Version"] = said.version
     response.headers["X-Calibration-Revision"] = str(said.revision)
-    return CommittedAnswer(
-        forecast_id=forecast_id,
-        kind=said.kind,
-        symbol=said.symbol,
-        model_version=said.version,
-        calibration_revision=said.revision,
-        forecaster=said.forecaster,
-        origin=said.origin,
-        origin_close=said.origin_close,
-        basis=said.basis,
-        source=said.source,
-        issued_at=said.issued_at,
-        path=[_row(step, outcome) for step, outcome in zip(said.steps, outcomes, strict=True)],
-    )
+    return _committed(forecast_id, said, outcomes)
 
 
 def _levels(text: str) -> list[float]:
@@ -239,6 +243,25 @@ def _row(step: DatedStep, outcome: Outcome | None) -> CommittedRow:
             )
         },
         outcome=_outcome(outcome) if outcome else None,
+    )
+
+
+def _committed(
+    forecast_id: str, said: DatedForecast, outcomes: Sequence[Outcome | None]
+) -> CommittedAnswer:
+    return CommittedAnswer(
+        forecast_id=forecast_id,
+        kind=said.kind,
+        symbol=said.symbol,
+        model_version=said.version,
+        calibration_revision=said.revision,
+        forecaster=said.forecaster,
+        origin=said.origin,
+        origin_close=said.origin_close,
+        basis=said.basis,
+        source=said.source,
+        issued_at=said.issued_at,
+        path=[_row(step, outcome) for step, outcome in zip(said.steps, outcomes, strict=True)],
     )
 
 

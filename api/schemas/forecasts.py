@@ -144,3 +144,9 @@ class CommittedAnswer(Answer):
     source: str
     issued_at: datetime
     path: list[CommittedRow]
+
+
+class CommittedList(Answer):
+    """Committed forecasts, the last issued first."""
+
+    forecasts: list[CommittedAnswer]

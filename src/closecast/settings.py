@@ -65,6 +65,13 @@ class Settings(BaseSettings):
         description="Seconds between two attempts to collect a symbol's closes for a forecast.",
     )
 
+    predictions_kept: int = Field(
+        100_000,
+        ge=100,
+        le=100_000_000,
+        description="Answers of POST /predict that the ledger keeps, the newest ones.",
+    )
+
     worker_enabled: bool = Field(True, description="Whether this process may start the worker.")
     worker_idle_s: float = Field(
         60.0,

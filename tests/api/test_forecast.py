@@ -486,3 +486,13 @@ def test_the_page_says_the_age_that_the_forecast_says(
         answer = service.get(f"/forecast/{found['symbol']}")
         assert (found["newest_close"], found["age"]) == (answer["origin"], answer["age"])
         assert found["problem"] is None
+
+
+def test_committed_forecasts_are_listed_newest_first(service: Service) -> None:
+    ids = [service.get(f"/forecast/{symbol}")["forecast_id"] for symbol in ("MSFT", "AAPL")]
+    [found] = service.get("/forecasts?symbol=aapl")["forecasts"]
+    assert found == service.get(f"/forecasts/{ids[1]}")
+    [default] = service.get("/forecasts?kind=live")["forecasts"]
+    assert default["forecast_id"] == ids[0]
+    assert service.get("/forecasts?kind=replay") == {"forecasts": []}
+    assert service.http.get("/forecasts?limit=0").status_code == 422

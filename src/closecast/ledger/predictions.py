@@ -105,12 +105,20 @@ class PredictionLog:
         Answers that may wait; what comes beyond is dropped and counted.
     interval_s : float
         Time between two writes.
+    keep : int
+        Answers that the ledger keeps, a tenth more at times; older ones are deleted.
     """
 
     def __init__(
-        self, predictions: Predictions, capacity: int = 10_000, interval_s: float = 1.0
+        self,
+        predictions: Predictions,
+        capacity: int = 10_000,
+        interval_s: float = 1.0,
+        keep: int = 100_000,
     ) -> None:
         self._predictions = predictions
+        self._keep = keep
+        self._since_pruned = 0
         self._waiting: queue.Queue[Prediction] = queue.Queue(capacity)
         self._interval_s = interval_s
         self._closed = threading.Event()
@@ -149,6 +157,10 @@ class PredictionLog:
         while batch := self._take():
             try:
                 self._predictions.log(batch)
+                self._since_pruned += len(batch)
+                if self._since_pruned > self._keep / 10:
+                    self._predictions.prune(self._keep)
+                    self._since_pruned = 0
             except (StorageFailed, sa.exc.IntegrityError) as error:
                 self._drop(len(batch))
                 if not self._failing:
