@@ -174,6 +174,12 @@ def session_table(
     return SessionTable(exchange, whole.sessions[inside], whole.final_at[inside])
 
 
+def as_date(session: np.datetime64) -> date:
+    """A session as a plain date."""
+    day: date = session.astype("datetime64[D]").item()
+    return day
+
+
 def sessions_between(
     exchange: str, start: date | np.datetime64[Any], end: date | np.datetime64[Any]
 ) -> Dates:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -17,31 +16,31 @@ from closecast.errors import (
     BeyondHorizon,
     CalendarTooShort,
     ClosecastError,
-    InvalidLevels,
     NotCollected,
     StalePrices,
     StorageFailed,
 )
-from closecast.forecast import Forecast
 from closecast.forecasting.answers import DatedAnswer, DatedRow, Freshness
 from closecast.forecasting.refresh import Refresh
+from closecast.forecasting.saying import (
+    Origin,
+    checked_levels,
+    rows_of,
+    unfinished_session,
+    verdict_of,
+)
 from closecast.intervals import LiveState
 from closecast.ledger import ACTIVE, Job, Ledger
 from closecast.ledger.database import Clock
 from closecast.price_cache import PriceCache
 from closecast.prices import Prices
-from closecast.serving import LEVELS, Interval, Models, Snapshot
-from closecast.sessions import SessionTable
+from closecast.serving import LEVELS, Models, Snapshot
+from closecast.sessions import SessionTable, as_date
 from closecast.settings import Settings
 from closecast.symbols import exchange_of
-from closecast.verdict import Verdict
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-LOWEST_LEVEL, HIGHEST_LEVEL, MOST_LEVELS = 0.5, 0.99, 10
-PATH_LEVEL = 0.9
-_MAX_LOG_RETURN = 50.0
 
 
 class Living(Protocol):
@@ -49,16 +48,6 @@ class Living(Protocol):
 
     def state(self, snapshot: Snapshot) -> LiveState:
         """The state in force of a model, with the newest close that it absorbed."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    snapshot: Snapshot
-    state: LiveState
-    table: SessionTable
-    prices: Prices | None
-    age: int
-    now: datetime
 
 
 class Forecasting:
@@ -193,9 +182,9 @@ class Forecasting:
         version, end = current
         newest = np.datetime64(self._ledger.calibrations.session_of(version, symbol) or end, "D")
         age = table.steps_between(newest, table.last_completed(self._clock()))
-        return Freshness(_date(newest), max(0, age))
+        return Freshness(as_date(newest), max(0, age))
 
-    def _current(self, snapshot: Snapshot) -> _Origin | Job:
+    def _current(self, snapshot: Snapshot) -> Origin | Job:
         found = None
         with contextlib.suppress(CalendarTooShort):  # collecting renews the calendar, too
             found = self._look(snapshot)
@@ -229,7 +218,7 @@ class Forecasting:
             log.error("cache unreadable", extra={"symbol": symbol, "reason": str(error)})
             return None
 
-    def _look(self, snapshot: Snapshot) -> _Origin | None:
+    def _look(self, snapshot: Snapshot) -> Origin | None:
         table = self._calendar(snapshot.symbol)
         if table is None:
             return None
@@ -241,13 +230,13 @@ class Forecasting:
                 f"the newest close of {snapshot.symbol} is of {state.session}, a session that is "
                 f"not over at {now:%Y-%m-%d %H:%M}; collect its closes again"
             )
-        return _Origin(snapshot, state, table, self._closes(snapshot.symbol), age, now)
+        return Origin(snapshot, state, table, self._closes(snapshot.symbol), age, now)
 
-    def _committed(self, found: _Origin, levels: Sequence[float]) -> DatedAnswer:
+    def _committed(self, found: Origin, levels: Sequence[float]) -> DatedAnswer:
         state, table, info = found.state, found.table, found.snapshot.manifest.info
         said = state.forecast(SCORED_PROBABILITIES)
         sessions = table.after(state.session, state.horizon)
-        rows = _rows(found, sessions, said, levels)
+        rows = rows_of(found, sessions, said, levels)
         span = next(span for span in info.data if span.symbol == found.snapshot.symbol)
         dated = DatedForecast(
             kind=self._kind,
@@ -255,7 +244,7 @@ class Forecasting:
             version=found.snapshot.version,
             revision=state.revision,
             forecaster=info.forecaster,
-            origin=_date(state.session),
+            origin=as_date(state.session),
             origin_close=state.last_close,
             basis=span.basis,
             source=span.source,
@@ -276,85 +265,7 @@ class Forecasting:
             last_close=dated.origin_close,
             basis=dated.basis,
             age=found.age,
-            unfinished_session=_unfinished(found.prices, dated.origin),
-            verdict=_verdict(found),
+            unfinished_session=unfinished_session(found.prices, dated.origin),
+            verdict=verdict_of(found),
             path=rows,
         )
-
-
-def checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
-    """Levels in order, each once.
-
-    Raises
-    ------
-    InvalidLevels
-        If one is outside 0.5 to 0.99, or there are more than 10, or none.
-    """
-    chosen = tuple(sorted(set(levels)))
-    wrong = [f"{level:g}" for level in chosen if not LOWEST_LEVEL <= level <= HIGHEST_LEVEL]
-    if wrong or not 1 <= len(chosen) <= MOST_LEVELS:
-        said = f"got {', '.join(wrong[:3])}" if wrong else f"got {len(chosen)}"
-        raise InvalidLevels(
-            f"{said}; expected 1 to {MOST_LEVELS} levels from {LOWEST_LEVEL:g} to "
-            f"{HIGHEST_LEVEL:g}, such as 0.8,0.95"
-        )
-    return chosen
-
-
-def _rows(
-    found: _Origin, sessions: np.ndarray, said: Forecast, levels: Sequence[float]
-) -> tuple[DatedRow, ...]:
-    state = found.state
-    ends = [((1 - level) / 2, (1 + level) / 2) for level in levels]
-    asked = state.forecast(np.unique(ends))
-    intervals = [(level, *(end.tolist() for end in asked.interval(level))) for level in levels]
-    band = [
-        (state.last_close * np.exp(np.clip(end, -_MAX_LOG_RETURN, _MAX_LOG_RETURN))).tolist()
-        for end in state.path_band(PATH_LEVEL)
-    ]
-    prices, rows = said.price.tolist(), []
-    for i, session in enumerate(sessions):
-        closes_at = found.table.closes_at(session)
-        rows.append(
-            DatedRow(
-                step=i + 1,
-                session=_date(session),
-                closes_at=closes_at,
-                elapsed=closes_at <= found.now,
-                price=prices[i],
-                naive_price=state.last_close,
-                intervals=tuple(
-                    Interval(level, lower[i], upper[i]) for level, lower, upper in intervals
-                ),
-                path_band=Interval(PATH_LEVEL, band[0][i], band[1][i]),
-            )
-        )
-    return tuple(rows)
-
-
-def _verdict(found: _Origin) -> Verdict | None:
-    """Of the window that ends at the origin."""
-    if found.prices is None:
-        return None
-    stop = int(np.searchsorted(found.prices.sessions, found.state.session, side="right"))
-    window = found.prices.closes[:stop][-found.snapshot.manifest.info.seq_length :]
-    if len(window) < found.snapshot.manifest.info.seq_length:
-        return None
-    return found.snapshot.detector.check(window)
-
-
-def _unfinished(prices: Prices | None, origin: date) -> date | None:
-    """The newest session whose bar was left out because it was not over."""
-    if prices is None:
-        return None
-    found = [
-        date.fromisoformat(note.date)
-        for note in prices.notes
-        if note.rule == "unfinished_bar" and note.date is not None
-    ]
-    return max((day for day in found if day > origin), default=None)
-
-
-def _date(session: np.datetime64) -> date:
-    day: date = session.astype("datetime64[D]").item()
-    return day

@@ -26,7 +26,7 @@ from closecast.price_cache import PriceCache
 from closecast.prices import Prices
 from closecast.registry import Registry
 from closecast.scoring import realised_log_return, score_step, will_never_come
-from closecast.sessions import session_table
+from closecast.sessions import as_date, session_table
 from closecast.settings import Settings
 from closecast.symbols import canonical, exchange_of, folder_name
 
@@ -183,7 +183,7 @@ def score_due(settings: Settings, symbol: str, ledger: Ledger) -> int:
         return 0
     outcomes, void = [], []
     calendar = session_table(exchange_of(symbol))
-    for forecast_id, forecast, step in ledger.forecasts.due(symbol, _date(prices.sessions[-1])):
+    for forecast_id, forecast, step in ledger.forecasts.due(symbol, as_date(prices.sessions[-1])):
         if forecast.basis != prices.basis:
             continue
         if calendar.closes_at(np.datetime64(step.session, "D")) <= forecast.issued_at:
@@ -277,11 +277,6 @@ def _days(
         assert state is not None
         first = max(member.first, int(np.searchsorted(prices.sessions, state.session, "right")))
         for row in range(first, len(prices)):
-            key = _date(prices.sessions[row]), exchange_of(prices.symbol)
+            key = as_date(prices.sessions[row]), exchange_of(prices.symbol)
             found.setdefault(key, []).append((member, row))
     return [(*key, found[key]) for key in sorted(found)]
-
-
-def _date(session: np.datetime64) -> date:
-    day: date = session.astype("datetime64[D]").item()
-    return day
