@@ -26,7 +26,7 @@ ifdef PORT
 export CLOSECAST_PORT := $(PORT)
 endif
 
-.PHONY: help install serve replay test lint format bench bench-forecast bench-engine bench-calibration lock clean
+.PHONY: help install serve replay test lint format bench bench-forecast bench-engine bench-calibration bench-gate bench-retrain lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -66,7 +66,7 @@ format: $(VENV)/.dev ## Let ruff format and repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: bench-engine bench-calibration bench-forecast ## Every benchmark
+bench: bench-engine bench-calibration bench-gate bench-retrain bench-forecast ## Every benchmark
 
 bench-forecast: $(VENV)/.dev ## Forecast quality over the 20 sample symbols, beside naive and peers (20 minutes)
 	$(BIN)/python -m benchmarks.forecast
@@ -77,6 +77,12 @@ bench-calibration: $(VENV)/.dev ## Time to absorb one new close, and to answer
 
 bench-engine: $(VENV)/.dev ## The network in torch and in ONNX Runtime, interleaved
 	$(BIN)/python -m benchmarks.engine
+
+bench-gate: $(VENV)/.dev ## How often the gate decides rightly, on made data whose truth is known
+	$(BIN)/python -m benchmarks.gate
+
+bench-retrain: $(VENV)/.dev ## Never, monthly or by regime: CRPS and trainings over 2010 to 2022
+	$(BIN)/python -m benchmarks.retrain
 
 lock: ## Resolve poetry.lock again and export constraints.txt (needs poetry with the export plugin)
 	poetry lock

@@ -9,6 +9,7 @@ from typing import Annotated
 import psutil
 from fastapi import Depends, Request
 
+from closecast.bundle import Pointer
 from closecast.calendar_cache import CalendarCache
 from closecast.dated import Kind
 from closecast.errors import ClosecastError
@@ -72,12 +73,16 @@ class Service:
             kind=kind,
         )
 
-    def published_version(self, symbol: str) -> str | None:
-        """Where the pointer of a symbol leads; ``None`` where it cannot be read."""
+    def pointer(self, symbol: str) -> Pointer | None:
+        """The pointer of a symbol; ``None`` also where it cannot be read."""
         try:
-            pointer = self.registry.pointer(symbol)
+            return self.registry.pointer(symbol)
         except ClosecastError:
             return None
+
+    def published_version(self, symbol: str) -> str | None:
+        """Where the pointer of a symbol leads; ``None`` where it cannot be read."""
+        pointer = self.pointer(symbol)
         return pointer.version if pointer else None
 
     def start(self) -> None:

@@ -30,9 +30,14 @@ STATUS: dict[type[e.ClosecastError], int] = {
     e.UnknownForecast: 404,
     e.JobConflict: 409,
     e.StalePrices: 409,
+    e.DataFault: 409,
+    e.UnverifiedBundle: 409,
+    e.PointerMoved: 409,
+    e.RolledBack: 409,
     e.PreconditionFailed: 412,
     e.NoModel: 503,
     e.DamagedBundle: 503,
+    e.UnverifiedModel: 503,
     e.TrainingUnavailable: 503,
     e.StorageFailed: 503,
     e.NotCollected: 503,
@@ -127,7 +132,16 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     items = error.errors()
     sent_as = request.headers.get("content-type", "")
-    if "json" not in sent_as.lower() and any(item["loc"] == ("body",) for item in items):
+    whole = [item["type"] for item in items if item["loc"] == ("body",)]
+    if "missing" in whole:
+        return problem(
+            request,
+            422,
+            "invalid_request",
+            f"{request.method} {request.url.path} needs a JSON body; /docs shows one",
+            errors=[{"pointer": "", "detail": "a body is required", "code": "missing"}],
+        )
+    if "json" not in sent_as.lower() and whole:
         return problem(
             request,
             415,

@@ -7,7 +7,13 @@ from typing import Any
 
 from api.deps import Service
 from api.schemas.training import JobAnswer, TrainBody
-from closecast.errors import DamagedBundle, NoModel, StorageFailed, UnknownName
+from closecast.errors import (
+    DamagedBundle,
+    NoModel,
+    StorageFailed,
+    UnknownName,
+    UnverifiedModel,
+)
 from closecast.forecasters import (
     DEFAULT_FORECASTER,
     forecaster_for,
@@ -58,7 +64,7 @@ def _symbols(service: Service, asked: TrainBody) -> tuple[str, ...]:
         return (service.models.canonical(asked.symbol),)
     try:
         return service.models.get(None).manifest.info.symbols
-    except (NoModel, DamagedBundle, StorageFailed):
+    except (NoModel, DamagedBundle, UnverifiedModel, StorageFailed):
         return (service.models.default_symbol,)
 
 

@@ -50,7 +50,6 @@ def main() -> None:
         horizon=p.horizon,
         long_run=0.02,
         shape_quantiles=read_only(np.zeros((p.horizon, 39))),
-        location_weight=read_only(np.ones(p.horizon)),
         network=export_onnx(network, p.seq_length),
         weights=b"",
     )

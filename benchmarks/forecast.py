@@ -79,7 +79,7 @@ LSTM_POOLED = {"batch_size": 1024, "num_epochs": 8, "patience": 3}
 def table_of(splits: Sequence[Split], contenders: Sequence[Contender]) -> str:
     """Every contender on the same rows, beside naive."""
     naive = {s.train.symbol: make_forecaster("naive").fit([s.train], [s.valid]) for s in splits}
-    return summary_table(evaluate_panel(splits, naive, contenders)[0])
+    return summary_table(list(evaluate_panel(splits, naive, contenders).evaluations.values()))
 
 
 @dataclass(frozen=True, eq=False)

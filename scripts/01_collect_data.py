@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 
 from closecast.errors import ClosecastError
+from closecast.options import add_origin
 from closecast.pipeline import collect_many
 from closecast.pipeline.workspace import Workspace
 from closecast.settings import Settings
-from scripts.common import add_origin, parser, run, symbols_of
+from scripts.common import parser, run, symbols_of
 
 
 def main() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from closecast.options import add_hyperparameters, add_origin, hyperparameters
 from closecast.pipeline import preprocess
 from closecast.settings import Settings
-from scripts.common import add_hyperparameters, add_origin, hyperparameters, parser, run, working_on
+from scripts.common import parser, run, working_on
 
 
 def main() -> None:

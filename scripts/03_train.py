@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from closecast.forecasters import Runtime
+from closecast.options import add_fine_tune, add_hyperparameters, add_origin, hyperparameters
 from closecast.pipeline import train_candidate
 from closecast.progress import ProgressBar
 from closecast.settings import Settings
-from scripts.common import add_hyperparameters, add_origin, hyperparameters, parser, run, working_on
+from scripts.common import parser, run, working_on
 
 
 def main() -> None:
@@ -14,9 +15,7 @@ def main() -> None:
     made = parser("Train a forecaster on the prepared windows and calibrate its intervals.")
     add_origin(made)
     add_hyperparameters(made)
-    made.add_argument(
-        "--fine-tune", action="store_true", help="start from the current model's weights"
-    )
+    add_fine_tune(made)
     arguments = made.parse_args()
 
     def step(settings: Settings) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from closecast.options import add_origin
 from closecast.pipeline import evaluate_candidate
+from closecast.pipeline.first import FIRST, publish_first
 from closecast.settings import Settings
-from scripts.common import add_origin, parser, run, working_on
+from scripts.common import parser, run, working_on
 
 
 def main() -> None:
@@ -15,7 +17,10 @@ def main() -> None:
 
     def step(settings: Settings) -> None:
         with working_on(arguments, settings) as workspace:
-            published = evaluate_candidate(settings, workspace.symbols)
+            candidate = workspace.candidate(workspace.prepared())
+            if candidate.about["forecaster"] != FIRST:
+                publish_first(settings, workspace.symbols, arguments.source)
+            published = evaluate_candidate(settings, workspace.symbols, source=arguments.source)
         print(published.table)
         for symbol, decision in published.decisions.items():
             print(f"{symbol}: {decision.outcome}: {decision.reason}")

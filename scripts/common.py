@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date
 
 from pydantic import ValidationError
 
-from closecast.errors import ClosecastError, InvalidHyperparameters, UnknownName
-from closecast.forecasters import (
-    DEFAULT_FORECASTER,
-    FORECASTERS,
-    Parameters,
-    make_parameters,
-    parameters_type,
-    preset,
-)
+from closecast.errors import ClosecastError
 from closecast.logs import set_up_logging
 from closecast.pipeline.workspace import Workspace
 from closecast.settings import Settings, describe
@@ -38,48 +28,6 @@ def parser(description: str) -> argparse.ArgumentParser:
         help="ticker symbols, learned from together; VALE3 means VALE3.SA (default: the setting)",
     )
     return made
-
-
-def add_origin(made: argparse.ArgumentParser) -> None:
-    """``--source``, ``--start``, ``--end``: which closes are meant.
-
-    Step 1 fetches these; the later steps make sure that they work on them.
-    """
-    made.add_argument("--source", help="sample, yahoo or file:URL (default: the setting)")
-    made.add_argument("--start", type=date.fromisoformat, help="first session, YYYY-MM-DD")
-    made.add_argument("--end", type=date.fromisoformat, help="last session, YYYY-MM-DD")
-
-
-def add_hyperparameters(made: argparse.ArgumentParser) -> None:
-    """``--forecaster``, ``--preset``, ``--set NAME=VALUE``."""
-    made.add_argument(
-        "--forecaster", choices=sorted(FORECASTERS), default=DEFAULT_FORECASTER, help="model"
-    )
-    made.add_argument("--preset", default="default", help="named values of the forecaster")
-    made.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a hyper-parameter, e.g. --set num_epochs=10; may be repeated",
-    )
-
-
-def hyperparameters(arguments: argparse.Namespace) -> Parameters:
-    """Checked hyper-parameters from ``--preset`` and ``--set``."""
-    known = parameters_type(arguments.forecaster).model_fields
-    values = preset(arguments.forecaster, arguments.preset)
-    for item in arguments.set:
-        name, equals, text = item.partition("=")
-        if not equals:
-            raise InvalidHyperparameters([(item, "write it as NAME=VALUE")])
-        if name not in known:
-            raise UnknownName("hyper-parameter", name, known)
-        try:
-            values[name] = json.loads(text)
-        except json.JSONDecodeError:
-            values[name] = text
-    return make_parameters(arguments.forecaster, values)
 
 
 def symbols_of(arguments: argparse.Namespace, settings: Settings) -> tuple[str, ...]:

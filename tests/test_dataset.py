@@ -398,11 +398,29 @@ def test_a_panel_is_cut_at_the_same_two_days() -> None:
 def test_a_panel_is_cut_where_one_series_of_all_its_days_would_be() -> None:
     series = panel()
     days = np.unique(np.concatenate([prices.sessions for prices in series]))
-    first = int(len(days) * 0.6)
-    second = first + (len(days) - first) // 2
+    one = split_by_share(Prices("DAYS", days, np.ones(len(days)), "made"), 0.6, 20, 3)
     for split in split_panel(series, 0.6, 20, 3)[0]:
-        assert split.train.sessions[-1] < days[first] <= split.valid.sessions[0]
-        assert split.valid.sessions[-1] < days[second] <= split.test.sessions[0]
+        assert split.train.sessions[-1] < one.valid.sessions[0] <= split.valid.sessions[0]
+        assert split.valid.sessions[-1] < one.test.sessions[0] <= split.test.sessions[0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "judged", "chosen"),
+    [
+        (480, 50, 50),  # so few that nothing can be spared
+        (900, 126, 100),  # validation is down to what it needs
+        (1300, 247, 100),
+        (1700, 250, 216),
+        (3000, 428, 428),  # halves hold enough
+    ],
+)
+def test_the_test_part_has_250_origins_where_the_data_allow(
+    rows: int, judged: int, chosen: int
+) -> None:
+    split = split_by_share(garch(rows, seed=1), 0.7, 20, 3)
+    assert len(make_examples(split.test, 20, 3)) == judged
+    assert len(make_examples(split.valid, 20, 3)) == chosen
+    assert len(split.train) == int(rows * 0.7)
 
 
 def test_one_symbol_is_split_as_alone() -> None:

@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 import numpy as np
 import pytest
 
+from closecast.comparison import diebold_mariano
 from closecast.dataset import Split, log_returns, make_examples, split_by_share, split_panel
 from closecast.evaluation import (
     Contender,
@@ -25,7 +26,7 @@ from closecast.evaluation import (
 from closecast.forecast import PROBABILITIES, Forecast
 from closecast.forecasters import Parameters, Predictor, make_forecaster, make_parameters
 from closecast.intervals import Calibration
-from closecast.metrics import crps_from_quantiles, diebold_mariano
+from closecast.metrics import crps_from_quantiles
 from closecast.prices import Prices
 from tests.made_data import FloatArray, as_prices, garch
 
@@ -302,9 +303,8 @@ def test_there_is_a_forecast_with_history_at_every_origin_and_a_state_after_the_
 
 
 def test_the_row_with_history_scores_the_followed_forecasts() -> None:
-    [evaluation], [followed] = evaluate_panel(
-        [SPLIT], {"MADE": fit("naive")}, [Contender({"MADE": fit("ewma")}, {})]
-    )
+    found = evaluate_panel([SPLIT], {"MADE": fit("naive")}, [Contender({"MADE": fit("ewma")}, {})])
+    evaluation, [followed] = found.evaluations["MADE"], found.followed
     assert followed is not None
     low, high = followed.forecasts["MADE"].interval(0.8)
     inside = (low <= EXAMPLES.future_closes) & (EXAMPLES.future_closes <= high)
@@ -314,13 +314,13 @@ def test_the_row_with_history_scores_the_followed_forecasts() -> None:
 
 
 def test_who_is_not_followed_has_one_row() -> None:
-    [evaluation], followed = evaluate_panel(
+    found = evaluate_panel(
         [SPLIT],
         {"MADE": fit("naive")},
         [Contender({"MADE": fit("drift")}, {}, with_history=False)],
     )
-    assert followed == [None]
-    assert [(row.forecaster, row.mode) for row in evaluation.rows] == [
+    assert found.followed == [None]
+    assert [(row.forecaster, row.mode) for row in found.evaluations["MADE"].rows] == [
         ("naive", "window only"),
         ("drift", "window only"),
     ]
@@ -334,7 +334,7 @@ def pool() -> list[Evaluation]:
     symbols = [split.test.symbol for split in PANEL]
     everybody = Contender(dict.fromkeys(symbols, fit_pool("ewma")), {})
     naive = {split.test.symbol: fit("naive", split) for split in PANEL}
-    return evaluate_panel(PANEL, naive, [everybody])[0]
+    return list(evaluate_panel(PANEL, naive, [everybody]).evaluations.values())
 
 
 def test_every_symbol_is_held_against_its_own_naive(pool: list[Evaluation]) -> None:

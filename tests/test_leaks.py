@@ -1,90 +1,71 @@
-"""The look-ahead check that every bundle passes before it is published."""
+"""The look-ahead check that every bundle passes before it is published.
+
+What it finds in a whole training is in ``test_leak_mutants.py``.
+"""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
-from closecast import leaks
-from closecast.dataset import (
-    FLOOR_SHARE,
-    Processed,
-    Split,
-    log_returns,
-    long_run_volatility,
-    make_examples,
-    process,
-    split_by_share,
-    split_panel,
-)
-from closecast.errors import InvalidPrices
-from closecast.evaluation import calibrate
+from closecast.dataset import split_by_share
+from closecast.errors import TooFewCloses
+from closecast.evaluation import Contender, Evaluated, evaluate_panel
 from closecast.forecast import Forecast
-from closecast.forecasters import Predictor, make_forecaster, make_parameters
+from closecast.forecasters import Parameters, Predictor, TrainingReport, make_forecaster
 from closecast.forecasters.ewma import EwmaPredictor
+from closecast.forecasters.location import shrink
+from closecast.forecasters.shrunk import Shrinkage, ShrunkPredictor, without_shrinkage
 from closecast.intervals import Calibration, Member, follow
-from closecast.leaks import CUTS, LeakCheck, check_leaks
+from closecast.leaks import CUTS, LeakCheck, check_evaluation, check_leaks
+from closecast.leaks.evidence import Findings
+from closecast.leaks.judging import check_realised
 from closecast.prices import Prices
-from tests.made_data import as_prices, garch
+from tests.made_data import as_prices, from_returns, garch, patiently
+from tests.made_evidence import evidence_of
 
 LENGTH, HORIZON = 20, 3
 PRICES = garch(600, seed=1)
-SPLIT = split_by_share(PRICES, 0.6, LENGTH, HORIZON)
-PROCESSED = process(PRICES, SPLIT.train, LENGTH, HORIZON)
-_KEPT = np.random.default_rng(0).random(640) > 0.05
-_MADE = garch(640, seed=2)
-OTHER = Prices("OTHER", _MADE.sessions[_KEPT], _MADE.closes[_KEPT], "made", "adjusted")
-ABROAD = as_prices(garch(600, seed=3).closes, "MADE.SA", first="2009-12-01")
+HONEST = evidence_of([PRICES])
 
 
-def fit(name: str) -> Predictor:
-    sizes = {"members": 1, "hidden_size": 4, "num_epochs": 1} if name == "mlp" else {}
-    values = {"seq_length": LENGTH, "horizon": HORIZON, **sizes}
-    recipe = make_forecaster(name, make_parameters(name, values))
-    return recipe.fit([SPLIT.train], [SPLIT.valid])
+def with_gaps(n: int, seed: int, symbol: str, missing: float = 0.05) -> Prices:
+    """On fewer days than the others."""
+    made = garch(n, seed)
+    kept = np.random.default_rng(seed).random(n) >= missing
+    return Prices(symbol, made.sessions[kept], made.closes[kept], "made", "adjusted")
 
 
-EWMA = fit("ewma")
-CALIBRATION = calibrate(EWMA, [SPLIT.valid])
+def three_symbols() -> list[Prices]:
+    """Another length, gaps, one on another exchange."""
+    abroad = as_prices(garch(600, seed=3).closes, "MADE.SA", first="2009-12-01")
+    return [PRICES, with_gaps(640, 2, "OTHER"), abroad]
 
 
-def check(
-    split: Split = SPLIT,
-    processed: Processed = PROCESSED,
-    predictor: Predictor = EWMA,
-    calibration: Calibration = CALIBRATION,
-    seed: int = 0,
-) -> LeakCheck:
-    calibrations = {split.test.symbol: calibration}
-    return check_leaks([processed], [split], 0.6, predictor, calibrations, seed)
-
-
-def check_panel(predictor: Predictor, **changes: Any) -> LeakCheck:
-    """Three symbols: another length, gaps, one on another exchange."""
-    series = [PRICES, OTHER, ABROAD]
-    splits, left_out = split_panel(series, 0.6, LENGTH, HORIZON)
-    assert not left_out
-    processed = [
-        process(prices, split.train, LENGTH, HORIZON)
-        for prices, split in zip(series, splits, strict=True)
-    ]
-    calibrations = {s.test.symbol: calibrate(predictor, [s.valid]) for s in splits}
-    arguments = {"processed": processed, "splits": splits, "train_size": 0.6, "seed": 0}
-    arguments |= {"predictor": predictor, "calibrations": calibrations}
-    return check_leaks(**{**arguments, **changes})
-
-
-def what_failed(outcome: LeakCheck) -> set[str]:
-    """``features``, ``forecasts with history``, …"""
+def checks(outcome: LeakCheck) -> set[str]:
+    """Names of the checks that failed."""
     assert outcome.passed is not bool(outcome.failures)
-    found = {failure.split(" before ")[0] for failure in outcome.failures}
-    return {re.sub(r" of (MADE|OTHER)(\.SA)?\b", "", failure) for failure in found}
+    return {failure.partition(": ")[0] for failure in outcome.failures}
+
+
+def failed(**changes: Any) -> set[str]:
+    return checks(check_leaks(replace(HONEST, **changes)))
+
+
+def with_split(**parts: Prices) -> set[str]:
+    return failed(splits=[replace(HONEST.splits[0], **parts)])
+
+
+def with_processed(**arrays: Any) -> set[str]:
+    return failed(processed=[replace(HONEST.processed[0], **arrays)])
 
 
 # -- honest data --------------------------------------------------------------------------------
@@ -92,77 +73,184 @@ def what_failed(outcome: LeakCheck) -> set[str]:
 
 @pytest.mark.parametrize("name", ["naive", "drift", "ewma", "mlp"])
 def test_honest_data_pass(name: str) -> None:
-    predictor = fit(name)
-    outcome = check(predictor=predictor, calibration=calibrate(predictor, [SPLIT.valid]))
-    assert outcome.passed
-    assert outcome.failures == ()
+    assert check_leaks(evidence_of([PRICES], name)).failures == ()
 
 
 @pytest.mark.parametrize("name", ["ewma", "mlp"])
 def test_honest_panels_pass(name: str) -> None:
-    outcome = check_panel(fit(name))
+    outcome = check_leaks(evidence_of(three_symbols(), name))
     assert outcome.failures == ()
     assert outcome.passed
 
 
-@pytest.mark.parametrize("seed", range(1, 6))
-def test_honest_data_pass_wherever_they_are_cut(seed: int) -> None:
-    assert check(seed=seed).passed
+def test_a_symbol_too_short_to_learn_from_still_helps_to_choose_the_days() -> None:
+    old = as_prices(garch(300, seed=4).closes, "OLD", first="2008-01-01")
+    evidence = evidence_of([*three_symbols(), old])
+    assert "OLD" not in {split.test.symbol for split in evidence.splits}
+    assert check_leaks(evidence).passed
+    without = replace(evidence, collected=evidence.collected[:-1])
+    assert checks(check_leaks(without)) == {"split"}
+
+
+@st.composite
+def panels(draw: st.DrawFn) -> list[Prices]:
+    """One to three series of different lengths, beginnings and gaps."""
+    symbols = ["AAA", "BBB", "CCC.SA"][: draw(st.integers(1, 3))]
+    seed = draw(st.integers(0, 2**16))
+    return [
+        with_gaps(draw(st.integers(90, 160)), seed + i, symbol, draw(st.sampled_from([0.0, 0.1])))
+        for i, symbol in enumerate(symbols)
+    ]
+
+
+@given(
+    series=panels(),
+    name=st.sampled_from(["naive", "drift", "ewma"]),
+    horizon=st.integers(1, 4),
+    train_size=st.sampled_from([0.4, 0.5, 0.6]),
+    seed=st.integers(0, 99),
+)
+@settings(patiently, max_examples=200)
+def test_whatever_is_honest_passes(
+    series: list[Prices], name: str, horizon: int, train_size: float, seed: int
+) -> None:
+    try:
+        evidence = evidence_of(series, name, 10, horizon, train_size)
+    except TooFewCloses:
+        assume(False)
+    assert check_leaks(evidence, seed, cuts=2).failures == ()
+
+
+@given(series=panels(), seed=st.integers(0, 99))
+@settings(patiently, max_examples=4)
+def test_an_honest_network_passes(series: list[Prices], seed: int) -> None:
+    try:
+        evidence = evidence_of(series, "mlp", 10)
+    except TooFewCloses:
+        assume(False)
+    assert check_leaks(evidence, seed).failures == ()
 
 
 def test_it_says_what_it_compared() -> None:
-    outcome = check()
+    outcome = check_leaks(HONEST)
     assert len(outcome.cuts) == CUTS
-    assert list(outcome.cuts) == sorted(outcome.cuts)
+    assert list(outcome.cuts) == sorted(set(outcome.cuts))
     assert set(outcome.cuts) <= set(PRICES.sessions.astype(str))
     assert outcome.compared_origins > 1000
     assert json.loads(json.dumps(outcome.to_dict()))["passed"] is True
 
 
 def test_the_seed_chooses_the_cuts() -> None:
-    assert check(seed=1) == check(seed=1)
-    assert check(seed=1).cuts != check(seed=2).cuts
+    assert check_leaks(HONEST, seed=1) == check_leaks(HONEST, seed=1)
+    assert check_leaks(HONEST, seed=1).cuts != check_leaks(HONEST, seed=2).cuts
+    assert len(check_leaks(HONEST, cuts=20).cuts) == 20
 
 
-# -- planted leaks ------------------------------------------------------------------------------
+# -- the split ----------------------------------------------------------------------------------
 
 
-def test_volatility_of_the_full_sample_is_caught() -> None:
-    examples = make_examples(PRICES, LENGTH, HORIZON)
-    volatility = np.full(len(examples), log_returns(PRICES.closes).std())
-    inputs = log_returns(examples.windows) / volatility[:, None]
-    leaking = replace(PROCESSED, inputs=inputs, volatility=volatility)
-    assert {"features", "noisy features", "volatilities"} <= what_failed(check(processed=leaking))
+def test_parts_that_overlap_or_leave_rows_out_are_no_split() -> None:
+    split = HONEST.splits[0]
+    first = len(split.train)
+    for parts in (
+        {"valid": PRICES.rows(first - LENGTH + 1, first + len(split.valid))},
+        {"train": PRICES.rows(0, len(PRICES) - 50)},
+        {"train": split.valid, "valid": split.train},
+        {"test": split.test.rows(0, -1)},
+        {"valid": split.valid.rows(5, None)},
+        {"train": split.train.rows(3, None)},
+    ):
+        assert with_split(**parts) == {"split"}
 
 
-def test_volatility_around_the_origin_is_caught() -> None:
-    leaking = replace(PROCESSED, volatility=np.roll(PROCESSED.volatility, -2))
-    assert what_failed(check(processed=leaking)) == {"volatilities"}
+def test_a_split_by_another_share_is_caught() -> None:
+    assert failed(splits=[split_by_share(PRICES, 0.7, LENGTH, HORIZON)]) == {"split"}
 
 
-def test_features_one_row_late_are_caught() -> None:
-    leaking = replace(PROCESSED, inputs=np.roll(PROCESSED.inputs, -1, axis=0))
-    assert "features" in what_failed(check(processed=leaking))
+def test_one_altered_close_is_caught() -> None:
+    closes = HONEST.splits[0].train.closes.copy()
+    closes[100] = np.nextafter(closes[100], 0)
+    assert with_split(train=replace(HONEST.splits[0].train, closes=closes)) == {"closes"}
 
 
-def test_one_altered_number_is_caught() -> None:
-    inputs = PROCESSED.inputs.copy()
-    inputs[0, 0] = np.nextafter(inputs[0, 0], 10)
-    assert "features" in what_failed(check(processed=replace(PROCESSED, inputs=inputs)))
+def test_closes_that_nobody_collected_are_caught() -> None:
+    assert failed(collected=[garch(600, seed=1, symbol="OTHER")]) == {"closes"}
 
 
-def test_targets_of_another_row_are_caught() -> None:
-    leaking = replace(PROCESSED, targets=np.roll(PROCESSED.targets, 1, axis=0))
-    assert what_failed(check(processed=leaking)) == {"targets"}
+# -- what was learned from ----------------------------------------------------------------------
+
+
+def test_a_fit_on_anything_but_the_training_part_is_caught() -> None:
+    split, honest = HONEST.splits[0], HONEST.training
+    assert honest.learned_from == (split.train.content_hash,)
+    for report in (
+        replace(honest, learned_from=(split.whole.content_hash,)),
+        replace(honest, chosen_by=(split.test.content_hash,)),
+        replace(honest, learned_from=honest.learned_from * 2),
+        TrainingReport(),
+    ):
+        assert failed(training=report) == {"fit"}
+
+
+def test_what_fit_was_given_survives_json() -> None:
+    stored = TrainingReport(**json.loads(json.dumps({**_as_dict(HONEST.training)})))
+    assert check_leaks(replace(HONEST, training=stored)).passed
+
+
+def test_a_location_measured_on_other_rows_is_caught() -> None:
+    evidence = evidence_of([PRICES], "drift")
+    assert check_leaks(evidence).passed
+    inner = without_shrinkage(evidence.predictor)
+    for factor in ([0.0, 0.5, 0.0], [1.0, 1.0, 1.0]):
+        moved = shrink(inner, Shrinkage(np.array(factor), "as the test part would have it"))
+        assert "location" in checks(check_leaks(replace(evidence, predictor=moved)))
+
+
+def test_a_location_that_has_earned_its_place_passes() -> None:
+    returns = np.random.default_rng(0).normal(0.004, 0.01, 600)
+    evidence = evidence_of([from_returns(returns)], "drift")
+    assert isinstance(evidence.predictor, ShrunkPredictor)
+    assert evidence.predictor.shrinkage.factor.any()
+    assert check_leaks(evidence).passed
+
+
+def _as_dict(report: TrainingReport) -> dict[str, Any]:
+    return {name: getattr(report, name) for name in TrainingReport.__dataclass_fields__}
 
 
 def test_a_floor_learned_from_everything_is_caught() -> None:
-    floor = FLOOR_SHARE * long_run_volatility(log_returns(PRICES.closes))
-    leaking = process(PRICES, PRICES, LENGTH, HORIZON)
-    assert leaking.floor == floor != PROCESSED.floor
-    assert what_failed(check(processed=leaking)) == {
-        "the floor under the volatility was not learned from training alone"
-    }
+    assert "floor" in with_processed(floor=HONEST.processed[0].floor * 1.01)
+
+
+# -- rows ---------------------------------------------------------------------------------------
+
+
+def test_labels_of_another_row_are_caught() -> None:
+    rolled = np.roll(HONEST.processed[0].targets, 1, axis=0)
+    assert "labels" in with_processed(targets=rolled)
+
+
+def test_rows_that_are_missing_are_caught() -> None:
+    written = HONEST.processed[0]
+    parts = {n: getattr(written, n)[:-1] for n in ("inputs", "volatility", "targets")}
+    assert "windows" in with_processed(**parts)
+
+
+def test_inputs_one_row_late_are_caught() -> None:
+    written = HONEST.processed[0]
+    assert "inputs" in with_processed(inputs=np.roll(written.inputs, -1, axis=0))
+    assert "inputs" in with_processed(volatility=np.roll(written.volatility, -2))
+
+
+@pytest.mark.parametrize("array", ["inputs", "volatility", "targets"])
+def test_one_altered_number_is_caught(array: str) -> None:
+    values = getattr(HONEST.processed[0], array).copy()
+    values.flat[0] = np.nextafter(values.flat[0], 10)
+    expected = "targets" if array == "targets" else "features"
+    assert expected in with_processed(**{array: values})
+
+
+# -- forecasts ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +262,8 @@ class Peeking(EwmaPredictor):
     def predict_along(self, series: Sequence[Prices], newest: int | None = None) -> list[Forecast]:
         found = []
         for prices, honest in zip(series, super().predict_along(series, newest), strict=True):
-            moves = np.append(np.abs(log_returns(prices.closes)), 0.0)[self.origins(prices, newest)]
+            moves = np.abs(np.append(np.diff(np.log(prices.closes)), 0.0))
+            moves = moves[self.origins(prices, newest)]
             value = getattr(honest, self.part)
             moved = value + moves.reshape(-1, *[1] * (value.ndim - 1))
             found.append(replace(honest, **{self.part: moved}))
@@ -183,8 +272,8 @@ class Peeking(EwmaPredictor):
 
 @pytest.mark.parametrize("part", ["location", "scale", "quantiles"])
 def test_a_predictor_that_peeks_is_caught(part: str) -> None:
-    peeking = Peeking(**vars(EWMA), part=part)
-    assert "forecasts with history" in what_failed(check(predictor=peeking))
+    peeking = Peeking(**vars(HONEST.predictor), part=part)
+    assert "forecasts" in failed(predictor=peeking)
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +281,7 @@ class PeekingAtOthers(EwmaPredictor):
     """Takes its scale from what all series will have been at their end."""
 
     def predict_along(self, series: Sequence[Prices], newest: int | None = None) -> list[Forecast]:
-        size = np.mean([np.abs(log_returns(prices.closes)).mean() for prices in series])
+        size = np.mean([np.abs(np.diff(np.log(prices.closes))).mean() for prices in series])
         return [
             replace(honest, scale=honest.scale * (1 + size))
             for honest in super().predict_along(series, newest)
@@ -200,62 +289,98 @@ class PeekingAtOthers(EwmaPredictor):
 
 
 def test_a_pool_that_knows_the_others_future_is_caught() -> None:
-    found = what_failed(check_panel(PeekingAtOthers(**vars(EWMA))))
-    assert found == {"forecasts with history", "live calibration"}
+    evidence = evidence_of(three_symbols())
+    peeking = PeekingAtOthers(**vars(evidence.predictor))
+    found = checks(check_leaks(replace(evidence, predictor=peeking)))
+    assert found == {"forecasts", "live calibration"}
 
 
-def test_calibration_that_peeks_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def late(members: Sequence[Member], start: np.datetime64) -> Iterator[tuple[Any, Any]]:
-        """Learns from tomorrow's close today."""
-        days = list(follow(members, start))
-        yield from zip([day for day, _ in days], [s for _, s in days[1:]], strict=False)
-
-    monkeypatch.setattr(leaks, "follow", late)
-    assert what_failed(check()) == {"live calibration"}
+# -- calibration --------------------------------------------------------------------------------
 
 
-def test_a_split_by_another_share_is_caught() -> None:
-    moved = split_by_share(PRICES, 0.7, LENGTH, HORIZON)
-    assert "splits" in what_failed(check(split=moved))
+def test_scores_of_other_rows_are_caught() -> None:
+    scores = HONEST.calibrations["MADE"].scores
+    altered = scores.copy()
+    altered[0, 0] = np.nextafter(altered[0, 0], 10)
+    for wrong in (altered, scores[:, 1:], scores[:, ::-1], np.hstack([scores, scores])):
+        assert failed(calibrations={"MADE": Calibration(wrong)}) == {"calibration"}
 
 
-def test_symbols_cut_at_days_of_their_own_are_caught() -> None:
-    """Cut each by its own share, one symbol learns from days that another is judged by."""
-    series = [PRICES, OTHER, ABROAD]
-    splits = [split_by_share(prices, 0.6, LENGTH, HORIZON) for prices in series]
-    assert len({split.boundaries for split in splits}) > 1
-    processed = [
-        process(prices, split.train, LENGTH, HORIZON)
-        for prices, split in zip(series, splits, strict=True)
-    ]
-    assert "splits" in what_failed(check_panel(EWMA, splits=splits, processed=processed))
+def test_a_score_that_is_known_before_its_session_is_over_is_caught() -> None:
+    member = Member(PRICES, HONEST.predictor.predict_along([PRICES], 100)[0])
+    *_, (_, states) = follow([member], PRICES.sessions[-100])
+    state = states["MADE"]
+
+    def found(row: int, step: int, value: float) -> tuple[str, ...]:
+        scores = state.scores.copy()
+        scores[row, step] = value
+        findings = Findings()
+        check_realised(replace(state, scores=scores), PRICES, findings)
+        return findings.failures
+
+    assert found(-1, 0, np.nan) == ()
+    for row, step in ((-1, 0), (-1, 2), (-2, 1), (-3, 2)):
+        [failure] = found(row, step, 0.5)
+        assert "yet to come" in failure
+    [failure] = found(-2, 0, 99.0)
+    assert "not of its forecasts' target sessions" in failure
 
 
-def test_parts_that_overlap_are_no_split() -> None:
-    first = len(SPLIT.train)
-    valid = PRICES.rows(first - LENGTH + 1, first + len(SPLIT.valid))
-    for overlapping in (
-        replace(SPLIT, valid=valid),
-        replace(SPLIT, train=PRICES.rows(0, len(PRICES) - 50)),
+# -- the evaluation -----------------------------------------------------------------------------
+
+NAIVE = evidence_of([PRICES], "naive").predictor
+
+
+@cache
+def honestly_evaluated() -> Evaluated:
+    contender = Contender({"MADE": HONEST.predictor}, HONEST.calibrations)
+    return evaluate_panel(HONEST.splits, {"MADE": NAIVE}, [contender])
+
+
+def judged(baseline: Predictor = NAIVE, **changes: Any) -> set[str]:
+    """The checks that fail if something of an honest evaluation is changed."""
+    found = honestly_evaluated()
+    live = found.followed[0]
+    assert live is not None
+    evaluation = replace(found.evaluations["MADE"], **changes.get("evaluation", {}))
+    followed = replace(live, **changes.get("followed", {}))
+    passed = LeakCheck(True, (), 0, ())
+    return checks(check_evaluation(passed, HONEST, [evaluation], followed, [("MADE", baseline)]))
+
+
+def test_an_honest_evaluation_passes() -> None:
+    assert judged() == set()
+
+
+def test_origins_left_out_of_the_evaluation_are_caught() -> None:
+    found = honestly_evaluated().evaluations["MADE"]
+    for changes in (
+        {"origins": found.origins - 1},
+        {"last_origin": str(PRICES.sessions[-1])},
+        {"first_origin": str(HONEST.splits[0].test.sessions[0])},
     ):
-        with pytest.raises(InvalidPrices):
-            check(split=overlapping)
+        assert judged(evaluation=changes) == {"evaluation"}
 
 
-def test_parts_that_leave_rows_out_are_not_the_data() -> None:
-    for short in (
-        replace(SPLIT, test=SPLIT.test.rows(0, -1)),
-        replace(SPLIT, valid=SPLIT.valid.rows(5, None)),
-        replace(SPLIT, train=SPLIT.train.rows(3, None)),
-    ):
-        assert not check(split=short).passed
+def test_forecasts_of_another_day_are_caught() -> None:
+    live = honestly_evaluated().followed[0]
+    assert live is not None
+    forecast = live.forecasts["MADE"]
+    early = replace(forecast, last_close=np.roll(forecast.last_close, 1))
+    assert "evaluation" in judged(followed={"forecasts": {"MADE": early}})
+    assert "evaluation" in judged(followed={"forecasts": {"MADE": forecast[:-1]}})
 
 
-def test_calibrating_on_more_than_the_validation_part_is_caught() -> None:
-    available = len(make_examples(SPLIT.valid, LENGTH, HORIZON))
-    scores = np.random.default_rng(0).normal(size=(HORIZON, available + 1))
-    assert check(calibration=Calibration(scores[:, 1:])).passed
-    outcome = check(calibration=Calibration(scores))
-    assert outcome.failures == (
-        f"calibration used more than the {available} origins of the validation part",
-    )
+@pytest.mark.parametrize("mode", ["window only", "with history"])
+def test_scores_that_the_closes_do_not_bear_out_are_caught(mode: str) -> None:
+    rows = list(honestly_evaluated().evaluations["MADE"].rows)
+    at = next(i for i, r in enumerate(rows) if (r.forecaster, r.mode) == ("ewma", mode))
+    better = replace(rows[at].steps[0], mae=rows[at].steps[0].mae * 0.999)
+    rows[at] = replace(rows[at], steps=(better, *rows[at].steps[1:]))
+    assert judged(evaluation={"rows": tuple(rows)}) == {"scores"}
+
+
+def test_a_baseline_fitted_to_other_rows_is_caught() -> None:
+    other = make_forecaster("naive", Parameters(seq_length=LENGTH, horizon=HORIZON))
+    whole = other.fit([PRICES], [PRICES])
+    assert judged(baseline=whole) == {"fit"}

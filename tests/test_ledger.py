@@ -252,6 +252,23 @@ def test_another_request_for_the_symbol_conflicts_with_the_active_job(
     assert caught.value.details() == {"job_id": first.id}
 
 
+def test_the_newest_job_of_each_panel_is_found_whatever_became_of_it(
+    ledger: Ledger, clock: Clock
+) -> None:
+    for symbol in ("MSFT", "AAPL", "KO"):
+        for state in ENDS:
+            ended(ledger, state, symbol)
+            clock.now += MOMENT
+    newest = {ended(ledger, "failed", "KO").id, running(ledger, "AAPL").id, queued(ledger).id}
+    ledger.jobs.submit("update", "VALE3.SA", {})
+    assert {job.id for job in ledger.jobs.newest_of_each("train")} == newest
+
+
+def test_of_a_task_that_nobody_asked_for_there_is_no_newest_job(ledger: Ledger) -> None:
+    queued(ledger)
+    assert ledger.jobs.newest_of_each("update") == []
+
+
 def test_other_symbols_and_other_tasks_do_not_conflict(ledger: Ledger) -> None:
     ids = {
         ledger.jobs.submit(task, symbol, {"for": task})[0].id

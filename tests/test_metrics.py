@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,7 +12,6 @@ from closecast.forecast import PROBABILITIES
 from closecast.metrics import (
     coverage,
     crps_from_quantiles,
-    diebold_mariano,
     interval_score,
     mase,
     point_scores,
@@ -141,103 +138,3 @@ def test_mase_by_hand() -> None:
 def test_mase_of_the_naive_forecast_in_sample_is_one() -> None:
     returns = draws(0, 100)
     assert mase(returns, returns) == 1
-
-
-# -- Diebold-Mariano ----------------------------------------------------------------------------
-
-
-@patiently
-@given(SEEDS, st.integers(10, 200))
-def test_one_step_ahead_it_is_the_paired_t_test(seed: int, n: int) -> None:
-    ours, theirs = np.abs(draws(seed, 2, n))
-    statistic, p = diebold_mariano(ours, theirs, 1)
-    known = stats.ttest_rel(ours, theirs)
-    assert statistic == pytest.approx(known.statistic, rel=1e-9)
-    assert p == pytest.approx(known.pvalue, rel=1e-6)
-
-
-def test_two_steps_ahead_by_hand() -> None:
-    difference = np.array([3.0, 4, 2, 2, 1, 0, 0, 1, -1, -2])
-    n, h, d = 10, 2, difference - 1.0  # their mean is 1
-    variance = (d @ d) / n + 2 * (d[1:] @ d[:-1]) / n
-    correction = ((n + 1 - 2 * h + h * (h - 1) / n) / n) ** 0.5
-    statistic, p = diebold_mariano(difference, np.zeros(10), h)
-    assert statistic == pytest.approx(correction * 1.0 / (variance / n) ** 0.5)
-    assert p == pytest.approx(2 * stats.t.sf(statistic, 9))
-
-
-@patiently
-@given(SEEDS, st.integers(20, 100), st.integers(1, 10))
-def test_swapping_the_forecasts_swaps_the_sign(seed: int, n: int, horizon: int) -> None:
-    ours, theirs = np.abs(draws(seed, 2, n))
-    statistic, p = diebold_mariano(ours, theirs, horizon)
-    swapped, p_swapped = diebold_mariano(theirs, ours, horizon)
-    assert (swapped, p_swapped) == pytest.approx((-statistic, p))
-    assert 0 <= p <= 1
-
-
-def test_a_variance_that_lags_make_negative_falls_back_to_bartletts_weights() -> None:
-    difference = np.tile([1.0, -1.0], 10) + 0.5  # its first autocorrelation is -.95
-    n, h, d = 20, 2, difference - 0.5
-    assert d @ d + 2 * (d[1:] @ d[:-1]) < 0
-    variance = (d @ d) / n + 2 * 0.5 * (d[1:] @ d[:-1]) / n
-    correction = ((n + 1 - 2 * h + h * (h - 1) / n) / n) ** 0.5
-    statistic, _ = diebold_mariano(difference, np.zeros(20), h)
-    assert statistic == pytest.approx(correction * 0.5 / (variance / n) ** 0.5)
-
-
-def test_the_smaller_loss_has_the_negative_statistic() -> None:
-    losses = np.abs(draws(0, 2, 100))
-    assert diebold_mariano(losses[0], losses[1] + 1, 1)[0] < 0
-
-
-def test_equal_losses_are_no_evidence() -> None:
-    losses = np.abs(draws(0, 100))
-    assert diebold_mariano(losses, losses.copy(), 5) == (0.0, 1.0)
-
-
-def test_a_loss_that_is_smaller_in_every_row_alike_is_certain() -> None:
-    assert diebold_mariano(np.full(50, 1.0), np.full(50, 2.0), 1) == (-np.inf, 0.0)
-
-
-@pytest.mark.parametrize(("n", "horizon"), [(9, 1), (19, 10), (0, 1)])
-def test_too_few_rows_are_no_evidence(n: int, horizon: int) -> None:
-    assert diebold_mariano(np.zeros(n), np.ones(n), horizon) == (0.0, 1.0)
-
-
-REPEATS = 1000
-# Rejections of a true hypothesis at 5 % are binomial: standard error .0069, four of them .028.
-TOLERANCE = 4 * (0.05 * 0.95 / REPEATS) ** 0.5
-
-
-def rejections(made: Callable[[np.random.Generator], FloatArray], horizon: int) -> float:
-    """How often a difference of losses made this way is called significant at 5 %."""
-    rng = np.random.default_rng(12)
-    pairs = (made(rng) for _ in range(REPEATS))
-    return float(np.mean([diebold_mariano(d, np.zeros(len(d)), horizon)[1] < 0.05 for d in pairs]))
-
-
-def overlapping(rng: np.random.Generator, steps: int = 5, n: int = 500) -> FloatArray:
-    """Differences of the losses of two equally good ``steps``-step forecasts, every session."""
-    shocks = rng.normal(size=n + steps - 1)
-    return np.convolve(shocks, np.ones(steps), "valid")
-
-
-def test_equal_forecasts_are_told_apart_as_often_as_stated() -> None:
-    assert rejections(lambda rng: rng.normal(size=150), 1) == pytest.approx(0.05, abs=TOLERANCE)
-
-
-def test_fat_tails_do_not_change_that() -> None:
-    share = rejections(lambda rng: rng.standard_t(4, size=150), 1)
-    assert share == pytest.approx(0.05, abs=TOLERANCE)
-
-
-def test_overlapping_errors_need_the_lags_of_their_horizon() -> None:
-    # Taken as independent, five-step errors are called significant eight times too often.
-    assert rejections(overlapping, horizon=1) > 0.3
-    assert rejections(overlapping, horizon=5) == pytest.approx(0.05, abs=TOLERANCE)
-
-
-def test_a_better_forecast_is_found() -> None:
-    # A gain of .3 standard deviations over 150 rows: power .95 for a t-test.
-    assert rejections(lambda rng: rng.normal(-0.3, 1, size=150), 1) > 0.9

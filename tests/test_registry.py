@@ -10,8 +10,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +23,16 @@ import pytest
 import s3fs
 
 from closecast import registry as registry_module
+from closecast.bundle import GATE, Pointer
 from closecast.errors import (
     BadSetting,
     DamagedBundle,
     InvalidSymbol,
+    PointerMoved,
+    RolledBack,
     StorageFailed,
     UnknownVersion,
+    UnverifiedBundle,
 )
 from closecast.registry import MANIFEST, BundleInfo, Manifest, Registry
 from tests.s3_server import S3Server, s3_server
@@ -48,6 +55,7 @@ def info(*symbols: str, **changes: Any) -> BundleInfo:
             "data": (),
             "hyperparameters": {"learning_rate": 1e-3, "loss": "mse"},
             "evaluation": {"origins": 250, "rows": [{"mae": 0.1 + 0.2}]},
+            "leak_check": {"passed": True},
             **changes,
         }
     )
@@ -67,8 +75,14 @@ class Place:
     def pointer(self, symbol: str = "MSFT") -> Path:
         return self.folder / "current" / f"{symbol}.json"
 
-    def published(self, *symbols: str, files: Mapping[str, bytes] = FILES) -> str:
-        return self.registry.publish(info(*symbols), files).version
+    def published(self, *symbols: str, files: Mapping[str, bytes] = FILES, **changes: Any) -> str:
+        return self.registry.publish(info(*symbols, **changes), files).version
+
+    def current(self) -> str:
+        """The version that the pointer of MSFT leads to."""
+        pointer = self.registry.pointer("MSFT")
+        assert pointer is not None
+        return pointer.version
 
 
 @pytest.fixture(scope="session")
@@ -324,6 +338,306 @@ def test_a_pointer_of_another_symbol_is_refused(local: Place) -> None:
         local.registry.pointer("MSFT")
 
 
+# -- promoting against a generation -------------------------------------------------------------
+
+
+def generation_of(pointer: Pointer | None) -> int:
+    assert pointer is not None
+    return pointer.generation
+
+
+def test_who_asked_when_and_why_stay_in_the_history(place: Place) -> None:
+    began = datetime.now(UTC)
+    a, b = place.published(), place.published()
+    place.registry.promote("MSFT", a, "the gate let it through")
+    place.registry.promote("MSFT", b, "better for me", by="ana")
+    place.registry.rollback("MSFT", "it was not", by="ben")
+    stored = place.registry.pointer("MSFT")
+    assert stored is not None
+    assert [(s.version, s.by, s.kind, s.reason, s.rolled_back) for s in stored.history] == [
+        (a, "closecast", "promotion", "the gate let it through", None),
+        (b, "ana", "promotion", "better for me", None),
+        (a, "ben", "rollback", "it was not", b),
+    ]
+    moments = [step.at for step in stored.history]
+    assert moments == sorted(moments)
+    assert began <= moments[0] <= moments[-1] < began + timedelta(minutes=5)
+
+
+def test_a_promotion_decided_against_the_pointer_as_it_is_goes_through(place: Place) -> None:
+    a, b = place.published(), place.published()
+    assert place.registry.promote("MSFT", a, "test", expected=0).generation == 1
+    assert place.registry.promote("MSFT", b, "test", expected=1).generation == 2
+
+
+@pytest.mark.parametrize("by", [GATE, "ana"])
+def test_a_promotion_decided_against_another_pointer_changes_nothing(place: Place, by: str) -> None:
+    a, b = promoted(place, 2)
+    before = place.pointer().read_bytes()
+    for expected, was in ((0, "no model at all"), (1, f"generation 1, version {a}"), (7, "7")):
+        with pytest.raises(PointerMoved) as caught:
+            place.registry.promote("MSFT", a, "test", by=by, expected=expected)
+        assert was in str(caught.value)
+        assert f"now there is generation 2, version {b}" in str(caught.value)
+        assert caught.value.details() == {"expected_generation": expected, "generation": 2}
+    assert place.pointer().read_bytes() == before
+
+
+def test_a_pointer_that_went_away_has_moved(local: Place) -> None:
+    (a,) = promoted(local, 1)
+    local.pointer().unlink()
+    with pytest.raises(PointerMoved, match=r"generation 1.*now there is no model at all"):
+        local.registry.promote("MSFT", a, "test", expected=1)
+    assert local.registry.pointer("MSFT") is None
+
+
+def test_of_two_threads_that_decided_against_the_same_pointer_one_wins(local: Place) -> None:
+    versions = promoted(local, 2)
+    for expected in range(2, 22):
+        together = threading.Barrier(2)
+
+        def promote(version: str, expected: int = expected, both: Any = together) -> str:
+            registry = Registry(local.url)
+            both.wait()
+            try:
+                return registry.promote("MSFT", version, "test", expected=expected).version
+            except PointerMoved:
+                return "moved"
+
+        with ThreadPoolExecutor(2) as pool:
+            outcomes = list(pool.map(promote, versions))
+        assert sorted(outcomes)[1] == "moved", outcomes
+        pointer = local.registry.pointer("MSFT")
+        assert pointer is not None
+        assert [pointer.version, "moved"] == sorted(outcomes)
+        assert [step.generation for step in pointer.history] == list(range(1, expected + 2))
+
+
+_PROMOTE_WHEN_TOLD = """
+import sys
+from closecast.errors import PointerMoved
+from closecast.registry import Registry
+registry = Registry(sys.argv[1])
+for line in sys.stdin:
+    try:
+        print(registry.promote("MSFT", sys.argv[2], "test", expected=int(line)).version, flush=True)
+    except PointerMoved as error:
+        print(error.code, flush=True)
+"""
+
+
+def test_of_two_processes_that_decided_against_the_same_pointer_one_wins(local: Place) -> None:
+    versions = promoted(local, 2)
+    running = [started(_PROMOTE_WHEN_TOLD, local, version) for version in versions]
+    for expected in range(2, 22):
+        for process in running:
+            assert process.stdin is not None
+            process.stdin.write(f"{expected}\n")
+            process.stdin.flush()
+        outcomes = []
+        for process in running:
+            assert process.stdout is not None
+            outcomes.append(process.stdout.readline().strip())
+        pointer = local.registry.pointer("MSFT")
+        assert pointer is not None
+        assert sorted(outcomes) == [pointer.version, "pointer_moved"]
+        assert [step.generation for step in pointer.history] == list(range(1, expected + 2))
+    for process in running:
+        assert process.communicate()[1] == ""
+
+
+# -- bundles that must not be served ------------------------------------------------------------
+
+UNVERIFIED: list[dict[str, Any]] = [{}, {"passed": False}, {"passed": "true"}, {"passed": 1}]
+
+
+@pytest.mark.parametrize("by", [GATE, "ana"])
+@pytest.mark.parametrize("leak_check", UNVERIFIED, ids=str)
+def test_nobody_promotes_a_bundle_without_a_passed_leak_check(
+    local: Place, leak_check: dict[str, Any], by: str
+) -> None:
+    (good,) = promoted(local, 1)
+    before = local.pointer().read_bytes()
+    bad = local.published(leak_check=leak_check)
+    with pytest.raises(UnverifiedBundle, match=f"`closecast verify {bad}` says what fails"):
+        local.registry.promote("MSFT", bad, "test", by=by)
+    assert local.pointer().read_bytes() == before
+    assert local.current() == good
+
+
+def test_a_bundle_to_serve_is_whole_verified_and_of_the_symbol(place: Place) -> None:
+    good, bad = place.published("MSFT"), place.published("MSFT", leak_check={})
+    assert place.registry.load_to_serve(good, "msft").files == FILES
+    with pytest.raises(UnknownVersion, match=f"bundle {good} is for MSFT, not for AAPL"):
+        place.registry.load_to_serve(good, "AAPL")
+    with pytest.raises(UnverifiedBundle, match=bad):
+        place.registry.load_to_serve(bad, "MSFT")
+    (place.bundle(good) / "network.onnx").unlink()
+    with pytest.raises(DamagedBundle, match=r"network\.onnx is missing"):
+        place.registry.load_to_serve(good, "MSFT")
+
+
+def with_an_unverified_step(local: Place) -> tuple[str, str, str]:
+    """Three steps, the one in the middle as code before the leak check would have made it."""
+    a, c = promoted(local, 2)
+    b = local.published(leak_check={})
+    document = json.loads(local.pointer().read_bytes())
+    document["history"].insert(1, {**document["history"][0], "version": b})
+    for generation, step in enumerate(document["history"], start=1):
+        step["generation"] = generation
+    document["generation"] = 3
+    local.pointer().write_text(json.dumps(document))
+    return a, b, c
+
+
+def test_rolling_back_skips_an_unverified_one(local: Place) -> None:
+    a, _, _ = with_an_unverified_step(local)
+    assert rollback(local) == a
+
+
+def test_an_unverified_one_that_is_named_is_refused(local: Place) -> None:
+    _, b, c = with_an_unverified_step(local)
+    with pytest.raises(UnverifiedBundle, match=b):
+        rollback(local, b)
+    assert local.current() == c
+
+
+# -- what was rolled back stays so --------------------------------------------------------------
+
+
+def test_the_gate_does_not_promote_what_was_rolled_back(place: Place) -> None:
+    a, b = promoted(place, 2)
+    place.registry.rollback("MSFT", "intervals too narrow", by="ana")
+    before = place.pointer().read_bytes()
+    said = rf"ana rolled MSFT back from {b} at {datetime.now(UTC):%Y}.*: intervals too narrow"
+    with pytest.raises(RolledBack, match=said) as caught:
+        place.registry.promote("MSFT", b, "better than naive")
+    details = caught.value.details()
+    assert (details["version"], details["by"]) == (b, "ana")
+    assert place.pointer().read_bytes() == before
+    assert place.current() == a
+
+
+def test_what_a_person_promotes_again_is_no_longer_rolled_back(local: Place) -> None:
+    a, b, c = promoted(local, 3)
+    assert [rollback(local), rollback(local)] == [b, a]
+    pointer = local.registry.pointer("MSFT")
+    assert pointer is not None
+    assert pointer.rolled_back == {b, c}
+    assert local.registry.promote("MSFT", b, "it was not to blame", by="ana").rolled_back == {c}
+    local.registry.promote("MSFT", b, "the gate again")
+    with pytest.raises(RolledBack):
+        local.registry.promote("MSFT", c, "the gate again")
+
+
+def test_only_a_persons_promotion_clears_a_rollback() -> None:
+    """Whatever wrote the history: the registry lets the gate take no such step."""
+
+    def step(version: str, generation: int, **changes: Any) -> dict[str, Any]:
+        at = "2026-01-02T03:04:05Z"
+        return {"version": version, "generation": generation, "at": at, "reason": "r", **changes}
+
+    def rolled_back(by: str) -> frozenset[str]:
+        history = [
+            *(step("a", 1), step("b", 2)),
+            step("a", 3, by="ana", kind="rollback", rolled_back="b"),
+            step("b", 4, by=by),
+        ]
+        pointer = {"symbol": "MSFT", "version": "b", "generation": 4, "history": history}
+        return Pointer.model_validate(pointer).rolled_back
+
+    assert rolled_back(GATE) == {"b"}
+    assert rolled_back("ana") == set()
+
+
+def test_a_rollback_after_a_persons_promotion_counts_again(local: Place) -> None:
+    a, b = promoted(local, 2)
+    rollback(local)
+    local.registry.promote("MSFT", b, "it was not to blame", by="ana")
+    assert local.registry.rollback("MSFT", "it was", by="ben").rolled_back == {b}
+    with pytest.raises(RolledBack, match="ben rolled MSFT back"):
+        local.registry.promote("MSFT", b, "the gate")
+    assert local.current() == a
+
+
+def test_the_gate_promotes_what_is_new_after_a_rollback(local: Place) -> None:
+    promoted(local, 2)
+    rollback(local)
+    (d,) = promoted(local, 1)
+    assert local.current() == d
+
+
+def test_what_was_rolled_back_for_one_symbol_is_not_for_another(local: Place) -> None:
+    a, b = local.published("MSFT", "AAPL"), local.published("MSFT", "AAPL")
+    for version in (a, b):
+        local.registry.promote("MSFT", version, "test")
+    rollback(local)
+    assert local.registry.promote("AAPL", b, "test").version == b
+
+
+def test_a_pointer_of_older_code_still_loads(local: Place) -> None:
+    a, b = promoted(local, 2)
+    document = json.loads(local.pointer().read_bytes())
+    for step in document["history"]:
+        for later in ("by", "kind", "rolled_back"):
+            del step[later]
+    local.pointer().write_text(json.dumps(document))
+    pointer = local.registry.pointer("MSFT")
+    assert pointer is not None
+    assert [(s.version, s.by, s.kind, s.rolled_back) for s in pointer.history] == [
+        (a, "closecast", "promotion", None),
+        (b, "closecast", "promotion", None),
+    ]
+    assert rollback(local) == a
+
+
+# -- pointers that are damaged ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", [GATE, "ana"])
+@pytest.mark.parametrize("content", [b"", b"{}", b"\x80\x04"])
+def test_a_promotion_mends_a_damaged_pointer(local: Place, content: bytes, by: str) -> None:
+    a, b = promoted(local, 2)
+    local.pointer().write_bytes(content)
+    pointer = local.registry.promote("MSFT", a, "mend it", by=by)
+    assert local.registry.pointer("MSFT") == pointer
+    assert [(s.version, s.by) for s in pointer.history] == [(a, by)]
+    assert generation_of(local.registry.promote("MSFT", b, "on")) == pointer.generation + 1
+
+
+def test_a_mended_pointer_has_a_generation_that_nobody_served(local: Place) -> None:
+    """Else a process that serves generation 2 could take the new pointer for its own."""
+    a, b = promoted(local, 2)
+    served = [generation_of(local.registry.pointer("MSFT"))]
+    for _ in range(3):
+        local.pointer().write_bytes(b"{")
+        mended = generation_of(local.registry.promote("MSFT", a, "mend it", by="ana"))
+        served += [mended, generation_of(local.registry.promote("MSFT", b, "on", expected=mended))]
+    assert served == sorted(set(served)), "every one is larger than all before"
+    assert served[-1] < 2**53, "other languages read JSON numbers as floats"
+    local.pointer().write_bytes(b"{")
+    local.registry.promote("MSFT", a, "mend it")
+    with pytest.raises(PointerMoved):
+        local.registry.promote("MSFT", b, "decided before the damage", expected=2)
+
+
+@pytest.mark.parametrize("by", [GATE, "ana"])
+def test_a_damaged_pointer_cannot_be_compared_with(local: Place, by: str) -> None:
+    a, _ = promoted(local, 2)
+    local.pointer().write_bytes(b"{")
+    with pytest.raises(DamagedBundle, match="pointer of MSFT is not one of ours"):
+        local.registry.promote("MSFT", a, "test", by=by, expected=2)
+    assert local.pointer().read_bytes() == b"{"
+
+
+def test_a_damaged_pointer_has_no_history_to_go_back_in(local: Place) -> None:
+    promoted(local, 2)
+    local.pointer().write_bytes(b"{")
+    with pytest.raises(DamagedBundle, match="pointer of MSFT is not one of ours"):
+        rollback(local)
+    assert local.pointer().read_bytes() == b"{"
+
+
 # -- rolling back -------------------------------------------------------------------------------
 
 
@@ -344,7 +658,8 @@ def test_rolling_back_leads_to_the_one_before(place: Place) -> None:
     pointer = place.registry.rollback("MSFT", "bad forecasts")
     assert (pointer.version, pointer.generation) == (a, 3)
     assert [step.version for step in pointer.history] == [a, b, a]
-    assert pointer.history[-1].reason == "rollback: bad forecasts"
+    step = pointer.history[-1]
+    assert (step.kind, step.reason, step.rolled_back) == ("rollback", "bad forecasts", b)
     assert place.registry.pointer("MSFT") == pointer
 
 
@@ -367,7 +682,7 @@ def test_what_is_promoted_after_a_rollback_goes_back_to_where_it_was_put_on(loca
 def test_what_was_rolled_back_from_can_be_promoted_again(local: Place) -> None:
     a, b = promoted(local, 2)
     rollback(local)
-    local.registry.promote("MSFT", b, "it was not to blame")
+    local.registry.promote("MSFT", b, "it was not to blame", by="ana")
     assert rollback(local) == a
 
 
@@ -392,7 +707,7 @@ def test_one_that_was_deleted_is_skipped(local: Place) -> None:
 def test_if_all_are_damaged_the_pointer_stays(local: Place) -> None:
     a, b = promoted(local, 2)
     (local.bundle(a) / "predictor.json").unlink()
-    with pytest.raises(UnknownVersion, match="MSFT has no earlier bundle that is whole"):
+    with pytest.raises(UnknownVersion, match="no earlier bundle that is whole and verified"):
         rollback(local)
     assert local.registry.pointer("MSFT").version == b  # type: ignore[union-attr]
 
@@ -486,7 +801,8 @@ for i in range(int(sys.argv[2])):
 def started(code: str, place: Place, *arguments: str) -> subprocess.Popen[str]:
     """Another process that works on the same folder."""
     command = [sys.executable, "-c", code, str(place.folder), *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
 def test_a_file_that_the_system_does_not_let_grow_leaves_nothing_visible(local: Place) -> None:
@@ -517,6 +833,31 @@ def test_a_publisher_that_was_killed_leaves_nothing_visible_and_nothing_in_the_w
     after = local.published()
     assert {manifest.version for manifest in local.registry.versions()} == {before, after}
     assert local.registry.load(after).files == FILES
+
+
+_KILLED_IN_THE_WRITE = """
+import os, signal, sys
+from closecast.registry import Registry
+setattr(os, sys.argv[2], lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+Registry(sys.argv[1]).promote("MSFT", sys.argv[3], "test", expected=2)
+"""
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_promoter_that_was_killed_in_the_write_leaves_the_pointer_and_no_lock(
+    local: Place, step: str
+) -> None:
+    a, b = promoted(local, 2)
+    before = local.pointer().read_bytes()
+    process = started(_KILLED_IN_THE_WRITE, local, step, a)
+    assert process.communicate()[1] == ""
+    assert process.returncode == -signal.SIGKILL
+    scratch = {path.name for path in local.pointer().parent.iterdir()} - {"MSFT.json"}
+    assert len(scratch) == 1, "it was killed between the first byte and the rename"
+    assert local.pointer().read_bytes() == before
+    assert local.registry.symbols() == ["MSFT"]
+    assert local.current() == b
+    assert generation_of(local.registry.promote("MSFT", a, "again", expected=2)) == 3
 
 
 def test_publishing_clears_away_what_a_killed_publisher_left_an_hour_ago(local: Place) -> None:
@@ -677,5 +1018,7 @@ def test_a_manifest_stays_readable_for_years() -> None:
         "sha256": {"predictor.json": "0" * 64},
     }
     manifest = Manifest.model_validate_json(json.dumps(document))
-    document["info"]["left_out"] = {}  # came later
-    assert json.loads(manifest.model_dump_json()) == document
+    read = json.loads(manifest.model_dump_json())
+    came_later = {name: read["info"].pop(name) for name in read["info"].keys() - document["info"]}
+    assert read == document
+    assert not any(came_later.values()), "an old bundle says nothing of what it did not know"

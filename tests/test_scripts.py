@@ -56,16 +56,19 @@ def test_each_step_says_what_it_wrote_and_what_to_run_next(tmp_path: Path) -> No
     done = run(tmp_path, "04_evaluate", "--symbol", "MSFT")
     assert next_command(done.stdout) == "closecast serve", done.stderr
     assert re.search(r"lstm +1 ", done.stdout)
-    [results] = (tmp_path / "results" / "MSFT").iterdir()
+    first, results = sorted((tmp_path / "results" / "MSFT").iterdir())
+    assert not (first / "training_log.csv").exists(), "ewma, so that there is always a model"
     scores = json.loads((results / "evaluation.json").read_text())
     rows = [(row["forecaster"], row["mode"]) for row in scores["symbols"]["MSFT"]["rows"]]
     assert rows == [
         ("naive", "window only"),
+        ("lstm", "window only"),
+        ("lstm", "with history"),
         ("drift", "window only"),
         ("ewma", "window only"),
         ("ewma", "with history"),
-        ("lstm", "window only"),
-        ("lstm", "with history"),
+        ("current", "window only"),
+        ("current", "with history"),
     ]
     assert (results / "training_log.csv").read_text().startswith("epoch,train_loss,valid_loss\n1,")
     assert {p.name for p in results.glob("*.png")} == {

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from closecast.settings import Settings, get_settings
+from closecast.settings import Settings, describe, get_settings
 
 FIELDS = Settings.model_fields
 
@@ -33,7 +33,12 @@ CHANGED: dict[str, Any] = {
     "worker_enabled": False,
     "worker_idle_s": 0.5,
     "job_lease_s": 90.0,
-    "promote_without_evidence": False,
+    "without_evidence": "promote",
+    "evidence_deadline_days": 7.0,
+    "retrain_on": "regime,schedule",
+    "retrain_cron": "30 6 1 * mon-fri",
+    "retrain_min_interval_h": 24.0,
+    "auto_budget_s": 120.0,
     "training_threads": 8,
     "accelerator": "cpu",
     "source_timeout_s": 5.5,
@@ -41,7 +46,7 @@ CHANGED: dict[str, Any] = {
     "source_backoff_s": 0.0,
     "log_level": "DEBUG",
 }
-"""A value for each setting that is not its default."""
+"""A value for each setting that is not its default, as :meth:`Settings.model_dump` gives it."""
 
 
 @pytest.fixture(autouse=True)
@@ -75,21 +80,25 @@ def test_a_number_has_bounds_on_both_sides(name: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n, f in FIELDS.items() if f.annotation is float])
 def test_a_duration_has_its_unit_in_its_name(name: str) -> None:
-    assert name.endswith("_s")
+    assert name.endswith(("_s", "_h", "_days"))
 
 
 @pytest.mark.parametrize("name", CHANGED)
 def test_a_setting_is_read_from_its_variable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    unchanged = Settings().model_dump()
     monkeypatch.setenv(f"CLOSECAST_{name.upper()}", str(CHANGED[name]))
-    changed = Settings().model_dump()
-    assert changed.pop(name) == CHANGED[name]
-    unchanged = {n: field.default for n, field in FIELDS.items() if n != name}
-    assert changed == unchanged
+    assert Settings().model_dump() == {**unchanged, name: CHANGED[name]}
+
+
+def test_without_any_variable_a_setting_has_its_default() -> None:
+    assert {name: getattr(Settings(), name) for name in FIELDS} == {
+        name: field.default for name, field in FIELDS.items()
+    }
 
 
 @pytest.mark.parametrize("name", CHANGED)
 def test_the_values_tried_here_are_not_the_defaults(name: str) -> None:
-    assert FIELDS[name].default != CHANGED[name]
+    assert Settings().model_dump()[name] != CHANGED[name]
 
 
 @pytest.mark.parametrize(
@@ -103,6 +112,7 @@ def test_the_values_tried_here_are_not_the_defaults(name: str) -> None:
         ("predictions_kept", 100, 100_000_000),
         ("worker_idle_s", 0, 86_400),
         ("job_lease_s", 2, 3_600),
+        ("retrain_min_interval_h", 1, 8_784),
         ("training_threads", 1, 256),
         ("source_attempts", 1, 20),
         ("source_backoff_s", 0, 300),
@@ -136,6 +146,15 @@ def test_a_number_is_taken_within_its_bounds_only(
         ("accelerator", "abacus"),
         ("log_level", "debug"),
         ("log_level", "TRACE"),
+        ("retrain_on", "sunday"),
+        ("retrain_on", "schedule;regime"),
+        ("retrain_on", "['schedule']"),
+        ("retrain_cron", ""),
+        ("retrain_cron", "weekly"),
+        ("retrain_cron", "0 0 22 * * 6"),  # with seconds
+        ("retrain_cron", "60 22 * * 6"),
+        ("retrain_cron", "0 22 30 2 *"),  # never
+        ("retrain_min_interval_h", "nan"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_by_name(
@@ -145,6 +164,54 @@ def test_a_value_that_cannot_work_is_refused_by_name(
     with pytest.raises(ValidationError) as caught:
         Settings()
     assert [error["loc"] for error in caught.value.errors()] == [(name,)]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", set()),
+        (" , ", set()),
+        ("schedule", {"schedule"}),
+        ("schedule,regime", {"schedule", "regime"}),
+        (" regime , schedule,", {"schedule", "regime"}),
+    ],
+)
+def test_names_are_read_with_commas_between_them(
+    text: str, names: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLOSECAST_RETRAIN_ON", text)
+    assert Settings().retrain_on == names
+
+
+def test_names_may_come_as_a_set() -> None:
+    assert Settings(retrain_on=frozenset({"regime"})).retrain_on == {"regime"}
+
+
+def test_an_unknown_name_lists_the_valid_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOSECAST_RETRAIN_ON", "schedule,sunday")
+    with pytest.raises(ValidationError, match="unknown: sunday; valid: schedule, regime") as caught:
+        Settings()
+    assert describe(caught.value).startswith("a setting cannot work: CLOSECAST_RETRAIN_ON: ")
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("weekly", "it has 1"),
+        ("0 25 * * *", "Bad hour"),
+        ("0 22 31 4 *", "Bad day-of-month"),
+        ("0 22 29 2 8", "Bad day-of-week"),
+    ],
+)
+def test_a_cron_expression_that_cannot_work_is_shown_with_what_was_expected(
+    expression: str, reason: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings(retrain_cron=expression)
+    message = describe(caught.value)
+    expected = "minute, hour, day of month, month, day of week"
+    assert message.startswith("a setting cannot work: CLOSECAST_RETRAIN_CRON: ")
+    assert all(part in message for part in (repr(expression), expected, reason))
 
 
 # -- where they come from -----------------------------------------------------------------------

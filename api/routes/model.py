@@ -5,13 +5,24 @@ from __future__ import annotations
 import os
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 
-from api.deps import ServiceDep
+from api.deps import Service, ServiceDep
 from api.errors import responses
 from api.routes.config import SymbolQuery
+from api.schemas.model_examples import (
+    NOT_PROMOTED,
+    NOT_ROLLED_BACK,
+    PROMOTE_BODY,
+    PROMOTED,
+    ROLLBACK_BODY,
+    WENT_BACK,
+)
 from api.schemas.models import (
     ModelAnswer,
+    MovedAnswer,
+    PointerStep,
+    PromoteBody,
     ReloadAnswer,
     ReloadOutcome,
     RollbackBody,
@@ -19,11 +30,13 @@ from api.schemas.models import (
     VersionList,
     VersionSummary,
 )
-from closecast.bundle import Manifest
+from closecast.bundle import Manifest, Pointer
 from closecast.serving import Reload
 from closecast.symbols import canonical
 
 router = APIRouter(prefix="/model", tags=["models"])
+
+_STEPS_SHOWN = 20
 
 
 @router.get("", responses=responses(404, 422, 503))
@@ -31,12 +44,15 @@ def show_model(service: ServiceDep, response: Response, symbol: SymbolQuery = No
     """The served model: its data, its hyper-parameters, its scores beside naive's."""
     snapshot = service.models.get(symbol)
     info = snapshot.manifest.info
+    pointer = service.pointer(snapshot.symbol)
+    steps = reversed(pointer.history[-_STEPS_SHOWN:] if pointer else ())
     response.headers["X-Model-Version"] = snapshot.version
     return ModelAnswer(
         symbol=snapshot.symbol,
         version=snapshot.version,
         generation=snapshot.generation,
-        published_version=service.published_version(snapshot.symbol),
+        published_version=pointer.version if pointer else None,
+        history=[PointerStep.model_validate(step) for step in steps],
         loaded_at=snapshot.loaded_at,
         created_at=snapshot.manifest.created_at,
         forecaster=info.forecaster,
@@ -45,6 +61,8 @@ def show_model(service: ServiceDep, response: Response, symbol: SymbolQuery = No
         data=[span.model_dump() for span in info.data],
         hyperparameters=info.hyperparameters,
         training=info.training,
+        location=info.location,
+        chosen_from=info.chosen_from,
         symbols=list(info.symbols),
         left_out=info.left_out,
         evaluation=dict(snapshot.evaluation),
@@ -64,7 +82,7 @@ def list_versions(
 ) -> VersionList:
     """Every whole bundle, newest first; of one symbol if named."""
     registry = service.registry
-    pointers = [registry.pointer(s) for s in registry.symbols()]
+    pointers = [service.pointer(s) for s in registry.symbols()]
     current = {pointer.version for pointer in pointers if pointer}
     found = []
     for manifest in registry.versions(symbol):
@@ -89,15 +107,68 @@ def reload(service: ServiceDep, body: Annotated[SymbolBody | None, Body()] = Non
     return _reloaded(outcomes)
 
 
-@router.post("/rollback", responses=responses(400, 404, 413, 415, 422, 503))
+@router.post(
+    "/promote",
+    responses={
+        **PROMOTED,
+        **responses(400, 404, 409, 413, 415, 422, 503, examples=NOT_PROMOTED),
+    },
+)
+def promote(
+    service: ServiceDep,
+    request: Request,
+    body: Annotated[PromoteBody, Body(openapi_examples=PROMOTE_BODY)],
+) -> MovedAnswer:
+    """Make a bundle current for a symbol, whatever the gate said of it, and load it.
+
+    That is the override of a person. What is damaged, or never passed its leak check, nobody
+    can promote. Who asked and why stay in the pointer's history.
+    """
+    pointer = service.registry.promote(
+        service.models.canonical(body.symbol),
+        body.version,
+        body.reason,
+        by=_who(body.by, request),
+        expected=body.expected_generation,
+    )
+    return _moved(service, pointer)
+
+
+@router.post(
+    "/rollback",
+    responses={
+        **WENT_BACK,
+        **responses(400, 404, 409, 413, 415, 422, 503, examples=NOT_ROLLED_BACK),
+    },
+)
 def rollback(
-    service: ServiceDep, body: Annotated[RollbackBody | None, Body()] = None
-) -> ReloadAnswer:
-    """Make the model before this one current again (or a named earlier one), and load it."""
-    asked = body or RollbackBody()
-    symbol = service.models.canonical(asked.symbol)
-    service.registry.rollback(symbol, asked.reason, asked.version)
-    return _reloaded([service.models.look(symbol)])
+    service: ServiceDep,
+    request: Request,
+    body: Annotated[RollbackBody, Body(openapi_examples=ROLLBACK_BODY)],
+) -> MovedAnswer:
+    """Make the model before this one current again (or a named earlier one), and load it.
+
+    The gate does not promote the version that is left here again; a person can.
+    """
+    pointer = service.registry.rollback(
+        service.models.canonical(body.symbol),
+        body.reason,
+        body.version,
+        by=_who(body.by, request),
+    )
+    return _moved(service, pointer)
+
+
+def _who(by: str | None, request: Request) -> str:
+    """The name that a caller gave, or where the call came from."""
+    return by or f"api:{request.client.host if request.client else 'unknown'}"
+
+
+def _moved(service: Service, pointer: Pointer) -> MovedAnswer:
+    """What came of a pointer that was just moved."""
+    loaded = _reloaded([service.models.look(pointer.symbol)])
+    step = PointerStep.model_validate(pointer.history[-1])
+    return MovedAnswer(**dict(loaded), steps={pointer.symbol: step})
 
 
 def _reloaded(outcomes: list[Reload]) -> ReloadAnswer:

@@ -3,11 +3,60 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from api.schemas.base import EXAMPLE_VERSION, Answer, Request, SymbolText
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("it is blank; say it in a few words: the history keeps it")
+    return text
+
+
+# The pattern is for whoever reads the document; the validator says it in words.
+_WORDS = {"pattern": r"\S"}
+ReasonText = Annotated[
+    str,
+    AfterValidator(_not_blank),
+    Field(
+        min_length=1,
+        max_length=500,
+        description="Why; kept in the pointer's history.",
+        examples=["intervals far too narrow since Monday"],
+        json_schema_extra=_WORDS,
+    ),
+]
+WhoText = Annotated[
+    str,
+    AfterValidator(_not_blank),
+    Field(
+        min_length=1,
+        max_length=100,
+        description="Who asks; `api:` and the caller's address without it. The gate's own name, "
+        "`closecast`, is held to the gate's rules: it promotes nothing that was rolled back.",
+        examples=["ana"],
+        json_schema_extra=_WORDS,
+    ),
+]
+
+
+class PointerStep(Answer):
+    """One step of a symbol's pointer: what became current, who asked for it, and why."""
+
+    version: str = Field(examples=[EXAMPLE_VERSION])
+    generation: int = Field(
+        description="Counts the steps; after a damaged pointer it goes on from the time, in "
+        "microseconds since 1970.",
+        examples=[3],
+    )
+    at: datetime
+    by: str = Field(description="`closecast` is the gate itself.", examples=["ana"])
+    kind: Literal["promotion", "rollback"]
+    reason: str
+    rolled_back: str | None = Field(description="The version that a rollback left.")
 
 
 class ModelAnswer(Answer):
@@ -17,6 +66,9 @@ class ModelAnswer(Answer):
     version: str = Field(examples=[EXAMPLE_VERSION])
     generation: int = Field(description="Counts promotions and rollbacks of the symbol.")
     published_version: str | None = Field(description="Where the pointer leads now.")
+    history: list[PointerStep] = Field(
+        description="The newest 20 steps of the pointer, newest first; none where it is damaged."
+    )
     loaded_at: datetime
     created_at: datetime
     forecaster: str
@@ -25,6 +77,13 @@ class ModelAnswer(Answer):
     data: list[dict[str, Any]] = Field(description="Closes it was made from: span, basis, hash.")
     hyperparameters: dict[str, Any]
     training: dict[str, Any]
+    location: dict[str, Any] = Field(
+        description="Per step the share of the predicted location that is used (0: the naive "
+        "one), and why."
+    )
+    chosen_from: dict[str, Any] = Field(
+        description="Of `auto`: p-values of the model confidence set, and who was left out."
+    )
     symbols: list[str] = Field(description="All that this model was trained for.")
     left_out: dict[str, str] = Field(description="Symbols that were not learned from, and why.")
     evaluation: dict[str, Any] = Field(
@@ -66,13 +125,33 @@ class SymbolBody(Request):
     symbol: SymbolText | None = None
 
 
+class PromoteBody(SymbolBody):
+    """What is to be current from now on, and why; also what the gate did not let through."""
+
+    version: str = Field(
+        max_length=60,
+        description="A whole bundle of the symbol: GET /model/versions lists them.",
+        examples=[EXAMPLE_VERSION],
+    )
+    reason: ReasonText
+    by: WhoText | None = None
+    expected_generation: int | None = Field(
+        None,
+        ge=0,
+        le=2**53,
+        description="The pointer's generation that this was decided against, 0 for none: a 409 "
+        "if it has moved since. Not compared without it.",
+    )
+
+
 class RollbackBody(SymbolBody):
     """Where to go back to, and why."""
 
     version: str | None = Field(
         None, max_length=60, description="One that was current before; the one before without it."
     )
-    reason: str = Field("asked for by API", min_length=1, max_length=500)
+    reason: ReasonText
+    by: WhoText | None = None
 
 
 class ReloadOutcome(Answer):
@@ -90,6 +169,12 @@ class ReloadAnswer(Answer):
 
     process_id: int
     reloads: list[ReloadOutcome]
+
+
+class MovedAnswer(ReloadAnswer):
+    """The step that the pointer of each symbol took, and what this process serves after it."""
+
+    steps: dict[str, PointerStep]
 
 
 class Served(Answer):

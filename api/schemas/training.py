@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, WithJsonSchema, model_validator
 
 from api.schemas.base import Answer, Request, SymbolText
-from closecast.forecasters import DEFAULT_FORECASTER, FORECASTERS, parameters_type
+from closecast.forecasters import AUTO, DEFAULT_FORECASTER, FORECASTERS, parameters_type
 
 
 def _hyperparameters_schema() -> dict[str, Any]:
@@ -30,10 +30,8 @@ def _hyperparameters_schema() -> dict[str, Any]:
 
 
 Hyperparameters = Annotated[dict[str, Any], WithJsonSchema(_hyperparameters_schema())]
-ForecasterName = Annotated[
-    str | None,
-    WithJsonSchema({"anyOf": [{"type": "string", "enum": sorted(FORECASTERS)}, {"type": "null"}]}),
-]
+_NAMES = {"type": "string", "enum": [*sorted(FORECASTERS), AUTO]}
+ForecasterName = Annotated[str | None, WithJsonSchema({"anyOf": [_NAMES, {"type": "null"}]})]
 
 
 class TrainBody(Request):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,13 +11,17 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from closecast.errors import DamagedBundle
+from closecast.errors import DamagedBundle, UnverifiedBundle
 
 BASELINE_FILE = "baseline_stats.json"
+CLOSES_FILE = "closes.npz"
 INTERVALS_FILE = "intervals.json"
 LIVE_FILE = "live_states.npz"
 EVALUATION_FILE = "evaluation.json"
 TABLE_FILE = "evaluation.txt"
+
+GATE = "closecast"
+"""Who asked for a step that no person asked for."""
 
 
 class _Document(BaseModel):
@@ -50,9 +55,21 @@ class BundleInfo(_Document):
     )
     hyperparameters: dict[str, Any]
     fine_tuned_from: str | None = None
+    asked_source: str | None = Field(
+        None,
+        description="The source as it was asked for, with the URL of a file, and no password.",
+    )
     git_commit: str | None = None
     libraries: dict[str, str] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
+    location: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Per step the share of the predicted location that is used, and why.",
+    )
+    chosen_from: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Of `auto`: p-values of the model confidence set, and who was left out.",
+    )
     evaluation: dict[str, Any] = Field(
         default_factory=dict, description="Per symbol, whole horizon; all of it: evaluation.json."
     )
@@ -71,12 +88,15 @@ class Manifest(_Document):
 
 
 class Promotion(_Document):
-    """One step in a pointer's history."""
+    """One step in a pointer's history: what became current, who asked for it, and why."""
 
     version: str
     generation: int
     at: datetime
     reason: str
+    by: str = Field(GATE, description="The gate, or the person who asked.")
+    kind: Literal["promotion", "rollback"] = "promotion"
+    rolled_back: str | None = Field(None, description="The version that a rollback left.")
 
 
 class Pointer(_Document):
@@ -88,6 +108,17 @@ class Pointer(_Document):
     generation: int
     history: tuple[Promotion, ...]
 
+    @property
+    def rolled_back(self) -> frozenset[str]:
+        """Versions that were rolled back from and that no person has promoted since."""
+        left: set[str] = set()
+        for step in self.history:
+            if step.rolled_back is not None:
+                left.add(step.rolled_back)
+            elif step.by != GATE:
+                left.discard(step.version)
+        return frozenset(left)
+
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
@@ -95,6 +126,27 @@ class Bundle:
 
     manifest: Manifest
     files: Mapping[str, bytes]
+
+
+def hashes_of(files: Mapping[str, bytes]) -> dict[str, str]:
+    """SHA-256 of every file, hexadecimal."""
+    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+
+
+def require_verified(manifest: Manifest) -> None:
+    """Refuse a bundle that was not shown to be free of look-ahead.
+
+    Raises
+    ------
+    UnverifiedBundle
+        If its manifest does not carry a passed leak check.
+    """
+    if manifest.info.leak_check.get("passed") is not True:
+        raise UnverifiedBundle(
+            f"bundle {manifest.version} carries no passed leak check, so it is neither made "
+            f"current nor served: `closecast verify {manifest.version}` says what fails; "
+            "mend that and train again"
+        )
 
 
 def dump_by_symbol(documents: Mapping[str, bytes]) -> bytes:

@@ -1,22 +1,25 @@
-"""The ``closecast`` command: serve, train, work."""
+"""The ``closecast`` command: serve, train, verify, show, work."""
 
 from __future__ import annotations
 
 import argparse
 import errno
+import json
 import logging
 import os
 import signal
 import socket
 import sys
+import textwrap
 from collections.abc import Sequence
 
 from pydantic import ValidationError
 
 from closecast.errors import BadSetting, ClosecastError, JobCancelled
-from closecast.forecasters import DEFAULT_FORECASTER, FORECASTERS
+from closecast.forecasters import AUTO, FORECASTERS
 from closecast.jobs.supervisor import can_train, require_training
 from closecast.logs import set_up_logging
+from closecast.options import add_fine_tune, add_hyperparameters, add_origin, hyperparameters
 from closecast.registry import Registry
 from closecast.settings import Settings, describe
 from closecast.symbols import canonical, canonical_list, panel_name
@@ -56,12 +59,27 @@ def _parser() -> argparse.ArgumentParser:
         metavar="A,B,C",
         help="learned from together; all of the sample, or CLOSECAST_DEFAULT_SYMBOL, without it",
     )
-    train.add_argument("--source", help="sample, yahoo or file:URL (CLOSECAST_SOURCE)")
-    train.add_argument("--forecaster", choices=sorted(FORECASTERS), default=DEFAULT_FORECASTER)
+    add_origin(train)
+    add_hyperparameters(train, (AUTO, *FORECASTERS))
+    add_fine_tune(train)
     train.add_argument(
         "--if-missing", action="store_true", help="do nothing if every symbol has a model already"
     )
     train.set_defaults(run=_train)
+
+    verify = commands.add_parser("verify", help="make a bundle again and compare")
+    verify.add_argument("version", metavar="VERSION")
+    verify.add_argument("--quick", action="store_true", help="leave out the two trainings")
+    verify.add_argument("--seed", type=int, help="of the random days; others each time without it")
+    verify.set_defaults(run=_verify)
+
+    show = commands.add_parser("show", help="a bundle's receipt: from what and how it was made")
+    show.add_argument("version", metavar="VERSION")
+    show.add_argument(
+        "--seeds", type=int, metavar="N", help="train again with N seeds, 3 or more; show the range"
+    )
+    show.add_argument("--json", action="store_true", help="for programs")
+    show.set_defaults(run=_show)
 
     worker = commands.add_parser("worker", help="run queued jobs (serve starts one by itself)")
     worker.add_argument("--once", action="store_true", help="end when no job is queued")
@@ -157,7 +175,15 @@ def _train(arguments: argparse.Namespace, settings: Settings) -> None:
     from closecast.pipeline import TrainRequest, run_training
     from closecast.progress import ProgressBar
 
-    request = TrainRequest(symbols=symbols, source=source, forecaster=arguments.forecaster)
+    request = TrainRequest(
+        symbols=symbols,
+        source=source,
+        start=arguments.start,
+        end=arguments.end,
+        forecaster=arguments.forecaster,
+        hyperparameters=hyperparameters(arguments).model_dump(),
+        fine_tune=arguments.fine_tune,
+    )
     with ProgressBar() as bar:
         published = run_training(settings, request, watch=bar.show)
     print(published.table)
@@ -193,8 +219,53 @@ def _made_before(settings: Settings, symbols: Sequence[str], forecaster: str) ->
     registry = Registry(settings.models_url)
     if any(registry.pointer(symbol) is None for symbol in symbols):
         return False
-    made = ((m.info.forecaster, m.info.symbols) for m in registry.versions(symbols[0]))
-    return any(name == forecaster and set(symbols) <= set(of) for name, of in made)
+    made = (manifest.info for manifest in registry.versions(symbols[0]))
+    return any(
+        (info.chosen_from if forecaster == AUTO else info.forecaster == forecaster)
+        and set(symbols) <= set(info.symbols)
+        for info in made
+    )
+
+
+_WIDTH = 100
+
+
+def _verify(arguments: argparse.Namespace, settings: Settings) -> None:
+    require_training()
+    from closecast.pipeline.verifying import verify
+    from closecast.progress import ProgressBar
+
+    with ProgressBar() as bar:
+        found = verify(
+            settings,
+            arguments.version,
+            quick=arguments.quick,
+            seed=arguments.seed,
+            watch=bar.show,
+        )
+    for check in found.checks:
+        head = f"{check.outcome:<14}{check.name:<18}"
+        print(textwrap.fill(check.said, _WIDTH, initial_indent=head, subsequent_indent=" " * 32))
+    if not found.passed:
+        sys.exit(1)
+
+
+def _show(arguments: argparse.Namespace, settings: Settings) -> None:
+    require_training()
+    from closecast.pipeline.receipt import as_text, receipt, spread_as_text, spread_over_seeds
+    from closecast.progress import ProgressBar
+
+    made, spread = receipt(settings, arguments.version), None
+    if arguments.seeds is not None:
+        with ProgressBar() as bar:
+            spread = spread_over_seeds(settings, arguments.version, arguments.seeds, bar.show)
+    if arguments.json:
+        more = {"spread": spread.to_dict()} if spread else {}
+        print(json.dumps({**made.to_dict(), **more}, indent=1))
+        return
+    print(as_text(made))
+    if spread:
+        print(spread_as_text(spread))
 
 
 def _worker(arguments: argparse.Namespace, settings: Settings) -> None:

@@ -27,6 +27,12 @@ FLOOR_SHARE = 0.1
 """Volatility never falls below this share of the long-run one. Without it one frozen
 series divided by zero and brought 24 of 24 pooled symbols to a CRPS of 17 x naive."""
 
+TEST_ORIGINS = 250
+"""Origins that a candidate is judged by at least, where the data allow: one year."""
+
+VALID_ORIGINS = 100
+"""Origins that are left to choose and calibrate by, where the test part takes some."""
+
 _INPUT_LIMIT = 10.0  # standardised returns beyond this say "huge" and nothing more
 
 
@@ -218,7 +224,9 @@ def split_by_share(
 ) -> Split:
     """The first ``train_share`` of the rows, then two equal parts of the rest.
 
-    Only the *number* of rows decides, never a value.
+    Where half of the rest holds fewer than 250 origins to judge by, the test part takes from the
+    validation part until it does, or that one is down to 100. Only the *number* of rows decides,
+    never a value.
 
     Raises
     ------
@@ -226,8 +234,8 @@ def split_by_share(
         If a part would hold fewer than ``least_origins`` windows with their targets.
     """
     first = int(len(prices) * train_share)
-    second = first + (len(prices) - first) // 2
-    smallest = min(first, second - first)
+    second = _second_cut(first, len(prices), seq_length, horizon)
+    smallest = min(first, second - first, len(prices) - second)
     needed = seq_length + horizon + least_origins - 1
     if smallest < needed:
         total = int(np.ceil(needed / min(train_share, (1 - train_share) / 2))) + 1
@@ -264,7 +272,7 @@ def split_panel(
         return [split_by_share(series[0], train_share, seq_length, horizon, least_origins)], {}
     days = np.unique(np.concatenate([prices.sessions for prices in series]))
     first = int(len(days) * train_share)
-    second = first + (len(days) - first) // 2
+    second = _second_cut(first, len(days), seq_length, horizon)
     needed = seq_length + horizon + least_origins - 1
     splits, left_out = [], {}
     for prices in series:
@@ -289,6 +297,14 @@ def split_at(prices: Prices, valid_start: str, test_start: str) -> Split:
     """Cut at two dates: the first session of ``valid`` and of ``test``."""
     cuts = np.searchsorted(prices.sessions, np.array([valid_start, test_start], "datetime64[D]"))
     return _cut(prices, int(cuts[0]), int(cuts[1]))
+
+
+def _second_cut(first: int, rows: int, seq_length: int, horizon: int) -> int:
+    """Where the test part begins, if validation begins at ``first``."""
+    half = first + (rows - first) // 2
+    enough_to_judge = rows - (TEST_ORIGINS + seq_length + horizon - 1)
+    enough_to_choose = first + VALID_ORIGINS + seq_length + horizon - 1
+    return min(half, max(enough_to_judge, enough_to_choose))
 
 
 def _cut(prices: Prices, first: int, second: int) -> Split:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, ClassVar, Literal
 
 Fault = Literal["caller", "service", "upstream"]
@@ -200,6 +201,61 @@ class DamagedBundle(ClosecastError):
     code = "damaged_bundle"
 
 
+class UnverifiedBundle(ClosecastError):
+    """A bundle without a passed leak check: it is never made current."""
+
+    code = "unverified_bundle"
+
+
+class UnverifiedModel(UnverifiedBundle):
+    """A pointer leads to an unverified bundle, and nothing was served for the symbol before."""
+
+
+class PointerMoved(ClosecastError):
+    """The pointer is not where it was when the caller decided to move it."""
+
+    code = "pointer_moved"
+    fault = "caller"
+    retry_helps = True
+
+    def __init__(
+        self, symbol: str, expected: tuple[int, str | None], found: tuple[int, str | None]
+    ) -> None:
+        super().__init__(
+            f"the pointer of {symbol} was moved meanwhile: this was decided against "
+            f"{_place(*expected)}, and now there is {_place(*found)}; nothing was changed. "
+            "Look at GET /model again, then decide anew"
+        )
+        self.expected, self.found = expected, found
+
+    def details(self) -> dict[str, Any]:
+        return {"expected_generation": self.expected[0], "generation": self.found[0]}
+
+
+def _place(generation: int, version: str | None) -> str:
+    if not generation:
+        return "no model at all (generation 0)"
+    return f"generation {generation}" + (f", version {version}" if version else "")
+
+
+class RolledBack(ClosecastError):
+    """Somebody went back from this version: the gate alone does not make it current again."""
+
+    code = "rolled_back"
+    fault = "caller"
+
+    def __init__(self, symbol: str, version: str, by: str, at: datetime, reason: str) -> None:
+        super().__init__(
+            f"{by} rolled {symbol} back from {version} at {at:%Y-%m-%dT%H:%M:%SZ}: {reason}. "
+            "The gate does not undo that; a person can: POST /model/promote with a reason"
+        )
+        self.version, self.by, self.at, self.reason = version, by, at, reason
+
+    def details(self) -> dict[str, Any]:
+        at = self.at.isoformat()
+        return {"version": self.version, "by": self.by, "at": at, "reason": self.reason}
+
+
 class SourceUnavailable(ClosecastError):
     """The price source did not answer, or refused to for now."""
 
@@ -212,6 +268,13 @@ class NoPrices(ClosecastError):
     """The source answered, without a single close in the asked span."""
 
     code = "no_prices"
+    fault = "upstream"
+
+
+class DataFault(ClosecastError):
+    """Closes that are probably wrong, where only sound ones may be learned from."""
+
+    code = "data_fault"
     fault = "upstream"
 
 

@@ -1,10 +1,9 @@
-"""Scores of forecasts, and the test that says whether one forecast is better than another."""
+"""Scores of forecasts."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 from sklearn import metrics as sk
 
 FloatArray = NDArray[np.float64]
@@ -77,45 +76,3 @@ def mase(errors: FloatArray, train_returns: FloatArray) -> float:
     training. In price units it would grow with the price and compare nothing.
     """
     return float(np.abs(errors).mean() / np.abs(train_returns).mean())
-
-
-def diebold_mariano(
-    loss: FloatArray, reference_loss: FloatArray, horizon: int
-) -> tuple[float, float]:
-    """Test of equal accuracy of two forecasts of the same rows.
-
-    Diebold and Mariano (1995): the ``horizon - 1`` lags by which ``horizon``-step errors
-    overlap count in full, with the small-sample correction and Student-t law of Harvey,
-    Leybourne and Newbold (1997). Where such a variance is not positive, the lags are weighted
-    by Bartlett's kernel. (Weighted always, they made 12 % instead of 5 % of equal ten-step
-    forecasts over 500 rows "different"; counted in full 6 %.)
-
-    Parameters
-    ----------
-    loss, reference_loss : arrays, shape (n,)
-        Losses in order of time.
-    horizon : int
-        Steps ahead of these forecasts.
-
-    Returns
-    -------
-    statistic, p : float
-        Negative statistic: the first has the smaller loss. ``p`` is two-sided; it is 1
-        where the losses are equal throughout or fewer than 10 rows exist.
-    """
-    difference = loss - reference_loss
-    n = len(difference)
-    if n < max(10, 2 * horizon) or np.allclose(difference, 0, atol=1e-15):
-        return 0.0, 1.0
-    centred = difference - difference.mean()
-    own = centred @ centred / n
-    lags = np.arange(1, horizon)
-    shared = np.array([centred[lag:] @ centred[:-lag] / n for lag in lags])
-    variance = own + 2 * shared.sum()
-    if variance <= 0:
-        variance = own + 2 * (1 - lags / horizon) @ shared
-    if variance <= 0:  # one is better by the same amount in every row
-        return float(np.copysign(np.inf, difference.mean())), 0.0
-    correction = (n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n
-    statistic = float(np.sqrt(max(correction, 0.0)) * difference.mean() / np.sqrt(variance / n))
-    return statistic, float(2 * stats.t.sf(abs(statistic), df=n - 1))

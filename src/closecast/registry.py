@@ -25,13 +25,25 @@ from filelock import FileLock
 from pydantic import ValidationError
 
 from closecast.atomic import storage, sync_folder, write_atomically
-from closecast.bundle import Bundle, BundleInfo, Manifest, Pointer, Promotion
+from closecast.bundle import (
+    GATE,
+    Bundle,
+    BundleInfo,
+    Manifest,
+    Pointer,
+    Promotion,
+    hashes_of,
+    require_verified,
+)
 from closecast.errors import (
     BadSetting,
     ClosecastError,
     DamagedBundle,
+    PointerMoved,
+    RolledBack,
     StorageFailed,
     UnknownVersion,
+    UnverifiedBundle,
 )
 from closecast.symbols import canonical, folder_name
 
@@ -65,8 +77,7 @@ class Registry:
             If the disk is full or not writable; nothing of the bundle is visible then.
         """
         now = datetime.now(UTC)
-        hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-        draft = Manifest(version="", created_at=now, info=info, sha256=hashes)
+        draft = Manifest(version="", created_at=now, info=info, sha256=hashes_of(files))
         version = f"{now:%Y%m%dT%H%M%SZ}-{_digits(draft.model_dump_json())}"
         manifest = draft.model_copy(update={"version": version})
         content = manifest.model_dump_json(indent=1).encode()
@@ -134,6 +145,24 @@ class Registry:
             files[name] = content
         return Bundle(manifest, files)
 
+    def load_to_serve(self, version: str, symbol: str) -> Bundle:
+        """A bundle that may be current for a symbol: whole, made for it, checked for leaks.
+
+        Promotion, rollback and serving all load by this, so none takes what another refuses.
+
+        Raises
+        ------
+        UnknownVersion
+            If there is none, or it is for other symbols.
+        DamagedBundle, UnverifiedBundle
+        """
+        bundle = self.load(version)
+        symbols = bundle.manifest.info.symbols
+        if canonical(symbol) not in symbols:
+            raise UnknownVersion(f"bundle {version} is for {', '.join(symbols)}, not for {symbol}")
+        require_verified(bundle.manifest)
+        return bundle
+
     def files_of(self, version: str) -> set[str]:
         """Names of the files that a bundle's folder really holds now."""
         _check_version(version)
@@ -179,38 +208,78 @@ class Registry:
         names = (n.removesuffix(".json") for n in self._names("current") if n.endswith(".json"))
         return sorted(n.replace("%5E", "^").replace("%3D", "=") for n in names)
 
-    def promote(self, symbol: str, version: str, reason: str) -> Pointer:
+    def promote(
+        self,
+        symbol: str,
+        version: str,
+        reason: str,
+        *,
+        by: str = GATE,
+        expected: int | None = None,
+    ) -> Pointer:
         """Make a published bundle current for a symbol.
+
+        A pointer whose file is damaged is replaced, unless ``expected`` is given. Its history is
+        lost, and with it what was rolled back. The new generation is a time (microseconds since
+        1970): larger than any count of steps and than any such time before, so no process takes
+        the new pointer for one that it has served.
+
+        Parameters
+        ----------
+        by : str
+            Who asks: the gate, or a person, who may also promote what was rolled back.
+        expected : int, optional
+            Generation of the pointer that this was decided against, 0 for none: compare and
+            swap. In a folder that is one step under the lock of all writers. Object stores have
+            no lock: there, another writer can come between the comparison and the swap.
 
         Raises
         ------
-        UnknownVersion, DamagedBundle
-            If it could not be served; the pointer stays.
+        UnknownVersion, DamagedBundle, UnverifiedBundle
+            If it could not be served; the pointer stays. Also :class:`DamagedBundle` if the
+            pointer is damaged, and so cannot be compared with ``expected``.
+        PointerMoved
+            If the pointer is not at the expected generation.
+        RolledBack
+            If the gate asks for a version that was rolled back from.
         """
         symbol = canonical(symbol)
-        manifest = self.load(version).manifest
-        if symbol not in manifest.info.symbols:
-            raise UnknownVersion(
-                f"bundle {version} is for {', '.join(manifest.info.symbols)}, not for {symbol}"
-            )
+        self.load_to_serve(version, symbol)
         with self._one_writer():
-            return self._point(symbol, version, reason)
+            before, generation = self._before(symbol, expected)
+            if before is not None and by == GATE and version in before.rolled_back:
+                left = next(s for s in reversed(before.history) if s.rolled_back == version)
+                raise RolledBack(symbol, version, left.by, left.at, left.reason)
+            step = Promotion(
+                version=version,
+                generation=generation + 1,
+                at=datetime.now(UTC),
+                reason=reason,
+                by=by,
+            )
+            return self._point(symbol, before, step)
 
-    def rollback(self, symbol: str, reason: str, version: str | None = None) -> Pointer:
+    def rollback(
+        self, symbol: str, reason: str, version: str | None = None, *, by: str = GATE
+    ) -> Pointer:
         """Make an earlier bundle of the pointer's history current again.
 
         Parameters
         ----------
         version : str, optional
             One of the history; without it, the newest other than the current one that was
-            not itself rolled back from and is still whole.
+            not itself rolled back from and may still be served.
+        by : str
+            Who asks. The gate will not promote the version that is left here again.
 
         Raises
         ------
         UnknownVersion
             If the history holds no such bundle.
         DamagedBundle
-            If the named one fails its hashes.
+            If the named one fails its hashes, or the pointer is damaged: promote instead.
+        UnverifiedBundle
+            If the named one carries no passed leak check.
         """
         symbol = canonical(symbol)
         with self._one_writer():
@@ -227,26 +296,46 @@ class Registry:
                 )
             for candidate in [version] if version else earlier:
                 try:
-                    self.load(candidate)
-                except (DamagedBundle, UnknownVersion):
+                    self.load_to_serve(candidate, symbol)
+                except (DamagedBundle, UnknownVersion, UnverifiedBundle):
                     if version:
                         raise
                     continue
-                return self._point(symbol, candidate, f"rollback: {reason}")
-            raise UnknownVersion(f"{symbol} has no earlier bundle that is whole")
+                step = Promotion(
+                    version=candidate,
+                    generation=pointer.generation + 1,
+                    at=datetime.now(UTC),
+                    reason=reason,
+                    by=by,
+                    kind="rollback",
+                    rolled_back=pointer.version,
+                )
+                return self._point(symbol, pointer, step)
+            raise UnknownVersion(f"{symbol} has no earlier bundle that is whole and verified")
 
     # -- below ------------------------------------------------------------------------------
 
-    def _point(self, symbol: str, version: str, reason: str) -> Pointer:
-        before = self.pointer(symbol)
-        generation = before.generation + 1 if before else 1
-        step = Promotion(
-            version=version, generation=generation, at=datetime.now(UTC), reason=reason
-        )
+    def _before(self, symbol: str, expected: int | None) -> tuple[Pointer | None, int]:
+        """The pointer to replace, and the generation that the next one comes after."""
+        try:
+            before = self.pointer(symbol)
+        except DamagedBundle:
+            if expected is not None:
+                raise
+            return None, time.time_ns() // 1000
+        generation = before.generation if before else 0
+        if expected is not None and expected != generation:
+            history = before.history if before else ()
+            was = next((s.version for s in history if s.generation == expected), None)
+            found = (generation, before.version if before else None)
+            raise PointerMoved(symbol, (expected, was), found)
+        return before, generation
+
+    def _point(self, symbol: str, before: Pointer | None, step: Promotion) -> Pointer:
         pointer = Pointer(
             symbol=symbol,
-            version=version,
-            generation=generation,
+            version=step.version,
+            generation=step.generation,
             history=((*before.history, step) if before else (step,)),
         )
         content = pointer.model_dump_json(indent=1).encode()

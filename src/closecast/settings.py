@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from cronsim import CronSim, CronSimError
+from pydantic import Field, ValidationError, field_serializer, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Occasion = Literal["schedule", "regime"]
+"""What may start a training by itself."""
 
 
 class Settings(BaseSettings):
@@ -85,10 +90,38 @@ class Settings(BaseSettings):
         le=3_600,
         description="Seconds without a sign of life until a job counts as dead.",
     )
-    promote_without_evidence: bool = Field(
-        True,
-        description="Serve a new model whose test rows are too few to judge it by; "
-        "otherwise the one before stays.",
+    without_evidence: Literal["keep", "promote"] = Field(
+        "keep",
+        description="What becomes of a new model that is shown to be neither better nor worse "
+        "than the one that serves: keep that one, or promote the newer.",
+    )
+    evidence_deadline_days: float = Field(
+        30.0,
+        ge=0,
+        le=3_650,
+        description="Days after which the newer one is taken all the same, unless it is more "
+        "than 1 % worse.",
+    )
+    retrain_on: Annotated[frozenset[Occasion], NoDecode] = Field(
+        frozenset(),
+        description="What starts trainings by itself: schedule, regime, both with a comma "
+        "between them; empty for nothing.",
+    )
+    retrain_cron: str = Field(
+        "0 22 * * 6",
+        description="When the schedule asks for a training: a cron expression of five fields, UTC.",
+    )
+    retrain_min_interval_h: float = Field(
+        168.0,
+        ge=1,
+        le=8_784,
+        description="Hours between two trainings that start by themselves, of one model.",
+    )
+    auto_budget_s: float = Field(
+        600.0,
+        ge=1,
+        le=86_400,
+        description="Seconds in which the forecaster `auto` trains all that it chooses from.",
     )
     training_threads: int = Field(1, ge=1, le=256, description="Threads of a background training.")
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = Field(
@@ -107,6 +140,42 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Lowest level that is logged."
     )
+
+    @field_validator("retrain_on", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        names = {name.strip() for name in value.split(",")} - {""}
+        valid = get_args(Occasion)
+        if unknown := names.difference(valid):
+            raise ValueError(
+                f"unknown: {', '.join(sorted(unknown))}; valid: {', '.join(valid)}, or both with "
+                "a comma between them"
+            )
+        return names
+
+    @field_serializer("retrain_on")
+    def _join(self, value: frozenset[Occasion]) -> str:
+        """As text that the environment of another process can carry."""
+        return ",".join(sorted(value))
+
+    @field_validator("retrain_cron")
+    @classmethod
+    def _fires(cls, value: str) -> str:
+        reason = f"it has {len(value.split())}"
+        if len(value.split()) == 5:  # the library takes a sixth one, too: seconds
+            try:
+                next(CronSim(value, datetime(2000, 1, 1, tzinfo=UTC)))
+                return value
+            except CronSimError as error:
+                reason = str(error)
+            except StopIteration:
+                reason = "it never fires"
+        raise ValueError(
+            f"{value!r} is no cron expression of five fields (minute, hour, day of month, month, "
+            f"day of week; for example '0 22 * * 6'): {reason}"
+        )
 
 
 def describe(error: ValidationError) -> str:

@@ -131,7 +131,7 @@ def test_baselines_are_registered_forecasters() -> None:
     "make", [make_forecaster, lambda n: make_parameters(n, {}), lambda n: load_predictor(n, {})]
 )
 def test_an_unknown_name_lists_the_valid_ones(make) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(UnknownName, match="'lstn'; valid: drift, ewma, lstm, mlp, naive"):
+    with pytest.raises(UnknownName, match="'lstn'; valid: auto, drift, ewma, lstm, mlp, naive"):
         make("lstn")
 
 

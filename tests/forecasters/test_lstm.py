@@ -24,7 +24,7 @@ from closecast.forecasters.lstm.predict import LstmPredictor
 from closecast.metrics import crps_from_quantiles
 from closecast.prices import Prices
 from tests.contracts.forecaster import ForecasterContract
-from tests.made_data import garch, momentum, random_walk
+from tests.made_data import garch, momentum
 
 TINY = {
     "seq_length": 15,
@@ -342,28 +342,6 @@ def test_cancelling_stops_between_two_batches() -> None:
     with pytest.raises(JobCancelled, match="enough"):
         fit(num_epochs=50, options={"watch": cancel})
     assert len(told) == 2
-
-
-# -- the location's weight ----------------------------------------------------------------------
-
-
-def test_a_location_that_earns_nothing_counts_nothing() -> None:
-    predictor = fit(random_walk(600, 1), random_walk(400, 2), num_epochs=4, learning_rate=0.02)
-    raw, _ = predictor.run_network(inputs_of(predictor, random_walk(400, 3)))
-    assert raw.any(), "the network itself does guess"
-    assert predictor.location_weight.tolist() == [0, 0]
-    assert not predictor.predict_batch(
-        make_examples(random_walk(400, 3), 15, 2).windows
-    ).location.any()
-
-
-def test_a_location_that_is_right_counts() -> None:
-    predictor = parent()
-    assert (predictor.location_weight > 0.3).all()
-    assert predictor.training.notes["location_weight"] == predictor.location_weight.tolist()
-    examples = make_examples(momentum(300, 3), 15, 2)
-    location = predictor.predict_batch(examples.windows).location
-    assert np.abs(examples.targets - location).mean() < 0.95 * np.abs(examples.targets).mean()
 
 
 # -- hyper-parameters ---------------------------------------------------------------------------

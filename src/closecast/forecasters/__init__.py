@@ -18,6 +18,7 @@ from closecast.forecasters.base import (
     TrainingReport,
     Watch,
 )
+from closecast.forecasters.shrunk import load_shrunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +41,25 @@ FORECASTERS = {
     "ewma": _Entry(
         "closecast.forecasters.ewma:EwmaForecaster", "closecast.forecasters.ewma:EwmaPredictor"
     ),
-    "lstm": _Entry(
-        "closecast.forecasters.lstm.fit:LstmForecaster",
-        "closecast.forecasters.lstm.predict:LstmPredictor",
-        "closecast.forecasters.lstm.parameters:LstmParameters",
-        "closecast.forecasters.lstm.parameters:PRESETS",
-    ),
     "mlp": _Entry(
         "closecast.forecasters.mlp.fit:MlpForecaster",
         "closecast.forecasters.mlp.predict:MlpPredictor",
         "closecast.forecasters.mlp.parameters:MlpParameters",
         "closecast.forecasters.mlp.parameters:PRESETS",
     ),
+    "lstm": _Entry(
+        "closecast.forecasters.lstm.fit:LstmForecaster",
+        "closecast.forecasters.lstm.predict:LstmPredictor",
+        "closecast.forecasters.lstm.parameters:LstmParameters",
+        "closecast.forecasters.lstm.parameters:PRESETS",
+    ),
 }
+"""The simplest first: of equals ``auto`` takes the first."""
+
 BASELINES = ("naive", "drift", "ewma")
+AUTO = "auto"
+"""In place of a name: train all of them and choose; takes the parameters that all share."""
+
 DEFAULT_FORECASTER = "mlp"
 """By measurement: see ``docs/decisions/0007``."""
 
@@ -69,17 +75,21 @@ def make_forecaster(
 def load_predictor(name: str, files: Mapping[str, bytes]) -> Predictor:
     """The trained model called ``name`` from its files, without its training code."""
     predictor: Predictor = _resolve(_entry(name).predictor).from_files(files)
-    return predictor
+    return load_shrunk(predictor, files)
 
 
 def parameters_type(name: str) -> type[Parameters]:
     """The hyper-parameters that the forecaster called ``name`` takes."""
+    if name == AUTO:
+        return Parameters
     kind: type[Parameters] = _resolve(_entry(name).parameters)
     return kind
 
 
 def presets_of(name: str) -> Mapping[str, Mapping[str, Any]]:
     """Named hyper-parameters of the forecaster called ``name``."""
+    if name == AUTO:
+        return {}
     entry = _entry(name)
     presets: Mapping[str, Mapping[str, Any]] = _resolve(entry.presets) if entry.presets else {}
     return presets
@@ -139,7 +149,7 @@ def make_parameters(name: str, values: Mapping[str, Any]) -> Parameters:
 
 def _entry(name: str) -> _Entry:
     if name not in FORECASTERS:
-        raise UnknownName("forecaster", name, FORECASTERS)
+        raise UnknownName("forecaster", name, [*FORECASTERS, AUTO])
     return FORECASTERS[name]
 
 
@@ -149,6 +159,7 @@ def _resolve(path: str) -> Any:
 
 
 __all__ = [
+    "AUTO",
     "BASELINES",
     "DEFAULT_FORECASTER",
     "FORECASTERS",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from copy import copy
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self, final
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -43,8 +44,17 @@ class Parameters(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class TrainingReport:
-    """What happened during ``fit``; empty for what has nothing to learn."""
+    """What happened during ``fit``.
 
+    Attributes
+    ----------
+    learned_from, chosen_by : tuple of str
+        Content hashes of the series that ``fit`` was given as ``train`` and ``valid``. The
+        look-ahead check compares them with the parts that a model may know.
+    """
+
+    learned_from: tuple[str, ...] = ()
+    chosen_by: tuple[str, ...] = ()
     seconds: float = 0.0
     best_epoch: int | None = None
     best_valid_loss: float | None = None
@@ -88,6 +98,12 @@ class Predictor(ABC):
         Forecast
             A batch of ``n``; quantiles at :data:`closecast.forecast.PROBABILITIES`.
         """
+
+    def with_training(self, training: TrainingReport) -> Self:
+        """The same model with another report of how it came about."""
+        made = copy(self)
+        object.__setattr__(made, "training", training)  # models are frozen dataclasses
+        return made
 
     def predict(self, window: FloatArray) -> Forecast:
         """The forecast from one window, shape (seq_length,)."""
@@ -153,7 +169,10 @@ BaseParameters = Parameters  # inside Forecaster the name means the class's own 
 
 
 class Forecaster(ABC):
-    """A recipe. ``fit`` returns a new :class:`Predictor` and changes nothing in the recipe."""
+    """A recipe. ``fit`` returns a new :class:`Predictor` and changes nothing in the recipe.
+
+    A new one implements :meth:`_fit`.
+    """
 
     name: ClassVar[str]
     Parameters: ClassVar[type[Parameters]] = Parameters
@@ -164,7 +183,7 @@ class Forecaster(ABC):
         self.parameters = parameters or self.Parameters()
         self.runtime = runtime
 
-    @abstractmethod
+    @final
     def fit(
         self,
         train: Sequence[Prices],
@@ -173,7 +192,7 @@ class Forecaster(ABC):
         start_from: Predictor | None = None,
         watch: Watch = ignore_progress,
     ) -> Predictor:
-        """Learn from ``train``, choose by ``valid``.
+        """Learn from ``train``, choose by ``valid``; the report says from and by which closes.
 
         Parameters
         ----------
@@ -190,3 +209,22 @@ class Forecaster(ABC):
         TooFewCloses
             If a series is too short for one window.
         """
+        predictor = self._fit(train, valid, start_from=start_from, watch=watch)
+        return predictor.with_training(
+            replace(
+                predictor.training,
+                learned_from=tuple(prices.content_hash for prices in train),
+                chosen_by=tuple(prices.content_hash for prices in valid),
+            )
+        )
+
+    @abstractmethod
+    def _fit(
+        self,
+        train: Sequence[Prices],
+        valid: Sequence[Prices],
+        *,
+        start_from: Predictor | None,
+        watch: Watch,
+    ) -> Predictor:
+        """What :meth:`fit` promises, but for what the report says of the closes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 import numpy as np
@@ -22,8 +22,8 @@ from closecast.forecasters.base import (
     FloatArray,
     Forecaster,
     Predictor,
+    TrainingReport,
     Watch,
-    ignore_progress,
 )
 from closecast.forecasters.files import dump_state, reading
 from closecast.prices import Prices
@@ -50,6 +50,7 @@ class EwmaPredictor(Predictor):
     horizon: int
     long_run: float
     shape_quantiles: FloatArray
+    training: TrainingReport = field(default_factory=TrainingReport)
 
     @property
     def _roots(self) -> FloatArray:
@@ -90,13 +91,13 @@ class EwmaForecaster(Forecaster):
 
     name = "ewma"
 
-    def fit(
+    def _fit(
         self,
         train: Sequence[Prices],
         valid: Sequence[Prices],
         *,
-        start_from: Predictor | None = None,
-        watch: Watch = ignore_progress,
+        start_from: Predictor | None,
+        watch: Watch,
     ) -> EwmaPredictor:
         p = self.parameters
         returns = np.concatenate([log_returns(prices.closes) for prices in train])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import ClassVar, Self
 
@@ -16,8 +16,8 @@ from closecast.forecasters.base import (
     Forecaster,
     Parameters,
     Predictor,
+    TrainingReport,
     Watch,
-    ignore_progress,
 )
 from closecast.forecasters.files import dump_state, reading
 from closecast.prices import Prices
@@ -43,6 +43,7 @@ class NaivePredictor(Predictor):
     horizon: int
     volatility: float
     mean: float
+    training: TrainingReport = field(default_factory=TrainingReport, compare=False)
 
     def predict_batch(self, windows: FloatArray) -> Forecast:
         steps = np.arange(1, self.horizon + 1)
@@ -59,7 +60,14 @@ class NaivePredictor(Predictor):
         )
 
     def to_files(self) -> dict[str, bytes]:
-        return dump_state(asdict(self))
+        return dump_state(
+            {
+                "seq_length": self.seq_length,
+                "horizon": self.horizon,
+                "volatility": self.volatility,
+                "mean": self.mean,
+            }
+        )
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> Self:
@@ -79,13 +87,13 @@ class NaiveForecaster(Forecaster):
 
     name = "naive"
 
-    def fit(
+    def _fit(
         self,
         train: Sequence[Prices],
         valid: Sequence[Prices],
         *,
-        start_from: Predictor | None = None,
-        watch: Watch = ignore_progress,
+        start_from: Predictor | None,
+        watch: Watch,
     ) -> NaivePredictor:
         p = self.parameters
         returns = _pooled_returns(train, p)
@@ -97,13 +105,13 @@ class DriftForecaster(Forecaster):
 
     name = "drift"
 
-    def fit(
+    def _fit(
         self,
         train: Sequence[Prices],
         valid: Sequence[Prices],
         *,
-        start_from: Predictor | None = None,
-        watch: Watch = ignore_progress,
+        start_from: Predictor | None,
+        watch: Watch,
     ) -> DriftPredictor:
         p = self.parameters
         returns = _pooled_returns(train, p)

@@ -18,6 +18,7 @@ from datetime import timedelta
 from filelock import FileLock, Timeout
 
 from closecast.errors import ClosecastError, TrainingUnavailable
+from closecast.jobs.automatic import ask_for_schedule
 from closecast.jobs.worker import is_alive
 from closecast.ledger import Ledger
 from closecast.settings import Settings
@@ -42,7 +43,10 @@ def require_training() -> None:
 
 
 class Supervisor:
-    """Starts the worker when a job waits, and buries jobs whose worker died."""
+    """Starts the worker when a job waits, buries jobs whose worker died, looks at the schedule."""
+
+    ASK_EVERY_S = 30.0
+    """Seconds between two looks at the schedule, each of which reads every pointer."""
 
     def __init__(self, settings: Settings, ledger: Ledger) -> None:
         self._settings = settings
@@ -53,6 +57,7 @@ class Supervisor:
         self._stopping = False
         self._failures = 0
         self._not_before = 0.0
+        self._ask_not_before = 0.0
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self) -> None:
@@ -95,6 +100,7 @@ class Supervisor:
                 pause_s = min(60.0, 0.5 * 2**self._failures)
                 self._not_before = time.monotonic() + pause_s
         self._bury_dead()
+        self._ask()
         may_start = self._worker is None and time.monotonic() >= self._not_before
         if may_start and self._ledger.jobs.newest(limit=1, states=("queued",)):
             self._start_worker()
@@ -114,6 +120,19 @@ class Supervisor:
             self._ledger.jobs.bury_dead(timedelta(seconds=self._settings.job_lease_s), is_alive)
         except ClosecastError as error:
             log.warning("cannot look for dead jobs", extra={"reason": str(error)})
+
+    def _ask(self) -> None:
+        """Queue what the schedule asks for."""
+        now_s = time.monotonic()
+        if "schedule" not in self._settings.retrain_on or now_s < self._ask_not_before:
+            return
+        self._ask_not_before = now_s + self.ASK_EVERY_S
+        if not can_train():
+            return
+        try:
+            ask_for_schedule(self._settings, self._ledger)
+        except ClosecastError as error:
+            log.warning("cannot follow the schedule", extra={"reason": str(error)})
 
     def _start_worker(self) -> None:
         threads = str(self._settings.training_threads)

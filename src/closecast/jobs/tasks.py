@@ -39,15 +39,23 @@ def train(settings: Settings, arguments: Mapping[str, Any], tell: Tell) -> dict[
 
 
 def update(settings: Settings, arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
-    """Collect new closes of a model, absorb them, score forecasts."""
+    """Collect new closes of a model, absorb them, score forecasts, see whether it still fits.
+
+    Of the result, ``regime`` says whether the market changed since the model was made (``None``:
+    nobody looked), ``retraining`` is the job that was queued for that.
+    """
+    from closecast.jobs.automatic import ask_for_regime
     from closecast.ledger import Ledger
     from closecast.pipeline import update_version
 
+    version = str(arguments["version"])
     ledger = Ledger(settings.ledger_url)
     try:
-        return asdict(update_version(settings, str(arguments["version"]), ledger, watch=tell))
+        updated = update_version(settings, version, ledger, watch=tell)
+        changed, job = ask_for_regime(settings, version, ledger)
     finally:
         ledger.close()
+    return {**asdict(updated), "regime": changed, "retraining": job.id if job else None}
 
 
 TASKS: dict[str, Callable[[Settings, Mapping[str, Any], Tell], dict[str, Any]]] = {

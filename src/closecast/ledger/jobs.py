@@ -199,6 +199,22 @@ class Jobs:
         with self._database.transaction(read_only=True) as connection:
             return [_job(row) for row in connection.execute(query)]
 
+    def newest_of_each(self, task: str) -> list[Job]:
+        """The newest job of a task for each symbol or panel that it was ever asked for."""
+        newest = (
+            sa.select(_jobs.c.symbol, sa.func.max(_jobs.c.created_at).label("created_at"))
+            .where(_jobs.c.task == task)
+            .group_by(_jobs.c.symbol)
+            .subquery()
+        )
+        query = _jobs.select().where(
+            _jobs.c.task == task,
+            _jobs.c.symbol == newest.c.symbol,
+            _jobs.c.created_at == newest.c.created_at,
+        )
+        with self._database.transaction(read_only=True) as connection:
+            return [_job(row) for row in connection.execute(query)]
+
     def claim(self, owner: str) -> Job | None:
         """Take the oldest queued job, exclusively; it is running afterwards."""
         now = self._clock()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 from closecast.atomic import storage
 from closecast.bundle import (
+    CLOSES_FILE,
     EVALUATION_FILE,
     INTERVALS_FILE,
     LIVE_FILE,
@@ -17,8 +20,10 @@ from closecast.bundle import (
     BundleInfo,
     DataSpan,
     Manifest,
+    hashes_of,
     of_symbol,
 )
+from closecast.closes_file import dump_closes
 from closecast.dataset import make_examples
 from closecast.errors import ClosecastError
 from closecast.evaluation import Contender, Evaluation, as_table, evaluate_panel, summary_table
@@ -30,15 +35,32 @@ from closecast.forecasters import (
     make_forecaster,
 )
 from closecast.forecasters.base import Parameters, Watch, ignore_progress
-from closecast.gate import Decision, decide
+from closecast.gate import Decision
 from closecast.intervals import Calibration, dump_states
-from closecast.leaks import LeakCheck, check_leaks
+from closecast.leaks import Evidence, LeakCheck, check_evaluation, check_leaks
+from closecast.pipeline.judging import (
+    incumbents,
+    judge,
+    promote,
+    rolled_back_before,
+    scored,
+)
+from closecast.pipeline.preprocessing import without_faults
 from closecast.pipeline.reporting import git_commit, libraries, track, write_results
 from closecast.pipeline.workspace import Prepared, Workspace
 from closecast.plots import draw_all
+from closecast.prices import Prices
 from closecast.registry import Registry
 from closecast.settings import Settings
 from closecast.symbols import folder_name
+
+log = logging.getLogger(__name__)
+
+_PASSWORD = re.compile("//[^/@]*@")
+"""User and password in a URL, which a bundle must not carry about."""
+
+_ATTEMPTS = 3
+"""Decisions anew, should somebody else promote at the same time, again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +84,21 @@ class LookAheadFound(ClosecastError):
 
 
 def evaluate_candidate(
-    settings: Settings, symbols: Sequence[str], watch: Watch = ignore_progress
+    settings: Settings,
+    symbols: Sequence[str],
+    watch: Watch = ignore_progress,
+    source: str | None = None,
 ) -> Published:
     """Score the candidate of some symbols on the untouched part, publish it, promote it.
 
     It becomes current for each symbol for which the gate lets it. Writes
     ``results/<panel>/<version>/`` (JSON, table, training log, pictures) and one MLflow run with
     all of it and the bundle.
+
+    Parameters
+    ----------
+    source : str, optional
+        As it was asked for: with the URL of a file, for the receipt.
 
     Raises
     ------
@@ -87,33 +117,33 @@ def evaluate_candidate(
         symbol: Calibration.from_json(of_symbol(candidate.files, INTERVALS_FILE, symbol))
         for symbol in prepared.symbols
     }
-    leak_check = check_leaks(
-        [one.processed for one in prepared.series],
-        prepared.splits,
-        prepared.train_size,
-        predictor,
-        calibrations,
-        seed=0,
-    )
-    if not leak_check.passed:
-        raise LookAheadFound(f"{workspace.name}: not published; {'; '.join(leak_check.failures)}")
-    watch({"stage": "evaluate"})
-    naive, others = _baselines(prepared, name)
-    contender = Contender(dict.fromkeys(prepared.symbols, predictor), calibrations)
-    found, followed = evaluate_panel(prepared.splits, naive, [*others, contender])
-    live = followed[-1]
-    assert live is not None
-    evaluations = {evaluation.symbol: evaluation for evaluation in found}
     report = TrainingReport(**about["training"])
-    table = _table(found, name, report, prepared.left_out)
-    decisions = {symbol: _decide(e, name) for symbol, e in evaluations.items()}
+    collected = entered(workspace)
+    evidence = evidence_of(prepared, collected, predictor, report, calibrations)
+    leak_check = check_leaks(evidence)
+    _require(leak_check, workspace.name)
+    watch({"stage": "evaluate"})
+    registry = Registry(settings.models_url)
+    standing = incumbents(settings, registry, prepared.splits)
+    naive, others = fit_baselines(prepared, name)
+    contender = Contender(dict.fromkeys(prepared.symbols, predictor), calibrations)
+    found = evaluate_panel(prepared.splits, naive, [contender, *others, *scored(standing)])
+    live, evaluations = found.followed[0], found.evaluations
+    assert live is not None
+    fitted = [pair for one in (naive, *(c.predictors for c in others)) for pair in one.items()]
+    leak_check = check_evaluation(leak_check, evidence, list(evaluations.values()), live, fitted)
+    _require(leak_check, workspace.name)
+    table = _table(list(evaluations.values()), name, report, prepared.left_out)
+    attempts = len(about.get("chosen_from", {}).get("confidence_set", [name]))
+    refused = rolled_back_before(registry, prepared.symbols, hashes_of(candidate.model_files))
+    decisions = judge(settings, found.losses, name, standing, refused, attempts)
 
     watch({"stage": "publish"})  # the last chance to cancel
-    registry = Registry(settings.models_url)
-    info = _info(prepared, about, evaluations, decisions, leak_check)
+    info = _info(prepared, about, evaluations, decisions, leak_check, source)
     every_row = {symbol: e.to_dict() for symbol, e in evaluations.items()}
     files = {
         **candidate.files,
+        CLOSES_FILE: dump_closes(collected),
         LIVE_FILE: dump_states(live.states),
         EVALUATION_FILE: json.dumps(every_row).encode(),
         TABLE_FILE: table.encode(),
@@ -129,11 +159,21 @@ def evaluate_candidate(
         draw_all(
             results, first.split.test, examples, forecast, row, report.epochs, report.best_epoch
         )
-    promoted = []  # after everything that can fail: what is current is also complete
+    # After everything that can fail: what is current is also complete.
+    promoted, moved = promote(registry, manifest, decisions, standing)
+    for _ in range(_ATTEMPTS):
+        if not moved:
+            break
+        log.warning("pointers moved while this was judged", extra={"symbols": moved})
+        splits = [s for s in prepared.splits if s.test.symbol in moved]
+        standing = incumbents(settings, registry, splits)
+        found = evaluate_panel(splits, naive, [contender, *others, *scored(standing)])
+        decisions |= judge(settings, found.losses, name, standing, refused, attempts)
+        more, moved = promote(registry, manifest, decisions, standing)
+        promoted += more
     for symbol, decision in decisions.items():
-        if _may_serve(settings, registry, symbol, name, decision):
-            registry.promote(symbol, manifest.version, decision.reason)
-            promoted.append(symbol)
+        extra = {"symbol": symbol, "version": manifest.version, "outcome": decision.outcome}
+        log.info("gate decided", extra={**extra, "reason": decision.reason})
     run = track(settings, manifest, files, evaluations, decisions, report, results)
     return Published(
         manifest,
@@ -147,7 +187,37 @@ def evaluate_candidate(
     )
 
 
-def _baselines(prepared: Prepared, name: str) -> tuple[dict[str, Predictor], list[Contender]]:
+def entered(workspace: Workspace) -> list[Prices]:
+    """Collected closes that took part in the split, read from where collecting left them."""
+    found = [workspace.collected.get(symbol) for symbol in workspace.symbols]
+    return without_faults([prices for prices in found if prices is not None])[0]
+
+
+def evidence_of(
+    prepared: Prepared,
+    collected: Sequence[Prices],
+    predictor: Predictor,
+    report: TrainingReport,
+    calibrations: Mapping[str, Calibration],
+) -> Evidence:
+    """What the look-ahead check looks at."""
+    return Evidence(
+        collected,
+        prepared.splits,
+        [one.processed for one in prepared.series],
+        prepared.train_size,
+        predictor,
+        report,
+        calibrations,
+    )
+
+
+def _require(leak_check: LeakCheck, name: str) -> None:
+    if not leak_check.passed:
+        raise LookAheadFound(f"{name}: not published; {'; '.join(leak_check.failures)}")
+
+
+def fit_baselines(prepared: Prepared, name: str) -> tuple[dict[str, Predictor], list[Contender]]:
     """Naive per symbol, and the other baselines, each fitted to its symbol alone."""
     shared = Parameters(seq_length=prepared.seq_length, horizon=prepared.horizon)
 
@@ -178,32 +248,13 @@ def _table(
     return "\n".join(lines)
 
 
-def _decide(evaluation: Evaluation, name: str) -> Decision:
-    """The less favourable of both modes: a bundle serves both."""
-    decisions = [
-        decide(evaluation.row(name, mode), evaluation.origins)
-        for mode in ("with history", "window only")
-    ]
-    order = ("rejected", "not_enough_evidence", "promoted")
-    return min(decisions, key=lambda decision: order.index(decision.outcome))
-
-
-def _may_serve(
-    settings: Settings, registry: Registry, symbol: str, forecaster: str, decision: Decision
-) -> bool:
-    if forecaster in BASELINES and registry.pointer(symbol) is None:
-        return True  # something has to answer; everything else is held against it
-    if decision.outcome == "not_enough_evidence":
-        return settings.promote_without_evidence
-    return decision.outcome == "promoted"
-
-
 def _info(
     prepared: Prepared,
     about: Mapping[str, Any],
     evaluations: Mapping[str, Evaluation],
     decisions: Mapping[str, Decision],
     leak_check: LeakCheck,
+    source: str | None,
 ) -> BundleInfo:
     name = about["forecaster"]
     return BundleInfo(
@@ -228,9 +279,12 @@ def _info(
         left_out=dict(prepared.left_out),
         hyperparameters=about["hyperparameters"],
         fine_tuned_from=about["fine_tuned_from"],
+        asked_source=source and _PASSWORD.sub("//", source),
         git_commit=git_commit(),
         libraries=libraries(),
         training=about["training"],
+        location=about["location"],
+        chosen_from=about.get("chosen_from", {}),
         evaluation={
             symbol: {
                 mode: {

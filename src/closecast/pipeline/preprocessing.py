@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from closecast.bundle import dump_by_symbol
 from closecast.dataset import process, split_panel
 from closecast.drift import Baseline
+from closecast.errors import DataFault
 from closecast.faults import find_faults
 from closecast.forecasters import Parameters
 from closecast.intervals import LEAST_SCORES
@@ -23,16 +24,21 @@ def preprocess(
     symbols: Sequence[str],
     parameters: Parameters,
     uncollected: Mapping[str, str] | None = None,
+    *,
+    automatic: bool = False,
 ) -> Prepared:
     """From the collected closes of symbols to windows, split and ``baseline_stats.json``.
 
     A symbol with a fault (frozen feed, wrong unit, lost split) is left out of a pool, with a
-    warning: one such series once ruined a network for all. Alone it is trained, with a warning.
+    warning: one such series once ruined a network for all. Alone it is trained, with a warning,
+    unless the training started by itself.
 
     Parameters
     ----------
     uncollected : mapping of symbol to str, optional
         Symbols that were asked for and cannot be here, and why: to be remembered with the rest.
+    automatic : bool
+        Whether the training started by itself: nobody would see the warning.
 
     Raises
     ------
@@ -40,9 +46,16 @@ def preprocess(
         If nothing was collected.
     TooFewCloses
         If a part would be too short.
+    DataFault
+        If every symbol has a fault, or a single one has and the training is automatic.
     """
     workspace = Workspace(settings, symbols)
-    series, faulty = without_faults(workspace.prices())
+    series, faulty = without_faults(workspace.prices(), keep_single=not automatic)
+    if not series:
+        raise DataFault(
+            f"nothing was retrained, and the model before keeps serving: {_listed(faulty)}; "
+            "correct the closes, or send POST /train for one symbol, which trains it all the same"
+        )
     p = parameters
     splits, short = split_panel(series, p.train_size, p.seq_length, p.horizon, LEAST_SCORES)
     left_out = {**(uncollected or {}), **faulty, **short}
@@ -70,8 +83,16 @@ def preprocess(
     return prepared
 
 
-def without_faults(series: Sequence[Prices]) -> tuple[list[Prices], dict[str, str]]:
-    """The series that may be pooled, and why the others may not; a single one always may."""
+def without_faults(
+    series: Sequence[Prices], *, keep_single: bool = True
+) -> tuple[list[Prices], dict[str, str]]:
+    """The series that may be learned from, and why the others may not.
+
+    Parameters
+    ----------
+    keep_single : bool
+        Whether a single series may whatever is wrong with it: it spoils no pool.
+    """
     kept, left_out = [], {}
     for prices in series:
         faults = find_faults(prices)
@@ -79,9 +100,13 @@ def without_faults(series: Sequence[Prices]) -> tuple[list[Prices], dict[str, st
             kept.append(prices)
             continue
         reason = "; ".join(str(fault) for fault in faults[:3])
-        if len(series) == 1:
+        if keep_single and len(series) == 1:
             log.warning("suspicious closes", extra={"symbol": prices.symbol, "reason": reason})
             kept.append(prices)
         else:
             left_out[prices.symbol] = reason
     return kept, left_out
+
+
+def _listed(reasons: Mapping[str, str]) -> str:
+    return "; ".join(f"{symbol}: {reason}" for symbol, reason in reasons.items())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -10,25 +11,32 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from closecast.errors import ClosecastError
 from closecast.forecasters import (
+    AUTO,
     DEFAULT_FORECASTER,
-    Parameters,
     Runtime,
     Watch,
     make_parameters,
 )
 from closecast.forecasters.base import ignore_progress
+from closecast.pipeline.choosing import train_and_choose
 from closecast.pipeline.collecting import collect_many
 from closecast.pipeline.evaluating import Published, evaluate_candidate
+from closecast.pipeline.first import FIRST, publish_first
 from closecast.pipeline.preprocessing import preprocess
 from closecast.pipeline.training import train_candidate
 from closecast.pipeline.workspace import Workspace
-from closecast.registry import Registry
+from closecast.retraining import Trigger
 from closecast.settings import Settings
 from closecast.symbols import canonical_list
 
+log = logging.getLogger(__name__)
+
 
 class TrainRequest(BaseModel):
-    """What to train, in JSON types; ``hyperparameters`` are complete and checked."""
+    """What to train, in JSON types; ``hyperparameters`` are complete and checked.
+
+    Nobody looks at what a ``trigger`` other than ``request`` starts: it learns from no fault.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -39,6 +47,7 @@ class TrainRequest(BaseModel):
     forecaster: str = DEFAULT_FORECASTER
     hyperparameters: dict[str, Any] = {}
     fine_tune: bool = False
+    trigger: Trigger = "request"
 
 
 def run_training(
@@ -66,28 +75,37 @@ def run_training(
     def tell(stage: str, progress: Mapping[str, Any] | None = None) -> None:
         watch({"stage": stage, **(progress or {})})
 
+    log.info("training", extra={"symbols": request.symbols, "trigger": request.trigger})
     with Workspace(settings, request.symbols).alone():
         tell("collect")
         symbols, uncollected = _collect(settings, request)
         tell("preprocess")
-        prepared = preprocess(settings, symbols, parameters, uncollected)
-        if request.forecaster != "ewma" and _without_model(settings, prepared.symbols):
-            tell("first model (ewma)")
-            shared = Parameters(seq_length=parameters.seq_length, horizon=parameters.horizon)
-            train_candidate(settings, symbols, "ewma", shared)
-            evaluate_candidate(settings, symbols)
+        automatic = request.trigger != "request"
+        preprocess(settings, symbols, parameters, uncollected, automatic=automatic)
+        if request.forecaster != FIRST:
+            tell("first model")
+            publish_first(settings, symbols, request.source)
         tell("train")
-        train_candidate(
-            settings,
-            symbols,
-            request.forecaster,
-            parameters,
-            fine_tune=request.fine_tune,
-            runtime=runtime,
-            watch=lambda progress: tell("train", progress),
-        )
+        if request.forecaster == AUTO:
+            train_and_choose(
+                settings,
+                symbols,
+                parameters,
+                runtime=runtime,
+                watch=lambda progress: tell("train", progress),
+            )
+        else:
+            train_candidate(
+                settings,
+                symbols,
+                request.forecaster,
+                parameters,
+                fine_tune=request.fine_tune,
+                runtime=runtime,
+                watch=lambda progress: tell("train", progress),
+            )
         tell("evaluate", {"percent": 100})
-        return evaluate_candidate(settings, symbols, watch)
+        return evaluate_candidate(settings, symbols, watch, request.source)
 
 
 def _collect(settings: Settings, request: TrainRequest) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -103,8 +121,3 @@ def _collect(settings: Settings, request: TrainRequest) -> tuple[tuple[str, ...]
         raise errors[symbols[0]]
     collected = tuple(symbol for symbol in symbols if symbol not in errors)
     return collected, {symbol: str(error) for symbol, error in errors.items()}
-
-
-def _without_model(settings: Settings, symbols: Sequence[str]) -> bool:
-    registry = Registry(settings.models_url)
-    return any(registry.pointer(symbol) is None for symbol in symbols)

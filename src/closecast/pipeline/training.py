@@ -17,6 +17,8 @@ from closecast.forecasters import (
     make_forecaster,
 )
 from closecast.forecasters.base import ignore_progress
+from closecast.forecasters.location import learn_shrinkage, shrink
+from closecast.forecasters.shrunk import without_shrinkage
 from closecast.pipeline.workspace import Candidate, Prepared, Workspace
 from closecast.registry import Registry
 from closecast.settings import Settings
@@ -56,17 +58,38 @@ def train_candidate(
             f"data processed with {shown}",
             f"python -m scripts.02_preprocess {workspace.option} {options}",
         )
-    start_from, parent = None, None
-    if fine_tune:
-        parent, start_from = _parent_of(settings, prepared)
+    parent, start_from = _parent_of(settings, prepared) if fine_tune else (None, None)
+    candidate = fit_candidate(prepared, forecaster, parameters, parent, start_from, runtime, watch)
+    workspace.put_candidate(candidate)
+    return candidate
+
+
+def fit_candidate(
+    prepared: Prepared,
+    forecaster: str,
+    parameters: Parameters,
+    parent: str | None = None,
+    start_from: Predictor | None = None,
+    runtime: Runtime = Runtime(),
+    watch: Watch = ignore_progress,
+) -> Candidate:
+    """Fit and calibrate on prepared data; nothing is stored.
+
+    Parameters
+    ----------
+    parent, start_from : str and Predictor, optional
+        The version whose weights to continue from, and its model.
+    """
     splits = prepared.splits
-    predictor = make_forecaster(forecaster, parameters, runtime).fit(
+    fitted = make_forecaster(forecaster, parameters, runtime).fit(
         [split.train for split in splits],
         [split.valid for split in splits],
         start_from=start_from,
         watch=watch,
     )
-    candidate = Candidate(
+    shrinkage = learn_shrinkage(fitted, [split.valid for split in splits])
+    predictor = shrink(fitted, shrinkage)
+    return Candidate(
         files={
             **predictor.to_files(),
             INTERVALS_FILE: dump_by_symbol(
@@ -77,13 +100,12 @@ def train_candidate(
         about={
             "forecaster": forecaster,
             "hyperparameters": parameters.model_dump(),
+            "location": shrinkage.to_dict(),
             "training": asdict(predictor.training),
             "prepared": prepared.identity,
             "fine_tuned_from": parent,
         },
     )
-    workspace.put_candidate(candidate)
-    return candidate
 
 
 def _parent_of(settings: Settings, prepared: Prepared) -> tuple[str, Predictor]:
@@ -114,4 +136,5 @@ def _parent_of(settings: Settings, prepared: Prepared) -> tuple[str, Predictor]:
                 )
             ]
         )
-    return pointer.version, load_predictor(bundle.manifest.info.forecaster, bundle.files)
+    predictor = load_predictor(bundle.manifest.info.forecaster, bundle.files)
+    return pointer.version, without_shrinkage(predictor)

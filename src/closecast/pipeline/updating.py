@@ -28,6 +28,7 @@ from closecast.registry import Registry
 from closecast.scoring import realised_log_return, score_step, will_never_come
 from closecast.sessions import as_date, session_table
 from closecast.settings import Settings
+from closecast.sources import source_again
 from closecast.symbols import canonical, exchange_of, folder_name
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ def update_version(
         return Updated(version, (), {}, 0, 0)
     with Workspace(settings, members).alone():
         watch({"stage": "collect"})
-        source = _source_of(settings, info.data[0].source)
+        source = source_again(info.data[0].source, settings)
         found = collect_many(settings, members, source, None, end)
         failed = {
             s: one for s, one in zip(members, found, strict=True) if isinstance(one, ClosecastError)
@@ -221,11 +222,6 @@ def draw_performance(settings: Settings, symbol: str, ledger: Ledger, kind: Kind
 def _is_current(registry: Registry, symbol: str, version: str) -> bool:
     pointer = registry.pointer(symbol)
     return pointer is not None and pointer.version == version
-
-
-def _source_of(settings: Settings, recorded: str) -> str:
-    """Where the bundle's closes came from; with its argument, where the setting has one."""
-    return settings.source if settings.source.partition(":")[0] == recorded else recorded
 
 
 def _unfit(prices: Prices, basis: str, state: LiveState) -> str | None:

@@ -15,7 +15,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from closecast.atomic import storage, write_atomically
-from closecast.bundle import BASELINE_FILE
+from closecast.bundle import BASELINE_FILE, INTERVALS_FILE
 from closecast.dataset import Processed, Split, split_at
 from closecast.errors import JobConflict, MissingStep, StorageFailed
 from closecast.price_cache import PriceCache
@@ -88,6 +88,12 @@ class Candidate:
 
     files: Mapping[str, bytes]
     about: Mapping[str, Any]
+
+    @property
+    def model_files(self) -> dict[str, bytes]:
+        """The files of the predictor alone."""
+        others = {INTERVALS_FILE, BASELINE_FILE}
+        return {name: content for name, content in self.files.items() if name not in others}
 
 
 class Workspace:

@@ -18,6 +18,8 @@ from closecast.errors import (
     NoModel,
     StorageFailed,
     UnknownSymbol,
+    UnverifiedBundle,
+    UnverifiedModel,
 )
 from closecast.price_cache import PriceCache
 from closecast.prices import Prices
@@ -80,8 +82,10 @@ class Models:
             If the default symbol has none yet.
         UnknownSymbol
             If another symbol has none.
-        DamagedBundle
+        DamagedBundle, UnverifiedModel
             If its bundle cannot be served and none was before.
+        StorageFailed
+            If the models cannot be read.
         """
         wanted = self.canonical(symbol)
         snapshot = self._snapshots.get(wanted)
@@ -92,8 +96,11 @@ class Models:
         if snapshot is not None:
             return snapshot
         if outcome.outcome == "failed":
-            if isinstance(self._failures.get(wanted), StorageFailed):
+            failure = self._failures.get(wanted)
+            if isinstance(failure, StorageFailed):
                 raise StorageFailed(f"the models cannot be read: {outcome.reason}")
+            if isinstance(failure, UnverifiedBundle):
+                raise UnverifiedModel(f"the model of {wanted} is not served: {outcome.reason}")
             raise DamagedBundle(f"the model of {wanted} cannot be served: {outcome.reason}")
         if wanted == self.default_symbol:
             raise NoModel(
@@ -120,7 +127,7 @@ class Models:
                 ):
                     self._failures.pop(symbol, None)
                     return Reload(symbol, "unchanged", old, pointer.version)
-                bundle = self.registry.load(pointer.version)
+                bundle = self.registry.load_to_serve(pointer.version, symbol)
                 snapshot = Snapshot.from_bundle(symbol, pointer.generation, bundle)
             except (ClosecastError, OSError) as error:
                 if str(self._failures.get(symbol)) != str(error):

@@ -36,4 +36,15 @@ def make_source(name: str, settings: Settings) -> PriceSource:
     return source
 
 
-__all__ = ["SOURCES", "PriceSource", "make_source"]
+def source_again(recorded: str, settings: Settings) -> str:
+    """The name under which to ask again for closes that came from the source ``recorded``.
+
+    With the argument that the settings give it (``yahoo:raw``); not so a file, which ``file``
+    alone finds as well: its URL may hold a password, and this name is shown.
+    """
+    if recorded != "file" and settings.source.partition(":")[0] == recorded:
+        return settings.source
+    return recorded
+
+
+__all__ = ["SOURCES", "PriceSource", "make_source", "source_again"]

@@ -33,13 +33,11 @@ from closecast.forecasters.base import (
     Predictor,
     TrainingReport,
     Watch,
-    ignore_progress,
 )
 from closecast.forecasters.lightning import LossModule, torch_threads, train_to_best
 from closecast.forecasters.lstm.network import DistributionLoss, LstmNetwork
 from closecast.forecasters.lstm.parameters import LstmParameters
 from closecast.forecasters.lstm.predict import LstmPredictor
-from closecast.metrics import diebold_mariano
 from closecast.prices import Prices
 
 AGREEMENT = 1e-5
@@ -54,13 +52,13 @@ class LstmForecaster(Forecaster):
     name = "lstm"
     Parameters = LstmParameters
 
-    def fit(
+    def _fit(
         self,
         train: Sequence[Prices],
         valid: Sequence[Prices],
         *,
-        start_from: Predictor | None = None,
-        watch: Watch = ignore_progress,
+        start_from: Predictor | None,
+        watch: Watch,
     ) -> LstmPredictor:
         started = time.perf_counter()
         p: LstmParameters = self.parameters  # type: ignore[assignment]
@@ -93,12 +91,10 @@ class LstmForecaster(Forecaster):
             horizon=p.horizon,
             long_run=float(np.median(floors)) / FLOOR_SHARE,
             shape_quantiles=_shape_quantiles(p, df, network, learn),
-            location_weight=read_only(np.ones(p.horizon)),
             network=export_onnx(network, p.seq_length),
             weights=safetensors.torch.save(dict(network.state_dict())),
         )
         disagreement = check_agreement(network, predictor, choose[0].numpy()[:512, :, 0])
-        weight = _location_weight(predictor, choose_examples)
         report = TrainingReport(
             seconds=time.perf_counter() - started,
             best_epoch=int(best["epoch"]),
@@ -109,10 +105,9 @@ class LstmForecaster(Forecaster):
                 "windows": len(learn[0]),
                 "degrees_of_freedom": None if df is None else df.round(3).tolist(),
                 "torch_disagreement": disagreement,
-                "location_weight": weight.tolist(),
             },
         )
-        return replace(predictor, location_weight=weight, training=report)
+        return replace(predictor, training=report)
 
 
 _Pair = tuple[torch.Tensor, torch.Tensor]
@@ -187,29 +182,6 @@ def _shape_quantiles(
         return read_only(np.quantile(errors, PROBABILITIES, axis=0).T)
     law = stats.norm if p.loss == "normal" else stats.t(_PINBALL_DF)
     return read_only(np.tile(law.ppf(PROBABILITIES), (p.horizon, 1)))
-
-
-def _location_weight(predictor: LstmPredictor, valid: Sequence[Examples]) -> FloatArray:
-    """How much of the network's location has earned its place, per step, in [0, 1].
-
-    The share with the least absolute error on the validation part, where it is better than
-    the naive location with p < .05 (Diebold-Mariano, overlap respected); else 0. Symbols of one
-    market rise and fall together: the test sees one row per session, their mean, or twenty
-    symbols in one good year would look like twenty good years.
-    """
-    predicted = [predictor.predict_batch(e.windows).location for e in valid]
-    actual = [e.targets for e in valid]
-    rows = min(len(part) for part in actual)
-    f, y = (np.stack([part[-rows:] for part in parts]) for parts in (predicted, actual))
-    weights = np.zeros(predictor.horizon)
-    candidates = np.linspace(0, 1, 11)
-    for step in range(predictor.horizon):
-        losses = [np.abs(y[:, :, step] - w * f[:, :, step]).mean(axis=0) for w in candidates]
-        best = min(range(len(candidates)), key=lambda i: float(losses[i].mean()))
-        statistic, p = diebold_mariano(losses[best], losses[0], step + 1)
-        if statistic < 0 and p < 0.05:
-            weights[step] = candidates[best]
-    return read_only(weights)
 
 
 def export_onnx(network: LstmNetwork, seq_length: int) -> bytes:

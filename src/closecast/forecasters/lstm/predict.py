@@ -31,8 +31,6 @@ class LstmPredictor(Predictor):
         Long-run volatility of training; a tenth of it is the floor.
     shape_quantiles : array, shape (horizon, 39)
         Quantiles of the standardised error under the learned law.
-    location_weight : array, shape (horizon,)
-        Share in [0, 1] of the network's location that is used; 0 is the naive location.
     network : bytes
         The network, ONNX.
     weights : bytes
@@ -45,7 +43,6 @@ class LstmPredictor(Predictor):
     horizon: int
     long_run: float
     shape_quantiles: FloatArray
-    location_weight: FloatArray
     network: bytes
     weights: bytes
     training: TrainingReport = field(default_factory=TrainingReport)
@@ -77,7 +74,7 @@ class LstmPredictor(Predictor):
         inputs, volatility = standardise(windows, FLOOR_SHARE * self.long_run)
         location, scale = self.run_network(inputs)
         unit = volatility[:, None] * np.sqrt(np.arange(1, self.horizon + 1))
-        location = unit * location * self.location_weight
+        location = unit * location
         scale = unit * scale
         return Forecast(
             windows[:, -1],
@@ -93,7 +90,6 @@ class LstmPredictor(Predictor):
             "horizon": self.horizon,
             "long_run": self.long_run,
             "shape_quantiles": self.shape_quantiles.tolist(),
-            "location_weight": self.location_weight.tolist(),
         }
         return {**dump_state(state), NETWORK_FILE: self.network, WEIGHTS_FILE: self.weights}
 
@@ -101,13 +97,11 @@ class LstmPredictor(Predictor):
     def from_files(cls, files: Mapping[str, bytes]) -> Self:
         with reading(files) as state:
             shape = read_only(state.pop("shape_quantiles"))
-            weight = read_only(state.pop("location_weight"))
             if shape.shape != (state["horizon"], len(PROBABILITIES)):
                 raise ValueError(f"shape_quantiles has shape {shape.shape}")
             predictor = cls(
                 **state,
                 shape_quantiles=shape,
-                location_weight=weight,
                 network=files[NETWORK_FILE],
                 weights=_whole(files[WEIGHTS_FILE]),
             )

@@ -22,7 +22,6 @@ from closecast.forecasters.base import (
     Predictor,
     TrainingReport,
     Watch,
-    ignore_progress,
 )
 from closecast.forecasters.lightning import LossModule, torch_threads, train_to_best
 from closecast.forecasters.mlp.features import Features, of_panel, of_windows
@@ -42,13 +41,13 @@ class MlpForecaster(Forecaster):
     name = "mlp"
     Parameters = MlpParameters
 
-    def fit(
+    def _fit(
         self,
         train: Sequence[Prices],
         valid: Sequence[Prices],
         *,
-        start_from: Predictor | None = None,
-        watch: Watch = ignore_progress,
+        start_from: Predictor | None,
+        watch: Watch,
     ) -> MlpPredictor:
         started = time.perf_counter()
         p: MlpParameters = self.parameters  # type: ignore[assignment]

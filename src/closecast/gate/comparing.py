@@ -1,0 +1,138 @@
+"""The candidate beside one other, or all of them, on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closecast.comparison import diebold_mariano, giacomini_white, model_confidence_set
+from closecast.evaluation import Losses, Mode
+
+FloatArray = NDArray[np.float64]
+Loss = Literal["crps", "absolute_error"]
+OfSymbol = Mapping[tuple[str, Mode], Losses]
+
+MODES: tuple[Mode, Mode] = ("with history", "window only")
+LOSSES: tuple[Loss, Loss] = ("crps", "absolute_error")
+CONFIDENCE = 0.95
+_NAMES = {"crps": "CRPS", "absolute_error": "absolute error"}
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The candidate against one other, over the whole horizon.
+
+    Attributes
+    ----------
+    ratio : float
+        The candidate's mean loss over the other's, each step in units of naive's; below 1 is
+        better.
+    p : float
+        Diebold-Mariano, overlapping steps with their lag, two-sided.
+    p_conditional, next_difference : float
+        Giacomini-White: whether it can be told in advance which does better, and the difference
+        that is expected now (negative: the candidate does).
+    days : int
+        Rows of the test.
+    """
+
+    against: str
+    mode: Mode
+    loss: Loss
+    ratio: float
+    p: float
+    p_conditional: float
+    next_difference: float
+    days: int
+
+    def is_worse(self, significance: float) -> bool:
+        """Whether the candidate is significantly worse."""
+        return self.ratio > 1 and self.p / 2 < significance
+
+    def is_better(self, significance: float) -> bool:
+        """Whether the candidate is significantly better."""
+        return self.ratio < 1 and self.p / 2 < significance
+
+    def __str__(self) -> str:
+        return (
+            f"{_NAMES[self.loss]} {self.ratio:.4f} of {self.against} "
+            f"({self.mode}, p {self.p:.3f}, {self.days} days)"
+        )
+
+
+def gain_at_step_1(of_symbol: OfSymbol, candidate: str, mode: Mode) -> float:
+    """By what share the candidate's RMSE is under naive's, one session ahead."""
+    ours, naive = (
+        _find(of_symbol, name, mode).absolute_error[:, 0] for name in (candidate, "naive")
+    )
+    reference = float(np.square(naive).mean())
+    return 1 - float(np.sqrt(np.square(ours).mean() / reference)) if reference else 0.0
+
+
+def compare(
+    symbols: Sequence[OfSymbol], candidate: str, other: str, mode: Mode, loss: Loss
+) -> Comparison:
+    """The candidate beside one other, over symbols together."""
+    daily, steps = _daily(symbols, [candidate, other], mode, loss)
+    ours, theirs = daily[candidate], daily[other]
+    if not len(ours):
+        return Comparison(other, mode, loss, 1.0, 1.0, 1.0, 0.0, 0)
+    conditional = giacomini_white(ours, theirs, steps)
+    mean = float(theirs.mean())
+    return Comparison(
+        against=other,
+        mode=mode,
+        loss=loss,
+        ratio=float(ours.mean()) / mean if mean else 1.0,
+        p=diebold_mariano(ours, theirs, steps)[1],
+        p_conditional=conditional.p,
+        next_difference=conditional.next_difference,
+        days=len(ours),
+    )
+
+
+def confidence_set(symbols: Sequence[OfSymbol], names: Sequence[str]) -> dict[str, float]:
+    """P-values of the model confidence set: CRPS, with history."""
+    daily, steps = _daily(symbols, names, "with history", "crps")
+    return model_confidence_set(daily, steps, CONFIDENCE)
+
+
+def _daily(
+    symbols: Sequence[OfSymbol], names: Sequence[str], mode: Mode, loss: Loss
+) -> tuple[dict[str, FloatArray], int]:
+    """Mean loss of each day over symbols and steps, every step in units of naive's mean.
+
+    Returns
+    -------
+    losses, steps
+        Arrays of one length, shape (days,), oldest first: only origins that none of the named has
+        learned from. And how many steps all of them have.
+    """
+    found = [[_find(one, name, mode) for name in (*names, "naive")] for one in symbols]
+    steps = min(getattr(losses, loss).shape[1] for row in found for losses in row)
+    days, values = [], []
+    for row in found:
+        table = np.stack([getattr(losses, loss)[:, :steps] for losses in row])
+        fresh = np.isfinite(table).all(axis=(0, 2))
+        table = table[:, fresh]
+        if not fresh.any():
+            continue
+        unit = table[-1].mean(axis=0)
+        days.append(row[0].sessions[fresh])
+        values.append((table[:-1] / np.where(unit > 0, unit, 1.0)).mean(axis=2))
+    if not days:
+        return {name: np.empty(0) for name in names}, steps
+    _, place, count = np.unique(np.concatenate(days), return_inverse=True, return_counts=True)
+    joined = np.concatenate(values, axis=1)
+    return {
+        name: np.bincount(place, weights=joined[i]) / count for i, name in enumerate(names)
+    }, steps
+
+
+def _find(of_symbol: OfSymbol, name: str, mode: Mode) -> Losses:
+    """The losses in a mode; of windows alone where a name has no others."""
+    return of_symbol.get((name, mode)) or of_symbol[name, "window only"]

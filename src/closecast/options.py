@@ -1,0 +1,70 @@
+"""Command-line options that ``closecast train`` and the numbered scripts share."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from closecast.errors import InvalidHyperparameters, UnknownName
+from closecast.forecasters import (
+    DEFAULT_FORECASTER,
+    FORECASTERS,
+    Parameters,
+    make_parameters,
+    parameters_type,
+    preset,
+)
+
+
+def add_origin(made: argparse.ArgumentParser) -> None:
+    """``--source``, ``--start``, ``--end``: which closes are meant."""
+    made.add_argument("--source", help="sample, yahoo or file:URL (CLOSECAST_SOURCE)")
+    made.add_argument("--start", type=date.fromisoformat, help="first session, YYYY-MM-DD")
+    made.add_argument("--end", type=date.fromisoformat, help="last session, YYYY-MM-DD")
+
+
+def add_hyperparameters(
+    made: argparse.ArgumentParser, forecasters: Sequence[str] = tuple(sorted(FORECASTERS))
+) -> None:
+    """``--forecaster``, ``--preset``, ``--set NAME=VALUE``."""
+    made.add_argument("--forecaster", choices=forecasters, default=DEFAULT_FORECASTER, help="model")
+    made.add_argument("--preset", default="default", help="named values of the forecaster")
+    made.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a hyper-parameter, e.g. --set num_epochs=10; may be repeated",
+    )
+
+
+def add_fine_tune(made: argparse.ArgumentParser) -> None:
+    """``--fine-tune``."""
+    made.add_argument(
+        "--fine-tune", action="store_true", help="start from the current model's weights"
+    )
+
+
+def hyperparameters(arguments: argparse.Namespace) -> Parameters:
+    """Checked hyper-parameters from ``--preset`` and ``--set``.
+
+    Raises
+    ------
+    UnknownName, InvalidHyperparameters
+    """
+    known = parameters_type(arguments.forecaster).model_fields
+    values: dict[str, Any] = preset(arguments.forecaster, arguments.preset)
+    for item in arguments.set:
+        name, equals, text = item.partition("=")
+        if not equals:
+            raise InvalidHyperparameters([(item, "write it as NAME=VALUE")])
+        if name not in known:
+            raise UnknownName("hyper-parameter", name, known)
+        try:
+            values[name] = json.loads(text)
+        except json.JSONDecodeError:
+            values[name] = text
+    return make_parameters(arguments.forecaster, values)
