@@ -344,3 +344,41 @@ def test_what_leans_is_found_by_a_location(tmp_path: Path) -> None:
     info = train(settings, "drift", "UPP").manifest.info
     assert min(info.location["factor"]) > 0
     assert "significantly better than naive's at 3 of 3 steps" in info.location["reason"]
+
+
+# -- where a decision is to be read -------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore")  # MLflow says what it will, to those who mend it
+def test_the_decision_is_in_the_jobs_answer_mlflow_and_the_log(
+    place: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from mlflow import MlflowClient
+
+    from closecast.jobs.tasks import train as task
+
+    tracked = place.model_copy(
+        update={"mlflow_tracking_uri": f"sqlite:///{tmp_path}/mlruns/mlflow.sqlite"}
+    )
+    train(tracked)
+    arguments = {
+        "symbols": ["AAA", "BBB"],
+        "source": place.source,
+        "forecaster": "ewma",
+        "hyperparameters": SIZES,
+    }
+    with caplog.at_level("INFO", logger="closecast.pipeline.evaluating"):
+        answer = task(tracked, arguments, lambda progress: None)
+    gate = answer["gate"]["AAA"]
+    assert gate["outcome"] == "not_enough_evidence"
+    assert gate["comparisons"][0]["days"] > 100
+    tags = MlflowClient(tracked.mlflow_tracking_uri).get_run(answer["mlflow_run"]).data.tags
+    assert tags["gate"] == "not_enough_evidence"
+    assert tags["gate_not_enough_evidence"] == "AAA,BBB"
+    assert tags["gate_reason"] == gate["reason"]
+    logged = [r for r in caplog.records if r.message == "gate decided"]
+    assert {vars(r)["symbol"]: vars(r)["outcome"] for r in logged} == {
+        "AAA": "not_enough_evidence",
+        "BBB": "not_enough_evidence",
+    }
+    assert {vars(r)["reason"] for r in logged} == {gate["reason"]}

@@ -25,6 +25,9 @@ from closecast.settings import Settings
 from closecast.symbols import panel_name
 from closecast.tracking import record_run
 
+_LONGEST_TAG = 4_000
+"""MLflow's databases hold 5000 characters."""
+
 
 def write_results(
     folder: Path,
@@ -101,7 +104,15 @@ def track(
                 "data_hash": ",".join(span.content_hash[:12] for span in info.data),
                 "git_commit": info.git_commit or "unknown",
                 "gate": ", ".join(outcomes),
-                "gate_reason": next(iter(decisions.values())).reason,
+                **{
+                    f"gate_{outcome}": ",".join(
+                        symbol for symbol, d in decisions.items() if d.outcome == outcome
+                    )
+                    for outcome in outcomes
+                },
+                "gate_reason": " | ".join(dict.fromkeys(d.reason for d in decisions.values()))[
+                    :_LONGEST_TAG
+                ],
             },
             artifacts={"bundle": bundle, "results": results},
         )
