@@ -174,7 +174,8 @@ def evaluate_panel(
                 forecasts["with history"] = live.forecasts[symbol]
             fresh = _never_seen(contender, predictor, examples, split)
             for mode, forecast in forecasts.items():
-                found[name, mode] = _losses(forecast, examples, split, fresh)
+                # A candidate called naive does not take the place of the reference.
+                found.setdefault((name, mode), _losses(forecast, examples, split, fresh))
                 if fresh.all():
                     rows.append(_score(name, mode, forecast, base, examples, split))
         sessions = split.test.sessions[examples.origins]

@@ -77,6 +77,8 @@ def compare(
     symbols: Sequence[OfSymbol], candidate: str, other: str, mode: Mode, loss: Loss
 ) -> Comparison:
     """The candidate beside one other, over symbols together."""
+    if any((other, "window only") not in one for one in symbols):
+        return Comparison(other, mode, loss, 1.0, 1.0, 1.0, 0.0, 0)  # it could not be scored
     daily, steps = _daily(symbols, [candidate, other], mode, loss)
     ours, theirs = daily[candidate], daily[other]
     if not len(ours):

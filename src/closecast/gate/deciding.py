@@ -165,8 +165,8 @@ def choose(losses: Mapping[str, OfSymbol], names: Sequence[str]) -> tuple[str, d
 def _names(losses: Mapping[str, OfSymbol], candidate: str, current: Standing | None) -> list[str]:
     """Everybody to be held against, naive first."""
     found = {name for of_symbol in losses.values() for name, _ in of_symbol}
-    left_out = {"naive", candidate, *([] if current else [CURRENT])}
-    return ["naive", *sorted(found - left_out)]
+    others = sorted(found - {"naive", candidate, CURRENT})
+    return ["naive", *([CURRENT] if current else []), *others]
 
 
 def _days_beside_current(pooled: Sequence[Comparison]) -> int:
@@ -234,6 +234,8 @@ def _by_policy(
     if current.age_days < policy.deadline_days:
         return replace(decision, reason=f"{decision.reason}; kept: {waited}")
     main = next(c for c in pooled if c.against == CURRENT)
+    if main.days < LEAST_ORIGINS:
+        return replace(decision, reason=f"{decision.reason}; kept, since that is no evidence")
     if main.ratio > 1 + TOLERANCE:
         reason = f"{decision.reason}; kept, since it is more than {TOLERANCE:.0%} worse"
         return replace(decision, reason=reason)

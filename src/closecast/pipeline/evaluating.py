@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,6 +43,7 @@ from closecast.pipeline.judging import (
     promote,
     rolled_back_before,
     scored,
+    told,
 )
 from closecast.pipeline.preprocessing import without_faults
 from closecast.pipeline.reporting import git_commit, libraries, track, write_results
@@ -52,12 +52,10 @@ from closecast.plots import draw_all
 from closecast.prices import Prices
 from closecast.registry import Registry
 from closecast.settings import Settings
+from closecast.sources.file import without_secrets
 from closecast.symbols import folder_name
 
 log = logging.getLogger(__name__)
-
-_PASSWORD = re.compile("//[^/@]*@")
-"""User and password in a URL, which a bundle must not carry about."""
 
 _ATTEMPTS = 3
 """Decisions anew, should somebody else promote at the same time, again and again."""
@@ -88,6 +86,7 @@ def evaluate_candidate(
     symbols: Sequence[str],
     watch: Watch = ignore_progress,
     source: str | None = None,
+    only: Sequence[str] | None = None,
 ) -> Published:
     """Score the candidate of some symbols on the untouched part, publish it, promote it.
 
@@ -99,6 +98,8 @@ def evaluate_candidate(
     ----------
     source : str, optional
         As it was asked for: with the URL of a file, for the receipt.
+    only : sequence of str, optional
+        Symbols that it may become current for; all by default.
 
     Raises
     ------
@@ -124,7 +125,8 @@ def evaluate_candidate(
     _require(leak_check, workspace.name)
     watch({"stage": "evaluate"})
     registry = Registry(settings.models_url)
-    standing = incumbents(settings, registry, prepared.splits)
+    wanted = [s for s in prepared.splits if only is None or s.test.symbol in only]
+    standing = incumbents(settings, registry, wanted)
     naive, others = fit_baselines(prepared, name)
     contender = Contender(dict.fromkeys(prepared.symbols, predictor), calibrations)
     found = evaluate_panel(prepared.splits, naive, [contender, *others, *scored(standing)])
@@ -137,9 +139,10 @@ def evaluate_candidate(
     attempts = len(about.get("chosen_from", {}).get("confidence_set", [name]))
     refused = rolled_back_before(registry, prepared.symbols, hashes_of(candidate.model_files))
     decisions = judge(settings, found.losses, name, standing, refused, attempts)
+    stated = {symbol: decisions.get(symbol) or told(None, done=False) for symbol in evaluations}
 
     watch({"stage": "publish"})  # the last chance to cancel
-    info = _info(prepared, about, evaluations, decisions, leak_check, source)
+    info = _info(prepared, about, evaluations, stated, leak_check, source)
     every_row = {symbol: e.to_dict() for symbol, e in evaluations.items()}
     files = {
         **candidate.files,
@@ -165,12 +168,15 @@ def evaluate_candidate(
         if not moved:
             break
         log.warning("pointers moved while this was judged", extra={"symbols": moved})
-        splits = [s for s in prepared.splits if s.test.symbol in moved]
-        standing = incumbents(settings, registry, splits)
-        found = evaluate_panel(splits, naive, [contender, *others, *scored(standing)])
+        standing = incumbents(
+            settings, registry, [s for s in prepared.splits if s.test.symbol in moved]
+        )
+        refused = rolled_back_before(registry, moved, hashes_of(candidate.model_files))
+        found = evaluate_panel(prepared.splits, naive, [contender, *others, *scored(standing)])
         decisions |= judge(settings, found.losses, name, standing, refused, attempts)
         more, moved = promote(registry, manifest, decisions, standing)
         promoted += more
+    decisions = {symbol: told(decisions.get(symbol), symbol in promoted) for symbol in evaluations}
     for symbol, decision in decisions.items():
         extra = {"symbol": symbol, "version": manifest.version, "outcome": decision.outcome}
         log.info("gate decided", extra={**extra, "reason": decision.reason})
@@ -279,7 +285,7 @@ def _info(
         left_out=dict(prepared.left_out),
         hyperparameters=about["hyperparameters"],
         fine_tuned_from=about["fine_tuned_from"],
-        asked_source=source and _PASSWORD.sub("//", source),
+        asked_source=source and without_secrets(source),
         git_commit=git_commit(),
         libraries=libraries(),
         training=about["training"],

@@ -18,6 +18,8 @@ FIRST = "ewma"
 def publish_first(settings: Settings, symbols: Sequence[str], source: str | None = None) -> bool:
     """Publish ``ewma`` for prepared symbols, unless each has a model already.
 
+    It becomes current for those that have none; what serves the others is left alone.
+
     A candidate that was trained before and waits to be judged is left as it is.
 
     Returns
@@ -32,7 +34,8 @@ def publish_first(settings: Settings, symbols: Sequence[str], source: str | None
     """
     workspace = Workspace(settings, symbols)
     prepared = workspace.prepared()
-    if not _without_model(settings, prepared.symbols):
+    needing = _without_model(settings, prepared.symbols)
+    if not needing:
         return False
     try:
         waiting = workspace.candidate(prepared)
@@ -41,17 +44,23 @@ def publish_first(settings: Settings, symbols: Sequence[str], source: str | None
     parameters = Parameters(
         seq_length=prepared.seq_length, horizon=prepared.horizon, train_size=prepared.train_size
     )
-    train_candidate(settings, symbols, FIRST, parameters)
-    evaluate_candidate(settings, symbols, source=source)
-    if waiting is not None:
-        workspace.put_candidate(waiting)
+    try:
+        train_candidate(settings, symbols, FIRST, parameters)
+        evaluate_candidate(settings, symbols, source=source, only=needing)
+    finally:
+        if waiting is not None:
+            workspace.put_candidate(waiting)
     return True
 
 
-def _without_model(settings: Settings, symbols: Sequence[str]) -> bool:
-    """Whether nothing answers for a symbol, or its pointer is damaged."""
+def _without_model(settings: Settings, symbols: Sequence[str]) -> list[str]:
+    """The symbols that have no pointer, or a damaged one."""
     registry = Registry(settings.models_url)
-    try:
-        return any(registry.pointer(symbol) is None for symbol in symbols)
-    except DamagedBundle:
-        return True
+    found = []
+    for symbol in symbols:
+        try:
+            if registry.pointer(symbol) is None:
+                found.append(symbol)
+        except DamagedBundle:
+            found.append(symbol)
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -25,6 +25,7 @@ from closecast.errors import (
     RolledBack,
     TooFewCloses,
     UnknownVersion,
+    UnverifiedBundle,
 )
 from closecast.evaluation import Contender, Losses, Mode
 from closecast.forecasters import load_predictor
@@ -47,9 +48,9 @@ class Incumbent:
     Attributes
     ----------
     standing : Standing or None
-        ``None`` where nothing does, or what the pointer leads to cannot be loaded.
+        ``None`` where nothing does, or what the pointer leads to is damaged.
     contender : Contender or None
-        The same, ready to be scored on the candidate's rows.
+        The same, ready to be scored on the candidate's rows; ``None`` where it cannot be.
     generations : mapping of symbol to int
         Of the pointers when they were read; 0 where there is none.
     """
@@ -78,14 +79,18 @@ def incumbents(settings: Settings, registry: Registry, splits: Sequence[Split]) 
     for version, generations in groups.items():
         standing, contender = None, None
         if version is not None:
+            standing = Standing(version, _age_days(p for s in generations if (p := pointers[s][0])))
             try:
                 bundle = registry.load_to_serve(version, next(iter(generations)))
                 members = [of_symbol[symbol] for symbol in generations]
                 contender = _contender(bundle, members, cache, newest)
-                standing = Standing(
-                    version, _age_days(p for s in generations if (p := pointers[s][0]))
+            except TooFewCloses as error:
+                log.warning(
+                    "what serves cannot be scored on these rows",
+                    extra={"version": version, "reason": str(error)},
                 )
-            except ClosecastError as error:
+            except (DamagedBundle, UnverifiedBundle, UnknownVersion) as error:
+                standing = None
                 log.warning(
                     "what serves cannot be compared with; the candidate is held against the "
                     "baselines alone",
@@ -114,7 +119,17 @@ def judge(
     for incumbent in standing:
         rows = {symbol: losses[symbol] for symbol in incumbent.symbols}
         decisions |= decide(rows, candidate, incumbent.standing, policy, refused, attempts)
-    return {symbol: decisions[symbol] for symbol in losses}
+    return {symbol: decisions[symbol] for symbol in losses if symbol in decisions}
+
+
+def told(decision: Decision | None, done: bool) -> Decision:
+    """The decision as it came out: of what was not asked, and of pointers that would not move."""
+    if decision is None:
+        return Decision("not_enough_evidence", "not asked: another model serves it", False)
+    if decision.becomes_current and not done:
+        reason = f"{decision.reason}; not done: somebody else moved the pointer meanwhile"
+        return replace(decision, becomes_current=False, reason=reason)
+    return decision
 
 
 def rolled_back_before(

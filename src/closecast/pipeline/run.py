@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from closecast.errors import ClosecastError
+from closecast.errors import ClosecastError, InvalidHyperparameters
 from closecast.forecasters import (
     AUTO,
     DEFAULT_FORECASTER,
@@ -71,6 +71,9 @@ def run_training(
     if runtime is None:
         runtime = Runtime(settings.accelerator, settings.training_threads)
     parameters = make_parameters(request.forecaster, request.hyperparameters)
+
+    if request.fine_tune and request.forecaster == AUTO:
+        raise InvalidHyperparameters([("fine_tune", "auto trains from scratch: name a forecaster")])
 
     def tell(stage: str, progress: Mapping[str, Any] | None = None) -> None:
         watch({"stage": stage, **(progress or {})})

@@ -111,7 +111,7 @@ class FileSource(PriceSource):
             number nor empty; each offence inside the span is listed.
         """
         url = self.url.replace("{symbol}", symbol)
-        subject = f"{symbol} from {_without_secrets(url)}"
+        subject = f"{symbol} from {without_secrets(url)}"
         columns = _only_rows_of(symbol, _parse(_load(url), subject), subject)
         close, basis = _close_column(symbol, columns, subject)
         dates = read_dates(_date_column(columns, subject).cells, subject)
@@ -125,7 +125,7 @@ class FileSource(PriceSource):
 
 
 def _load(url: str) -> bytes:
-    shown = _without_secrets(url)
+    shown = without_secrets(url)
     try:
         with fsspec.open(url, "rb", compression="infer") as stream:
             data: bytes = stream.read()
@@ -289,8 +289,8 @@ def _plain(label: str) -> str:
     return re.sub(r"[^a-z0-9]", "", label.lower())
 
 
-def _without_secrets(url: str) -> str:
-    """The URL without user, password and query (where signatures are)."""
+def without_secrets(url: str) -> str:
+    """The URL without user, password, query and fragment (where signatures are)."""
     if "://" not in url:
         return url
-    return re.sub(r"(://)[^/@]*@", r"\1", url).partition("?")[0]
+    return re.sub(r"(://).*@", r"\1", re.split(r"[?#]", url)[0])
