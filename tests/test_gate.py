@@ -392,3 +392,14 @@ def test_one_3_percent_better_is_rejected_in_at_most_10_of_100() -> None:
     print(f"true CRPS -3%: {dict(found)} of {REPETITIONS}")
     assert found["rejected"] <= 0.1 * REPETITIONS
     assert found["promoted"] > 0.6 * REPETITIONS
+
+
+def test_the_deadline_takes_nothing_of_which_there_is_no_evidence() -> None:
+    found = made(candidate=0.93)
+    seen = found[CURRENT, "window only"]
+    nothing = np.full_like(seen.crps, np.nan)
+    found[CURRENT, "window only"] = replace(seen, crps=nothing, absolute_error=nothing)
+    decision = alone(found, current=Standing("v", 690))
+    assert (decision.outcome, decision.becomes_current) == ("not_enough_evidence", False)
+    del found[CURRENT, "window only"]  # it could not be scored at all
+    assert alone(found, current=Standing("v", 690)).becomes_current is False

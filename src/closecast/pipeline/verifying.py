@@ -250,12 +250,14 @@ def _evaluation(bundle: Bundle, judged: Judged) -> str:
         for key in ("origins", "first_origin", "last_origin"):
             if stored[key] != made[key]:
                 raise _Failed(f"{symbol}: {key} is {stored[key]}, made again {made[key]}")
-        rows = {(row["forecaster"], row["mode"]): row for row in stored["rows"]}
+        rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for row in stored["rows"]:  # a candidate called naive stands beside the reference
+            rows.setdefault((row["forecaster"], row["mode"]), []).append(row)
         for row in made["rows"]:
             name = row["forecaster"], row["mode"]
-            if name not in rows:
+            if not rows.get(name):
                 raise _Failed(f"{symbol}: there is no row of {' '.join(name)}")
-            if different := list(_differences(rows[name], row)):
+            if different := list(_differences(rows[name].pop(0), row)):
                 raise _Failed(f"{symbol}: {' '.join(name)}: {different[0]}")
             compared += 1
     return f"{compared} rows of {EVALUATION_FILE} are the same numbers again"
