@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,19 @@ def settings_in(folder: Path, **changes: object) -> Settings:
         "_env_file": None,
     }
     return Settings(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Logging belongs to the whole process: what one test sets up is put back for the next."""
+    names = (None, "uvicorn", "uvicorn.error", "uvicorn.access")
+    loggers = [logging.getLogger(name) for name in names]
+    before = [(x, x.handlers[:], x.level, x.propagate) for x in loggers]
+    yield
+    for logger, handlers, level, propagate in before:
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+        logger.propagate = propagate
 
 
 @pytest.fixture

@@ -361,6 +361,7 @@ def test_the_decision_is_in_the_jobs_answer_mlflow_and_the_log(
         update={"mlflow_tracking_uri": f"sqlite:///{tmp_path}/mlruns/mlflow.sqlite"}
     )
     train(tracked)
+    caplog.clear()  # the first model's own decision
     arguments = {
         "symbols": ["AAA", "BBB"],
         "source": place.source,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -153,18 +152,6 @@ def test_one_extra_that_cannot_be_written_costs_neither_the_line_nor_the_others(
 # -- the set-up ---------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def _put_back() -> Iterator[None]:
-    """Logging belongs to the whole process: what is changed here is put back."""
-    loggers = [logging.getLogger(name) for name in (None, *UVICORN)]
-    before = [(x, x.handlers[:], x.level, x.propagate) for x in loggers]
-    yield
-    for logger, handlers, level, propagate in before:
-        logger.handlers[:] = handlers
-        logger.setLevel(level)
-        logger.propagate = propagate
-
-
 def written(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     """The lines on standard error; nothing may be on standard output."""
     out, err = capsys.readouterr()
@@ -172,7 +159,6 @@ def written(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in err.splitlines()]
 
 
-@pytest.mark.usefixtures("_put_back")
 @pytest.mark.parametrize(
     ("level", "shown"),
     [
@@ -194,7 +180,6 @@ def test_lines_from_a_level_on_go_to_standard_error(
     assert [line["message"] for line in written(capsys)] == shown
 
 
-@pytest.mark.usefixtures("_put_back")
 def test_setting_up_twice_writes_each_line_once(capsys: pytest.CaptureFixture[str]) -> None:
     set_up_logging()
     set_up_logging()
@@ -203,7 +188,6 @@ def test_setting_up_twice_writes_each_line_once(capsys: pytest.CaptureFixture[st
     assert (got["message"], got["symbol"]) == ("once", "MSFT")
 
 
-@pytest.mark.usefixtures("_put_back")
 def test_uvicorn_writes_the_same_lines(capsys: pytest.CaptureFixture[str]) -> None:
     for name in UVICORN:  # as uvicorn leaves them
         logging.getLogger(name).addHandler(logging.StreamHandler(sys.stdout))
@@ -216,7 +200,6 @@ def test_uvicorn_writes_the_same_lines(capsys: pytest.CaptureFixture[str]) -> No
     ]
 
 
-@pytest.mark.usefixtures("_put_back")
 def test_uvicorn_does_not_repeat_each_request(capsys: pytest.CaptureFixture[str]) -> None:
     set_up_logging("DEBUG")
     logging.getLogger("uvicorn.access").info('"GET /health HTTP/1.1" 200')
