@@ -45,7 +45,8 @@ class Service:
         """Build all parts; opens nothing but the thread that logs predictions."""
         registry = Registry(settings.models_url)
         cache = PriceCache(settings.data_dir / "prices")
-        models = Models(registry, cache, settings.default_symbol)
+        calendars = CalendarCache(settings.data_dir / "calendars")
+        models = Models(registry, cache, calendars, settings.default_symbol)
         ledger = Ledger(settings.ledger_url, clock)
         supervisor = (
             Supervisor(settings, ledger) if settings.worker_enabled and can_train() else None
@@ -60,7 +61,7 @@ class Service:
             forecasting=Forecasting(
                 models=models,
                 prices=cache,
-                calendars=CalendarCache(settings.data_dir / "calendars"),
+                calendars=calendars,
                 ledger=ledger,
                 living=LedgerLiving(ledger),
                 settings=settings,

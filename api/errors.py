@@ -11,8 +11,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from api.negotiation import language_headers, request_language
 from api.schemas.base import Problem
+from api.schemas.findings import Finding
 from closecast import errors as e
+from closecast.drift import in_language
+from closecast.verdict import Verdict
 
 STATUS: dict[type[e.ClosecastError], int] = {
     e.InvalidPrices: 422,
@@ -56,6 +60,20 @@ def status_of(error: e.ClosecastError) -> int:
     return _BY_FAULT[error.fault]
 
 
+class InPart(Exception):
+    """An error of ours about one part of what was sent.
+
+    Attributes
+    ----------
+    pointer : str
+        JSON pointer to the part; the problem points into it.
+    """
+
+    def __init__(self, error: e.ClosecastError, pointer: str) -> None:
+        super().__init__(str(error))
+        self.error, self.pointer = error, pointer
+
+
 def problem_document(
     status: int, code: str, detail: str, request_id: str | None, errors: Iterable[Any] = ()
 ) -> dict[str, Any]:
@@ -93,6 +111,7 @@ def problem(
 def add_error_handlers(app: FastAPI) -> None:
     """Every error that leaves the application is a problem document."""
     app.add_exception_handler(e.ClosecastError, _ours)
+    app.add_exception_handler(InPart, _in_part)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)
@@ -100,6 +119,15 @@ def add_error_handlers(app: FastAPI) -> None:
 
 async def _ours(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, e.ClosecastError)
+    return _problem_of(request, error)
+
+
+async def _in_part(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, InPart)
+    return _problem_of(request, error.error, error.pointer)
+
+
+def _problem_of(request: Request, error: e.ClosecastError, part: str | None = None) -> JSONResponse:
     status = status_of(error)
     headers = {}
     if status == 503 and error.retry_helps:
@@ -107,22 +135,31 @@ async def _ours(request: Request, error: Exception) -> JSONResponse:
     extra = error.details()
     if isinstance(error, e.JobConflict) and error.job_id:
         headers["Location"] = extra["url"] = f"/train/{error.job_id}"
+    if isinstance(error, e.DataFault) and error.findings:
+        language = request_language(request)
+        said = in_language(Verdict(error.findings), language).findings
+        extra["findings"] = [Finding.model_validate(f).model_dump(mode="json") for f in said]
+        headers |= language_headers(language)
     return problem(
         request,
         status,
         error.code,
-        str(error),
-        errors=_items_of(error),
+        str(error) if part is None else f"{part}: {error}",
+        errors=_items_of(error, part),
         extra=extra,
         headers=headers,
     )
 
 
-def _items_of(error: e.ClosecastError) -> list[dict[str, str]]:
+def _items_of(error: e.ClosecastError, part: str | None) -> list[dict[str, str]]:
+    """Where the offence is. A symbol may also have come in the path: then it is nowhere."""
     if isinstance(error, e.InvalidHyperparameters):
         pairs = [(f"/hyperparameters/{name}", message) for name, message in error.problems]
-    elif isinstance(error, e.WrongWindowLength):
-        pairs = [("/prices", str(error))]
+    elif isinstance(error, e.WrongWindowLength | e.InvalidPrices):
+        pairs = [(f"{part or ''}/prices", str(error))]
+    elif part is not None:
+        about_symbol = isinstance(error, e.UnknownSymbol | e.InvalidSymbol | e.NoModel)
+        pairs = [(f"{part}/symbol" if about_symbol else part, str(error))]
     else:
         return []
     return [{"pointer": p, "detail": m, "code": error.code} for p, m in pairs]
@@ -190,7 +227,10 @@ async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     )
 
 
-_EXAMPLES: dict[int, dict[str, str]] = {
+Problems = Mapping[int, Mapping[str, str | Mapping[str, Any]]]
+"""Examples: status to code to the detail, or to all members that are not in every problem."""
+
+_EXAMPLES: Problems = {
     400: {"invalid_json": "the body is not JSON: Expecting value"},
     403: {"cross_site_request": "pages of other sites may not start a training"},
     404: {"unknown_symbol": "no model for ACME; there are models for: MSFT"},
@@ -217,22 +257,19 @@ def document_problems(openapi: dict[str, Any]) -> dict[str, Any]:
     return openapi
 
 
-def responses(
-    *statuses: int, examples: Mapping[int, Mapping[str, str]] | None = None
-) -> dict[int | str, dict[str, Any]]:
+def responses(*statuses: int, examples: Problems | None = None) -> dict[int | str, dict[str, Any]]:
     """OpenAPI entries for the problems that a route can answer with.
 
     Parameters
     ----------
-    examples : mapping, optional
-        Status to code to detail, where the usual example of a status does not fit the route.
+    examples : Problems, optional
+        Where the usual example of a status does not fit the route.
     """
     found: dict[int | str, dict[str, Any]] = {}
     chosen = {**_EXAMPLES, **(examples or {})}
     for status in statuses:
         shown = {
-            code: {"value": problem_document(status, code, detail, "b6c1d2e3f4")}
-            for code, detail in chosen[status].items()
+            code: {"value": _example(status, code, said)} for code, said in chosen[status].items()
         }
         found[status] = {
             "model": Problem,
@@ -240,3 +277,8 @@ def responses(
             "content": {MEDIA_TYPE: {"examples": shown}},
         }
     return found
+
+
+def _example(status: int, code: str, said: str | Mapping[str, Any]) -> dict[str, Any]:
+    members = {"detail": said} if isinstance(said, str) else said
+    return problem_document(status, code, "", "b6c1d2e3f4") | dict(members)

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from api.deps import Service
 from api.errors import add_error_handlers, document_problems
 from api.middleware import BodyLimit, RequestEnvelope, SameOrigin
-from api.routes import config, forecast, health, index, model, performance, predict, train
+from api.routes import config, drift, forecast, health, index, model, performance, predict, train
 from closecast import __version__
 from closecast.dated import Kind
 from closecast.ledger.database import Clock, utc_now
@@ -26,7 +26,8 @@ score ("tomorrow = today") beside every score.
 
 Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem documents with a stable
 `code`. Every answer carries `X-Request-ID`; answers of a model carry `X-Model-Version`, those of
-its living calibration `X-Calibration-Revision`.
+its living calibration `X-Calibration-Revision`. Drift is told in English, or in Portuguese where
+`Accept-Language` prefers it.
 """
 
 
@@ -66,6 +67,7 @@ def create_app(
         lifespan=lifespan,
         openapi_tags=[
             {"name": "forecasts", "description": "What may come."},
+            {"name": "drift", "description": "Is the input odd, did the market change."},
             {"name": "training", "description": "Background jobs; predictions go on meanwhile."},
             {"name": "configuration", "description": "Hyper-parameters of the next training."},
             {"name": "models", "description": "What is served, and what was before."},
@@ -76,7 +78,7 @@ def create_app(
     app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
     app.add_middleware(SameOrigin)
     app.add_middleware(RequestEnvelope)
-    for routes in (predict, forecast, performance, train, config, model, health, index):
+    for routes in (predict, forecast, performance, drift, train, config, model, health, index):
         app.include_router(routes.router)
 
     generate = app.openapi

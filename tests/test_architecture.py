@@ -36,7 +36,7 @@ RANKS = {
     "numpy_files": 2,
     "sources": 3,
     "drift": 4,
-    "faults": 4,
+    "faults": 3,
     "forecasters": 4,
     "intervals": 4,
     "evaluation": 5,
@@ -50,6 +50,7 @@ RANKS = {
     "ledger_plots": 6,
     "plots": 6,
     "price_cache": 6,
+    "realised": 6,
     "registry": 6,
     "retraining": 7,
     "tracking": 6,
@@ -65,7 +66,7 @@ ONLY_IN = {
     "sqlalchemy": {
         f"ledger/{name}.py"
         for name in (
-            *("calibrations", "configurations", "database"),
+            *("calibrations", "configurations", "database", "drift_days"),
             *("forecasts", "jobs", "predictions"),
         )
     },

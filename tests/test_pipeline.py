@@ -11,14 +11,16 @@ import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from closecast.bundle import LIVE_FILE, Bundle
+from closecast.bundle import INTERVALS_FILE, LIVE_FILE, Bundle, of_symbol
 from closecast.dated import SCORED_PROBABILITIES, DatedForecast, DatedStep
+from closecast.drift import ARL0, Monitor
 from closecast.errors import (
     DamagedBundle,
     InvalidHyperparameters,
@@ -27,9 +29,9 @@ from closecast.errors import (
     UnknownSymbol,
 )
 from closecast.forecast import PROBABILITIES
-from closecast.forecasters import make_parameters
-from closecast.intervals import LiveState, load_state
-from closecast.ledger import Ledger
+from closecast.forecasters import load_predictor, make_parameters
+from closecast.intervals import Calibration, LiveState, load_state
+from closecast.ledger import DriftDay, Ledger
 from closecast.pipeline import (
     TrainRequest,
     collect,
@@ -40,7 +42,7 @@ from closecast.pipeline import (
     train_candidate,
     update,
 )
-from closecast.pipeline.updating import absorb
+from closecast.pipeline.absorbing import absorb
 from closecast.pipeline.workspace import Workspace
 from closecast.price_cache import PriceCache
 from closecast.prices import Prices
@@ -206,6 +208,12 @@ def bytes_of(settings: Settings) -> dict[str, tuple[bytes, ...]]:
     return {symbol: state.to_parts() for symbol, state in states_of(settings).items()}
 
 
+def days_of(settings: Settings) -> dict[str, list[DriftDay]]:
+    """Sessions under watch, but for when they were written down."""
+    ledger, epoch = ledger_of(settings), datetime(1970, 1, 1, tzinfo=UTC)
+    return {s: [replace(d, at=epoch) for d in ledger.drift_days.history(s)] for s in SYMBOLS}
+
+
 def first_states(settings: Settings) -> dict[str, LiveState]:
     files = bundle_of(settings).files
     return {symbol: load_state(files[LIVE_FILE], symbol) for symbol in SYMBOLS}
@@ -314,6 +322,7 @@ def test_in_pieces_it_is_the_same_as_at_once(pool: Settings, tmp_path: Path) -> 
         extend(twin, closes)
         update(twin, "CCC", ledger_of(twin))
     assert bytes_of(twin) == bytes_of(pool)
+    assert days_of(twin) == days_of(pool)
 
 
 def test_a_symbol_whose_close_comes_late_learns_from_the_same_panel_day(pool: Settings) -> None:
@@ -329,15 +338,36 @@ def test_a_symbol_whose_close_comes_late_learns_from_the_same_panel_day(pool: Se
     assert states["BBB"].session == states["AAA"].session
 
 
+def damage(settings: Settings) -> None:
+    """The stored state of BBB is not what was written."""
+    with sqlite3.connect(settings.ledger_url.removeprefix("sqlite:///")) as database:
+        database.execute("UPDATE calibrations SET state = x'00' WHERE symbol='BBB' AND step=0")
+    database.close()
+
+
 def test_a_damaged_state_is_made_again_and_stops_nobody(pool: Settings) -> None:
     extend(pool, TRAINED + 5)
     update(pool, "AAA", ledger_of(pool))
-    whole = bytes_of(pool)
-    with sqlite3.connect(pool.ledger_url.removeprefix("sqlite:///")) as database:
-        database.execute("UPDATE calibrations SET state = x'00' WHERE symbol='BBB' AND step=0")
-    database.close()
+    whole, days = bytes_of(pool), days_of(pool)
+    damage(pool)
     assert update(pool, "AAA", ledger_of(pool)).absorbed == 5
     assert bytes_of(pool) == whole
+    assert days_of(pool) == days
+
+
+def test_a_state_that_is_made_again_is_watched_from_where_it_begins(
+    pool: Settings, tmp_path: Path
+) -> None:
+    twin = pool_in(tmp_path / "twin")
+    shutil.copytree(tmp_path, tmp_path / "twin", ignore=shutil.ignore_patterns("twin"))
+    for settings in (pool, twin):
+        extend(settings, TRAINED + 5)
+        update(settings, "AAA", ledger_of(settings))
+    damage(pool)
+    for settings in (pool, twin):
+        extend(settings, TRAINED + 7)
+        update(settings, "AAA", ledger_of(settings))
+    assert days_of(pool) == days_of(twin)
 
 
 def test_a_state_under_another_symbols_name_is_damaged(pool: Settings) -> None:
@@ -412,6 +442,7 @@ def test_two_that_absorb_at_once_lose_and_repeat_nothing(pool: Settings, tmp_pat
         counts = list(threads.map(together, range(4)))
     assert sum(counts) + absorb(twin, bundle, ledger_of(twin))[0] == 3 * (KNOWN - TRAINED)
     assert bytes_of(twin) == bytes_of(pool)
+    assert days_of(twin) == days_of(pool)
 
 
 KILLED = """
@@ -434,8 +465,10 @@ def die_at(owner, name):
 
 if where == "between":
     die_at(calibrations.Calibrations, "store")
-else:  # in the middle of a transaction: the state is replaced, the panel's day not stored
+elif where == "inside":  # a transaction: the state is replaced, the panel's day not stored
     die_at(calibrations, "_add_missing")
+else:  # later in it: the monitor's day is not stored
+    die_at(calibrations, "add_missing_drift_days")
 settings = Settings()
 update(settings, "AAA", Ledger(settings.ledger_url))
 """
@@ -443,7 +476,7 @@ update(settings, "AAA", Ledger(settings.ledger_url))
 
 @pytest.mark.parametrize(
     ("where", "after"),
-    [("between", 0), ("between", 4), ("inside", 0), ("inside", 7), ("inside", 44)],
+    [("between", 0), ("between", 4), ("inside", 0), ("inside", 7), ("inside", 44), ("later", 5)],
 )
 def test_kill_9_in_the_middle_of_an_update_changes_no_bit(
     pool: Settings, tmp_path: Path, where: str, after: int
@@ -464,12 +497,99 @@ def test_kill_9_in_the_middle_of_an_update_changes_no_bit(
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert len(states_of(twin)) == min(after, 3)
+    assert sum(len(days) for days in days_of(twin).values()) == after
     resumed = update(twin, "AAA", ledger_of(twin))
     assert resumed.absorbed == 3 * (KNOWN - TRAINED) - after
     assert bytes_of(twin) == bytes_of(pool)
+    assert days_of(twin) == days_of(pool)
     for symbol in SYMBOLS:
         here, there = (states_of(s)[symbol].forecast(PROBABILITIES) for s in (pool, twin))
         assert here.quantiles.tobytes() == there.quantiles.tobytes()
+
+
+def test_each_close_is_held_against_what_was_said_of_it(pool: Settings) -> None:
+    first, bundle = first_states(pool), bundle_of(pool)
+    extend(pool)
+    ledger = ledger_of(pool)
+    update(pool, "AAA", ledger)
+    for symbol, days in days_of(pool).items():
+        prices, state = made(symbol), first[symbol]
+        assert [day.session for day in days] == prices.sessions[TRAINED:].tolist()
+        assert {day.version for day in days} == {bundle.manifest.version}
+        log_return = float(np.log(prices.closes[TRAINED] / prices.closes[TRAINED - 1]))
+        lower, upper = state.forecast(np.array([0.05, 0.95])).quantiles[0]
+        assert days[0].miss is not (lower <= log_return <= upper)
+        assert days[0].width == pytest.approx(upper - lower)
+        assert days[0].error == pytest.approx(log_return - state.location[-1, 0])
+        calibration = Calibration.from_json(of_symbol(bundle.files, INTERVALS_FILE, symbol))
+        predictor = load_predictor("mlp", bundle.files)
+        for row, day in enumerate(days, TRAINED):
+            assert day.shock is not None
+            said = calibration.apply(predictor.predict(prices.closes[row - 20 : row]))
+            score = abs(np.log(prices.closes[row] / prices.closes[row - 1])) / said.scale[0]
+            scores = np.abs(calibration.scores[0])
+            assert day.shock == (1 + (scores >= score).sum()) / (1 + len(scores))
+        monitor = Monitor()
+        for day in days:
+            monitor = monitor.after(day.miss, day.shock)
+            assert (day.monitor, day.evidence) == (monitor.values, monitor.evidence)
+    assert ledger.drift_days.evidence(bundle.manifest.version) == {
+        symbol: days[-1].evidence for symbol, days in days_of(pool).items()
+    }
+
+
+def test_a_symbol_whose_close_comes_late_is_watched_like_the_others(pool: Settings) -> None:
+    extend(pool, TRAINED + 5, ["AAA", "CCC"])
+    update(pool, "AAA", ledger_of(pool))
+    before = days_of(pool)
+    extend(pool, TRAINED + 5, ["BBB"])
+    update(pool, "AAA", ledger_of(pool))
+    after = days_of(pool)
+    assert before == {**after, "BBB": []}
+    assert [d.session for d in after["BBB"]] == [d.session for d in after["AAA"]]
+
+
+def test_an_alarm_is_one_line_in_the_log(pool: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    extend(pool, TRAINED + 5)
+    update(pool, "AAA", ledger_of(pool))
+    with sqlite3.connect(pool.ledger_url.removeprefix("sqlite:///")) as database:
+        database.execute("UPDATE drift_days SET monitor = '[980, 980, 980, 980]'")
+    database.close()
+    prices = made("AAA")
+    logs = np.log(prices.closes)
+    wild = np.cumsum(np.where(np.arange(KNOWN - TRAINED - 5) % 2, -0.12, 0.12))
+    logs[TRAINED + 5 :] = logs[TRAINED + 4] + wild
+    for known in (TRAINED + 6, TRAINED + 8):  # the alarm goes on in the second update
+        rows = zip(prices.sessions[:known], np.exp(logs[:known]).tolist(), strict=True)
+        text = "\n".join(["Date,Close", *(f"{day},{close!r}" for day, close in rows)])
+        (pool.data_dir.parent / "AAA.csv").write_text(text)
+        assert not update(pool, "AAA", ledger_of(pool)).failed
+    alarms = [day for day in days_of(pool)["AAA"] if day.evidence >= ARL0]
+    assert [day.session for day in alarms] == prices.sessions[TRAINED + 5 : TRAINED + 8].tolist()
+    [line] = [r for r in caplog.records if r.message == "drift over time"]
+    assert line.levelname == "WARNING"
+    said = vars(line)
+    assert (said["symbol"], said["version"]) == ("AAA", bundle_of(pool).manifest.version)
+    assert (said["session"], said["arl0"]) == (str(alarms[0].session), ARL0)
+    assert said["evidence"] == pytest.approx(alarms[0].evidence, abs=0.1)
+
+
+def test_a_damaged_monitor_begins_anew_and_stops_nobody(
+    pool: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    extend(pool, TRAINED + 5)
+    update(pool, "AAA", ledger_of(pool))
+    with sqlite3.connect(pool.ledger_url.removeprefix("sqlite:///")) as database:
+        database.execute("UPDATE drift_days SET monitor = '[1.0, null]' WHERE symbol='BBB'")
+    database.close()
+    extend(pool, TRAINED + 6)
+    assert update(pool, "AAA", ledger_of(pool)).absorbed == 3
+    assert [vars(r)["symbol"] for r in caplog.records if r.levelname == "ERROR"] == ["BBB"]
+    days = days_of(pool)
+    last = days["BBB"][-1]
+    assert last.monitor == Monitor().after(last.miss, last.shock).values
+    before, last = days["AAA"][-2:]
+    assert last.monitor == Monitor(before.monitor).after(last.miss, last.shock).values
 
 
 def committed(
@@ -576,3 +696,7 @@ def test_a_restated_history_is_learned_from_as_the_old_one_would_have_been(
         assert other.scores == pytest.approx(state.scores, rel=1e-6, abs=1e-9, nan_ok=True)
         assert other.scale == pytest.approx(state.scale, rel=1e-6)
         assert other.last_close == pytest.approx(0.97 * state.last_close)
+    for symbol, days in days_of(pool).items():
+        for here, there in zip(days, days_of(twin)[symbol], strict=True):
+            assert (there.miss, there.shock) == (here.miss, here.shock)
+            assert there.error == pytest.approx(here.error, abs=1e-12)

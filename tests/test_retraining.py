@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from closecast.bundle import BASELINE_FILE, Bundle, BundleInfo, DataSpan, Manifest, dump_by_symbol
+from closecast.dated import DriftDay
 from closecast.drift import Baseline, DriftDetector
-from closecast.ledger import Job, JobState
+from closecast.drift.monitor import BETS
+from closecast.ledger import Job, JobState, Ledger
 from closecast.pipeline import TrainRequest
 from closecast.price_cache import PriceCache
 from closecast.prices import Prices
@@ -411,32 +413,85 @@ def cache(tmp_path: Path) -> PriceCache:
 
 def make_wild(cache: PriceCache, *symbols: str) -> None:
     for symbol in symbols:
-        cache.put(as_prices(walk(symbol, wilder=3.0), symbol))
+        cache.put(as_prices(walk(symbol, wilder=8.0), symbol))
 
 
-def test_a_market_that_goes_on_as_it_was_is_no_signal(cache: PriceCache) -> None:
-    assert not regime_signal(bundle_of_walks(), SYMBOLS, cache)
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    """Nobody has watched anything yet."""
+    return Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
+
+
+def watched(ledger: Ledger, evidence: Mapping[str, float], version: str | None = None) -> None:
+    """Sessions under watch, with what they have added up to."""
+    version = version or bundle_of_walks().manifest.version
+    for symbol, value in evidence.items():
+        day = DriftDay(
+            version=version,
+            symbol=symbol,
+            session=date(2024, 1, 2),
+            monitor=tuple([value] * BETS),
+            evidence=value,
+            miss=True,
+            pit=None,
+            shock=None,
+            error=None,
+            expected_error=None,
+            width=None,
+            at=datetime(2024, 1, 3, tzinfo=UTC),
+        )
+        ledger.calibrations.store(version, symbol, 1, day.session, [b"state"], (), [day])
+
+
+@pytest.mark.parametrize(
+    ("evidence", "changed"),
+    [
+        ({"AAA": 5000.0, "BBB": 2500.0, "CCC": 1.0}, True),  # two of three, by e-BH
+        ({"AAA": 5000.0, "BBB": 900.0, "CCC": 1.0}, False),
+        ({"AAA": 1000.0, "BBB": 1000.0, "CCC": 1000.0}, True),
+        ({"AAA": 999.0}, False),
+        ({"AAA": 1000.0}, True),
+    ],
+)
+def test_evidence_of_half_of_the_symbols_over_time_is_a_signal(
+    cache: PriceCache, ledger: Ledger, evidence: dict[str, float], changed: bool
+) -> None:
+    watched(ledger, evidence)
+    assert regime_signal(bundle_of_walks(), SYMBOLS, cache, ledger) is changed
+
+
+def test_evidence_against_another_model_or_symbol_is_none(
+    cache: PriceCache, ledger: Ledger
+) -> None:
+    watched(ledger, {"AAA": 1e6, "BBB": 1e6, "CCC": 1e6}, version="another")
+    assert not regime_signal(bundle_of_walks(), SYMBOLS, cache, ledger)
+    watched(ledger, {"AAA": 1e6})
+    assert not regime_signal(bundle_of_walks(), ("BBB", "CCC"), cache, ledger)
+
+
+def test_a_market_that_goes_on_as_it_was_is_no_signal(cache: PriceCache, ledger: Ledger) -> None:
+    assert not regime_signal(bundle_of_walks(), SYMBOLS, cache, ledger)
     then, now = regime_verdicts(bundle_of_walks(), SYMBOLS, cache)
     assert (len(then), len(now)) == (3, 3)
 
 
-def test_a_market_three_times_as_wild_is_a_signal(cache: PriceCache) -> None:
+def test_a_market_many_times_as_wild_is_a_signal(cache: PriceCache, ledger: Ledger) -> None:
     make_wild(cache, "AAA")
-    assert not regime_signal(bundle_of_walks(), SYMBOLS, cache)
+    assert not regime_signal(bundle_of_walks(), SYMBOLS, cache, ledger)
     make_wild(cache, "BBB")
-    assert regime_signal(bundle_of_walks(), SYMBOLS, cache)
+    assert regime_signal(bundle_of_walks(), SYMBOLS, cache, ledger)
 
 
-def test_only_symbols_of_the_group_have_a_vote(cache: PriceCache) -> None:
+def test_only_symbols_of_the_group_have_a_vote(cache: PriceCache, ledger: Ledger) -> None:
     make_wild(cache, "AAA")
-    assert regime_signal(bundle_of_walks(), ("AAA",), cache)
-    assert not regime_signal(bundle_of_walks(), ("BBB", "CCC"), cache)
+    assert regime_signal(bundle_of_walks(), ("AAA",), cache, ledger)
+    assert not regime_signal(bundle_of_walks(), ("BBB", "CCC"), cache, ledger)
 
 
 def faulty(symbol: str, fault: str) -> Prices:
     """Closes of which something after the model's data is no market."""
     if fault == "frozen feed":
-        closes = walk(symbol, wilder=3.0)
+        closes = walk(symbol, wilder=8.0)
         closes[-6:] = closes[-6]
         return as_prices(closes, symbol)
     closes = walk(symbol)
@@ -444,30 +499,32 @@ def faulty(symbol: str, fault: str) -> Prices:
     return as_prices(closes, symbol)
 
 
-def test_a_lost_split_looks_like_another_regime_to_the_detector() -> None:
+def test_a_lost_split_is_a_fault_to_the_detector() -> None:
     window = faulty("AAA", "lost split").closes[-LENGTH:]
     baseline = Baseline.fit(as_prices(walk("AAA"), "AAA").rows(0, KNOWN), LENGTH)
-    assert DriftDetector(baseline).check(window).level == "regime"
+    assert DriftDetector(baseline).check(window).level == "fault"
 
 
 @pytest.mark.parametrize("fault", ["lost split", "lost split, before the window", "frozen feed"])
-def test_a_symbol_with_a_data_fault_has_no_vote(cache: PriceCache, fault: str) -> None:
+def test_a_symbol_with_a_data_fault_has_no_vote(
+    cache: PriceCache, ledger: Ledger, fault: str
+) -> None:
     for symbol in SYMBOLS:
         cache.put(faulty(symbol, fault))
     assert regime_verdicts(bundle_of_walks(), SYMBOLS, cache) == ([], [])
-    assert not regime_signal(bundle_of_walks(), SYMBOLS, cache)
+    assert not regime_signal(bundle_of_walks(), SYMBOLS, cache, ledger)
     cache.put(as_prices(walk("BBB"), "BBB"))
-    assert not regime_signal(bundle_of_walks(), SYMBOLS, cache)
+    assert not regime_signal(bundle_of_walks(), SYMBOLS, cache, ledger)
     make_wild(cache, "BBB")
-    assert regime_signal(bundle_of_walks(), SYMBOLS, cache)
+    assert regime_signal(bundle_of_walks(), SYMBOLS, cache, ledger)
 
 
 @pytest.mark.parametrize(
     "known",
     [
-        as_prices(walk("AAA", wilder=3.0), "AAA", basis="raw"),
-        as_prices(walk("AAA", wilder=3.0), "AAA").rows(0, KNOWN),  # nothing new
-        as_prices(walk("AAA", wilder=3.0), "AAA").rows(KNOWN - LENGTH + 1, None),
+        as_prices(walk("AAA", wilder=8.0), "AAA", basis="raw"),
+        as_prices(walk("AAA", wilder=8.0), "AAA").rows(0, KNOWN),  # nothing new
+        as_prices(walk("AAA", wilder=8.0), "AAA").rows(KNOWN - LENGTH + 1, None),
     ],
     ids=["another basis", "nothing new", "the window before is not known"],
 )

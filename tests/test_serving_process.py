@@ -29,6 +29,7 @@ from api.main import app
 
 window = [round(200 + i * 0.7 - (i % 7), 2) for i in range(60)]
 bodies = {"/predict": {"prices": window, "as_of": "2022-12-28"},
+          "/drift": {"windows": [{"prices": window}]},
           "/config": {"hyperparameters": {"num_epochs": 3}},
           "/model/promote": {"version": "20260102T030405Z-0a1b2c3d", "reason": "a test"},
           "/model/rollback": {"reason": "a test"}}

@@ -38,6 +38,10 @@ CHANGED: dict[str, Any] = {
     "retrain_on": "regime,schedule",
     "retrain_cron": "30 6 1 * mon-fri",
     "retrain_min_interval_h": 24.0,
+    "drift_fault_rate": 0.05,
+    "drift_regime_rate": 0.002,
+    "drift_on_fault": "refuse",
+    "drift_on_regime": "fallback",
     "auto_budget_s": 120.0,
     "training_threads": 8,
     "accelerator": "cpu",
@@ -79,8 +83,8 @@ def test_a_number_has_bounds_on_both_sides(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n, f in FIELDS.items() if f.annotation is float])
-def test_a_duration_has_its_unit_in_its_name(name: str) -> None:
-    assert name.endswith(("_s", "_h", "_days"))
+def test_a_quantity_has_its_unit_in_its_name(name: str) -> None:
+    assert name.endswith(("_s", "_h", "_days", "_rate"))
 
 
 @pytest.mark.parametrize("name", CHANGED)
@@ -155,6 +159,12 @@ def test_a_number_is_taken_within_its_bounds_only(
         ("retrain_cron", "60 22 * * 6"),
         ("retrain_cron", "0 22 30 2 *"),  # never
         ("retrain_min_interval_h", "nan"),
+        *((f"drift_{channel}_rate", "0.0009") for channel in ("fault", "regime")),
+        *((f"drift_{channel}_rate", "0.201") for channel in ("fault", "regime")),
+        *((f"drift_{channel}_rate", "nan") for channel in ("fault", "regime")),
+        ("drift_on_fault", "ignore"),
+        ("drift_on_fault", ""),
+        ("drift_on_regime", "refuse"),  # a market is no fault of the caller's
     ],
 )
 def test_a_value_that_cannot_work_is_refused_by_name(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from api.deps import Service, ServiceDep
-from api.errors import problem, responses
+from api.errors import Problems, problem, responses
+from api.negotiation import LanguageDep
 from api.schemas.base import SymbolText
+from api.schemas.findings import REFUSED_FINDINGS
 from api.schemas.forecasts import (
     CommittedAnswer,
     CommittedList,
@@ -24,6 +27,7 @@ from api.schemas.forecasts import (
 from api.schemas.training import JobAnswer, TrainBody
 from api.training import job_answer, submit_training
 from closecast.dated import LEVELS, SCORED_PROBABILITIES, DatedForecast, DatedStep, Outcome
+from closecast.drift import Language, in_language
 from closecast.errors import InvalidLevels, NoModel, UnknownSymbol
 from closecast.forecasting import DatedAnswer
 from closecast.ledger import Job
@@ -59,7 +63,7 @@ Train = Annotated[
 ]
 
 _LEVEL = re.compile(r" *(0?\.[0-9]{1,6}) *", re.ASCII)
-_EXAMPLES = {
+_EXAMPLES: Problems = {
     404: {
         "unknown_symbol": "no model for ACME; there are models for: MSFT. Train one with "
         'POST /train {"symbol": "ACME"}, or ask again with ?train=true'
@@ -67,6 +71,12 @@ _EXAMPLES = {
     409: {
         "stale_prices": "the newest close of MSFT is of 2022-12-28, 970 completed sessions ago",
         "job_conflict": "another train job for ACME is running: wait for it or cancel it",
+        "data_fault": {
+            "detail": "the closes of MSFT are probably wrong (unit_error): `findings` says how and "
+            "where. Correct them at their source and collect them again; or have the service "
+            "answer with a warning instead (CLOSECAST_DRIFT_ON_FAULT=warn)",
+            "findings": REFUSED_FINDINGS,
+        },
     },
     422: {
         "beyond_horizon": "model 20260102T030405Z-0a1b2c3d looks 1 to 10 sessions ahead, not 30",
@@ -107,6 +117,7 @@ def forecast(
     background: BackgroundTasks,
     request: Request,
     response: Response,
+    language: LanguageDep,
     horizon: Horizon = None,
     levels: Levels = "0.8,0.95",
     train: Train = False,
@@ -115,7 +126,8 @@ def forecast(
 
     One row per session of the symbol's exchange, holidays left out. When a newer close must be
     there by now, it is collected first; that is waited for a few seconds, and what is answered
-    then says how old it is. The forecast is in the ledger before it is answered.
+    then says how old it is. The forecast is in the ledger before it is answered; none is made of
+    closes with a fault where the service is set to refuse them (409 `data_fault`).
     """
     chosen = _levels(levels)
     try:
@@ -125,7 +137,7 @@ def forecast(
     if isinstance(answer, Job):
         return _accepted(answer)
     _name_version(response, answer)
-    return ForecastAnswer.model_validate(answer)
+    return ForecastAnswer.model_validate(_said_in(language, answer))
 
 
 @router.get(
@@ -139,6 +151,7 @@ def forecast_today(
     background: BackgroundTasks,
     request: Request,
     response: Response,
+    language: LanguageDep,
     levels: Levels = "0.8,0.95",
     train: Train = False,
 ) -> object:
@@ -152,6 +165,7 @@ def forecast_today(
         return _accepted(found)
     answer, row = found
     _name_version(response, answer)
+    answer = _said_in(language, answer)
     about = {name: getattr(answer, name) for name in TodayAnswer.model_fields if name != "today"}
     return TodayAnswer.model_validate({**about, "today": row})
 
@@ -229,6 +243,12 @@ def _accepted(job: Job) -> JSONResponse:
 def _name_version(response: Response, answer: DatedAnswer) -> None:
     response.headers["X-Model-Version"] = answer.model_version
     response.headers["X-Calibration-Revision"] = str(answer.calibration_revision)
+
+
+def _said_in(language: Language, answer: DatedAnswer) -> DatedAnswer:
+    if answer.verdict is None:
+        return answer
+    return replace(answer, verdict=in_language(answer.verdict, language))
 
 
 def _row(step: DatedStep, outcome: Outcome | None) -> CommittedRow:

@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from api.deps import Service, ServiceDep
 from api.errors import responses
+from api.negotiation import prefers_html
 from api.page import page
 from api.schemas.summary import SummaryAnswer, SymbolSummary
 from closecast import __version__
@@ -35,7 +36,7 @@ def show_service(service: ServiceDep, request: Request) -> object:
     """
     answer = _summary(service, str(request.base_url).rstrip("/"))
     headers = {"Vary": "Accept"}
-    if _prefers_html(request.headers.get("accept", "")):
+    if prefers_html(request.headers.get("accept", "")):
         return HTMLResponse(page(answer), headers={**headers, "Content-Security-Policy": _POLICY})
     return JSONResponse(answer.model_dump(mode="json"), headers=headers)
 
@@ -51,6 +52,7 @@ def _summary(service: Service, address: str) -> SummaryAnswer:
         f"curl -s '{address}/forecast/{first}?horizon=5&levels=0.8,0.95'",
         f"curl -s {address}/forecast/{first}/today",
         f"curl -s {address}/performance/{first}",
+        f"curl -s {address}/drift/{first}",
     ]
     return SummaryAnswer(
         name="closecast",
@@ -61,7 +63,12 @@ def _summary(service: Service, address: str) -> SummaryAnswer:
         symbols=[_of_symbol(service, symbol) for symbol in ordered[:_MOST_SHOWN]],
         left_off=max(0, len(ordered) - _MOST_SHOWN),
         try_next=asking if ordered else training,
-        links={"documentation": "/docs", "health": "/health", "models": "/model/versions"},
+        links={
+            "documentation": "/docs",
+            "health": "/health",
+            "models": "/model/versions",
+            "drift": "/drift",
+        },
     )
 
 
@@ -84,22 +91,8 @@ def _of_symbol(service: Service, symbol: str) -> SymbolSummary:
             "forecast": f"/forecast/{name}",
             "today": f"/forecast/{name}/today",
             "performance": f"/performance/{name}",
+            "drift": f"/drift/{name}",
             "plot": f"/performance/{name}/plot.png",
             "model": f"/model?symbol={name}",
         },
     )
-
-
-def _prefers_html(accept: str) -> bool:
-    """Whether ``text/html`` is named and no JSON is wanted as much (RFC 9110, 12.5.1)."""
-    quality = {"text/html": 0.0, "application/json": 0.0}
-    for item in accept.lower().split(","):
-        kind, *parameters = (part.strip() for part in item.split(";"))
-        if kind not in quality:
-            continue
-        quality[kind] = 1.0
-        for parameter in parameters:
-            name, _, value = parameter.partition("=")
-            if name == "q":
-                quality[kind] = float(value) if value.replace(".", "", 1).isdecimal() else 0.0
-    return quality["text/html"] > quality["application/json"]

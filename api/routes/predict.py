@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
-import logging
 import time
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Body, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.deps import ServiceDep
+from api.drift import log_findings, verdict_members
 from api.errors import responses
+from api.negotiation import LanguageDep
+from api.schemas.predict_examples import NOT_PREDICTED, PREDICT_BODY, PREDICTED
 from api.schemas.predictions import PredictAnswer, PredictRequest
 from closecast.forecasting import checked_levels
 from closecast.ledger import Prediction as Logged
-from closecast.serving import LEVELS, Prediction
+from closecast.serving import LEVELS, Policy
 
 router = APIRouter(tags=["forecasts"])
-log = logging.getLogger("closecast.drift")
 
 
-@router.post("/predict", responses=responses(400, 404, 413, 415, 422, 503))
+@router.post(
+    "/predict",
+    responses={**PREDICTED, **responses(400, 404, 409, 413, 415, 422, 503, examples=NOT_PREDICTED)},
+)
 async def predict(
-    body: PredictRequest, request: Request, response: Response, service: ServiceDep
+    body: Annotated[PredictRequest, Body(openapi_examples=PREDICT_BODY)],
+    request: Request,
+    response: Response,
+    service: ServiceDep,
+    language: LanguageDep,
 ) -> PredictAnswer:
     """Forecast the next closes from the last ones (60 by default), oldest first.
 
     The same call says how sure it is (80 and 95 % intervals for every step, or any `levels`) and
     whether the window still looks like what the model learned from. Where a symbol is named whose
-    collected closes end with this window, its whole history is used, and `mode` says so.
+    collected closes end with this window, its whole history is used, and `mode` says so. Where
+    drift finds something, the service may be set to answer with the last close and a wide
+    interval (`degraded`), or to refuse what is probably wrong (409 `data_fault`).
     """
     started = time.perf_counter()
     models = service.models
@@ -37,7 +48,7 @@ async def predict(
     snapshot = models.serving(symbol)
     if snapshot is None:
         snapshot = await run_in_threadpool(models.get, symbol)
-    context = models.context(body.symbol, body.as_of)
+    context = models.context(body.symbol, body.as_of, body.sessions, body.volume)
     levels = checked_levels(body.levels) if body.levels else LEVELS
     state = None
     if body.symbol is not None and models.ends_with(symbol, body.prices):
@@ -46,7 +57,11 @@ async def predict(
         prediction = await run_in_threadpool(snapshot.predict, body.prices, context, levels, state)
     else:
         prediction = snapshot.predict(body.prices, context, levels, state)
-    _log_findings(prediction, request)
+    request_id = request.scope.get("request_id")
+    log_findings(prediction.verdict, prediction.symbol, prediction.model_version, request_id)
+    policy = Policy.from_settings(service.settings)
+    prediction = policy.apply(prediction, body.prices, snapshot.detector.baseline.volatility)
+    degraded = prediction.degraded_reason is not None
     response.headers["X-Model-Version"] = prediction.model_version
     if prediction.calibration_revision is not None:
         response.headers["X-Calibration-Revision"] = str(prediction.calibration_revision)
@@ -54,7 +69,7 @@ async def predict(
     service.predictions.put(
         Logged(
             at=service.clock(),
-            request_id=request.scope.get("request_id"),
+            request_id=request_id,
             symbol=prediction.symbol,
             version=prediction.model_version,
             last_close=prediction.naive_price,
@@ -69,31 +84,14 @@ async def predict(
             "predicted_price": first.price,
             "naive_price": prediction.naive_price,
             "intervals": first.intervals,
-            "drift_warning": prediction.verdict.warning,
-            "drift_details": [finding.sentence for finding in prediction.verdict.findings],
-            "drift_findings": prediction.verdict.findings,
+            **verdict_members(prediction.verdict, language),
+            "drift_level": prediction.verdict.level,
+            "degraded": degraded,
+            "degraded_reason": prediction.degraded_reason,
             "path": prediction.path,
             "symbol": prediction.symbol,
             "model_version": prediction.model_version,
-            "mode": "window only" if state is None else "with history",
+            "mode": "window only" if state is None or degraded else "with history",
             "calibration_revision": prediction.calibration_revision,
         }
     )
-
-
-def _log_findings(prediction: Prediction, request: Request) -> None:
-    for finding in prediction.verdict.findings:
-        log.warning(
-            "drift",
-            extra={
-                "request_id": request.scope.get("request_id"),
-                "symbol": prediction.symbol,
-                "model_version": prediction.model_version,
-                "code": finding.code,
-                "drift_level": finding.level,
-                "statistic": finding.statistic,
-                "value": finding.value,
-                "threshold": finding.threshold,
-                "sentence": finding.sentence,
-            },
-        )

@@ -8,7 +8,8 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from api.schemas.base import EXAMPLE_VERSION, Answer
-from api.schemas.predictions import Finding, Interval
+from api.schemas.findings import Finding
+from api.schemas.predictions import Interval
 
 EXAMPLE_FORECAST_ID = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 KindName = Literal["live", "replay"]

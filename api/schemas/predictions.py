@@ -1,30 +1,29 @@
-"""``POST /predict``."""
+"""``POST /predict``, and the windows of closes that it and ``POST /drift`` are sent."""
 
 from __future__ import annotations
 
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, FiniteFloat, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from api.schemas.base import EXAMPLE_VERSION, Answer, Request, SymbolText
+from api.schemas.findings import LEVEL_MEANS, Drift
 from closecast.prices import MAX_PRICE, MIN_PRICE
+from closecast.verdict import Level
 
 EXAMPLE_CLOSES: list[Any] = [round(240 + 0.35 * i - 6 * ((i * 7) % 11) / 11, 2) for i in range(60)]
 _MAX_WINDOW = 512  # the largest seq_length any bundle can have
+_MAX_VOLUME = 1e18  # of the liveliest coins 1e15 a day are traded
 
 # Strict: "5" and true are no prices. Integers are.
 Close = Annotated[float, Field(strict=True, ge=MIN_PRICE, le=MAX_PRICE, allow_inf_nan=False)]
+Volume = Annotated[float, Field(strict=True, ge=0, le=_MAX_VOLUME, allow_inf_nan=False)]
 
 
-class PredictRequest(Request):
-    """The last closes of a symbol, oldest first."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"prices": EXAMPLE_CLOSES, "symbol": "MSFT", "as_of": "2022-12-28"}]
-        }
-    )
+class Window(Request):
+    """The last closes of a symbol, oldest first, and what is known beside them."""
 
     prices: Annotated[
         list[Close],
@@ -34,10 +33,38 @@ class PredictRequest(Request):
             description="Closes, oldest first; as many as the model's window has (60 by default).",
         ),
     ]
-    symbol: SymbolText | None = Field(None, description="The default symbol answers without it.")
+    symbol: SymbolText | None = Field(
+        None,
+        description="The default symbol answers without it; and closes that are another symbol's "
+        "are called a fault only where one is named.",
+    )
     as_of: date | None = Field(
         None, description="Date of the last close; lets its level be compared with known closes."
     )
+    sessions: Annotated[list[date], Field(max_length=_MAX_WINDOW)] | None = Field(
+        None,
+        description="Date of each close, as they are sent: dates out of order are a finding, not "
+        "an error. More telling than `as_of`, which is not looked at beside it.",
+    )
+    volume: Annotated[list[Volume], Field(max_length=_MAX_WINDOW)] | None = Field(
+        None, description="What was traded on each day, in any unit; tells a split from news."
+    )
+
+    @field_validator("sessions", "volume")
+    @classmethod
+    def _one_per_close(cls, value: list[Any] | None, info: ValidationInfo) -> list[Any] | None:
+        prices = info.data.get("prices")  # absent where they do not fit themselves
+        if value is not None and prices is not None and len(value) != len(prices):
+            raise PydanticCustomError(
+                "wrong_length",
+                "got {got} for {expected} closes; one for each is needed",
+                {"got": len(value), "expected": len(prices)},
+            )
+        return value
+
+
+class PredictRequest(Window):
+    """The last closes of a symbol, oldest first; what is not named here is refused."""
 
     levels: Annotated[list[float], Field(min_length=1, max_length=10)] | None = Field(
         None, description="Of the intervals, each from 0.5 to 0.99; 0.8 and 0.95 without it."
@@ -48,33 +75,28 @@ class Interval(Answer):
     """A central interval of the close."""
 
     level: float = Field(examples=[0.8])
-    lower: float
-    upper: float
+    lower: FiniteFloat
+    upper: FiniteFloat
 
 
 class Step(Answer):
     """One session ahead."""
 
     step: int = Field(ge=1)
-    price: float
+    price: FiniteFloat
     intervals: list[Interval]
 
 
-class PredictAnswer(Answer):
-    """Forecast of the next closes, how sure it is, and what to think of the input."""
+class Predicted(Answer):
+    """Forecast of the next closes, and how sure it is."""
 
     model_config = ConfigDict(protected_namespaces=())
 
-    predicted_price: float = Field(
+    predicted_price: FiniteFloat = Field(
         description="Point forecast of the next close; often the last close."
     )
-    naive_price: float = Field(description='"Tomorrow = today": the last close.')
+    naive_price: FiniteFloat = Field(description='"Tomorrow = today": the last close.')
     intervals: list[Interval] = Field(description="Of the next close.")
-    drift_warning: bool = Field(description="Whether the input looks unlike the training data.")
-    drift_details: list[str] = Field(
-        examples=[["High volatility detected (3.1x the training level)."]]
-    )
-    drift_findings: list[Finding] = Field(description="The same, for programs.")
     path: list[Step] = Field(description="Every step of the horizon.")
     symbol: str
     model_version: str = Field(examples=[EXAMPLE_VERSION])
@@ -87,14 +109,14 @@ class PredictAnswer(Answer):
     )
 
 
-class Finding(Answer):
-    """One statistic of the window beyond its threshold."""
+class PredictAnswer(Drift, Predicted):
+    """Forecast of the next closes, how sure it is, and what to think of the input."""
 
-    code: str = Field(examples=["volatility_high"])
-    level: Literal["regime", "fault"] = Field(
-        description="`regime`: the market changed. `fault`: the data is probably wrong."
+    drift_level: Level = Field(description=LEVEL_MEANS)
+    degraded: bool = Field(
+        description="Whether this is the last close with a wide interval instead of what the model "
+        "says, for the service is set to answer so where drift finds something."
     )
-    statistic: str
-    value: float
-    threshold: float
-    sentence: str
+    degraded_reason: str | None = Field(
+        description="The findings that it is for.", examples=["fault: split"]
+    )

@@ -1,4 +1,4 @@
-"""Dated forecasts and what became of them: the records of the ledger, as plain data."""
+"""Dated forecasts, what became of them, sessions under watch: records of the ledger as data."""
 
 from __future__ import annotations
 
@@ -108,3 +108,45 @@ class ScoredStep:
     price: float
     origin_close: float
     outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class DriftDay:
+    """One session of one symbol under one model: what was said of it before, and what came.
+
+    Figures are of one session ahead, in log return; ``None`` where nobody knows.
+
+    Attributes
+    ----------
+    monitor : tuple of float
+        ``values`` of the :class:`closecast.drift.Monitor` after the session.
+    evidence : float
+        Of that monitor, in sessions.
+    miss : bool
+        Whether the 90 % interval of the live calibration missed the close.
+    pit : float
+        Probability that the live forecast gave to closes below the one that came.
+    shock : float
+        Two-sided tail probability of the return under the model as it was trained.
+    error : float
+        Actual minus forecast (median) log return.
+    expected_error : float
+        The size of it that the width of the forecast let one expect.
+    width : float
+        Of the 90 % interval.
+    at : datetime
+        Aware; when it was written down.
+    """
+
+    version: str
+    symbol: str
+    session: date
+    monitor: tuple[float, ...]
+    evidence: float
+    miss: bool | None
+    pit: float | None
+    shock: float | None
+    error: float | None
+    expected_error: float | None
+    width: float | None
+    at: datetime

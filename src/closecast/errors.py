@@ -272,10 +272,20 @@ class NoPrices(ClosecastError):
 
 
 class DataFault(ClosecastError):
-    """Closes that are probably wrong, where only sound ones may be learned from."""
+    """Closes that are probably wrong, where only sound ones may be learned or forecast from.
+
+    ``findings`` are those of a drift verdict, where there is one.
+    """
 
     code = "data_fault"
     fault = "upstream"
+
+    def __init__(self, message: str, findings: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.findings = tuple(findings)
+
+    def details(self) -> dict[str, Any]:
+        return {"findings": [asdict(f) for f in self.findings]} if self.findings else {}
 
 
 class MissingStep(ClosecastError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from closecast.dataset import log_returns
 from closecast.errors import Problem
 from closecast.prices import Prices
 
@@ -25,7 +24,7 @@ def find_faults(prices: Prices) -> list[Problem]:
     of a split and stay. A real event can look like the last: it is called suspected, and only
     keeps the symbol out of a pool.
     """
-    returns = log_returns(prices.closes)
+    returns = np.diff(np.log(prices.closes))
     if len(returns) < FROZEN_SESSIONS:
         return []
     usual = float(np.median(np.abs(returns)))

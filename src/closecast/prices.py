@@ -83,6 +83,11 @@ class Prices:
         digest.update(self.closes.astype("<f8").tobytes())
         return digest.hexdigest()
 
+    @cached_property
+    def log_closes(self) -> NDArray[np.float64]:
+        """Natural logarithms of the closes, shape (n,)."""
+        return read_only(np.log(self.closes))
+
     @property
     def span(self) -> tuple[str, str]:
         """First and last session, ISO dates."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -13,11 +13,11 @@ from cronsim import CronSim
 
 from closecast.arrays import Floats
 from closecast.bundle import BASELINE_FILE, Bundle, BundleInfo, DataSpan, Manifest, of_symbol
-from closecast.drift import Baseline, DriftDetector
+from closecast.drift import Baseline, DriftDetector, discoveries
 from closecast.errors import ClosecastError
 from closecast.faults import find_faults
 from closecast.forecasters import BASELINES
-from closecast.ledger import ACTIVE, Job
+from closecast.ledger import ACTIVE, Job, Ledger
 from closecast.price_cache import PriceCache
 from closecast.prices import Prices
 from closecast.registry import Registry
@@ -193,9 +193,41 @@ def due_by_schedule(
 # -- by regime ----------------------------------------------------------------------------------
 
 
-def regime_signal(bundle: Bundle, symbols: Collection[str], cache: PriceCache) -> bool:
-    """Whether the market has changed since a model was made, so that it should be made again."""
-    return changed_regime(*regime_verdicts(bundle, symbols, cache))
+def regime_signal(
+    bundle: Bundle, symbols: Collection[str], cache: PriceCache, ledger: Ledger
+) -> bool:
+    """Whether the market has changed since a model was made, so that it should be made again.
+
+    At once, if half of the newest windows say so; or over time, if the monitor of the model's
+    promises does (:func:`left_by_market`), which sees what no single window shows. Closes with a
+    fault have no part in either: the monitor sees what was absorbed only.
+
+    Raises
+    ------
+    StorageFailed
+    """
+    evidence = ledger.drift_days.evidence(bundle.manifest.version)
+    return left_by_market({s: evidence[s] for s in symbols if s in evidence}) or changed_regime(
+        *regime_verdicts(bundle, symbols, cache)
+    )
+
+
+def left_by_market(evidence: Mapping[str, float]) -> bool:
+    """Whether at least half of the watched symbols are discoveries of the monitor over time.
+
+    Parameters
+    ----------
+    evidence : mapping of symbol to float
+        :attr:`closecast.drift.Monitor.evidence`.
+
+    Examples
+    --------
+    >>> left_by_market({"A": 2500.0, "B": 3.0}), left_by_market({"A": 1200.0, "B": 3.0})
+    (True, False)
+    >>> left_by_market({})
+    False
+    """
+    return bool(evidence) and 2 * len(discoveries(evidence)) >= len(evidence)
 
 
 def changed_regime(verdicts_then: Sequence[Verdict], verdicts_now: Sequence[Verdict]) -> bool:

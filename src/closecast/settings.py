@@ -117,6 +117,30 @@ class Settings(BaseSettings):
         le=8_784,
         description="Hours between two trainings that start by themselves, of one model.",
     )
+    drift_fault_rate: float = Field(
+        0.01,
+        ge=0.001,
+        le=0.2,
+        description="Share of clean windows that drift may call a fault of the data; the next "
+        "training makes its thresholds by it.",
+    )
+    drift_regime_rate: float = Field(
+        0.01,
+        ge=0.001,
+        le=0.2,
+        description="Share of clean windows that drift may call another regime of the market; "
+        "likewise.",
+    )
+    drift_on_fault: Literal["warn", "refuse", "fallback"] = Field(
+        "warn",
+        description="What becomes of closes that are probably wrong: answered with a warning, "
+        "refused (409 data_fault), or answered with the last close and a wide interval.",
+    )
+    drift_on_regime: Literal["warn", "fallback"] = Field(
+        "warn",
+        description="What becomes of a window of another regime: answered with a warning, or "
+        "with the last close and a wide interval.",
+    )
     auto_budget_s: float = Field(
         600.0,
         ge=1,

@@ -2,26 +2,99 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Level = Literal["ok", "regime", "fault", "insufficient"]
 """``regime``: the market changed. ``fault``: the data is probably wrong."""
 
+Channel = Literal["fault", "regime"]
+
+Code = Literal[
+    "unit_error",
+    "split",
+    "frozen_feed",
+    "filled_days",
+    "wrong_symbol",
+    "stale_window",
+    "spike",
+    "reversed_order",
+    "level_gap",
+    "volatility_high",
+    "volatility_low",
+    "trend",
+    "shock",
+]
+"""The cause. ``shock`` is one session of news; every other name says what it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One statistic beyond its threshold.
+    """One statistic beyond its threshold, or one fact that speaks for itself.
 
-    ``code`` is stable and meant for programs; ``sentence`` is meant for people.
+    Attributes
+    ----------
+    code : str
+        The cause, stable and meant for programs.
+    statistic : str
+        What was measured, in words.
+    value, threshold : float
+        In the unit of the statistic; beyond the threshold is odd.
+    p_value : float or None
+        Share of clean windows with such a value or a greater one, as far as the reference reaches
+        (it never claims less than that can show). ``None`` for a fact: two dates that disagree
+        have no distribution.
+    false_alarm_rate : float or None
+        How often this statistic alone exceeds its threshold on clean windows.
+    row : int or None
+        Of the first close that it is about; 0 is the oldest of the window.
+    alternatives : tuple of str
+        Other causes that look the same in the numbers that were sent.
+    facts : mapping
+        What the sentence is made of, for other languages.
+    sentence : str
+        For people.
     """
 
-    code: str
-    level: Literal["regime", "fault"]
+    code: Code
+    level: Channel
     statistic: str
     value: float
     threshold: float
     sentence: str
+    p_value: float | None = None
+    false_alarm_rate: float | None = None
+    row: int | None = None
+    alternatives: tuple[Code, ...] = ()
+    facts: Mapping[str, int | float | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Which known closes a window is, if it is any.
+
+    Attributes
+    ----------
+    match : str
+        ``exact``: row for row the symbol's known closes. ``gapped``: the same with sessions
+        missing or added inside. ``reversed``: the same, newest first. ``other_symbol``: exactly
+        those of another symbol. ``unknown``: nowhere among what is known, though its dates are.
+        ``newer``: later than anything that is known. ``undated``: nowhere among what is known,
+        and without a date nothing follows from that.
+    symbol : str or None
+        Whose closes they are.
+    first_session, last_session : str or None
+        ISO dates of the window's rows where they were found.
+    factor : float or None
+        What was sent over what is known: 1 in the same unit and price basis.
+    """
+
+    match: Literal["exact", "gapped", "reversed", "other_symbol", "unknown", "newer", "undated"]
+    symbol: str | None = None
+    first_session: str | None = None
+    last_session: str | None = None
+    factor: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +103,7 @@ class Verdict:
 
     findings: tuple[Finding, ...] = ()
     sufficient: bool = True
+    provenance: Provenance | None = None
 
     @property
     def level(self) -> Level:

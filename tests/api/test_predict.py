@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from api.main import create_app
+from closecast.price_cache import PriceCache
 from closecast.settings import Settings
 from closecast.sources.sample import SampleSource
 
@@ -19,6 +22,7 @@ def closes(symbol: str = "MSFT", end: int = -1, length: int = 60) -> list[float]
 
 
 WINDOW = closes()
+WILD = (100 * np.exp(np.cumsum(np.random.default_rng(2).normal(0, 0.2, 60)))).tolist()
 
 
 def predict(client: TestClient, **body: object) -> dict:
@@ -64,9 +68,9 @@ def test_each_symbol_is_answered_by_its_own_model(client: TestClient) -> None:
 
 
 def test_price_level_and_currency_do_not_matter(client: TestClient) -> None:
-    answer = client.post("/predict", json={"prices": [p * 1000 for p in WINDOW]}).json()
+    answer = client.post("/predict", json={"prices": [p * 5.3 for p in WINDOW]}).json()
     here = predict(client)
-    assert answer["predicted_price"] == pytest.approx(1000 * here["predicted_price"])
+    assert answer["predicted_price"] == pytest.approx(5.3 * here["predicted_price"])
     assert answer["drift_details"] == here["drift_details"]
 
 
@@ -77,9 +81,8 @@ def test_whole_numbers_are_prices(client: TestClient) -> None:
 def test_a_wild_window_is_warned_of_in_words_and_in_the_log(
     client: TestClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    wild = (100 * np.exp(np.cumsum(np.random.default_rng(1).normal(0, 0.08, 60)))).tolist()
     with caplog.at_level(logging.WARNING, logger="closecast.drift"):
-        answer = client.post("/predict", json={"prices": wild}).json()
+        answer = client.post("/predict", json={"prices": WILD}).json()
     assert answer["drift_warning"] is True
     assert any(d.startswith("High volatility detected (") for d in answer["drift_details"])
     records = [r for r in caplog.records if r.name == "closecast.drift"]
@@ -95,13 +98,14 @@ def test_a_calm_known_window_is_not_warned_of(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(("factor", "found"), [(1.0, False), (100.0, True), (0.01, True)])
-def test_a_unit_error_is_found_by_the_last_known_close(
+def test_a_unit_error_is_found_by_the_known_closes(
     client: TestClient, factor: float, found: bool
 ) -> None:
     answer = predict(client, prices=[p * factor for p in WINDOW], symbol="MSFT", as_of="2022-12-27")
-    gaps = [f for f in answer["drift_findings"] if f["code"] == "level_gap"]
-    assert bool(gaps) == found
-    assert all(f["level"] == "fault" for f in gaps)
+    assert answer["drift_level"] == ("fault" if found else "ok")
+    assert [f["code"] for f in answer["drift_findings"]] == ["unit_error"] * found
+    assert answer["provenance"]["match"] == "exact"
+    assert answer["provenance"]["factor"] == pytest.approx(factor)
 
 
 def test_a_memory_of_years_ago_calls_nothing_a_gap(client: TestClient) -> None:
@@ -186,6 +190,12 @@ def test_a_wrong_length_is_told_the_right_one(client: TestClient, length: int) -
         {"price": WINDOW},
         {"prices": WINDOW, "extra": 1},
         {"prices": WINDOW, "as_of": "yesterday"},
+        {"prices": WINDOW, "sessions": ["2022-12-27"] * 59},
+        {"prices": WINDOW, "sessions": "2022-12-27"},
+        {"prices": WINDOW, "volume": [1] * 61},
+        {"prices": WINDOW, "volume": [-1] * 60},
+        {"prices": WINDOW, "volume": ["1"] * 60},
+        {"prices": WINDOW, "volume": [1e19] * 60},
         {"prices": WINDOW, "symbol": ""},
         {"prices": WINDOW, "symbol": "x" * 33},
         {"prices": WINDOW, "symbol": "../../etc"},
@@ -226,6 +236,18 @@ def test_a_large_body_without_a_length_is_refused_as_well(client: TestClient) ->
     assert answer.status_code == 413
 
 
+@pytest.mark.parametrize(("name", "item"), [("sessions", "2022-12-27"), ("volume", 5)])
+def test_what_is_not_one_for_each_close_is_pointed_at(
+    client: TestClient, name: str, item: object
+) -> None:
+    for length in (0, 59, 61):
+        answer = client.post("/predict", json={"prices": WINDOW, name: [item] * length})
+        assert answer.status_code == 422
+        [error] = answer.json()["errors"]
+        assert (error["pointer"], error["code"]) == (f"/{name}", "wrong_length")
+        assert error["detail"] == f"got {length} for 60 closes; one for each is needed"
+
+
 def test_a_frozen_window_is_answered_and_called_a_fault(client: TestClient) -> None:
     answer = predict(client, prices=[250.0] * 60)
     assert [f["code"] for f in answer["drift_findings"] if f["level"] == "fault"] == ["frozen_feed"]
@@ -257,7 +279,6 @@ def test_a_request_id_comes_back_and_is_made_where_missing(client: TestClient) -
 
 
 def test_the_window_length_comes_from_the_bundle(published: Settings) -> None:
-    from api.main import create_app
     from closecast.pipeline import TrainRequest, run_training
 
     values = {"seq_length": 20, "horizon": 5}
@@ -278,3 +299,107 @@ def test_the_window_length_comes_from_the_bundle(published: Settings) -> None:
 def test_numbers_survive_a_round_trip_through_json(client: TestClient) -> None:
     text = client.post("/predict", json={"prices": WINDOW}).text
     assert json.loads(text)["naive_price"] == WINDOW[-1]
+
+
+# -- what the service is set to do where drift finds something ----------------------------------
+
+SPLIT = [*WINDOW[:40], *(close / 2 for close in WINDOW[40:])]
+CALM = closes(end=-900)
+LEVELS_OF = {"split": (SPLIT, "fault"), "calm": (CALM, "ok"), "wild": (WILD, "regime")}
+
+
+def set_to(published: Settings, **changes: str) -> TestClient:
+    return TestClient(create_app(published.model_copy(update=changes)))
+
+
+@pytest.mark.parametrize("sent", LEVELS_OF)
+def test_by_default_everything_is_answered_by_the_model(client: TestClient, sent: str) -> None:
+    prices, level = LEVELS_OF[sent]
+    answer = predict(client, prices=prices)
+    assert (answer["drift_level"], answer["drift_warning"]) == (level, level != "ok")
+    assert (answer["degraded"], answer["degraded_reason"]) == (False, None)
+
+
+def test_a_fault_is_refused_where_that_is_wanted(
+    published: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    with set_to(published, drift_on_fault="refuse") as client:
+        answer = client.post(
+            "/predict", json={"prices": SPLIT}, headers={"accept-language": "pt-BR, en;q=0.5"}
+        )
+        problem = answer.json()
+        assert (answer.status_code, problem["code"]) == (409, "data_fault")
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["content-language"] == "pt"
+        assert "accept-language" in answer.headers["vary"].lower()
+        assert "(split)" in problem["detail"]
+        assert "Correct the closes" in problem["detail"]
+        [verdict] = client.post(
+            "/drift", json={"windows": [{"prices": SPLIT}]}, headers={"accept-language": "pt"}
+        ).json()["verdicts"]
+        assert problem["findings"] == verdict["drift_findings"]
+        assert problem["findings"][0]["sentence"].startswith("Um movimento de -")
+        # What was not answered is no prediction; what was found is in the log all the same.
+        parts = client.app.state.service  # type: ignore[attr-defined]
+        parts.predictions.close()
+        assert parts.ledger.predictions.newest() == []
+    lines = [r for r in caplog.records if r.name == "closecast.drift"]
+    assert lines[0].code == "split"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("sent", ["calm", "wild"])
+def test_what_is_no_fault_is_never_refused(published: Settings, sent: str) -> None:
+    with set_to(published, drift_on_fault="refuse") as client:
+        answer = predict(client, prices=LEVELS_OF[sent][0])
+        assert (answer["degraded"], answer["degraded_reason"]) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sent", "reason"),
+    [
+        ({"drift_on_fault": "fallback"}, "split", "fault: split"),
+        ({"drift_on_fault": "fallback"}, "wild", None),
+        ({"drift_on_fault": "fallback"}, "calm", None),
+        ({"drift_on_regime": "fallback"}, "wild", "regime: volatility_high"),
+        ({"drift_on_regime": "fallback"}, "calm", None),
+    ],
+)
+def test_the_last_close_stands_in_where_that_is_wanted(
+    client: TestClient, published: Settings, changes: dict[str, str], sent: str, reason: str | None
+) -> None:
+    prices, _ = LEVELS_OF[sent]
+    usual = predict(client, prices=prices)
+    with set_to(published, **changes) as careful:
+        answer = predict(careful, prices=prices)
+    if reason is None:
+        assert answer == usual
+        return
+    assert answer["degraded"] is True
+    assert answer["degraded_reason"].split("; ")[0] == reason
+    assert {answer["predicted_price"], *(step["price"] for step in answer["path"])} == {prices[-1]}
+    assert (answer["mode"], answer["calibration_revision"]) == ("window only", None)
+    for name in ("drift_warning", "drift_findings", "drift_level", "provenance", "model_version"):
+        assert answer[name] == usual[name]
+    assert len(answer["path"]) == len(usual["path"])
+    for step in answer["path"]:
+        inner, outer = step["intervals"]
+        assert 0 < outer["lower"] < inner["lower"] < step["price"] < inner["upper"] < outer["upper"]
+        assert outer["upper"] / outer["lower"] > (inner["upper"] / inner["lower"]) > 1
+
+
+def test_a_degraded_answer_keeps_to_the_levels_and_names_no_calibration(
+    published: Settings,
+) -> None:
+    cache = PriceCache(published.data_dir / "prices")
+    prices = cache.get("MSFT")
+    assert prices is not None
+    wrong = prices.closes.copy()
+    wrong[-1] *= 100
+    cache.put(replace(prices, closes=wrong))
+    body = {"prices": wrong[-60:].tolist(), "symbol": "MSFT", "levels": [0.9, 0.5]}
+    for policy, mode in (("warn", "with history"), ("fallback", "window only")):
+        with set_to(published, drift_on_fault=policy) as client:
+            answer = client.post("/predict", json=body)
+            assert answer.json()["mode"] == mode
+            assert [i["level"] for i in answer.json()["intervals"]] == [0.5, 0.9]
+            assert ("x-calibration-revision" in answer.headers) == (policy == "warn")

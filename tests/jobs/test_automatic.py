@@ -97,9 +97,9 @@ def pool(tmp_path: Path) -> Place:
 # -- by regime ----------------------------------------------------------------------------------
 
 
-def test_closes_three_times_as_wild_are_trained_on_after_the_update(pool: Place) -> None:
+def test_closes_many_times_as_wild_are_trained_on_after_the_update(pool: Place) -> None:
     for symbol in POOL:
-        write(pool.folder, symbol, walk(symbol, wilder=3.0))
+        write(pool.folder, symbol, walk(symbol, wilder=12.0))
     before = pool.version
     result = pool.update()
     [job] = pool.trainings()
@@ -136,7 +136,7 @@ def test_a_lost_split_starts_no_training(pool: Place) -> None:
 
 def test_within_the_minimum_interval_another_regime_starts_no_training(pool: Place) -> None:
     for symbol in POOL:
-        write(pool.folder, symbol, walk(symbol, wilder=3.0))
+        write(pool.folder, symbol, walk(symbol, wilder=12.0))
     pool.settings = pool.settings.model_copy(update={"retrain_min_interval_h": 1.0})
     result = pool.update()
     assert (result["regime"], result["retraining"]) == (True, None)
@@ -145,7 +145,7 @@ def test_within_the_minimum_interval_another_regime_starts_no_training(pool: Pla
 
 def test_while_a_training_waits_another_regime_starts_no_second_one(pool: Place) -> None:
     for symbol in POOL:
-        write(pool.folder, symbol, walk(symbol, wilder=3.0))
+        write(pool.folder, symbol, walk(symbol, wilder=12.0))
     first = pool.update()["retraining"]
     again = pool.update()
     assert (again["regime"], again["retraining"]) == (True, None)
@@ -155,7 +155,7 @@ def test_while_a_training_waits_another_regime_starts_no_second_one(pool: Place)
 @pytest.mark.parametrize("retrain_on", ["", "schedule"])
 def test_unless_it_is_set_so_nobody_looks_at_the_regime(pool: Place, retrain_on: str) -> None:
     for symbol in POOL:
-        write(pool.folder, symbol, walk(symbol, wilder=3.0))
+        write(pool.folder, symbol, walk(symbol, wilder=12.0))
     names = frozenset(filter(None, [retrain_on]))
     pool.settings = pool.settings.model_copy(update={"retrain_on": names})
     result = pool.update()
@@ -167,7 +167,7 @@ def test_unless_it_is_set_so_nobody_looks_at_the_regime(pool: Place, retrain_on:
 def test_a_model_that_is_not_current_any_more_is_not_trained_again(pool: Place) -> None:
     old = pool.version
     for symbol in POOL:
-        write(pool.folder, symbol, walk(symbol, wilder=3.0))
+        write(pool.folder, symbol, walk(symbol, wilder=12.0))
         manifest = pool.registry.manifest(old)
     again = pool.registry.publish(manifest.info, pool.registry.load(old).files)
     for symbol in POOL:
@@ -183,7 +183,7 @@ def test_a_regime_that_cannot_be_known_spoils_no_update(
         raise StorageFailed("the disk is gone")
 
     for symbol in POOL:
-        write(pool.folder, symbol, walk(symbol, wilder=3.0))
+        write(pool.folder, symbol, walk(symbol, wilder=12.0))
     monkeypatch.setattr(automatic, "regime_signal", fail)
     result = pool.update()
     assert (result["regime"], result["retraining"]) == (None, None)

@@ -1,7 +1,20 @@
 """Does the input still look like what the model learned from? Pure: no stores, no clock."""
 
-from closecast.drift.baseline import Baseline
+from closecast.drift.baseline import RATES, Baseline
+from closecast.drift.context import Context
 from closecast.drift.detector import DriftDetector
-from closecast.drift.statistics import Context
+from closecast.drift.monitor import ARL0, Monitor, discoveries, tail_probability
+from closecast.drift.sentences import Language, in_language
 
-__all__ = ["Baseline", "Context", "DriftDetector"]
+__all__ = [
+    "ARL0",
+    "RATES",
+    "Baseline",
+    "Context",
+    "DriftDetector",
+    "Language",
+    "Monitor",
+    "discoveries",
+    "in_language",
+    "tail_probability",
+]

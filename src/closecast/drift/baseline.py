@@ -1,4 +1,4 @@
-"""``Baseline``: what the windows of training looked like, as numbers that travel with a bundle."""
+"""``Baseline``: what a detector knows, as numbers that travel with a bundle."""
 
 from __future__ import annotations
 
@@ -9,27 +9,47 @@ from typing import Any, Self
 
 import numpy as np
 
-from closecast.dataset import log_returns, long_run_volatility, make_examples
+from closecast.dataset import log_returns, long_run_volatility
+from closecast.drift.reference import STEP, Reference, sample_reference, still_share_of
 from closecast.drift.statistics import STATISTICS
-from closecast.drift.statistics.base import Scale
-from closecast.errors import DamagedBundle
+from closecast.drift.thresholds import CHANNELS, TAIL, Rate, Threshold, thresholds_for
+from closecast.errors import DamagedBundle, TooFewCloses
+from closecast.faults import find_faults
 from closecast.prices import Prices
+from closecast.verdict import Channel
 
-QUANTILE = 0.995
-"""Share of training windows below a threshold, before its margin. A window of training is an
-overlapping, in-sample one: the rate on new data is higher, and is not promised yet."""
+RATES: Mapping[Channel, float] = {"fault": 0.01, "regime": 0.01}
+"""Wanted shares of clean windows with a finding."""
+
+_MOST_FAULTS = 5
+_METHOD = (
+    "thresholds from pooled windows of other symbols, each in units of its own long-run "
+    "volatility; the union of a channel's statistics has the wanted rate, for regimes at a high "
+    "quantile of a bootstrap of quarters of the year"
+)
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """Training levels and thresholds. Returns only: price levels never enter.
+    """The symbol's own levels, and thresholds from clean windows of many. No price level.
 
     Attributes
     ----------
     volatility : float
-        Long-run volatility of one session's log return.
-    thresholds : mapping
-        Statistic code to the value beyond which a window is called odd.
+        Long-run volatility of one session's log return, without days that are faults.
+    wildness : float
+        How wild the reference's years were against those of training: what usual volatility is
+        multiplied by.
+    still_share : float
+        How often the close does not move.
+    faults : tuple of dict
+        What is wrong with the training data itself: ``code``, ``date``, ``message``.
+    reference : mapping
+        Which windows the thresholds come from: symbols, span, number, hash, method.
+    alone, with_before : mapping of key to Threshold
+        For a window alone, and where the closes before it are known.
+    rates : mapping
+        ``alone`` and ``with_before`` to channel to :class:`Rate`.
     """
 
     symbol: str
@@ -38,35 +58,57 @@ class Baseline:
     first_session: str
     last_session: str
     data_hash: str
-    windows: int
     mean_return: float
     sd_return: float
     volatility: float
-    thresholds: Mapping[str, float]
+    wildness: float
+    still_share: float
+    faults: tuple[Mapping[str, str | None], ...]
+    reference: Mapping[str, Any]
+    alone: Mapping[str, Threshold]
+    with_before: Mapping[str, Threshold]
+    rates: Mapping[str, Mapping[Channel, Rate]]
 
     @classmethod
-    def fit(cls, train: Prices, seq_length: int) -> Self:
+    def fit(
+        cls,
+        train: Prices,
+        seq_length: int,
+        rates: Mapping[Channel, float] = RATES,
+        reference: Reference | None = None,
+    ) -> Self:
         """From the training part.
+
+        Parameters
+        ----------
+        rates : mapping
+            Wanted share of clean windows with a finding, per channel.
+        reference : Reference, optional
+            Clean windows of many symbols; those of the embedded sample up to the end of the
+            training part by default. The symbol's own are left out.
 
         Raises
         ------
         TooFewCloses
-            If it holds no window.
+            If the training part is shorter than a window.
         """
-        windows = make_examples(train, seq_length, 1).windows
-        returns = log_returns(train.closes)
-        scale = Scale(long_run_volatility(returns))
-        window_returns = log_returns(windows)
-        thresholds = {}
-        for code, statistic in STATISTICS.items():
-            values = [
-                statistic.measure(r, w, scale, None)
-                for r, w in zip(window_returns, windows, strict=True)
-            ]
-            measured = [value for value in values if value is not None]
-            usual = float(np.quantile(measured, QUANTILE)) + statistic.margin if measured else 0.0
-            thresholds[code] = round(max(usual, statistic.least_threshold), 4)
+        if len(train) <= seq_length:
+            raise TooFewCloses(
+                f"{train.symbol}: {len(train)} closes, more than {seq_length} are needed for a "
+                "baseline"
+            )
         first, last = train.span
+        pool = sample_reference(seq_length, last) if reference is None else reference
+        others = pool.without(train.symbol)
+        if len(others.symbols):
+            pool = others
+        returns = log_returns(train.closes)
+        faults = find_faults(train)
+        wrong = np.isin(train.sessions[1:].astype(str), [str(fault.date) for fault in faults])
+        clean = returns[~wrong]
+        days = pool.last_sessions
+        alone, reached = thresholds_for(pool.alone, days, rates, with_before=False)
+        before, reached_before = thresholds_for(pool.with_before, days, rates, with_before=True)
         return cls(
             symbol=train.symbol,
             basis=train.basis,
@@ -74,15 +116,31 @@ class Baseline:
             first_session=first,
             last_session=last,
             data_hash=train.content_hash,
-            windows=len(windows),
-            mean_return=float(returns.mean()),
-            sd_return=float(returns.std()),
-            volatility=scale.volatility,
-            thresholds=thresholds,
+            mean_return=float(clean.mean()),
+            sd_return=float(clean.std()),
+            volatility=long_run_volatility(clean),
+            wildness=round(pool.wildness_beside(first, last), 4),
+            still_share=still_share_of(clean, pool.still_share),
+            faults=tuple(
+                {"code": f.rule, "date": f.date, "message": f.message}
+                for f in faults[:_MOST_FAULTS]
+            ),
+            reference={
+                "symbols": len(np.unique(pool.symbols)),
+                "first_session": str(pool.last_sessions.min()),
+                "last_session": str(pool.last_sessions.max()),
+                "windows": len(pool.symbols),
+                "step": STEP,
+                "data_hash": pool.data_hash,
+                "method": _METHOD,
+            },
+            alone=alone,
+            with_before=before,
+            rates={"alone": reached, "with_before": reached_before},
         )
 
     def to_json(self) -> bytes:
-        """As ``baseline_stats.json``."""
+        """As ``baseline_stats.json``, 8 KB at most."""
         return json.dumps(asdict(self), indent=1).encode()
 
     @classmethod
@@ -96,13 +154,30 @@ class Baseline:
         """
         try:
             values: dict[str, Any] = json.loads(content)
+            for mode in ("alone", "with_before"):
+                values[mode] = {key: _threshold(found) for key, found in values[mode].items()}
+            values["rates"] = {
+                mode: {channel: Rate(**of_mode[channel]) for channel in CHANNELS}
+                for mode, of_mode in values["rates"].items()
+            }
+            values["faults"] = tuple(values["faults"])
             baseline = cls(**values)
-            missing = set(STATISTICS) - set(baseline.thresholds)
-            if missing:
-                raise ValueError(f"no thresholds for {sorted(missing)}")
-            numbers = [baseline.volatility, *(baseline.thresholds[code] for code in STATISTICS)]
-            if not (np.isfinite(numbers).all() and baseline.volatility > 0):
-                raise ValueError(f"volatility and thresholds must be numbers, not {numbers}")
-        except (ValueError, TypeError) as error:
+            for known, thresholds in enumerate((baseline.alone, baseline.with_before)):
+                wanted = {key for key, statistic in STATISTICS.items() if statistic.weights[known]}
+                if missing := wanted.difference(thresholds):
+                    raise ValueError(f"no thresholds for {sorted(missing)}")
+            levels = (baseline.volatility, baseline.wildness, baseline.still_share)
+            if not all(0 < level < np.inf for level in levels) or baseline.still_share >= 1:
+                raise ValueError("volatility and the share of still days must be positive numbers")
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DamagedBundle(f"baseline_stats.json does not fit: {error}") from error
         return baseline
+
+
+def _threshold(found: Mapping[str, Any]) -> Threshold:
+    threshold = Threshold(found["value"], found["rate"], tuple(found["tail"]))
+    if len(threshold.tail) != len(TAIL):
+        raise ValueError(f"a tail has {len(TAIL)} values, not {len(threshold.tail)}")
+    if not np.isfinite([threshold.value, threshold.rate, *threshold.tail]).all():
+        raise ValueError(f"a threshold must be a number, not {found}")
+    return threshold

@@ -2,52 +2,157 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
-from closecast.dataset import log_returns
 from closecast.drift.baseline import Baseline
-from closecast.drift.statistics import STATISTICS, Context
-from closecast.drift.statistics.base import Scale
-from closecast.verdict import Finding, Verdict
+from closecast.drift.context import Context
+from closecast.drift.dates import check_dates, check_volume, news_speaks
+from closecast.drift.memory import Fact, Memory, recall
+from closecast.drift.reading import FloatArray, Reading, read
+from closecast.drift.sentences import sentence
+from closecast.drift.statistics import STATISTICS, Cause
+from closecast.verdict import Channel, Code, Finding, Verdict
+
+SUFFICIENT = 20
+"""Closes from which on the statistics mean something."""
+
+_ORDER = {code: rank for rank, code in enumerate(get_args(Code))}
+_NOTHING = Memory()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DriftDetector:
     """Compares a window with the baseline of its model. Deterministic, stateless."""
 
     baseline: Baseline
 
-    def check(self, window: NDArray[np.float64], context: Context | None = None) -> Verdict:
-        """Findings about one window, faults first.
+    def check(self, window: FloatArray, context: Context | None = None) -> Verdict:
+        """Findings about one window, faults first, one per cause.
 
         Parameters
         ----------
         window : array, shape (n,)
-            Positive, finite closes, oldest first.
+            Positive, finite closes, oldest first; at least 2.
         context : Context, optional
-            What the service knows of the symbol beside the window.
+            What is known beside the window.
         """
-        returns = log_returns(window)
-        scale = Scale(self.baseline.volatility)
+        window = np.asarray(window, dtype=np.float64)
+        memory = _NOTHING if context is None else recall(window, context)
+        reading = self._read(window, memory)
+        findings = self._statistical(reading, memory, context)
+        if context is not None:
+            still = reading.still[0]
+            volume = context.volume
+            facts = [*check_dates(context), *check_volume(still, volume), *memory.facts]
+            findings += [_of_fact(fact) for fact in facts]
+        return Verdict(_sorted(findings), len(window) >= SUFFICIENT, memory.provenance)
+
+    @cached_property
+    def _levels(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        own = self.baseline
+        level = own.wildness * own.volatility
+        return np.array([own.volatility]), np.array([own.still_share]), np.array([level])
+
+    def _read(self, window: FloatArray, memory: Memory) -> Reading:
+        volatility, still, level = self._levels
+        if memory.before is None:
+            return read(window[None], volatility, still, level=level)
+        # Years of calm or one frozen feed before the window are no scale.
+        before = np.array([max(memory.before, 0.2 * self.baseline.volatility)])
+        scale = before * np.sqrt(memory.gap_sessions)
+        gap = np.array([memory.gap or 0.0]) / scale
+        return read(window[None], volatility, still, before, gap, scale, level)
+
+    def _statistical(
+        self, reading: Reading, memory: Memory, context: Context | None
+    ) -> list[Finding]:
+        known = reading.before is not None
+        thresholds = self.baseline.with_before if known else self.baseline.alone
         findings = []
-        for code, statistic in STATISTICS.items():
-            if code not in self.baseline.thresholds:
-                continue  # a statistic younger than the bundle has no threshold in it
-            value = statistic.measure(returns, window, scale, context)
-            threshold = self.baseline.thresholds[code]
-            if value is not None and value > threshold:
-                findings.append(
-                    Finding(
-                        code=code,
-                        level=statistic.level(value, context),
-                        statistic=statistic.name,
-                        value=round(value, 4),
-                        threshold=threshold,
-                        sentence=statistic.sentence(value, threshold),
-                    )
+        for key, threshold in thresholds.items():
+            statistic = STATISTICS.get(key)
+            if statistic is None or not statistic.weights[known]:
+                continue  # a bundle of another version of this code
+            value = round(float(statistic.measure(reading)[0]), 6)
+            if value <= threshold.value:
+                continue
+            level, cause = _judged(
+                statistic.channel, statistic.cause(reading, 0, value), reading, memory, context
+            )
+            if key == "level_gap" and not memory.gap_sure:
+                level, cause = "regime", replace(cause, code="level_gap", alternatives=())
+            findings.append(
+                Finding(
+                    code=cause.code,
+                    level=level,
+                    statistic=statistic.name,
+                    value=round(value, 4),
+                    threshold=threshold.value,
+                    sentence=sentence(cause.code, cause.facts, cause.alternatives),
+                    p_value=round(threshold.p_value(value), 6),
+                    false_alarm_rate=threshold.rate,
+                    row=cause.row,
+                    alternatives=cause.alternatives,
+                    facts=cause.facts,
                 )
-        findings.sort(key=lambda finding: finding.level != "fault")
-        return Verdict(tuple(findings))
+            )
+        return findings
+
+
+def _judged(
+    level: Channel, cause: Cause, reading: Reading, memory: Memory, context: Context | None
+) -> tuple[Channel, Cause]:
+    """A split, once more: volume, or the days that follow, may say that the move was real."""
+    if cause.code != "split" or not cause.row:
+        return level, cause
+    volume = None if context is None else context.volume
+    real = news_speaks(reading.returns[0], cause.row, str(cause.facts["ratio"]), volume)
+    if real:
+        about = {key: value for key, value in cause.facts.items() if key != "ratio"}
+        return "regime", Cause("shock", cause.row, about)
+    return level, cause if real is None else replace(cause, alternatives=())
+
+
+def _of_fact(fact: Fact) -> Finding:
+    cause = fact.cause
+    return Finding(
+        code=cause.code,
+        level=fact.level,
+        statistic=fact.statistic,
+        value=fact.value,
+        threshold=fact.threshold,
+        sentence=sentence(cause.code, cause.facts, cause.alternatives),
+        row=cause.row,
+        alternatives=cause.alternatives,
+        facts=cause.facts,
+    )
+
+
+def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Faults first, then facts, then the least likely; one per cause, and per wrong close."""
+    ordered = sorted(
+        findings,
+        key=lambda f: (f.level != "fault", f.p_value or 0.0, _ORDER[f.code], -f.value),
+    )
+    kept: list[Finding] = []
+    for finding in ordered:
+        if any(finding.code == other.code for other in kept):
+            continue
+        if finding.code in ("spike", "shock") and any(_same_close(finding, o) for o in kept):
+            continue
+        kept.append(finding)
+    return tuple(kept)
+
+
+def _same_close(a: Finding, b: Finding) -> bool:
+    return (
+        a.row is not None
+        and b.row is not None
+        and b.code in ("split", "unit_error", "spike", "shock")
+        and abs(a.row - b.row) <= 1
+    )

@@ -8,6 +8,7 @@ from datetime import date, datetime
 
 import numpy as np
 
+from closecast.drift import Context
 from closecast.errors import (
     InvalidLevels,
 )
@@ -95,7 +96,8 @@ def verdict_of(found: Origin) -> Verdict | None:
     window = found.prices.closes[:stop][-found.snapshot.manifest.info.seq_length :]
     if len(window) < found.snapshot.manifest.info.seq_length:
         return None
-    return found.snapshot.detector.check(window)
+    known = Context(known=found.prices, calendar=found.table)
+    return found.snapshot.detector.check(window, known)
 
 
 def unfinished_session(prices: Prices | None, origin: date) -> date | None:

@@ -74,7 +74,7 @@ def ask_for_regime(
         if group is None:
             return None, None
         cache = PriceCache(settings.data_dir / "prices")
-        changed = regime_signal(registry.load(version), group.symbols, cache)
+        changed = regime_signal(registry.load(version), group.symbols, cache, ledger)
         last = last_start(group, ledger.jobs.newest_of_each(_TRAIN)) if changed else None
         if last is None or ledger.clock() - last < _min_interval(settings):
             return changed, None

@@ -1,15 +1,17 @@
 """The ledger: what must survive a restart. The only package that speaks SQL.
 
 Jobs and configurations; dated forecasts with their outcomes; the state of live calibration; the
-log of what ``POST /predict`` answered. SQLite in a file by default, PostgreSQL by URL.
+sessions under watch; the log of what ``POST /predict`` answered. SQLite in a file by default,
+PostgreSQL by URL.
 """
 
 from __future__ import annotations
 
-from closecast.dated import ScoredStep
+from closecast.dated import DriftDay, ScoredStep
 from closecast.ledger.calibrations import Calibrations, PanelDay, StoredCalibration
 from closecast.ledger.configurations import Configuration, Configurations
 from closecast.ledger.database import Clock, Database, utc_now
+from closecast.ledger.drift_days import DriftDays
 from closecast.ledger.forecasts import Forecasts
 from closecast.ledger.jobs import ACTIVE, Job, Jobs, JobState
 from closecast.ledger.predictions import Prediction, PredictionLog, Predictions
@@ -33,6 +35,7 @@ class Ledger:
         self.configurations = Configurations(self._database, clock)
         self.forecasts = Forecasts(self._database, clock)
         self.calibrations = Calibrations(self._database, clock)
+        self.drift_days = DriftDays(self._database)
         self.predictions = Predictions(self._database)
 
     def close(self) -> None:
@@ -49,6 +52,8 @@ __all__ = [
     "Calibrations",
     "Configuration",
     "Configurations",
+    "DriftDay",
+    "DriftDays",
     "Forecasts",
     "Job",
     "JobState",

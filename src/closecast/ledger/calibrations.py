@@ -10,8 +10,10 @@ from datetime import date
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from closecast.dated import DriftDay
 from closecast.errors import DamagedBundle, PreconditionFailed, StorageFailed
 from closecast.ledger.database import METADATA, Clock, Database
+from closecast.ledger.drift_days import add_missing_drift_days
 
 _calibrations = sa.Table(
     "calibrations",
@@ -113,6 +115,7 @@ class Calibrations:
         session: date,
         parts: Sequence[bytes],
         panel_days: Sequence[PanelDay] = (),
+        drift_days: Sequence[DriftDay] = (),
     ) -> StoredCalibration:
         """Replace the state by the next revision, all parts in one transaction.
 
@@ -126,6 +129,8 @@ class Calibrations:
             What all steps share, then one part per step.
         panel_days : sequence of (exchange, session, bytes)
             Stored in the same transaction where that day is not there yet.
+        drift_days : sequence of DriftDay
+            Likewise.
 
         Raises
         ------
@@ -141,8 +146,9 @@ class Calibrations:
                 with self._database.transaction() as connection:
                     self._replace(connection, version, symbol, revision, session, parts)
                     _add_missing(connection, version, panel_days)
+                    add_missing_drift_days(connection, drift_days)
             except sa.exc.IntegrityError:
-                continue  # somebody else stored a first revision or a panel day at this moment
+                continue  # somebody else stored a first revision or a day at this moment
             return StoredCalibration(version, symbol, revision, session, tuple(parts))
         raise StorageFailed(f"could not store the calibration of {symbol}: the ledger is too busy")
 

@@ -15,6 +15,7 @@ from closecast.intervals import LEAST_SCORES
 from closecast.pipeline.workspace import Prepared, PreparedSeries, Workspace
 from closecast.prices import Prices
 from closecast.settings import Settings
+from closecast.verdict import Channel
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ def preprocess(
         ),
         left_out=left_out,
         baseline=dump_by_symbol(
-            {s.train.symbol: Baseline.fit(s.train, p.seq_length).to_json() for s in splits}
+            {s.train.symbol: _baseline(s.train, p.seq_length, settings).to_json() for s in splits}
         ),
         seq_length=p.seq_length,
         horizon=p.horizon,
@@ -81,6 +82,18 @@ def preprocess(
     )
     workspace.put_prepared(prepared)
     return prepared
+
+
+def _baseline(train: Prices, seq_length: int, settings: Settings) -> Baseline:
+    rates: Mapping[Channel, float] = {
+        "fault": settings.drift_fault_rate,
+        "regime": settings.drift_regime_rate,
+    }
+    baseline = Baseline.fit(train, seq_length, rates)
+    for fault in baseline.faults:
+        extra = {"symbol": train.symbol, "code": fault["code"], "reason": fault["message"]}
+        log.warning("a day of the training data is left out of its drift baseline", extra=extra)
+    return baseline
 
 
 def without_faults(

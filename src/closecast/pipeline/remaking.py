@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from closecast.bundle import CLOSES_FILE, INTERVALS_FILE, Bundle, of_symbol
+from closecast.bundle import BASELINE_FILE, CLOSES_FILE, INTERVALS_FILE, Bundle, of_symbol
 from closecast.closes_file import load_closes
+from closecast.drift import Baseline
 from closecast.errors import ClosecastError, DamagedBundle, UnknownVersion
 from closecast.evaluation import Contender, Evaluated, evaluate_panel
 from closecast.forecasters import (
@@ -87,7 +88,12 @@ def remake(settings: Settings, bundle: Bundle, collected: list[Prices]) -> Remad
     """
     info = bundle.manifest.info
     parameters = make_parameters(info.forecaster, info.hyperparameters)
-    return Remade(collected, parameters, prepare(settings, collected, parameters))
+    rates = Baseline.from_json(of_symbol(bundle.files, BASELINE_FILE, info.symbols[0])).rates
+    wanted = {
+        f"drift_{channel}_rate": reached.wanted for channel, reached in rates["alone"].items()
+    }
+    as_then = settings.model_copy(update=wanted)
+    return Remade(collected, parameters, prepare(as_then, collected, parameters))
 
 
 def prepare(settings: Settings, series: Sequence[Prices], parameters: Parameters) -> Prepared:

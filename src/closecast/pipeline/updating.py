@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
 
 from closecast.atomic import write_atomically
-from closecast.bundle import EVALUATION_FILE, LIVE_FILE, Bundle, of_symbol, promise_of
+from closecast.bundle import EVALUATION_FILE, of_symbol, promise_of
 from closecast.dated import Kind
-from closecast.errors import ClosecastError, DamagedBundle, PreconditionFailed, UnknownSymbol
-from closecast.faults import find_faults
-from closecast.forecasters import Predictor, load_predictor
+from closecast.errors import ClosecastError, UnknownSymbol
 from closecast.forecasters.base import Watch, ignore_progress
-from closecast.intervals import LiveState, Member, PanelDay, advance, load_state
 from closecast.ledger import Ledger
 from closecast.ledger_plots import performance_plot, to_png
 from closecast.performance import summarise
+from closecast.pipeline.absorbing import absorb
 from closecast.pipeline.collecting import collect_many
 from closecast.pipeline.workspace import Workspace
 from closecast.price_cache import PriceCache
-from closecast.prices import Prices
 from closecast.registry import Registry
 from closecast.scoring import realised_log_return, score_step, will_never_come
 from closecast.sessions import as_date, session_table
@@ -125,54 +122,6 @@ def update_version(
     )
 
 
-def absorb(settings: Settings, bundle: Bundle, ledger: Ledger) -> tuple[int, dict[str, str]]:
-    """Let a bundle's calibration learn from every close that it has not seen.
-
-    Day by day, each symbol's step in one transaction: killed in between, the next call goes on
-    where this one was, to the same bits.
-
-    Returns
-    -------
-    absorbed, left_out
-        How many closes; and the symbols that were kept out, with the reason: closes of another
-        basis, or new ones with a fault (a lost split must not widen everybody's intervals).
-    """
-    version, info = bundle.manifest.version, bundle.manifest.info
-    predictor = load_predictor(info.forecaster, bundle.files)
-    cache = PriceCache(settings.data_dir / "prices")
-    series, left_out = [], {}
-    states: dict[str, LiveState | None] = {}
-    for span in info.data:
-        prices = cache.get(span.symbol)
-        if prices is None or len(prices) < info.seq_length:
-            continue
-        state = _state(bundle, ledger, span.symbol)
-        if reason := _unfit(prices, span.basis, state):
-            log.warning("closes not absorbed", extra={"symbol": span.symbol, "reason": reason})
-            left_out[span.symbol] = reason
-            continue
-        series.append(prices)
-        states[span.symbol] = state
-    members = _with_forecasts(predictor, series, states)
-    absorbed = 0
-    for day, exchange, rows in _days(members, states):
-        stored = ledger.calibrations.panel_day(version, exchange, day)
-        before = None if stored is None else PanelDay.from_bytes(stored)
-        after, panel = advance(states, rows, before)
-        days = [(exchange, day, panel.to_bytes())] if panel is not None else []
-        for symbol, state in after.items():
-            try:
-                ledger.calibrations.store(
-                    version, symbol, state.revision, day, state.to_parts(), days
-                )
-            except PreconditionFailed:  # another process was faster: its state is as good
-                log.info("calibration moved meanwhile", extra={"symbol": symbol})
-                return absorbed, left_out
-            absorbed += 1
-        states |= after
-    return absorbed, left_out
-
-
 def score_due(settings: Settings, symbol: str, ledger: Ledger) -> int:
     """Score every committed step of a symbol whose close has come; answers how many.
 
@@ -222,57 +171,3 @@ def draw_performance(settings: Settings, symbol: str, ledger: Ledger, kind: Kind
 def _is_current(registry: Registry, symbol: str, version: str) -> bool:
     pointer = registry.pointer(symbol)
     return pointer is not None and pointer.version == version
-
-
-def _unfit(prices: Prices, basis: str, state: LiveState) -> str | None:
-    """Why a symbol's new closes must not be learned from, if so."""
-    if prices.basis != basis:
-        return f"closes are {prices.basis}, the model has learned from {basis} ones"
-    new = [f for f in find_faults(prices) if f.date is not None and f.date > str(state.session)]
-    return f"its new closes have a fault: {new[0]}" if new else None
-
-
-def _state(bundle: Bundle, ledger: Ledger, symbol: str) -> LiveState:
-    """The state in force; one that is damaged is thrown away and made again from the bundle's."""
-    version = bundle.manifest.version
-    try:
-        stored = ledger.calibrations.newest(version, symbol)
-        if stored is not None:
-            return LiveState.from_parts(stored.parts)
-    except DamagedBundle as error:
-        log.error("stored calibration damaged", extra={"symbol": symbol, "reason": str(error)})
-        ledger.calibrations.forget(version, symbol)
-    if LIVE_FILE not in bundle.files:
-        raise DamagedBundle(f"bundle {version} has no {LIVE_FILE}")
-    return load_state(bundle.files[LIVE_FILE], symbol)
-
-
-def _with_forecasts(
-    predictor: Predictor, series: Sequence[Prices], states: Mapping[str, LiveState | None]
-) -> list[Member]:
-    """The series with a forecast at every close that is new to their states."""
-    newest = 0
-    for prices in series:
-        state = states[prices.symbol]
-        assert state is not None
-        newest = max(newest, int((prices.sessions > state.session).sum()))
-    if not newest:
-        return []
-    forecasts = predictor.predict_along(series, newest)
-    return [Member(prices, f) for prices, f in zip(series, forecasts, strict=True)]
-
-
-def _days(
-    members: Sequence[Member], states: Mapping[str, LiveState | None]
-) -> list[tuple[date, str, list[tuple[Member, int]]]]:
-    """New closes by day and exchange, in order: who has one, and at which row."""
-    found: dict[tuple[date, str], list[tuple[Member, int]]] = {}
-    for member in members:
-        prices = member.prices
-        state = states[prices.symbol]
-        assert state is not None
-        first = max(member.first, int(np.searchsorted(prices.sessions, state.session, "right")))
-        for row in range(first, len(prices)):
-            key = as_date(prices.sessions[row]), exchange_of(prices.symbol)
-            found.setdefault(key, []).append((member, row))
-    return [(*key, found[key]) for key in sorted(found)]

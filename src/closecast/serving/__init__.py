@@ -2,13 +2,16 @@
 
 from closecast.serving.follower import PointerFollower
 from closecast.serving.models import Models, Reload
+from closecast.serving.policy import COLLECT_AGAIN, Policy
 from closecast.serving.snapshot import LEVELS, Interval, Prediction, Snapshot, Step
 
 __all__ = [
+    "COLLECT_AGAIN",
     "LEVELS",
     "Interval",
     "Models",
     "PointerFollower",
+    "Policy",
     "Prediction",
     "Reload",
     "Snapshot",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import islice
 from typing import Literal
 
 import numpy as np
 
+from closecast.calendar_cache import CalendarCache
 from closecast.drift import Context
 from closecast.errors import (
     ClosecastError,
@@ -25,11 +27,12 @@ from closecast.price_cache import PriceCache
 from closecast.prices import Prices
 from closecast.registry import Registry
 from closecast.serving.snapshot import Snapshot
-from closecast.symbols import EVERY_DAY, canonical, exchange_of
+from closecast.sessions import SessionTable
+from closecast.symbols import canonical, exchange_of
 
 log = logging.getLogger(__name__)
 
-_SESSIONS_PER_DAY = 5 / 7
+_MOST_OTHERS = 100  # symbols among which a foreign window is looked for, 20 microseconds each
 # Adjusted history is rewritten after every dividend: a level from further back than this differs
 # between two downloads by more than the market moves in a day.
 _REWRITTEN_AFTER_DAYS = 180
@@ -49,9 +52,16 @@ class Reload:
 class Models:
     """The snapshots that this process serves; each follows its symbol's pointer."""
 
-    def __init__(self, registry: Registry, cache: PriceCache, default_symbol: str) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        cache: PriceCache,
+        calendars: CalendarCache,
+        default_symbol: str,
+    ) -> None:
         self.registry = registry
         self.cache = cache
+        self.calendars = calendars
         self.default_symbol = canonical(default_symbol)
         self._snapshots: dict[str, Snapshot] = {}
         self._failures: dict[str, Exception] = {}
@@ -137,6 +147,8 @@ class Models:
                     )
                 self._failures[symbol] = error
                 return Reload(symbol, "failed", old, None, str(error))
+            for member in bundle.manifest.info.symbols[:_MOST_OTHERS]:
+                self._known(member)  # read here, or the first foreign window would wait for it
             self._snapshots[symbol] = snapshot
             self._failures.pop(symbol, None)
             log.info(
@@ -178,33 +190,68 @@ class Models:
             sent = np.diff(np.log(np.asarray(closes, dtype=np.float64)))
         return bool(np.allclose(sent, known, rtol=0, atol=1e-6))
 
-    def context(self, symbol: str | None, as_of: date | None) -> Context | None:
-        """What is known of the symbol's price around ``as_of``, if that can be compared.
+    def context(
+        self,
+        symbol: str | None,
+        as_of: date | None = None,
+        sessions: Sequence[date] | None = None,
+        volume: Sequence[float] | None = None,
+    ) -> Context:
+        """What is known beside a window of closes, for :class:`closecast.drift.DriftDetector`.
 
-        Only closes that the service collected itself, of the same price basis as the model's,
-        count; where the date of the window is unknown, nothing can be said.
+        The closes that the service has collected itself, of the symbol and of those it is served
+        with, the calendar of its exchange, and what the caller says.
+
+        Parameters
+        ----------
+        sessions, volume : sequences of the window's length, optional
+            Date of each close, and what was traded on it.
         """
-        if as_of is None:
-            return None
         wanted = self.canonical(symbol)
+        known = self._known(wanted)
+        day = None if as_of is None else np.datetime64(as_of, "D")
+        dates = None if sessions is None else np.array(sessions, dtype="datetime64[D]")
         snapshot = self._snapshots.get(wanted)
+        return Context(
+            known=known,
+            others=self._others(wanted),
+            symbol_named=symbol is not None,
+            level_known=(
+                known is not None
+                and snapshot is not None
+                and known.basis == snapshot.detector.baseline.basis
+                and not _rewritten(known, day if dates is None else dates.max())
+            ),
+            as_of=day,
+            sessions=dates,
+            volume=None if volume is None else np.asarray(volume, dtype=np.float64),
+            calendar=self._calendar(wanted),
+        )
+
+    def _known(self, symbol: str) -> Prices | None:
         try:
-            prices = self.cache.get(wanted)
+            return self.cache.get(symbol)
         except ClosecastError as error:
-            log.warning("price cache unreadable", extra={"symbol": wanted, "reason": str(error)})
+            log.warning("price cache unreadable", extra={"symbol": symbol, "reason": str(error)})
             return None
-        if snapshot is None or prices is None or prices.basis != snapshot.detector.baseline.basis:
+
+    def _others(self, symbol: str) -> Iterator[Prices]:
+        """Known closes of the symbols that are served beside one, read only when asked for."""
+        members = (m for s in self.loaded() for m in s.manifest.info.symbols)
+        for other in islice(dict.fromkeys(m for m in members if m != symbol), _MOST_OTHERS):
+            if (prices := self._known(other)) is not None:
+                yield prices
+
+    def _calendar(self, symbol: str) -> SessionTable | None:
+        try:
+            return self.calendars.get(exchange_of(symbol))
+        except ClosecastError as error:
+            log.warning("calendar unreadable", extra={"symbol": symbol, "reason": str(error)})
             return None
-        return _context_at(prices, np.datetime64(as_of, "D"), symbol is not None)
 
 
-def _context_at(prices: Prices, day: np.datetime64, symbol_named: bool) -> Context | None:
-    row = int(np.searchsorted(prices.sessions, day, side="right")) - 1
-    if row < 0:
-        return None
-    age_days = int((day - prices.sessions[row]).astype(int))
-    old = int((prices.sessions[-1] - prices.sessions[row]).astype(int)) > _REWRITTEN_AFTER_DAYS
-    if prices.basis == "adjusted" and old:
-        return None
-    per_day = 1.0 if exchange_of(prices.symbol) == EVERY_DAY else _SESSIONS_PER_DAY
-    return Context(float(prices.closes[row]), age_days * per_day, symbol_named)
+def _rewritten(known: Prices, day: np.datetime64 | None) -> bool:
+    """Whether known levels of a day may have been rewritten since."""
+    if day is None or known.basis != "adjusted":
+        return False
+    return int((known.sessions[-1] - day).astype(int)) > _REWRITTEN_AFTER_DAYS

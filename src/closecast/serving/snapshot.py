@@ -63,7 +63,12 @@ class Step:
 class Prediction:
     """Everything that one window is answered with. Plain numbers, no arrays.
 
-    ``calibration_revision`` is that of the live calibration, where the answer knows the history.
+    Attributes
+    ----------
+    calibration_revision : int or None
+        That of the live calibration, where the answer knows the history.
+    degraded_reason : str or None
+        Why this is not what the model says, but the last close with a wide interval.
     """
 
     symbol: str
@@ -72,6 +77,7 @@ class Prediction:
     naive_price: float
     path: tuple[Step, ...]
     verdict: Verdict
+    degraded_reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -164,11 +170,7 @@ class Snapshot:
         TooFewCloses
             If a level needs more past errors than there are.
         """
-        length = self.manifest.info.seq_length
-        if len(closes) != length:
-            raise WrongWindowLength(len(closes), length, self.version)
-        window = np.asarray(closes, dtype=np.float64)
-        _refuse_impossible(window)
+        window = self._window(closes)
         if state is not None:
             forecast = replace(state.forecast(_ends_of(levels)), last_close=window[-1])
         else:
@@ -193,6 +195,23 @@ class Snapshot:
         verdict = self.detector.check(window, context)
         revision = None if state is None else state.revision
         return Prediction(self.symbol, self.version, revision, float(window[-1]), path, verdict)
+
+    def check(self, closes: Sequence[float], context: Context | None = None) -> Verdict:
+        """What to think of a window, without a forecast: the same as :meth:`predict` says of it.
+
+        Raises
+        ------
+        WrongWindowLength, InvalidPrices
+        """
+        return self.detector.check(self._window(closes), context)
+
+    def _window(self, closes: Sequence[float]) -> np.ndarray:
+        length = self.manifest.info.seq_length
+        if len(closes) != length:
+            raise WrongWindowLength(len(closes), length, self.version)
+        window = np.asarray(closes, dtype=np.float64)
+        _refuse_impossible(window)
+        return window
 
 
 def _ends_of(levels: Sequence[float]) -> np.ndarray:

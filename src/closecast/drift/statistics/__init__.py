@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from closecast.drift.statistics.base import Context, Statistic
-from closecast.drift.statistics.largest_shock import LargestShock
+from closecast.drift.statistics.base import Cause, Statistic
+from closecast.drift.statistics.jump import Jump, Shock
 from closecast.drift.statistics.level_gap import LevelGap
-from closecast.drift.statistics.repeated_closes import RepeatedCloses
-from closecast.drift.statistics.volatility import HighVolatility, LowVolatility
+from closecast.drift.statistics.repeats import FilledDays, FrozenFeed
+from closecast.drift.statistics.spike import Spike
+from closecast.drift.statistics.trend import Month, Week
+from closecast.drift.statistics.volatility import (
+    Calm,
+    CalmerThanBefore,
+    Wild,
+    WilderThanBefore,
+    WildWeek,
+)
 
 STATISTICS: dict[str, Statistic] = {
-    statistic.code: statistic
+    statistic.key: statistic
     for statistic in (
-        RepeatedCloses(),
-        LevelGap(),
-        LargestShock(),
-        HighVolatility(),
-        LowVolatility(),
+        *(Jump(), FrozenFeed(), FilledDays(), Spike(), LevelGap()),
+        *(Wild(), WilderThanBefore(), WildWeek(), Calm(), CalmerThanBefore()),
+        *(Week(), Month(), Shock()),
     )
 }
 
-__all__ = ["STATISTICS", "Context", "Statistic"]
+__all__ = ["STATISTICS", "Cause", "Statistic"]

@@ -1,93 +1,55 @@
-"""What a drift statistic is, and the standardised returns that several of them share."""
+"""What a drift statistic is."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-FloatArray = NDArray[np.float64]
-
-_DECAY = 0.94
-_WARM_UP = 10  # returns before the first one that can be standardised
+from closecast.drift.reading import FloatArray, Reading
+from closecast.verdict import Channel, Code
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    """What is known beside the window.
+class Cause:
+    """What a value beyond its threshold means.
 
     Attributes
     ----------
-    known_close : float
-        A close of the symbol that the service collected itself.
-    gap_sessions : float
-        Sessions between that close and the window's last one.
-    symbol_named : bool
-        Whether the caller named the symbol; otherwise "not this symbol's closes" is no fault.
+    row : int or None
+        Of the window, 0 is the oldest close.
+    facts : mapping
+        What the sentence about it says.
     """
 
-    known_close: float
-    gap_sessions: float
-    symbol_named: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """The training level that a window is measured against."""
-
-    volatility: float
+    code: Code
+    row: int | None = None
+    facts: Mapping[str, int | float | str] = field(default_factory=dict)
+    alternatives: tuple[Code, ...] = ()
 
 
 class Statistic(ABC):
-    """One number of a window, large where something is odd. Stateless."""
+    """One number per window, large where something is odd. Stateless."""
 
-    code: ClassVar[str]
+    key: ClassVar[str]
+    """Stable: its name in ``baseline_stats.json``."""
+
+    channel: ClassVar[Channel]
     name: ClassVar[str]
-    least_threshold: ClassVar[float]
-    """The threshold never falls below this, however quiet the training data were."""
+    """In words."""
 
-    margin: ClassVar[float] = 1.0
-    """Added to the highest value of clean training windows, in units of the statistic."""
+    weights: ClassVar[tuple[float, float]]
+    """Its share of the channel's false alarms, relative to the others': for a window alone, and
+    where the closes just before it are known. Zero: not measured."""
 
-    @abstractmethod
-    def measure(
-        self, returns: FloatArray, closes: FloatArray, scale: Scale, context: Context | None
-    ) -> float | None:
-        """The statistic of one window, or ``None`` where it does not apply.
-
-        Parameters
-        ----------
-        returns : array, shape (n - 1,)
-            Log returns of the closes.
-        closes : array, shape (n,)
-            The window, oldest first.
-        """
+    least_threshold: ClassVar[float] = 0.0
+    """The threshold never falls below this, however tame the reference is."""
 
     @abstractmethod
-    def level(self, value: float, context: Context | None) -> Literal["regime", "fault"]:
-        """How grave a value beyond the threshold is."""
+    def measure(self, reading: Reading) -> FloatArray:
+        """The statistic of each window, shape (m,); free of the price level, never NaN."""
 
     @abstractmethod
-    def sentence(self, value: float, threshold: float) -> str:
-        """The finding in plain words."""
-
-
-def standardised(returns: FloatArray, floor: float) -> FloatArray:
-    """Each return over the EWMA volatility of the window's earlier ones, shape (n - warm-up,)."""
-    variance = _past_weights(len(returns)) @ np.square(returns)
-    volatility = np.maximum(np.sqrt(variance), floor)
-    return np.asarray((returns / volatility)[_WARM_UP:])
-
-
-@lru_cache(maxsize=8)
-def _past_weights(n: int) -> FloatArray:
-    """Row t weights the returns before t and sums to one, shape (n, n)."""
-    lag = np.subtract.outer(np.arange(n), np.arange(n))
-    weights = np.where(lag > 0, _DECAY ** np.maximum(lag, 0), 0.0)
-    weights[1:] /= weights[1:].sum(axis=1, keepdims=True)
-    weights.flags.writeable = False
-    return weights
+    def cause(self, reading: Reading, i: int, value: float) -> Cause:
+        """What a value beyond the threshold means for window ``i``."""

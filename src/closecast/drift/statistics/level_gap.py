@@ -1,38 +1,41 @@
-"""The window is far from where the symbol's price was last seen."""
+"""The window does not go on from the last known close."""
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
-from closecast.drift.statistics.base import Context, FloatArray, Scale, Statistic
-
-_FRESH_SESSIONS = 21.0  # an older memory of the price is too vague to call anything a fault
+from closecast.drift.reading import FloatArray, Reading
+from closecast.drift.statistics.base import Cause, Statistic
+from closecast.drift.statistics.jump import like_split, like_unit
 
 
 class LevelGap(Statistic):
-    """Distance from the last known close, in standard deviations of a random walk that long."""
+    """Distance from the last known close, in deviations of a random walk that long.
 
-    code = "level_gap"
-    name = "distance from the last known close"
-    least_threshold = 6.0
+    The volatility is the one just before the window, and the walk as long as the sessions between
+    the two closes: what is known of long ago allows more.
+    """
 
-    def measure(
-        self, returns: FloatArray, closes: FloatArray, scale: Scale, context: Context | None
-    ) -> float | None:
-        if context is None:
-            return None
-        distance = abs(float(np.log(closes[-1] / context.known_close)))
-        return distance / (scale.volatility * float(np.sqrt(context.gap_sessions + 1)))
+    key = "level_gap"
+    channel = "fault"
+    name = "distance from the last known close, in standard deviations"
+    weights = 0.0, 0.8
 
-    def level(self, value: float, context: Context | None) -> Literal["regime", "fault"]:
-        assert context is not None
-        sure = context.symbol_named and context.gap_sessions <= _FRESH_SESSIONS
-        return "fault" if sure else "regime"
+    def measure(self, reading: Reading) -> FloatArray:
+        assert reading.gap is not None
+        return np.abs(reading.gap)
 
-    def sentence(self, value: float, threshold: float) -> str:
-        return (
-            f"The last close is {value:.1f} standard deviations away from the last known one: "
-            "another symbol, another unit, or another price basis?"
-        )
+    def cause(self, reading: Reading, i: int, value: float) -> Cause:
+        assert reading.gap is not None
+        assert reading.gap_scale is not None
+        scale = float(reading.gap_scale[i])
+        distance = float(reading.gap[i]) * scale
+        facts: dict[str, int | float | str] = {
+            "times": round(value, 1),
+            "distance": round(100 * float(np.expm1(min(distance, 20.0))), 1),
+        }
+        if (factor := like_unit(distance, scale)) is not None:
+            return Cause("unit_error", 0, {**facts, "factor": factor})
+        if like_split(distance, scale) is not None:
+            return Cause("wrong_symbol", 0, facts, alternatives=("split",))
+        return Cause("wrong_symbol", 0, facts)

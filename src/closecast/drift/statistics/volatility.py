@@ -1,54 +1,116 @@
-"""The whole window is wilder or calmer than training was."""
+"""The window is wilder or calmer than it should be."""
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
-from closecast.drift.statistics.base import Context, FloatArray, Scale, Statistic
+from closecast.drift.reading import FloatArray, Reading
+from closecast.drift.statistics.base import Cause, Statistic
+
+_LEAST = 0.05  # of the level that is compared with
 
 
-def _ratio(returns: FloatArray, scale: Scale) -> float:
-    """Mean absolute return over the training level (both as standard deviations)."""
-    return float(np.abs(returns).mean() * np.sqrt(np.pi / 2)) / scale.volatility
+class Wild(Statistic):
+    """Calmest quarter of the window over the long-run volatility, in logs.
+
+    The calmest: a crisis begins or ends inside a window and leaves a quiet quarter, so that this
+    has a far thinner tail on clean data than the window's mean, and sees a window that is wild
+    throughout (three times the volatility: 21 % of windows at 1 % false alarms, not 12 %). With the
+    closes before the window known, those are the better measure, and this gets a small share.
+    """
+
+    key = "volatility_high"
+    channel = "regime"
+    name = "log of the calmest quarter's volatility over the long-run level"
+    weights = 0.055, 0.005
+
+    def measure(self, reading: Reading) -> FloatArray:
+        return _log_ratio(reading.quarters.min(axis=1), self._level(reading))
+
+    def cause(self, reading: Reading, i: int, value: float) -> Cause:
+        return Cause("volatility_high", None, self._facts(reading, i))
+
+    _than = "training"
+
+    def _level(self, reading: Reading) -> FloatArray:
+        return reading.level
+
+    def _named(self, reading: Reading) -> FloatArray:
+        """The level that the sentence names."""
+        return reading.volatility
+
+    def _facts(self, reading: Reading, i: int) -> dict[str, int | float | str]:
+        times = float(reading.quarters[i].mean() / self._named(reading)[i])
+        return {"times": round(times, 2), "than": self._than}
 
 
-class HighVolatility(Statistic):
-    """Volatility of the window over that of training."""
+class Calm(Wild):
+    """The other way round: the wildest quarter, and how much calmer it is."""
 
-    code = "volatility_high"
-    name = "volatility ratio"
-    least_threshold = 1.5
-    margin = 0.1
+    key = "volatility_low"
+    name = "log of the long-run level over the wildest quarter's volatility"
+    weights = 0.001, 0.001
+    least_threshold = 1.4  # a quarter of the training level; whole decades are half of others
 
-    def measure(
-        self, returns: FloatArray, closes: FloatArray, scale: Scale, context: Context | None
-    ) -> float | None:
-        return _ratio(returns, scale)
+    def measure(self, reading: Reading) -> FloatArray:
+        return -_log_ratio(reading.quarters.max(axis=1), self._level(reading))
 
-    def level(self, value: float, context: Context | None) -> Literal["regime", "fault"]:
-        return "regime"
-
-    def sentence(self, value: float, threshold: float) -> str:
-        return f"High volatility detected ({value:.1f}x the training level)."
+    def cause(self, reading: Reading, i: int, value: float) -> Cause:
+        return Cause("volatility_low", None, self._facts(reading, i))
 
 
-class LowVolatility(Statistic):
-    """The inverse ratio: how many times calmer the window is."""
+class WilderThanBefore(Wild):
+    """The same against the closes just before the window."""
 
-    code = "volatility_low"
-    name = "inverse volatility ratio"
-    least_threshold = 2.0
-    margin = 0.1
+    key = "volatility_high_before"
+    name = "log of the calmest quarter's volatility over that just before the window"
+    weights = 0.0, 0.5
+    _than = "before"
 
-    def measure(
-        self, returns: FloatArray, closes: FloatArray, scale: Scale, context: Context | None
-    ) -> float | None:
-        return 1 / max(_ratio(returns, scale), 1e-3)
+    def _level(self, reading: Reading) -> FloatArray:
+        assert reading.before is not None
+        return reading.before
 
-    def level(self, value: float, context: Context | None) -> Literal["regime", "fault"]:
-        return "regime"
+    def _named(self, reading: Reading) -> FloatArray:
+        return self._level(reading)
 
-    def sentence(self, value: float, threshold: float) -> str:
-        return f"Low volatility detected ({1 / value:.2f}x the training level)."
+
+class CalmerThanBefore(Calm):
+    """The same against the closes just before the window."""
+
+    key = "volatility_low_before"
+    name = "log of the volatility just before the window over its wildest quarter's"
+    weights = 0.0, 0.02
+    least_threshold = 0.0
+    _than = "before"
+
+    def _level(self, reading: Reading) -> FloatArray:
+        assert reading.before is not None
+        return reading.before
+
+    def _named(self, reading: Reading) -> FloatArray:
+        return self._level(reading)
+
+
+class WildWeek(Statistic):
+    """Mean size of the last five moves, each over the volatility before it, large ones cut."""
+
+    key = "volatility_high_week"
+    channel = "regime"
+    name = "mean size of the last five moves over the volatility before them"
+    weights = 0.04, 0.1
+
+    def measure(self, reading: Reading) -> FloatArray:
+        return np.asarray(np.abs(reading.clipped[:, -5:]).mean(axis=1))
+
+    def cause(self, reading: Reading, i: int, value: float) -> Cause:
+        n = reading.returns.shape[1]
+        return Cause(
+            "volatility_high",
+            max(n - 4, 1),
+            {"times": round(value * float(np.sqrt(np.pi / 2)), 1), "than": "week"},
+        )
+
+
+def _log_ratio(volatility: FloatArray, level: FloatArray) -> FloatArray:
+    return np.asarray(np.log(np.maximum(volatility / level, _LEAST)))

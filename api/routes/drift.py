@@ -1,0 +1,218 @@
+"""``/drift``: what to think of windows of closes, of a symbol over time, and of all symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Path, Query, Request, Response
+
+from api.deps import Service, ServiceDep
+from api.drift import log_findings, verdict_members
+from api.errors import InPart, responses
+from api.negotiation import LanguageDep
+from api.schemas.base import SymbolText
+from api.schemas.drift import (
+    BaselineAnswer,
+    DriftDayAnswer,
+    DriftReport,
+    DriftRequest,
+    MonitorAnswer,
+    PerformanceDriftAnswer,
+    VerdictList,
+    WatchedSymbol,
+    WatchList,
+    WindowVerdict,
+)
+from api.schemas.drift_examples import (
+    DRIFT_BODY,
+    NOT_CHECKED,
+    NOT_REPORTED,
+    REPORT,
+    VERDICTS,
+    WATCHED,
+)
+from api.schemas.predictions import Window
+from closecast.dated import SCORED_PROBABILITIES, DriftDay
+from closecast.drift import ARL0, Language, discoveries
+from closecast.errors import ClosecastError, NoModel, TooFewCloses, UnknownSymbol
+from closecast.realised import expected_error, summarise
+from closecast.serving import Snapshot
+from closecast.verdict import Verdict
+
+router = APIRouter(prefix="/drift", tags=["drift"])
+
+SymbolPath = Annotated[SymbolText, Path()]
+
+
+@router.post(
+    "",
+    responses={**VERDICTS, **responses(400, 404, 413, 415, 422, 503, examples=NOT_CHECKED)},
+)
+def check_windows(
+    body: Annotated[DriftRequest, Body(openapi_examples=DRIFT_BODY)],
+    request: Request,
+    service: ServiceDep,
+    language: LanguageDep,
+) -> VerdictList:
+    """Does a window of closes still look like what the model learned from? One or many at once.
+
+    The verdict is the one that `POST /predict` gives the same window, without a forecast, and
+    whatever the service is set to do about it. Two channels: FAULT, the data is probably wrong,
+    with its cause; REGIME, the market changed. A clean window is called a fault, or a regime, as
+    rarely as was set when the model was trained (1 % each by default; `GET /drift/{symbol}` says
+    the rates). Dates, volumes and closes that the service has collected itself make it sharper.
+    """
+    # Not async: many windows take their time, and this way they take it in a thread.
+    checked = [_checked(service, row, window) for row, window in enumerate(body.windows)]
+    request_id = request.scope.get("request_id")
+    for row, (snapshot, verdict) in enumerate(checked):
+        log_findings(verdict, snapshot.symbol, snapshot.version, request_id, window=row)
+    return VerdictList(verdicts=[_answer(*one, language) for one in checked])
+
+
+@router.get("", responses={**WATCHED, **responses(503)})
+def list_watched(service: ServiceDep) -> WatchList:
+    """All symbols that a published model is watched for, with the evidence against it.
+
+    Each monitor alone raises a false alarm every `threshold` sessions at most, on average. Who
+    watches many symbols therefore sees one every few days. `discoveries` takes that into account
+    (e-d-BH on the e-detectors): of K symbols it names the k with the most evidence, for the
+    largest k at which each has K × `threshold` / k or more. Whatever the symbols have to do with
+    each other, and whenever one stops to look, the expected share of false names among them is
+    at most 1 / `threshold` per session that one has waited.
+    """
+    versions: dict[str, list[str]] = {}
+    for symbol in service.registry.symbols():
+        loaded = service.models.serving(symbol)
+        version = service.published_version(symbol) or (loaded.version if loaded else None)
+        if version is not None:
+            versions.setdefault(version, []).append(symbol)
+    found: dict[str, tuple[float, str]] = {}
+    for version, symbols in versions.items():
+        evidence = service.ledger.drift_days.evidence(version)
+        found |= {s: (evidence[s], version) for s in symbols if s in evidence}
+    named = discoveries({symbol: evidence for symbol, (evidence, _) in found.items()})
+    ordered = sorted(found, key=lambda symbol: (-found[symbol][0], symbol))
+    return WatchList(
+        symbols=[
+            WatchedSymbol(
+                symbol=symbol,
+                model_version=found[symbol][1],
+                evidence=found[symbol][0],
+                alarm=found[symbol][0] >= ARL0,
+                discovery=symbol in named,
+            )
+            for symbol in ordered
+        ],
+        discoveries=sorted(named),
+        threshold=ARL0,
+    )
+
+
+@router.get(
+    "/{symbol}",
+    responses={**REPORT, **responses(404, 422, 503, examples=NOT_REPORTED)},
+)
+def show_drift(
+    symbol: SymbolPath,
+    service: ServiceDep,
+    response: Response,
+    language: LanguageDep,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Sessions of `days`.")] = 60,
+) -> DriftReport:
+    """What drift knows of a symbol: how often it warns falsely, what it says now, and over time.
+
+    `baseline`: what windows are compared with, and the share of clean ones that are warned of.
+    `newest`: the verdict on the newest closes that the service has collected. `monitor`: evidence
+    that grows session by session while the model no longer fits, so that a change which no
+    window shows is found all the same. `realised`: how far off the forecasts were, beside how
+    far off they said they would be.
+    """
+    snapshot = _snapshot(service, symbol)
+    history = service.ledger.drift_days.history(snapshot.symbol)
+    response.headers["X-Model-Version"] = snapshot.version
+    return DriftReport(
+        symbol=snapshot.symbol,
+        model_version=snapshot.version,
+        baseline=BaselineAnswer.model_validate(snapshot.detector.baseline),
+        newest=_newest(service, snapshot, language),
+        monitor=_monitor([day for day in history if day.version == snapshot.version]),
+        days=[_day(day) for day in history[: -limit - 1 : -1]],
+        realised=PerformanceDriftAnswer.model_validate(
+            summarise(history, _coming_error(service, snapshot))
+        ),
+    )
+
+
+def _snapshot(service: Service, symbol: str) -> Snapshot:
+    try:
+        return service.models.get(symbol)
+    except NoModel as error:
+        raise UnknownSymbol(str(error)) from error
+
+
+def _checked(service: Service, row: int, window: Window) -> tuple[Snapshot, Verdict]:
+    models = service.models
+    try:
+        snapshot = models.get(window.symbol)
+        context = models.context(window.symbol, window.as_of, window.sessions, window.volume)
+        return snapshot, snapshot.check(window.prices, context)
+    except ClosecastError as error:
+        raise InPart(error, f"/windows/{row}") from error
+
+
+def _answer(snapshot: Snapshot, verdict: Verdict, language: Language) -> WindowVerdict:
+    about: Mapping[str, Any] = {
+        "symbol": snapshot.symbol,
+        "model_version": snapshot.version,
+        "level": verdict.level,
+    }
+    return WindowVerdict.model_validate({**about, **verdict_members(verdict, language)})
+
+
+def _newest(service: Service, snapshot: Snapshot, language: Language) -> WindowVerdict | None:
+    context = service.models.context(snapshot.symbol)
+    prices, length = context.known, snapshot.manifest.info.seq_length
+    if prices is None or len(prices) < length:
+        return None
+    verdict = snapshot.check(prices.closes[-length:].tolist(), context)
+    return _answer(snapshot, verdict, language)
+
+
+def _monitor(days: list[DriftDay]) -> MonitorAnswer:
+    """Of the sessions under one model, oldest first."""
+    evidence = days[-1].evidence if days else 0.0
+    return MonitorAnswer(
+        evidence=evidence,
+        threshold=ARL0,
+        in_alarm=evidence >= ARL0,
+        sessions=len(days),
+        first_session=days[0].session if days else None,
+        last_session=days[-1].session if days else None,
+    )
+
+
+def _day(day: DriftDay) -> DriftDayAnswer:
+    return DriftDayAnswer(
+        session=day.session,
+        model_version=day.version,
+        evidence=day.evidence,
+        alarm=day.evidence >= ARL0,
+        miss=day.miss,
+        shock=day.shock,
+        error=day.error,
+        expected_error=day.expected_error,
+    )
+
+
+def _coming_error(service: Service, snapshot: Snapshot) -> float | None:
+    """What the forecast in force expects of itself, one session ahead."""
+    state = service.forecasting.newest_state(snapshot)
+    if state is None:
+        return None
+    try:
+        said = state.forecast(SCORED_PROBABILITIES)
+    except TooFewCloses:  # a 99 % interval needs 199 past errors
+        return None
+    return expected_error(said.quantiles[0], SCORED_PROBABILITIES, float(said.location[0]))

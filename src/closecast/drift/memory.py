@@ -1,0 +1,188 @@
+"""What known closes say of a window: where it comes from, and what came just before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from closecast.drift.context import Context, Dates
+from closecast.drift.provenance import Place, correlation, locate
+from closecast.drift.reading import FloatArray, ewma_before
+from closecast.drift.statistics.base import Cause
+from closecast.drift.statistics.jump import like_unit
+from closecast.prices import Prices
+from closecast.symbols import EVERY_DAY, exchange_of
+from closecast.verdict import Channel, Provenance
+
+_SESSIONS_PER_DAY = 5 / 7
+_FRESH_SESSIONS = 21.0  # an older memory of the price is too vague to call anything a fault
+_STALE_SESSIONS = 3  # a day or two are time zones, and calendars that nobody knows
+_UNLIKE = 0.5  # correlation: two feeds of one stock have .9, two stocks .3 (.7 in a crisis)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that needs no statistic: what is, and what should be."""
+
+    cause: Cause
+    level: Channel
+    statistic: str
+    value: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What known closes say of a window.
+
+    Attributes
+    ----------
+    before : float or None
+        EWMA volatility just before the window.
+    gap : float or None
+        Signed log distance of the first close from the last one known before it; 0 where the
+        window lies among them.
+    gap_sessions : float
+        How far apart the two are.
+    gap_sure : bool
+        Whether a gap would be a fault of the data, not of what is known.
+    """
+
+    provenance: Provenance | None = None
+    facts: tuple[Fact, ...] = ()
+    before: float | None = None
+    gap: float | None = None
+    gap_sessions: float = 1.0
+    gap_sure: bool = False
+
+
+def recall(window: FloatArray, context: Context) -> Memory:
+    """Compare a window of closes, shape (n,), with what is known."""
+    known = context.known
+    place = locate(window, known) if known is not None else None
+    if known is not None and place is not None:
+        return _placed(context, known, place)
+    for other in context.others:
+        found = locate(window, other, whole_only=True)
+        if found is not None:
+            return _elsewhere(context, other, found)
+    if known is None:
+        return Memory()
+    return _not_found(window, context, known)
+
+
+def _placed(context: Context, known: Prices, place: Place) -> Memory:
+    facts = []
+    last = known.sessions[place.last]
+    if place.match == "reversed":
+        cause = Cause("reversed_order", 0, {})
+        facts.append(Fact(cause, "fault", "known closes, newest first", 1.0, 0.0))
+    claimed = context.last_session
+    if claimed is not None and place.match != "reversed":
+        late = _sessions_between(context, known, last, claimed) - place.beyond
+        if abs(late) >= _STALE_SESSIONS:
+            about: dict[str, int | float | str] = {
+                "last": str(last),
+                "claimed": str(claimed),
+                "sessions": abs(late),
+            }
+            cause = Cause("stale_window", None, about)
+            name = "sessions between the date given and that of the same known closes"
+            facts.append(Fact(cause, "fault", name, float(abs(late)), _STALE_SESSIONS - 1.0))
+    factor = like_unit(place.log_factor, 0.0)
+    if factor is not None and context.level_known:
+        cause = Cause("unit_error", 0, {"factor": factor, "times": 0.0, "whole": "yes"})
+        level: Channel = "fault" if context.symbol_named else "regime"
+        name = "closes sent over the same known closes"
+        facts.append(Fact(cause, level, name, round(float(np.exp(place.log_factor)), 6), 1.0))
+    provenance = Provenance(
+        place.match,
+        known.symbol,
+        str(known.sessions[place.first]),
+        str(last),
+        round(float(np.exp(place.log_factor)), 6),
+    )
+    before = ewma_before(known.closes[: place.first + 1])
+    return Memory(provenance, tuple(facts), before, None if before is None else 0.0)
+
+
+def _elsewhere(context: Context, other: Prices, place: Place) -> Memory:
+    first, last = str(other.sessions[place.first]), str(other.sessions[place.last])
+    factor = round(float(np.exp(place.log_factor)), 6)
+    cause = Cause("wrong_symbol", 0, {"symbol": other.symbol, "first": first, "last": last})
+    level: Channel = "fault" if context.symbol_named else "regime"
+    fact = Fact(cause, level, "share of returns that are another symbol's", 1.0, 0.85)
+    return Memory(Provenance("other_symbol", other.symbol, first, last, factor), (fact,))
+
+
+def _not_found(window: FloatArray, context: Context, known: Prices) -> Memory:
+    claimed = context.last_session
+    if claimed is None:
+        return Memory(Provenance("undated"))
+    sessions = _dates_of(len(window), context, known, claimed)
+    before_row = int(np.searchsorted(known.sessions, sessions[0])) - 1
+    facts: tuple[Fact, ...] = ()
+    alike = correlation(window, sessions, known.closes, known.sessions)
+    covered = int(np.searchsorted(known.sessions, sessions[-1], side="right")) - 1 - before_row
+    match = Provenance("unknown" if alike is not None else "newer")
+    if alike is not None and alike[0] < _UNLIKE and context.sessions is not None:
+        level: Channel = "fault" if context.symbol_named else "regime"
+        cause = Cause("wrong_symbol", 0, {"correlation": round(alike[0], 2), "rows": alike[1]})
+        name = "one minus the correlation with the symbol's known returns of the same days"
+        facts = (Fact(cause, level, name, round(1 - alike[0], 4), 1 - _UNLIKE),)
+    if before_row < 0 or not context.level_known:
+        return Memory(match, facts)
+    before = ewma_before(known.closes[: before_row + 1])
+    if before is None:
+        return Memory(match, facts)
+    if covered > 0:
+        # The window begins among what is known: compare with the close of that same day.
+        row, apart, here = before_row + covered, 0.0, min(covered, len(window)) - 1
+        row = before_row + here + 1
+    else:
+        row, here = before_row, 0
+        apart = float(_sessions_between(context, known, known.sessions[row], sessions[0]))
+    gap = float(np.log(window[here] / known.closes[row]))
+    return Memory(
+        match,
+        facts,
+        before,
+        gap,
+        gap_sessions=max(apart, 1.0),
+        gap_sure=context.symbol_named and apart <= _FRESH_SESSIONS,
+    )
+
+
+def _dates_of(n: int, context: Context, known: Prices, last: np.datetime64) -> np.ndarray:
+    """The window's sessions, as given, as the calendar has them, or counted back."""
+    if context.sessions is not None:
+        return np.sort(context.sessions)
+    table = context.calendar
+    if table is not None and len(table.sessions):
+        stop = int(np.searchsorted(table.sessions, last, side="right"))
+        if stop >= n and last <= table.sessions[-1]:
+            return np.asarray(table.sessions[stop - n : stop])
+    stop = int(np.searchsorted(known.sessions, last, side="right"))
+    if stop >= n and last <= known.sessions[-1]:
+        return np.asarray(known.sessions[stop - n : stop])
+    per_day = 1.0 if exchange_of(known.symbol) == EVERY_DAY else _SESSIONS_PER_DAY
+    back = np.ceil(np.arange(n)[::-1] / per_day).astype("timedelta64[D]")
+    return np.asarray(last - back)
+
+
+def _sessions_between(context: Context, known: Prices, a: np.datetime64, b: np.datetime64) -> int:
+    """Sessions after ``a`` up to and with ``b``; negative if ``b`` is earlier."""
+    sessions = known.sessions
+    table = context.calendar
+    if table is not None and _covers(table.sessions, a, b):
+        sessions = table.sessions
+    if _covers(sessions, a, b):
+        rows = np.searchsorted(sessions, [a, b], side="right")
+        return int(rows[1] - rows[0])
+    per_day = 1.0 if exchange_of(known.symbol) == EVERY_DAY else _SESSIONS_PER_DAY
+    return round(float((b - a).astype(int)) * per_day)
+
+
+def _covers(sessions: Dates, a: np.datetime64, b: np.datetime64) -> bool:
+    return len(sessions) > 0 and bool(sessions[0] <= min(a, b) and max(a, b) <= sessions[-1])

@@ -1,0 +1,161 @@
+"""What several statistics need of windows, computed once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+NORMAL = float(np.sqrt(np.pi / 2))
+"""Mean absolute value to standard deviation, of a normal law."""
+
+QUARTERS = 4
+
+_DECAY = 0.94
+_AROUND = 0.9  # weight of the returns around a close, per session of distance
+_FLOOR = 0.3  # of the long-run volatility: a frozen stretch is no scale
+_CLIP = 6.0  # of the median absolute return: one fault must not hide another
+_LARGE = 4.0
+_STILL = 1e-6  # adjusted closes of equal raw ones differ in their last digits
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """Windows in units of their own volatility.
+
+    Attributes
+    ----------
+    returns, sizes : arrays, shape (m, n - 1)
+        Log returns and their absolute values.
+    around_one, around_two : arrays, shape (m, n - 1) and (m, n - 2)
+        Volatility around each return, and around each pair of neighbours, without them.
+    standardised : array, shape (m, n - 1)
+        Returns over the EWMA volatility before each. Starts at what was known before the window,
+        or else at the long-run level.
+    clipped : array, shape (m, n - 1)
+        The same within +-4.
+    quarters : array, shape (m, 4)
+        Volatility of each quarter of the window, single large moves cut.
+    volatility, level : arrays, shape (m,)
+        Long-run volatility of the symbol in training, and that of times as wild as the reference's:
+        training years may have been calmer than most.
+    before : array, shape (m,), or None
+        EWMA volatility just before the window, where the closes are known.
+    still : array of bool, shape (m, n - 1)
+        Whether the close did not move.
+    still_share : array, shape (m,)
+        How often the symbol's closes do not move in clean data.
+    gap, gap_scale : arrays, shape (m,), or None
+        Signed log distance of the first close from the last known one over its scale, and that
+        scale: the volatility before the window times the root of the sessions between them.
+    """
+
+    returns: FloatArray
+    sizes: FloatArray
+    around_one: FloatArray
+    around_two: FloatArray
+    standardised: FloatArray
+    clipped: FloatArray
+    quarters: FloatArray
+    volatility: FloatArray
+    level: FloatArray
+    before: FloatArray | None
+    still: NDArray[np.bool_]
+    still_share: FloatArray
+    gap: FloatArray | None = None
+    gap_scale: FloatArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.returns)
+
+
+def read(
+    windows: FloatArray,
+    volatility: FloatArray,
+    still_share: FloatArray,
+    before: FloatArray | None = None,
+    gap: FloatArray | None = None,
+    gap_scale: FloatArray | None = None,
+    level: FloatArray | None = None,
+) -> Reading:
+    """Read windows of closes, shape (m, n), each with the levels of its symbol, shape (m,).
+
+    All that comes out is free of the price level: another currency changes nothing.
+    """
+    logs = np.log(windows)
+    returns = logs[:, 1:] - logs[:, :-1]
+    sizes = np.abs(returns)
+    n = returns.shape[1]
+    one, two, past, first = _weights(n)
+    floor = _FLOOR * volatility[:, None]
+    typical = np.maximum(np.sort(sizes, axis=1)[:, n // 2 : n // 2 + 1], floor)
+    cut = np.minimum(sizes, _CLIP * typical)
+    start = volatility if before is None else before
+    variance = (cut * cut) @ past + (start * start)[:, None] * first
+    standardised = returns / np.maximum(np.sqrt(variance), floor / 3)
+    share = n // QUARTERS
+    rest = np.minimum(sizes, _LARGE * typical)[:, n - QUARTERS * share :]
+    quarters = rest.reshape(len(rest), QUARTERS, share).mean(axis=2)
+    return Reading(
+        returns=returns,
+        sizes=sizes,
+        around_one=np.maximum(cut @ one, floor),
+        around_two=np.maximum(cut @ two, floor),
+        standardised=standardised,
+        clipped=np.minimum(np.maximum(standardised, -_LARGE), _LARGE),
+        quarters=NORMAL * quarters,
+        volatility=volatility,
+        level=volatility if level is None else level,
+        before=before,
+        still=sizes < _STILL,
+        still_share=still_share,
+        gap=gap,
+        gap_scale=gap_scale,
+    )
+
+
+def ewma_before(closes: FloatArray) -> float | None:
+    """EWMA volatility at the end of known closes, shape (n,); ``None`` with fewer than 21."""
+    recent = closes[-(_MEMORY + 1) :]
+    if len(recent) <= _LEAST_BEFORE:
+        return None
+    logs = np.log(recent)
+    sizes = np.abs(logs[1:] - logs[:-1])
+    cut = np.minimum(sizes, _CLIP * max(float(np.sort(sizes)[len(sizes) // 2]), 1e-9))
+    weights = _fading(len(cut))
+    return max(float(np.sqrt((cut * cut) @ weights)), 1e-9)
+
+
+_MEMORY = 100
+_LEAST_BEFORE = 20
+
+
+@lru_cache(maxsize=64)
+def _fading(n: int) -> FloatArray:
+    weights = _DECAY ** np.arange(n)[::-1]
+    return np.asarray(weights / weights.sum())
+
+
+@lru_cache(maxsize=8)
+def _weights(n: int) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Matrices to multiply rows of n absolute (or squared) returns with, from the right."""
+    lag = np.subtract.outer(np.arange(n), np.arange(n))  # later minus earlier
+    past = np.where(lag > 0, (1 - _DECAY) * _DECAY ** np.maximum(lag - 1, 0), 0.0)
+    found = [_around(n, 1), _around(n, 2), past.T.copy(), _DECAY ** np.arange(n)]
+    for weights in found:
+        weights.flags.writeable = False
+    one, two, before, first = found
+    return one, two, before, first
+
+
+def _around(n: int, width: int) -> FloatArray:
+    """Column i averages the returns before i and from ``i + width`` on, the nearest most."""
+    lag = np.subtract.outer(np.arange(n - width + 1), np.arange(n))
+    left = np.where(lag > 0, _AROUND ** np.maximum(lag - 1, 0), 0.0)
+    right = np.where(lag <= -width, _AROUND ** np.maximum(-lag - width, 0), 0.0)
+    both = left + right
+    return np.ascontiguousarray((NORMAL * both / both.sum(axis=1, keepdims=True)).T)

@@ -1,0 +1,99 @@
+"""Closes that do not move: a feed that stopped, or days without trade that were filled."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import comb, log10
+
+import numpy as np
+
+from closecast.drift.reading import FloatArray, Reading
+from closecast.drift.statistics.base import Cause, Statistic
+
+_FROZEN = 4  # still days in a row
+_MOST = 300.0
+
+
+class FrozenFeed(Statistic):
+    """Longest run of still days: how unlikely it is for a symbol with that share of them."""
+
+    key = "frozen_feed"
+    channel = "fault"
+    name = "minus log10 probability of the longest run of repeated closes"
+    weights = 0.1, 0.1
+    least_threshold = 3.0
+
+    def measure(self, reading: Reading) -> FloatArray:
+        values = np.zeros(len(reading))
+        for i in np.flatnonzero(reading.still.any(axis=1)).tolist():
+            start, stop = _longest_run(reading.still[i])
+            share = _share(reading, i)
+            surprise = -(stop - start) * log10(share) - log10(reading.still.shape[1])
+            values[i] = min(max(surprise, 0.0), _MOST)
+        return values
+
+    def cause(self, reading: Reading, i: int, value: float) -> Cause:
+        start, stop = _longest_run(reading.still[i])
+        return Cause("frozen_feed", start + 1, {"rows": stop - start + 1})
+
+
+class FilledDays(Statistic):
+    """Still days outside of a frozen stretch: how unlikely so many are for this symbol."""
+
+    key = "filled_days"
+    channel = "fault"
+    name = "minus log10 probability of so many repeated closes"
+    weights = 0.15, 0.15
+    least_threshold = 2.0
+
+    def measure(self, reading: Reading) -> FloatArray:
+        n = reading.still.shape[1]
+        values = np.zeros(len(reading))
+        for i in np.flatnonzero(reading.still.any(axis=1)).tolist():
+            count = len(_scattered(reading.still[i]))
+            values[i] = _surprises(n, _share(reading, i))[count]
+        return values
+
+    def cause(self, reading: Reading, i: int, value: float) -> Cause:
+        rows = _scattered(reading.still[i])
+        return Cause("filled_days", int(rows[0]) + 1, {"rows": len(rows)})
+
+
+def _share(reading: Reading, i: int) -> float:
+    """How often a close stays the same: as in training, or as the window's own ticks make it.
+
+    Prices in steps of a tick stay with a probability of about 0.4 ticks per volatility; the
+    smallest move of the window is a tick, or less where prices have none.
+    """
+    tick = float(reading.sizes[i][~reading.still[i]].min(initial=np.inf))
+    typical = max(float(reading.quarters[i].mean()), 1e-9)
+    share = max(float(reading.still_share[i]), 0.4 * tick / typical if np.isfinite(tick) else 0.0)
+    return round(min(share, 0.5), 3)
+
+
+def _longest_run(still: np.ndarray) -> tuple[int, int]:
+    """First and one past the last of the longest run of true values; of the first of equals."""
+    rows = np.flatnonzero(still).tolist()
+    best = start = previous = rows[0]
+    length = 1
+    for row in rows[1:]:
+        if row != previous + 1:
+            start = row
+        previous = row
+        if row - start + 1 > length:
+            best, length = start, row - start + 1
+    return best, best + length
+
+
+def _scattered(still: np.ndarray) -> np.ndarray:
+    start, stop = _longest_run(still)
+    rows = np.flatnonzero(still)
+    return rows[(rows < start) | (rows >= stop)] if stop - start >= _FROZEN else rows
+
+
+@lru_cache(maxsize=256)
+def _surprises(n: int, share: float) -> FloatArray:
+    """Minus log10 of P(X >= k), X binomial, for k = 0 .. n."""
+    law = [comb(n, k) * share**k * (1 - share) ** (n - k) for k in range(n + 1)]
+    tails = np.minimum(np.cumsum(law[::-1])[::-1], 1.0)
+    return np.asarray(np.minimum(-np.log10(np.maximum(tails, 10**-_MOST)), _MOST))

@@ -1,0 +1,40 @@
+"""Many moves in one direction."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from closecast.drift.reading import FloatArray, Reading
+from closecast.drift.statistics.base import Cause, Statistic
+
+
+class Week(Statistic):
+    """Sum of the last five standardised moves, in standard deviations of such a sum.
+
+    What finds a crash: the five sessions from 2020-02-24 were beyond it for 17 of 20 symbols.
+    """
+
+    key = "trend_week"
+    channel = "regime"
+    name = "sum of the last 5 standardised moves, in standard deviations"
+    weights = 0.15, 0.3
+    sessions = 5
+
+    def measure(self, reading: Reading) -> FloatArray:
+        sums = np.abs(reading.clipped[:, -self.sessions :].sum(axis=1))
+        return np.asarray(sums / np.sqrt(min(self.sessions, reading.clipped.shape[1])))
+
+    def cause(self, reading: Reading, i: int, value: float) -> Cause:
+        moves = reading.returns[i, -self.sessions :]
+        move = round(100 * float(np.expm1(moves.sum())), 1)
+        row = reading.returns.shape[1] - len(moves) + 1
+        return Cause("trend", row, {"move": move, "sessions": len(moves)})
+
+
+class Month(Week):
+    """The same over thirty sessions."""
+
+    key = "trend_month"
+    name = "sum of the last 30 standardised moves, in standard deviations"
+    weights = 0.03, 0.04
+    sessions = 30

@@ -1,0 +1,102 @@
+"""Which known closes a window is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from closecast.drift.provenance import Place, locate
+from closecast.sources.sample import SampleSource
+from tests.made_data import FloatArray, patiently
+
+MSFT = SampleSource().fetch("MSFT")
+AAPL = SampleSource().fetch("AAPL")
+
+
+def window(first: int = 1000, n: int = 60) -> FloatArray:
+    return MSFT.closes[first : first + n].copy()
+
+
+def found(closes: FloatArray) -> Place:
+    place = locate(closes, MSFT)
+    assert place is not None
+    return place
+
+
+@patiently
+@given(st.integers(0, len(MSFT) - 60), st.sampled_from([1.0, 5.37, 0.01, 100.0]))
+def test_every_window_is_found_where_it_is_in_any_unit(first: int, factor: float) -> None:
+    place = found(factor * window(first))
+    assert (place.match, place.first, place.last, place.beyond) == ("exact", first, first + 59, 0)
+    assert place.log_factor == pytest.approx(np.log(factor), abs=1e-9)
+
+
+@patiently
+@given(st.integers(0, len(MSFT) - 60))
+def test_rounded_to_cents_it_is_the_same(first: int) -> None:
+    place = found(np.round(window(first), 2))
+    assert (place.match, place.first) == ("exact", first)
+
+
+@patiently
+@given(st.integers(0, len(AAPL) - 60))
+def test_another_symbols_window_is_nowhere(first: int) -> None:
+    assert locate(AAPL.closes[first : first + 60], MSFT) is None
+
+
+@patiently
+@given(st.integers(0, len(MSFT) - 60))
+def test_newest_first_is_seen(first: int) -> None:
+    place = found(window(first)[::-1])
+    assert (place.match, place.first, place.last) == ("reversed", first, first + 59)
+
+
+@patiently
+@given(st.integers(100, len(MSFT) - 80), st.integers(11, 48), st.integers(1, 8))
+def test_missing_sessions_leave_a_gap(first: int, row: int, missing: int) -> None:
+    whole = window(first, 60 + missing)
+    place = found(np.delete(whole, np.arange(row, row + missing)))
+    assert (place.match, place.first) == ("gapped", first)
+    assert abs(place.last - (first + 59 + missing)) <= missing
+
+
+@patiently
+@given(st.integers(100, len(MSFT) - 80), st.integers(12, 46))
+def test_a_wrong_close_or_a_filled_day_hides_nothing(first: int, row: int) -> None:
+    wrong = window(first)
+    wrong[row] *= 1.3
+    assert found(wrong).first == first
+    filled = np.insert(window(first, 59), row, window(first)[row])
+    assert found(filled).first == first
+
+
+@pytest.mark.parametrize("newer", [1, 20, 45])
+def test_a_window_that_goes_on_after_what_is_known(newer: int) -> None:
+    known = MSFT.rows(0, 1060 - newer)
+    place = locate(window(1000), known)
+    assert place is not None
+    assert (place.first, place.last, place.beyond) == (1000, 1059 - newer, newer)
+
+
+def test_a_window_of_which_less_than_ten_moves_are_known_is_not_placed() -> None:
+    assert locate(window(1000), MSFT.rows(0, 1008)) is None
+
+
+def test_a_frozen_window_is_everywhere_and_so_nowhere() -> None:
+    assert locate(np.full(60, 42.0), MSFT) is None
+
+
+@pytest.mark.parametrize("n", [2, 10, 11, 12])
+def test_short_windows(n: int) -> None:
+    place = locate(window(2000, n), MSFT)
+    assert place is None or (place.match, place.first) == ("exact", 2000)
+    assert (place is not None) is (n >= 11)
+
+
+def test_only_whole_windows_if_wanted() -> None:
+    assert locate(window()[::-1], MSFT, whole_only=True) is None
+    gapped = np.delete(window(1000, 65), np.arange(30, 35))
+    assert locate(gapped, MSFT, whole_only=True) is None
+    assert locate(window(), MSFT, whole_only=True) is not None
