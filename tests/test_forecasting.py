@@ -57,7 +57,7 @@ class FakeModels:
         info = SimpleNamespace(
             horizon=10, forecaster="ewma", data=(span,), symbols=(wanted,), seq_length=60
         )
-        detector = SimpleNamespace(check=lambda window: Verdict((finding_of(window),)))
+        detector = SimpleNamespace(check=lambda window, context: Verdict((finding_of(window),)))
         return SimpleNamespace(
             symbol=wanted,
             version=VERSION,

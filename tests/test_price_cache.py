@@ -346,3 +346,13 @@ def test_what_is_no_symbol_leads_nowhere(cache: PriceCache, symbol: str) -> None
     for ask in (cache.get, cache.path):
         with pytest.raises(InvalidSymbol):
             ask(symbol)
+
+
+def test_it_says_whose_closes_it_holds(tmp_path: Path) -> None:
+    cache = PriceCache(tmp_path)
+    assert cache.symbols() == []
+    for symbol in ("MSFT", "^BVSP", "VALE3.SA"):
+        cache.put(as_prices(np.linspace(10, 20, 30), symbol))
+    (tmp_path / "..npz").touch()
+    (tmp_path / "no symbol at all.npz").touch()
+    assert sorted(cache.symbols()) == ["MSFT", "VALE3.SA", "^BVSP"]

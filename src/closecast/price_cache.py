@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
-from closecast.errors import Problem
+from closecast.errors import InvalidSymbol, Problem
 from closecast.numpy_files import NumpyFiles
 from closecast.prices import Prices
 from closecast.symbols import canonical, folder_name
@@ -26,6 +27,11 @@ class PriceCache:
     def path(self, symbol: str) -> Path:
         """Where a symbol's closes lie."""
         return self.folder / f"{folder_name(symbol)}.npz"
+
+    def symbols(self) -> list[str]:
+        """Whose closes are stored, in alphabetical order."""
+        stems = sorted(path.stem for path in self.folder.glob("*.npz"))
+        return [symbol for stem in stems if (symbol := _symbol_of(stem)) is not None]
 
     def put(self, prices: Prices) -> Path:
         """Replace what is stored for the symbol.
@@ -58,6 +64,14 @@ class PriceCache:
         """
         symbol = canonical(symbol)
         return self._files.get(self.path(symbol), symbol)
+
+
+def _symbol_of(stem: str) -> str | None:
+    try:
+        symbol = canonical(unquote(stem))
+    except InvalidSymbol:
+        return None
+    return symbol if folder_name(symbol) == stem else None
 
 
 def _parse(symbol: str, file: Mapping[str, Any]) -> Prices:

@@ -220,7 +220,6 @@ def test_what_is_odd_is_told_in_the_callers_language(service: Service, published
             assert said["drift_findings"][0]["row"] == 59
 
 
-@pytest.mark.xfail(strict=True, reason="closecast.forecasting does not ask the policy yet")
 @pytest.mark.parametrize("path", ["/forecast/MSFT", "/forecast/MSFT/today"])
 def test_closes_with_a_fault_are_refused_where_that_is_wanted(
     published: Settings, path: str

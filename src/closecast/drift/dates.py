@@ -12,7 +12,7 @@ from closecast.drift.statistics.base import Cause
 _NEWS_VOLUME = 5.0  # times the usual; splits of AAPL and MSFT had 0.6 to 1.3, news of AAPL 22
 _PER_RATIO = 2.5  # a split by itself multiplies the number of shares
 _NEWS_DAYS = 4.0  # times the usual move, over the days that follow
-_DAYS = 5
+_DAYS, _MANY_DAYS = 5, 12
 
 
 def check_dates(context: Context) -> list[Fact]:
@@ -71,7 +71,7 @@ def news_speaks(
             new, old = (float(part) for part in ratio.split(":"))
             return bool(volume[row] / usual >= max(_NEWS_VOLUME, _PER_RATIO * new / old))
     before, after = np.abs(returns[: row - 1]), np.abs(returns[row:])
-    if min(len(before), len(after)) >= _DAYS:
+    if min(len(before), len(after)) >= _MANY_DAYS:
         usual = float(before[-20:].mean())
         if float(after[:20].mean()) >= _NEWS_DAYS * usual:
             return True

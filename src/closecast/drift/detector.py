@@ -16,6 +16,7 @@ from closecast.drift.memory import Fact, Memory, recall
 from closecast.drift.reading import FloatArray, Reading, read
 from closecast.drift.sentences import sentence
 from closecast.drift.statistics import STATISTICS, Cause
+from closecast.drift.thresholds import TAIL
 from closecast.verdict import Channel, Code, Finding, Verdict
 
 SUFFICIENT = 20
@@ -94,7 +95,8 @@ class DriftDetector:
                     value=round(value, 4),
                     threshold=threshold.value,
                     sentence=sentence(cause.code, cause.facts, cause.alternatives),
-                    p_value=round(threshold.p_value(value), 6),
+                    # Beyond the threshold fewer are left than beyond the table's last entry.
+                    p_value=round(min(threshold.p_value(value), threshold.rate), 6),
                     false_alarm_rate=threshold.rate,
                     row=cause.row,
                     alternatives=cause.alternatives,
@@ -137,16 +139,24 @@ def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Faults first, then facts, then the least likely; one per cause, and per wrong close."""
     ordered = sorted(
         findings,
-        key=lambda f: (f.level != "fault", f.p_value or 0.0, _ORDER[f.code], -f.value),
+        key=lambda f: (f.level != "fault", _rarity(f), _ORDER[f.code], -f.value),
     )
     kept: list[Finding] = []
+    torn = any(f.code in ("unit_error", "split") and f.level == "fault" and f.row for f in ordered)
     for finding in ordered:
+        if torn and finding.level == "regime":
+            continue  # closes in two units say nothing of the market
         if any(finding.code == other.code for other in kept):
             continue
         if finding.code in ("spike", "shock") and any(_same_close(finding, o) for o in kept):
             continue
         kept.append(finding)
     return tuple(kept)
+
+
+def _rarity(finding: Finding) -> float:
+    """Facts first; below what the reference can show, p-values do not compare."""
+    return 0.0 if finding.p_value is None else max(finding.p_value, TAIL[-1])
 
 
 def _same_close(a: Finding, b: Finding) -> bool:

@@ -79,7 +79,7 @@ def _placed(context: Context, known: Prices, place: Place) -> Memory:
         cause = Cause("reversed_order", 0, {})
         facts.append(Fact(cause, "fault", "known closes, newest first", 1.0, 0.0))
     claimed = context.last_session
-    if claimed is not None and place.match != "reversed":
+    if claimed is not None and place.match == "exact":  # of pieces, the end is not sure
         late = _sessions_between(context, known, last, claimed) - place.beyond
         if abs(late) >= _STALE_SESSIONS:
             about: dict[str, int | float | str] = {
@@ -91,9 +91,10 @@ def _placed(context: Context, known: Prices, place: Place) -> Memory:
             name = "sessions between the date given and that of the same known closes"
             facts.append(Fact(cause, "fault", name, float(abs(late)), _STALE_SESSIONS - 1.0))
     factor = like_unit(place.log_factor, 0.0)
-    if factor is not None and context.level_known:
+    if factor is not None:
         cause = Cause("unit_error", 0, {"factor": factor, "times": 0.0, "whole": "yes"})
-        level: Channel = "fault" if context.symbol_named else "regime"
+        sure = context.symbol_named and context.level_known
+        level: Channel = "fault" if sure else "regime"
         name = "closes sent over the same known closes"
         facts.append(Fact(cause, level, name, round(float(np.exp(place.log_factor)), 6), 1.0))
     provenance = Provenance(

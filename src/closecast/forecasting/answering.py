@@ -34,7 +34,7 @@ from closecast.ledger import ACTIVE, Job, Ledger
 from closecast.ledger.database import Clock
 from closecast.price_cache import PriceCache
 from closecast.prices import Prices
-from closecast.serving import LEVELS, Models, Snapshot
+from closecast.serving import COLLECT_AGAIN, LEVELS, Models, Policy, Snapshot
 from closecast.sessions import SessionTable, as_date
 from closecast.settings import Settings
 from closecast.symbols import exchange_of
@@ -81,6 +81,7 @@ class Forecasting:
         self._ledger = ledger
         self._clock = clock
         self._kind = kind
+        self._policy = Policy.from_settings(settings)
         # The worker has the real clock: what it collected now would be foresight in a replay.
         wake = hand_over if kind == "live" else None
         self._refresh = Refresh(ledger, settings, clock, wake)
@@ -110,6 +111,8 @@ class Forecasting:
         NotCollected
             If closes were never collected here and nobody is collecting any.
         CalendarTooShort
+        DataFault
+            If the newest closes have a fault, and the policy is to refuse them.
         StorageFailed
             If the ledger cannot be written: what is not committed is not said.
         """
@@ -233,6 +236,8 @@ class Forecasting:
         return Origin(snapshot, state, table, self._closes(snapshot.symbol), age, now)
 
     def _committed(self, found: Origin, levels: Sequence[float]) -> DatedAnswer:
+        verdict = verdict_of(found)
+        self._policy.refuse(found.snapshot.symbol, verdict, COLLECT_AGAIN)
         state, table, info = found.state, found.table, found.snapshot.manifest.info
         said = state.forecast(SCORED_PROBABILITIES)
         sessions = table.after(state.session, state.horizon)
@@ -266,6 +271,6 @@ class Forecasting:
             basis=dated.basis,
             age=found.age,
             unfinished_session=unfinished_session(found.prices, dated.origin),
-            verdict=verdict_of(found),
+            verdict=verdict,
             path=rows,
         )

@@ -147,8 +147,8 @@ class Models:
                     )
                 self._failures[symbol] = error
                 return Reload(symbol, "failed", old, None, str(error))
-            for member in bundle.manifest.info.symbols[:_MOST_OTHERS]:
-                self._known(member)  # read here, or the first foreign window would wait for it
+            for _ in self._others(symbol):
+                pass  # read here, or the first foreign window would wait for it
             self._snapshots[symbol] = snapshot
             self._failures.pop(symbol, None)
             log.info(
@@ -236,9 +236,9 @@ class Models:
             return None
 
     def _others(self, symbol: str) -> Iterator[Prices]:
-        """Known closes of the symbols that are served beside one, read only when asked for."""
-        members = (m for s in self.loaded() for m in s.manifest.info.symbols)
-        for other in islice(dict.fromkeys(m for m in members if m != symbol), _MOST_OTHERS):
+        """Known closes of other symbols, read only when asked for: the same in every process."""
+        others = (other for other in self.cache.symbols() if other != symbol)
+        for other in islice(others, _MOST_OTHERS):
             if (prices := self._known(other)) is not None:
                 yield prices
 

@@ -23,7 +23,7 @@ UNITS = float(np.log(15))
 _LOGS = np.array(list(SPLITS.values()))
 _NAMES = list(SPLITS)
 _DAYS_MOVE = 4.0  # volatilities that the session itself may have added to the ratio
-_TOLERANCE = 0.1
+_NEWS_MOVE = 0.1  # of LLY, MRK and BBY on days of news; crashes are seldom near 2:1
 _MOST_DAYS_MOVE = 0.15  # AAPL rose by .09 on the day of its split of 2000-06-21
 _UNSURE = 0.58  # a split of 3:2 is no larger than some crashes are
 _UNSURE_COST = 7 / 12
@@ -80,12 +80,12 @@ class Shock(Statistic):
 def like_split(move: float, scale: float) -> str | None:
     """The ratio of a split that a log return looks like, new shares for old; ``None`` if none.
 
-    >>> like_split(-0.71, 0.02), like_split(0.69, 0.02), like_split(-0.55, 0.02)
+    >>> like_split(-0.71, 0.02), like_split(0.69, 0.02), like_split(-0.55, 0.01)
     ('2:1', '1:2', None)
     """
     distances = np.abs(_LOGS - abs(move))
     nearest = int(distances.argmin())
-    if distances[nearest] > _tolerance(scale):
+    if distances[nearest] > _tolerance(scale, abs(move)):
         return None
     name = _NAMES[nearest]
     return name if move < 0 else ":".join(reversed(name.split(":")))
@@ -98,7 +98,7 @@ def like_unit(move: float, scale: float) -> str | None:
     ('100', '1/1000', None)
     """
     power = round(abs(move) / np.log(10))
-    if power < 2 or abs(abs(move) - power * np.log(10)) > max(_tolerance(scale), _TOLERANCE):
+    if power < 2 or abs(abs(move) - power * np.log(10)) > _tolerance(scale, abs(move)):
         return None
     return _factor(move)
 
@@ -115,13 +115,16 @@ def _scores(reading: Reading) -> FloatArray:
     return scores
 
 
-def _tolerance(scale: float) -> float:
-    return min(_DAYS_MOVE * scale, _MOST_DAYS_MOVE)
+def _tolerance(scale: float, size: float) -> float:
+    """How far from a ratio a move may be: the session itself moved, too; more if news came."""
+    least = _NEWS_MOVE if size > _UNSURE else _DAYS_MOVE * scale
+    return min(max(_DAYS_MOVE * scale, least), _MOST_DAYS_MOVE)
 
 
 def _way_back(returns: FloatArray, row: int, scale: float) -> int | None:
     """Row of the move that undoes a move, if one does."""
-    undoing = np.abs(returns + returns[row]) <= max(0.2 * abs(returns[row]), _tolerance(scale))
+    size = abs(float(returns[row]))
+    undoing = np.abs(returns + returns[row]) <= max(0.2 * size, _tolerance(scale, size))
     found = np.flatnonzero(undoing)
     return int(found[np.abs(found - row).argmin()]) if len(found) else None
 
