@@ -19,6 +19,7 @@ from closecast.ledger import Prediction as Logged
 from closecast.serving import LEVELS, Policy
 
 router = APIRouter(tags=["forecasts"])
+_LONG = 100
 
 
 @router.post(
@@ -53,7 +54,7 @@ async def predict(
     state = None
     if body.symbol is not None and models.ends_with(symbol, body.prices):
         state = await run_in_threadpool(service.forecasting.newest_state, snapshot)
-    if snapshot.is_slow:
+    if snapshot.is_slow or len(body.prices) > _LONG:  # a long window is long to recognise
         prediction = await run_in_threadpool(snapshot.predict, body.prices, context, levels, state)
     else:
         prediction = snapshot.predict(body.prices, context, levels, state)

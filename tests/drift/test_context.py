@@ -269,3 +269,52 @@ def test_volume_tells_a_split_from_news(
     finding = check(closes, volume=None if times is None else volume).findings[0]
     assert (finding.code, finding.level) == (code, level)
     assert (finding.alternatives == ()) is sure
+
+
+# -- what a second pair of eyes found -----------------------------------------------------------
+
+
+def another_feed(closes: FloatArray, seed: int = 0) -> FloatArray:
+    """The same closes as another vendor has them: recognised by their moves only."""
+    return np.asarray(closes * np.exp(0.003 * np.random.default_rng(seed).standard_normal(60)))
+
+
+def test_reversed_closes_of_another_feed_are_reversed_and_not_another_symbols() -> None:
+    for known in (MSFT, MSFT.rows(0, ROW)):
+        found = check(another_feed(window())[::-1], known=known, sessions=days()[::-1])
+        assert found.findings[0].code == "reversed_order"
+        assert "wrong_symbol" not in {f.code for f in found.findings}
+
+
+def test_missing_sessions_do_not_shift_the_day_that_is_compared() -> None:
+    rows = np.r_[ROW : ROW + 20, ROW + 25 : ROW + 65]
+    for seed in range(5):
+        verdict = check(
+            another_feed(MSFT.closes[rows], seed), known=MSFT, sessions=MSFT.sessions[rows]
+        )
+        assert "wrong_symbol" not in {f.code for f in verdict.findings}
+
+
+def test_another_calendar_than_the_default_symbols_is_no_fault() -> None:
+    every_day = np.arange(60) + days()[0]
+    for named, level in ((True, "fault"), (False, "regime")):
+        verdict = check(window(), sessions=every_day, calendar=NYSE, symbol_named=named)
+        assert only(verdict).level == level
+
+
+def test_a_split_after_a_frozen_stretch_is_still_one() -> None:
+    closes = np.r_[np.full(30, window()[0]), window()[30:] / 2]
+    assert "split" in {f.code for f in check(closes).findings if f.level == "fault"}
+
+
+def test_a_day_without_volume_makes_no_split_certain() -> None:
+    closes, volume = window(), np.full(60, 1e6)
+    closes[30:] /= 2
+    volume[30] = 0
+    assert check(closes, volume=volume).findings[0].alternatives == ("shock",)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 9])
+def test_a_handful_of_closes_is_insufficient_and_no_crash(n: int) -> None:
+    verdict = check(window()[:n], known=MSFT, sessions=days()[:n], volume=np.ones(n))
+    assert verdict.level == "insufficient"

@@ -8,6 +8,7 @@ from closecast.drift.context import Context, Dates
 from closecast.drift.memory import Fact
 from closecast.drift.reading import FloatArray
 from closecast.drift.statistics.base import Cause
+from closecast.verdict import Channel
 
 _NEWS_VOLUME = 5.0  # times the usual; splits of AAPL and MSFT had 0.6 to 1.3, news of AAPL 22
 _PER_RATIO = 2.5  # a split by itself multiplies the number of shares
@@ -25,14 +26,16 @@ def check_dates(context: Context) -> list[Fact]:
         row = int(np.argmax(steps < 0)) + 1
         cause = Cause("reversed_order", row, {"rows": backward})
         found.append(Fact(cause, "fault", "dates that go back", float(backward), 0.0))
-    rows = sorted({*_twice(context.sessions), *_no_sessions(context)})
-    if rows:
+    twice, strange = _twice(context.sessions), _no_sessions(context)
+    if rows := sorted({*twice, *strange}):
+        # Of a symbol that nobody named, the calendar may be another one.
+        level: Channel = "fault" if twice or context.symbol_named else "regime"
         about: dict[str, int | float | str] = {
             "rows": len(rows),
             "date": str(context.sessions[rows[0]]),
         }
         cause = Cause("filled_days", rows[0], about)
-        found.append(Fact(cause, "fault", "days without a session", float(len(rows)), 0.0))
+        found.append(Fact(cause, level, "days without a session", float(len(rows)), 0.0))
     return found
 
 
@@ -65,15 +68,17 @@ def news_speaks(
         By the volume of the day, or by a storm that follows; ``None`` if neither tells: real
         news and a split look the same in closes alone.
     """
-    if volume is not None and row >= _DAYS:
-        usual = float(np.median(volume[max(0, row - 20) : row]))
-        if usual > 0:
+    if volume is not None and volume[row] > 0:
+        before_it = volume[max(0, row - 20) : row]
+        traded = before_it[before_it > 0]
+        if len(traded) >= _DAYS:
+            usual = float(np.median(traded))
             new, old = (float(part) for part in ratio.split(":"))
             return bool(volume[row] / usual >= max(_NEWS_VOLUME, _PER_RATIO * new / old))
     before, after = np.abs(returns[: row - 1]), np.abs(returns[row:])
     if min(len(before), len(after)) >= _MANY_DAYS:
         usual = float(before[-20:].mean())
-        if float(after[:20].mean()) >= _NEWS_DAYS * usual:
+        if usual > 0 and float(after[:20].mean()) >= _NEWS_DAYS * usual:
             return True
     return None
 

@@ -19,6 +19,9 @@ from closecast.drift.statistics import STATISTICS, Cause
 from closecast.drift.thresholds import TAIL
 from closecast.verdict import Channel, Code, Finding, Verdict
 
+LEAST = 10
+"""Closes without which nothing is measured."""
+
 SUFFICIENT = 20
 """Closes from which on the statistics mean something."""
 
@@ -44,12 +47,12 @@ class DriftDetector:
         """
         window = np.asarray(window, dtype=np.float64)
         memory = _NOTHING if context is None else recall(window, context)
-        reading = self._read(window, memory)
-        findings = self._statistical(reading, memory, context)
+        findings = []
+        if len(window) >= LEAST:
+            findings = self._statistical(self._read(window, memory), memory, context)
         if context is not None:
-            still = reading.still[0]
-            volume = context.volume
-            facts = [*check_dates(context), *check_volume(still, volume), *memory.facts]
+            still = np.diff(window) == 0
+            facts = [*check_dates(context), *check_volume(still, context.volume), *memory.facts]
             findings += [_of_fact(fact) for fact in facts]
         return Verdict(_sorted(findings), len(window) >= SUFFICIENT, memory.provenance)
 
@@ -80,7 +83,7 @@ class DriftDetector:
             if statistic is None or not statistic.weights[known]:
                 continue  # a bundle of another version of this code
             value = round(float(statistic.measure(reading)[0]), 6)
-            if value <= threshold.value:
+            if not value > threshold.value:
                 continue
             level, cause = _judged(
                 statistic.channel, statistic.cause(reading, 0, value), reading, memory, context

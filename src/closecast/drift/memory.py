@@ -11,6 +11,7 @@ from closecast.drift.provenance import Place, correlation, locate
 from closecast.drift.reading import FloatArray, ewma_before
 from closecast.drift.statistics.base import Cause
 from closecast.drift.statistics.jump import like_unit
+from closecast.errors import InvalidSymbol
 from closecast.prices import Prices
 from closecast.symbols import EVERY_DAY, exchange_of
 from closecast.verdict import Channel, Provenance
@@ -80,8 +81,10 @@ def _placed(context: Context, known: Prices, place: Place) -> Memory:
         facts.append(Fact(cause, "fault", "known closes, newest first", 1.0, 0.0))
     claimed = context.last_session
     if claimed is not None and place.match == "exact":  # of pieces, the end is not sure
-        late = _sessions_between(context, known, last, claimed) - place.beyond
-        if abs(late) >= _STALE_SESSIONS:
+        between, counted = _sessions_between(context, known, last, claimed)
+        late = between - place.beyond
+        # Without a calendar holidays count as sessions.
+        if abs(late) >= _STALE_SESSIONS + (0 if counted else 1 + 0.05 * abs(between)):
             about: dict[str, int | float | str] = {
                 "last": str(last),
                 "claimed": str(claimed),
@@ -122,10 +125,11 @@ def _not_found(window: FloatArray, context: Context, known: Prices) -> Memory:
     if claimed is None:
         return Memory(Provenance("undated"))
     sessions = _dates_of(len(window), context, known, claimed)
+    if context.sessions is not None:
+        window = window[np.argsort(context.sessions, kind="stable")]
     before_row = int(np.searchsorted(known.sessions, sessions[0])) - 1
     facts: tuple[Fact, ...] = ()
     alike = correlation(window, sessions, known.closes, known.sessions)
-    covered = int(np.searchsorted(known.sessions, sessions[-1], side="right")) - 1 - before_row
     match = Provenance("unknown" if alike is not None else "newer")
     if alike is not None and alike[0] < _UNLIKE and context.sessions is not None:
         level: Channel = "fault" if context.symbol_named else "regime"
@@ -137,21 +141,21 @@ def _not_found(window: FloatArray, context: Context, known: Prices) -> Memory:
     before = ewma_before(known.closes[: before_row + 1])
     if before is None:
         return Memory(match, facts)
-    if covered > 0:
-        # The window begins among what is known: compare with the close of that same day.
-        row, apart, here = before_row + covered, 0.0, min(covered, len(window)) - 1
-        row = before_row + here + 1
+    _, same, there = np.intersect1d(sessions, known.sessions, return_indices=True)
+    if len(same):  # the newest day that both have
+        here, row, apart = int(same[-1]), int(there[-1]), 0.0
     else:
-        row, here = before_row, 0
-        apart = float(_sessions_between(context, known, known.sessions[row], sessions[0]))
+        here, row = 0, before_row
+        apart = float(_sessions_between(context, known, known.sessions[row], sessions[0])[0])
     gap = float(np.log(window[here] / known.closes[row]))
+    dated = context.sessions is not None or not len(same)  # a date of its own, not counted back
     return Memory(
         match,
         facts,
         before,
         gap,
         gap_sessions=max(apart, 1.0),
-        gap_sure=context.symbol_named and apart <= _FRESH_SESSIONS,
+        gap_sure=context.symbol_named and dated and apart <= _FRESH_SESSIONS,
     )
 
 
@@ -167,22 +171,30 @@ def _dates_of(n: int, context: Context, known: Prices, last: np.datetime64) -> n
     stop = int(np.searchsorted(known.sessions, last, side="right"))
     if stop >= n and last <= known.sessions[-1]:
         return np.asarray(known.sessions[stop - n : stop])
-    per_day = 1.0 if exchange_of(known.symbol) == EVERY_DAY else _SESSIONS_PER_DAY
+    per_day = _sessions_per_day(known.symbol)
     back = np.ceil(np.arange(n)[::-1] / per_day).astype("timedelta64[D]")
     return np.asarray(last - back)
 
 
-def _sessions_between(context: Context, known: Prices, a: np.datetime64, b: np.datetime64) -> int:
-    """Sessions after ``a`` up to and with ``b``; negative if ``b`` is earlier."""
+def _sessions_between(
+    context: Context, known: Prices, a: np.datetime64, b: np.datetime64
+) -> tuple[int, bool]:
+    """Sessions after ``a`` up to and with ``b``, negative if ``b`` is earlier; whether counted."""
     sessions = known.sessions
     table = context.calendar
     if table is not None and _covers(table.sessions, a, b):
         sessions = table.sessions
     if _covers(sessions, a, b):
         rows = np.searchsorted(sessions, [a, b], side="right")
-        return int(rows[1] - rows[0])
-    per_day = 1.0 if exchange_of(known.symbol) == EVERY_DAY else _SESSIONS_PER_DAY
-    return round(float((b - a).astype(int)) * per_day)
+        return int(rows[1] - rows[0]), True
+    return round(float((b - a).astype(int)) * _sessions_per_day(known.symbol)), False
+
+
+def _sessions_per_day(symbol: str) -> float:
+    try:
+        return 1.0 if exchange_of(symbol) == EVERY_DAY else _SESSIONS_PER_DAY
+    except InvalidSymbol:  # an exchange that nobody knows
+        return _SESSIONS_PER_DAY
 
 
 def _covers(sessions: Dates, a: np.datetime64, b: np.datetime64) -> bool:

@@ -219,7 +219,7 @@ class Models:
             level_known=(
                 known is not None
                 and snapshot is not None
-                and known.basis == snapshot.detector.baseline.basis
+                and known.basis == snapshot.detector.baseline.basis != "unknown"
                 and not _rewritten(known, day if dates is None else dates.max())
             ),
             as_of=day,
