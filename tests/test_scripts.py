@@ -47,7 +47,7 @@ def test_each_step_says_what_it_wrote_and_what_to_run_next(tmp_path: Path) -> No
     done = run(tmp_path, "02_preprocess", "--symbol", "MSFT")
     assert next_command(done.stdout) == "python -m scripts.03_train --symbols MSFT", done.stderr
     baseline = tmp_path / "data" / "processed" / "MSFT" / "baseline_stats.json"
-    assert json.loads(baseline.read_text())["MSFT"]["thresholds"]
+    assert json.loads(baseline.read_text())["MSFT"]["alone"]["spike"]["value"] > 0
 
     done = run(tmp_path, "03_train", "--symbol", "MSFT", *TINY)
     assert next_command(done.stdout) == "python -m scripts.04_evaluate --symbols MSFT", done.stderr
