@@ -54,7 +54,7 @@ def test_newest_first_is_seen(first: int) -> None:
 
 
 @patiently
-@given(st.integers(100, len(MSFT) - 80), st.integers(11, 48), st.integers(1, 8))
+@given(st.integers(100, len(MSFT) - 80), st.integers(16, 44), st.integers(1, 8))
 def test_missing_sessions_leave_a_gap(first: int, row: int, missing: int) -> None:
     whole = window(first, 60 + missing)
     place = found(np.delete(whole, np.arange(row, row + missing)))
@@ -63,7 +63,7 @@ def test_missing_sessions_leave_a_gap(first: int, row: int, missing: int) -> Non
 
 
 @patiently
-@given(st.integers(100, len(MSFT) - 80), st.integers(12, 46))
+@given(st.integers(100, len(MSFT) - 80), st.integers(16, 44))
 def test_a_wrong_close_or_a_filled_day_hides_nothing(first: int, row: int) -> None:
     wrong = window(first)
     wrong[row] *= 1.3

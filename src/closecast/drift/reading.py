@@ -20,6 +20,7 @@ _AROUND = 0.9  # weight of the returns around a close, per session of distance
 _FLOOR = 0.3  # of the long-run volatility: a frozen stretch is no scale
 _CLIP = 6.0  # of the median absolute return: one fault must not hide another
 _LARGE = 4.0
+_DECIMALS = 12
 _STILL = 1e-6  # adjusted closes of equal raw ones differ in their last digits
 
 
@@ -87,7 +88,8 @@ def read(
     All that comes out is free of the price level: another currency changes nothing.
     """
     logs = np.log(windows)
-    returns = logs[:, 1:] - logs[:, :-1]
+    # A currency changes the last bits of a log return, and nothing may hang on those.
+    returns = np.round(logs[:, 1:] - logs[:, :-1], _DECIMALS)
     sizes = np.abs(returns)
     n = returns.shape[1]
     one, two, past, first = _weights(n)
