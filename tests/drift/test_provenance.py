@@ -7,12 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closecast.drift.provenance import Place, locate
+from closecast.drift.known import OtherCloses
+from closecast.drift.provenance import Place, locate_elsewhere
+from closecast.drift.provenance import locate as locate_all
+from closecast.prices import Prices
 from closecast.sources.sample import SampleSource
 from tests.made_data import FloatArray, patiently
 
 MSFT = SampleSource().fetch("MSFT")
 AAPL = SampleSource().fetch("AAPL")
+
+
+def locate(closes: FloatArray, known: Prices) -> Place | None:
+    return locate_all(closes[None], known)[0]
 
 
 def window(first: int = 1000, n: int = 60) -> FloatArray:
@@ -95,8 +102,27 @@ def test_short_windows(n: int) -> None:
     assert (place is not None) is (n >= 11)
 
 
-def test_only_whole_windows_if_wanted() -> None:
-    assert locate(window()[::-1], MSFT, whole_only=True) is None
+def test_elsewhere_only_whole_windows_count() -> None:
     gapped = np.delete(window(1000, 65), np.arange(30, 35))
-    assert locate(gapped, MSFT, whole_only=True) is None
-    assert locate(window(), MSFT, whole_only=True) is not None
+    sent = np.stack([window()[::-1], gapped, window(), AAPL.closes[700:760]])
+    found = locate_elsewhere(sent, OtherCloses([AAPL, MSFT]))
+    assert found[:2] == [None, None]
+    assert [(f[0].symbol, f[1].first) for f in found[2:] if f] == [("MSFT", 1000), ("AAPL", 700)]
+
+
+def test_windows_together_are_found_where_they_are_found_alone() -> None:
+    rng = np.random.default_rng(0)
+    sent = np.stack(
+        [
+            *(window(first) for first in (200, 1000, 3000)),
+            *(window(first)[::-1] for first in (300, 2000)),
+            np.delete(window(1000, 65), np.arange(30, 35)),
+            np.full(60, 7.0),
+            *(100 * np.exp(np.cumsum(0.015 * rng.standard_normal(60))) for _ in range(10)),
+            np.append(MSFT.closes[-30:], 200 + np.arange(30.0)),
+        ]
+    )
+    together = locate_all(sent, MSFT)
+    assert together == [locate(closes, MSFT) for closes in sent]
+    matches = [place.match for place in together if place]
+    assert matches == [*3 * ["exact"], *2 * ["reversed"], "gapped", "exact"]

@@ -3,6 +3,7 @@
 from closecast.drift.baseline import RATES, Baseline
 from closecast.drift.context import Context
 from closecast.drift.detector import DriftDetector
+from closecast.drift.known import OtherCloses
 from closecast.drift.monitor import ARL0, Monitor, discoveries, tail_probability
 from closecast.drift.sentences import Language, in_language
 
@@ -14,6 +15,7 @@ __all__ = [
     "DriftDetector",
     "Language",
     "Monitor",
+    "OtherCloses",
     "discoveries",
     "in_language",
     "tail_probability",

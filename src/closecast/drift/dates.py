@@ -39,11 +39,11 @@ def check_dates(context: Context) -> list[Fact]:
     return found
 
 
-def check_volume(reading_still: np.ndarray, volume: FloatArray | None) -> list[Fact]:
+def check_volume(window: FloatArray, volume: FloatArray | None) -> list[Fact]:
     """Days on which nothing was traded and the close did not move."""
     if volume is None:
         return []
-    rows = np.flatnonzero(reading_still & (volume[1:] == 0)) + 1
+    rows = np.flatnonzero((np.diff(window) == 0) & (volume[1:] == 0)) + 1
     if not len(rows) or not (volume > 0).any():
         return []
     cause = Cause("filled_days", int(rows[0]), {"rows": len(rows)})

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import get_args
 
 import numpy as np
@@ -15,8 +14,8 @@ from closecast.drift.dates import check_dates, check_volume, news_speaks
 from closecast.drift.memory import Fact, Memory, recall
 from closecast.drift.reading import FloatArray, Reading, read
 from closecast.drift.sentences import sentence
-from closecast.drift.statistics import STATISTICS, Cause
-from closecast.drift.thresholds import TAIL
+from closecast.drift.statistics import STATISTICS, Cause, Statistic
+from closecast.drift.thresholds import TAIL, Threshold
 from closecast.verdict import Channel, Code, Finding, Verdict
 
 LEAST = 10
@@ -26,7 +25,6 @@ SUFFICIENT = 20
 """Closes from which on the statistics mean something."""
 
 _ORDER = {code: rank for rank, code in enumerate(get_args(Code))}
-_NOTHING = Memory()
 
 
 @dataclass(frozen=True)
@@ -45,78 +43,108 @@ class DriftDetector:
         context : Context, optional
             What is known beside the window.
         """
-        window = np.asarray(window, dtype=np.float64)
-        memory = _NOTHING if context is None else recall(window, context)
-        findings = []
-        if len(window) >= LEAST:
-            findings = self._statistical(self._read(window, memory), memory, context)
-        if context is not None:
-            still = np.diff(window) == 0
-            facts = [*check_dates(context), *check_volume(still, context.volume), *memory.facts]
-            findings += [_of_fact(fact) for fact in facts]
-        return Verdict(_sorted(findings), len(window) >= SUFFICIENT, memory.provenance)
+        return self.check_batch(np.asarray(window, dtype=np.float64)[None], [context])[0]
 
-    @cached_property
-    def _levels(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        own = self.baseline
-        level = own.wildness * own.volatility
-        return np.array([own.volatility]), np.array([own.still_share]), np.array([level])
+    def check_batch(self, windows: FloatArray, contexts: Sequence[Context | None]) -> list[Verdict]:
+        """:meth:`check` of windows, shape (m, n), each with its context."""
+        memories = recall(windows, contexts)
+        findings: list[list[Finding]] = [[] for _ in windows]
+        if windows.shape[1] >= LEAST:
+            for known in (False, True):
+                rows = [i for i, m in enumerate(memories) if (m.before is not None) is known]
+                if rows:
+                    self._measure(windows, rows, memories, contexts, findings)
+        sufficient = windows.shape[1] >= SUFFICIENT
+        for i, (context, memory) in enumerate(zip(contexts, memories, strict=True)):
+            if context is not None:
+                facts = [
+                    *check_dates(context),
+                    *check_volume(windows[i], context.volume),
+                    *memory.facts,
+                ]
+                findings[i] += [_of_fact(fact) for fact in facts]
+        return [
+            Verdict(_sorted(found) if found else (), sufficient, memory.provenance)
+            for found, memory in zip(findings, memories, strict=True)
+        ]
 
-    def _read(self, window: FloatArray, memory: Memory) -> Reading:
-        volatility, still, level = self._levels
-        if memory.before is None:
-            return read(window[None], volatility, still, level=level)
+    def _read(self, windows: FloatArray, memories: Sequence[Memory]) -> Reading:
+        own, every = self.baseline, np.ones(len(windows))
+        volatility, still = own.volatility * every, own.still_share * every
+        level = own.wildness * volatility
+        if memories[0].before is None:
+            return read(windows, volatility, still, level=level)
         # Years of calm or one frozen feed before the window are no scale.
-        before = np.array([max(memory.before, 0.2 * self.baseline.volatility)])
-        scale = before * np.sqrt(memory.gap_sessions)
-        gap = np.array([memory.gap or 0.0]) / scale
-        return read(window[None], volatility, still, before, gap, scale, level)
+        before = np.array([max(memory.before or 0.0, 0.2 * own.volatility) for memory in memories])
+        scale = before * np.sqrt([memory.gap_sessions for memory in memories])
+        gap = np.array([memory.gap or 0.0 for memory in memories]) / scale
+        return read(windows, volatility, still, before, gap, scale, level)
 
-    def _statistical(
-        self, reading: Reading, memory: Memory, context: Context | None
-    ) -> list[Finding]:
+    def _measure(
+        self,
+        windows: FloatArray,
+        rows: Sequence[int],
+        memories: Sequence[Memory],
+        contexts: Sequence[Context | None],
+        findings: Sequence[list[Finding]],
+    ) -> None:
+        """Add what statistics say of some windows; all know the closes before them, or none."""
+        reading = self._read(windows[rows], [memories[i] for i in rows])
         known = reading.before is not None
-        thresholds = self.baseline.with_before if known else self.baseline.alone
-        findings = []
-        for key, threshold in thresholds.items():
+        for key, threshold in (self.baseline.with_before if known else self.baseline.alone).items():
             statistic = STATISTICS.get(key)
             if statistic is None or not statistic.weights[known]:
                 continue  # a bundle of another version of this code
-            value = round(float(statistic.measure(reading)[0]), 6)
-            if not value > threshold.value:
+            values = statistic.measure(reading)
+            if not values.max() > threshold.value - 1e-6:
                 continue
-            level, cause = _judged(
-                statistic.channel, statistic.cause(reading, 0, value), reading, memory, context
-            )
-            if key == "level_gap" and not memory.gap_sure:
-                level, cause = "regime", replace(cause, code="level_gap", alternatives=())
-            findings.append(
-                Finding(
-                    code=cause.code,
-                    level=level,
-                    statistic=statistic.name,
-                    value=round(value, 4),
-                    threshold=threshold.value,
-                    sentence=sentence(cause.code, cause.facts, cause.alternatives),
-                    # Beyond the threshold fewer are left than beyond the table's last entry.
-                    p_value=round(min(threshold.p_value(value), threshold.rate), 6),
-                    false_alarm_rate=threshold.rate,
-                    row=cause.row,
-                    alternatives=cause.alternatives,
-                    facts=cause.facts,
-                )
-            )
-        return findings
+            for row, i in enumerate(rows):
+                value = round(float(values[row]), 6)
+                if value > threshold.value:
+                    finding = _finding(
+                        statistic, threshold, reading, row, value, memories[i], contexts[i]
+                    )
+                    findings[i].append(finding)
+
+
+def _finding(
+    statistic: Statistic,
+    threshold: Threshold,
+    reading: Reading,
+    row: int,
+    value: float,
+    memory: Memory,
+    context: Context | None,
+) -> Finding:
+    """What a value beyond its threshold means for one row of a reading."""
+    cause = statistic.cause(reading, row, value)
+    level, cause = _judged(statistic.channel, cause, reading.returns[row], context)
+    if statistic.key == "level_gap" and not memory.gap_sure:
+        level, cause = "regime", replace(cause, code="level_gap", alternatives=())
+    return Finding(
+        code=cause.code,
+        level=level,
+        statistic=statistic.name,
+        value=round(value, 4),
+        threshold=threshold.value,
+        sentence=sentence(cause.code, cause.facts, cause.alternatives),
+        # Beyond the threshold fewer are left than beyond the table's last entry.
+        p_value=round(min(threshold.p_value(value), threshold.rate), 6),
+        false_alarm_rate=threshold.rate,
+        row=cause.row,
+        alternatives=cause.alternatives,
+        facts=cause.facts,
+    )
 
 
 def _judged(
-    level: Channel, cause: Cause, reading: Reading, memory: Memory, context: Context | None
+    level: Channel, cause: Cause, returns: FloatArray, context: Context | None
 ) -> tuple[Channel, Cause]:
     """A split, once more: volume, or the days that follow, may say that the move was real."""
     if cause.code != "split" or not cause.row:
         return level, cause
     volume = None if context is None else context.volume
-    real = news_speaks(reading.returns[0], cause.row, str(cause.facts["ratio"]), volume)
+    real = news_speaks(returns, cause.row, str(cause.facts["ratio"]), volume)
     if real:
         about = {key: value for key, value in cause.facts.items() if key != "ratio"}
         return "regime", Cause("shock", cause.row, about)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from closecast.drift.context import Context, Dates
-from closecast.drift.provenance import Place, correlation, locate
-from closecast.drift.reading import FloatArray, ewma_before
+from closecast.drift.known import OtherCloses, history_of
+from closecast.drift.provenance import Place, correlation, locate, locate_elsewhere
+from closecast.drift.reading import FloatArray
 from closecast.drift.statistics.base import Cause
 from closecast.drift.statistics.jump import like_unit
 from closecast.errors import InvalidSymbol
 from closecast.prices import Prices
 from closecast.symbols import EVERY_DAY, exchange_of
 from closecast.verdict import Channel, Provenance
+
+T = TypeVar("T")
 
 _SESSIONS_PER_DAY = 5 / 7
 _FRESH_SESSIONS = 21.0  # an older memory of the price is too vague to call anything a fault
@@ -58,19 +63,42 @@ class Memory:
     gap_sure: bool = False
 
 
-def recall(window: FloatArray, context: Context) -> Memory:
-    """Compare a window of closes, shape (n,), with what is known."""
-    known = context.known
-    place = locate(window, known) if known is not None else None
-    if known is not None and place is not None:
-        return _placed(context, known, place)
-    for other in context.others:
-        found = locate(window, other, whole_only=True)
-        if found is not None:
-            return _elsewhere(context, other, found)
-    if known is None:
-        return Memory()
-    return _not_found(window, context, known)
+_NOTHING = Memory()
+
+
+def recall(windows: FloatArray, contexts: Sequence[Context | None]) -> list[Memory]:
+    """Compare windows of closes, shape (m, n), with what is known beside each."""
+    memories = [_NOTHING] * len(windows)
+    places: dict[int, Place | None] = {}
+    for rows, known in _grouped(contexts, range(len(windows)), lambda context: context.known):
+        places |= zip(rows, locate(windows[rows], known), strict=True)
+    elsewhere: dict[int, tuple[Prices, Place] | None] = {}
+    lost = [i for i in range(len(windows)) if places.get(i) is None]
+    for rows, others in _grouped(contexts, lost, lambda context: context.others):
+        index = others if isinstance(others, OtherCloses) else OtherCloses(others)
+        elsewhere |= zip(rows, locate_elsewhere(windows[rows], index), strict=True)
+    for i, context in enumerate(contexts):
+        if context is None:
+            continue
+        if (place := places.get(i)) is not None and context.known is not None:
+            memories[i] = _placed(context, context.known, place)
+        elif (found := elsewhere.get(i)) is not None:
+            memories[i] = _elsewhere(context, *found)
+        elif context.known is not None:
+            memories[i] = _not_found(windows[i], context, context.known)
+    return memories
+
+
+def _grouped(
+    contexts: Sequence[Context | None], rows: Iterable[int], part: Callable[[Context], T | None]
+) -> Iterator[tuple[list[int], T]]:
+    """Rows whose contexts share one object; those without any are left out."""
+    groups: dict[int, tuple[list[int], T]] = {}
+    for i in rows:
+        context = contexts[i]
+        if context is not None and (shared := part(context)) is not None:
+            groups.setdefault(id(shared), ([], shared))[0].append(i)
+    yield from groups.values()
 
 
 def _placed(context: Context, known: Prices, place: Place) -> Memory:
@@ -107,7 +135,7 @@ def _placed(context: Context, known: Prices, place: Place) -> Memory:
         str(last),
         round(float(np.exp(place.log_factor)), 6),
     )
-    before = ewma_before(known.closes[: place.first + 1])
+    before = history_of(known).volatility_before(place.first)
     return Memory(provenance, tuple(facts), before, None if before is None else 0.0)
 
 
@@ -138,7 +166,7 @@ def _not_found(window: FloatArray, context: Context, known: Prices) -> Memory:
         facts = (Fact(cause, level, name, round(1 - alike[0], 4), 1 - _UNLIKE),)
     if before_row < 0 or not context.level_known:
         return Memory(match, facts)
-    before = ewma_before(known.closes[: before_row + 1])
+    before = history_of(known).volatility_before(before_row)
     if before is None:
         return Memory(match, facts)
     _, same, there = np.intersect1d(sessions, known.sessions, return_indices=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from closecast.drift.known import OtherCloses, ReturnIndex, Rows, history_of
 from closecast.drift.reading import FloatArray
 from closecast.prices import Prices
 
@@ -18,7 +20,7 @@ _ENOUGH = 10  # returns in common
 _STILL = 1e-4
 _MOST_PIECES = 6
 _SAME_IN_PIECES = 0.7
-_LANDMARKS = 8
+_FEW_LANDMARKS, _LANDMARKS = 4, 8  # moves that are looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,68 +44,79 @@ class Place:
     log_factor: float
 
 
-def locate(window: FloatArray, known: Prices, *, whole_only: bool = False) -> Place | None:
-    """Find a window of closes, shape (n,), among known closes.
+def locate(windows: FloatArray, known: Prices) -> list[Place | None]:
+    """Find windows of closes, shape (m, n), among known closes.
 
     Compared as returns, within what rounding to cents does to them: 85 % of them have to agree,
     and ten at least. A chance match is out of the question: ten returns of other days agree with
     a probability of some 1e-20.
-
-    Parameters
-    ----------
-    whole_only : bool
-        Look for the window in one piece and in its own order only: cheaper, and all that is
-        wanted of another symbol.
     """
-    if len(window) <= _ENOUGH or len(known) <= _ENOUGH:
-        return None
-    logs, known_logs = np.log(window), known.log_closes
-    sent, there = logs[1:] - logs[:-1], known_logs[1:] - known_logs[:-1]
-    tolerance = min(max(_CENT / float(window.min()), _TOLERANCE[0]), _TOLERANCE[1])
-    if found := _aligned(sent, there, tolerance):
-        return _place("exact", found, found, logs, known_logs)
-    if whole_only:
-        return None
-    if found := _aligned(-sent[::-1], there, tolerance):
-        return _place("reversed", found, found, logs[::-1], known_logs)
-    if not _partly_there(sent, there, tolerance):
-        return None
-    if offsets := _two_pieces(sent, there, tolerance):
-        return _place("gapped", *offsets, logs, known_logs)
-    return None
+    found: list[Place | None] = [None] * len(windows)
+    if windows.shape[1] <= _ENOUGH or len(known) <= _ENOUGH:
+        return found
+    history = history_of(known)
+    logs, index = np.log(windows), history.index
+    moves, tolerance = logs[:, 1:] - logs[:, :-1], _tolerance(windows)
+    left = _moving(moves)
+    for i, start in _aligned(moves, index, tolerance, left):
+        found[i] = _place("exact", start, start, logs[i], history.log_closes)
+    if not len(left := _without(left, found)):
+        return found
+    for i, start in _aligned(-moves[:, ::-1], index, tolerance, left):
+        found[i] = _place("reversed", start, start, logs[i, ::-1], history.log_closes)
+    if not len(left := _without(left, found)):
+        return found
+    there = history.log_closes[1:] - history.log_closes[:-1]
+    for i in _partly_there(moves, index, tolerance, left):
+        if pieces := _two_pieces(moves[i], there, float(tolerance[i])):
+            found[i] = _place("gapped", *pieces, logs[i], history.log_closes)
+    return found
 
 
-def _aligned(sent: FloatArray, there: FloatArray, tolerance: float) -> int | None:
-    """One more than the row of ``there`` at which ``sent`` begins; 0 means not found."""
-    # The returns that stand out first: few others are like them.
-    for j in np.abs(sent).argsort()[::-1][:4]:
-        for row in _with_a_neighbour(sent, int(j), there, tolerance):
-            start = int(row - j)
-            if start < 0:
-                continue
-            common = min(len(sent), len(there) - start)
-            if common < _ENOUGH:
-                continue
-            agree = np.abs(there[start : start + common] - sent[:common]) <= tolerance
-            if int(np.count_nonzero(agree)) >= _SAME * common and _moves(sent[:common]):
-                return start + 1
-    return None
+def locate_elsewhere(windows: FloatArray, others: OtherCloses) -> list[tuple[Prices, Place] | None]:
+    """The same among the closes of many symbols: in one piece and in its own order only."""
+    found: list[tuple[Prices, Place] | None] = [None] * len(windows)
+    if windows.shape[1] <= _ENOUGH or not others.series:
+        return found
+    logs = np.log(windows)
+    moves = logs[:, 1:] - logs[:, :-1]
+    for i, start in _aligned(moves, others.index, _tolerance(windows), _moving(moves)):
+        which, row = others.index.row_of(start)
+        prices = others.series[which]
+        found[i] = prices, _place("exact", row, row, logs[i], prices.log_closes)
+    return found
 
 
-def _with_a_neighbour(
-    sent: FloatArray, j: int, there: FloatArray, tolerance: float
-) -> NDArray[np.int64]:
-    """Rows of ``there`` that agree with move j of ``sent``, and beside it on one side at least."""
-    rows = np.flatnonzero(np.abs(there - sent[j]) <= tolerance)
-    after = np.abs(there[np.minimum(rows + 1, len(there) - 1)] - sent[min(j + 1, len(sent) - 1)])
-    before = np.abs(there[np.maximum(rows - 1, 0)] - sent[max(j - 1, 0)])
-    return np.asarray(rows[(after <= tolerance) | (before <= tolerance)])
+def _without(rows: Rows, found: Sequence[object]) -> Rows:
+    return np.array([i for i in rows.tolist() if found[i] is None], dtype=np.int64)
+
+
+def _tolerance(windows: FloatArray) -> FloatArray:
+    return np.asarray(np.clip(_CENT / windows.min(axis=1), *_TOLERANCE))
+
+
+def _aligned(
+    moves: FloatArray, there: ReturnIndex, tolerance: FloatArray, among: Rows
+) -> Iterator[tuple[int, int]]:
+    """Rows (of those in ``among``) whose moves are known in one piece, and where that begins."""
+    moves, tolerance = moves[among], tolerance[among]
+    landmarks = _standing_out(np.abs(moves), _FEW_LANDMARKS)
+    rows, _, starts = there.like(moves, landmarks, tolerance)
+    inside = np.flatnonzero(starts >= 0)
+    if not len(inside):
+        return
+    rows, starts = rows[inside], starts[inside]
+    agree, common = there.agreement(starts, moves[rows], tolerance[rows])
+    done = set()
+    for c in np.flatnonzero((common >= _ENOUGH) & (agree >= _SAME * common)).tolist():
+        i = int(rows[c])
+        if i not in done and len(_moving(moves[i : i + 1, : common[c]])):
+            done.add(i)
+            yield int(among[i]), int(starts[c])
 
 
 def _two_pieces(sent: FloatArray, there: FloatArray, tolerance: float) -> tuple[int, int] | None:
-    """Start (plus one) of the first and of the last of several pieces that fit ``there``."""
-    if not _moves(sent):
-        return None
+    """Start of the first and of the last of several pieces that fit ``there``."""
     rows, columns = np.nonzero(np.abs(sent[:, None] - there[None, :]) <= tolerance)
     offsets, counts = np.unique(columns - rows, return_counts=True)
     pieces = []
@@ -118,7 +131,7 @@ def _two_pieces(sent: FloatArray, there: FloatArray, tolerance: float) -> tuple[
     in_order = starts in (sorted(starts), sorted(starts, reverse=True))
     if not in_order or starts[0] < 0 or abs(starts[-1] - starts[0]) > len(sent):
         return None
-    return starts[0] + 1, starts[-1] + 1
+    return starts[0], starts[-1]
 
 
 def _dense(rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -128,21 +141,25 @@ def _dense(rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return rows[near >= 5]
 
 
-def _partly_there(sent: FloatArray, there: FloatArray, tolerance: float) -> bool:
-    """Whether three moves in a row are known around some of those that stand out most."""
-    inner = np.abs(sent[1:-1]).argsort()[::-1][:_LANDMARKS] + 1
-    return sum(_known_triple(sent, j, there, tolerance) for j in inner) >= 2
+def _partly_there(
+    moves: FloatArray, there: ReturnIndex, tolerance: FloatArray, among: Rows
+) -> list[int]:
+    """Rows of which three moves in a row are known around two of those that stand out most."""
+    landmarks = 1 + _standing_out(np.abs(moves[among, 1:-1]), _LANDMARKS)
+    rows, columns, _ = there.like(moves[among], landmarks, tolerance[among], both=True)
+    pairs = np.unique(np.stack([rows, columns]), axis=1) if len(rows) > 1 else np.empty((2, 0), int)
+    times = np.bincount(pairs[0], minlength=len(among))
+    return [int(i) for i in among[times >= 2]]
 
 
-def _known_triple(sent: FloatArray, j: int, there: FloatArray, tolerance: float) -> bool:
-    rows = np.flatnonzero(np.abs(there[1:-1] - sent[j]) <= tolerance) + 1
-    before = np.abs(there[rows - 1] - sent[j - 1]) <= tolerance
-    return bool((before & (np.abs(there[rows + 1] - sent[j + 1]) <= tolerance)).any())
+def _standing_out(sizes: FloatArray, count: int) -> Rows:
+    """Columns of the largest of each row, the largest first."""
+    return np.asarray(sizes.argsort(axis=1)[:, : -count - 1 : -1])
 
 
-def _moves(sent: FloatArray) -> bool:
-    """Whether there is anything to recognise: a frozen stretch is everywhere."""
-    return int(np.count_nonzero(np.abs(sent) > _STILL)) >= _ENOUGH
+def _moving(moves: FloatArray) -> Rows:
+    """Rows in which there is anything to recognise: a frozen stretch is everywhere."""
+    return np.flatnonzero((np.abs(moves) > _STILL).sum(axis=1) >= _ENOUGH)
 
 
 def _place(
@@ -152,7 +169,7 @@ def _place(
     logs: FloatArray,
     known: FloatArray,
 ) -> Place:
-    start, end = first - 1, last - 1 + len(logs) - 1
+    start, end = first, last + len(logs) - 1
     newest = min(end, len(known) - 1)
     common = min(len(logs), len(known) - start)
     ratios = np.sort(logs[:common] - known[start : start + common])

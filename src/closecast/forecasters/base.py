@@ -99,6 +99,15 @@ class Predictor(ABC):
             A batch of ``n``; quantiles at :data:`closecast.forecast.PROBABILITIES`.
         """
 
+    def location_scale(self, windows: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Location and scale of :meth:`predict_batch`, shapes (n, horizon): the same bits.
+
+        What serving calibrates by itself; a predictor that is quicker without its quantiles
+        overrides this.
+        """
+        forecast = self.predict_batch(windows)
+        return forecast.location, forecast.scale
+
     def with_training(self, training: TrainingReport) -> Self:
         """The same model with another report of how it came about."""
         made = copy(self)

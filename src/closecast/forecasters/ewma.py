@@ -56,12 +56,16 @@ class EwmaPredictor(Predictor):
     def _roots(self) -> FloatArray:
         return np.sqrt(np.arange(1, self.horizon + 1))
 
-    def predict_batch(self, windows: FloatArray) -> Forecast:
+    def location_scale(self, windows: FloatArray) -> tuple[FloatArray, FloatArray]:
         volatility = ewma_volatility(log_returns(windows), FLOOR_SHARE * self.long_run)
         scale = volatility[:, None] * self._roots
+        return np.zeros_like(scale), scale
+
+    def predict_batch(self, windows: FloatArray) -> Forecast:
+        location, scale = self.location_scale(windows)
         return Forecast(
             windows[:, -1],
-            np.zeros_like(scale),
+            location,
             scale,
             PROBABILITIES,
             scale[:, :, None] * self.shape_quantiles,

@@ -50,6 +50,10 @@ class ShrunkPredictor(Predictor):
     def predict_batch(self, windows: FloatArray) -> Forecast:
         return self._moved(self.inner.predict_batch(windows))
 
+    def location_scale(self, windows: FloatArray) -> tuple[FloatArray, FloatArray]:
+        location, scale = self.inner.location_scale(windows)
+        return location * self.shrinkage.factor, scale
+
     def predict_along(self, series: Sequence[Prices], newest: int | None = None) -> list[Forecast]:
         return [self._moved(f) for f in self.inner.predict_along(series, newest)]
 

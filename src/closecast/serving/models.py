@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import islice
 from typing import Literal
 
 import numpy as np
 
 from closecast.calendar_cache import CalendarCache
-from closecast.drift import Context
+from closecast.drift import Context, OtherCloses
 from closecast.errors import (
     ClosecastError,
     DamagedBundle,
@@ -32,7 +31,7 @@ from closecast.symbols import canonical, exchange_of
 
 log = logging.getLogger(__name__)
 
-_MOST_OTHERS = 100  # symbols among which a foreign window is looked for, 20 microseconds each
+_FEW = 64  # symbols whose closes are read in a tenth of a second: at once, not in the background
 # Adjusted history is rewritten after every dividend: a level from further back than this differs
 # between two downloads by more than the market moves in a day.
 _REWRITTEN_AFTER_DAYS = 180
@@ -66,6 +65,7 @@ class Models:
         self._snapshots: dict[str, Snapshot] = {}
         self._failures: dict[str, Exception] = {}
         self._loading = threading.Lock()
+        self._others = OtherCloses([])
 
     def canonical(self, symbol: str | None) -> str:
         """The canonical spelling; of the default symbol where none is named."""
@@ -147,8 +147,8 @@ class Models:
                     )
                 self._failures[symbol] = error
                 return Reload(symbol, "failed", old, None, str(error))
-            for _ in self._others(symbol):
-                pass  # read here, or the first foreign window would wait for it
+            if len(self.cache.symbols()) <= _FEW:
+                self.read_closes()
             self._snapshots[symbol] = snapshot
             self._failures.pop(symbol, None)
             log.info(
@@ -159,7 +159,17 @@ class Models:
 
     def look_at_all(self) -> list[Reload]:
         """:meth:`look` at every loaded symbol and at the default one."""
+        self.read_closes()
         return [self.look(symbol) for symbol in sorted({self.default_symbol, *self._snapshots})]
+
+    def read_closes(self) -> None:
+        """Read again what was collected of all symbols, if anything changed.
+
+        Among these a foreign window is looked for; a request reads no files for that.
+        """
+        found = [p for symbol in self.cache.symbols() if (p := self._known(symbol)) is not None]
+        if tuple(found) != self._others.series:
+            self._others = OtherCloses(found)
 
     def data_end(self, symbol: str) -> tuple[str, str] | None:
         """The current version of a canonical symbol, and the last session it was made from.
@@ -214,7 +224,7 @@ class Models:
         snapshot = self._snapshots.get(wanted)
         return Context(
             known=known,
-            others=self._others(wanted),
+            others=self._others,
             symbol_named=symbol is not None,
             level_known=(
                 known is not None
@@ -234,13 +244,6 @@ class Models:
         except ClosecastError as error:
             log.warning("price cache unreadable", extra={"symbol": symbol, "reason": str(error)})
             return None
-
-    def _others(self, symbol: str) -> Iterator[Prices]:
-        """Known closes of other symbols, read only when asked for: the same in every process."""
-        others = (other for other in self.cache.symbols() if other != symbol)
-        for other in islice(others, _MOST_OTHERS):
-            if (prices := self._known(other)) is not None:
-                yield prices
 
     def _calendar(self, symbol: str) -> SessionTable | None:
         try:

@@ -70,12 +70,14 @@ class LstmPredictor(Predictor):
         location, scale = self._session.run(None, {"inputs": batch})
         return location.astype(np.float64), scale.astype(np.float64)
 
-    def predict_batch(self, windows: FloatArray) -> Forecast:
+    def location_scale(self, windows: FloatArray) -> tuple[FloatArray, FloatArray]:
         inputs, volatility = standardise(windows, FLOOR_SHARE * self.long_run)
         location, scale = self.run_network(inputs)
         unit = volatility[:, None] * np.sqrt(np.arange(1, self.horizon + 1))
-        location = unit * location
-        scale = unit * scale
+        return unit * location, unit * scale
+
+    def predict_batch(self, windows: FloatArray) -> Forecast:
+        location, scale = self.location_scale(windows)
         return Forecast(
             windows[:, -1],
             location,

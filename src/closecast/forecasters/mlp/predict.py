@@ -112,6 +112,10 @@ class MlpPredictor(Predictor):
     history_network: Network
     training: TrainingReport = field(default_factory=TrainingReport)
 
+    def location_scale(self, windows: FloatArray) -> tuple[FloatArray, FloatArray]:
+        scale = self._scale(of_windows(windows, self.long_run), self.window_network)
+        return np.zeros_like(scale), scale
+
     def predict_batch(self, windows: FloatArray) -> Forecast:
         features = of_windows(windows, self.long_run)
         return self._forecast(windows[:, -1], features, self.window_network)
@@ -131,10 +135,13 @@ class MlpPredictor(Predictor):
                 found[i] = self._forecast(closes, part, self.history_network)
         return [found[i] for i in range(len(series))]
 
-    def _forecast(self, closes: FloatArray, features: Features, network: Network) -> Forecast:
+    def _scale(self, features: Features, network: Network) -> FloatArray:
         roots = np.sqrt(np.arange(1, self.horizon + 1))
         unit = features.anchor[:, None] * roots
-        scale = unit * np.exp(network.log_scale(features.values))
+        return np.asarray(unit * np.exp(network.log_scale(features.values)))
+
+    def _forecast(self, closes: FloatArray, features: Features, network: Network) -> Forecast:
+        scale = self._scale(features, network)
         return Forecast(
             closes,
             np.zeros_like(scale),

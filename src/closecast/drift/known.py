@@ -1,0 +1,148 @@
+"""Known closes, indexed by their returns: a window is recognised without reading all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closecast.drift.reading import FloatArray, ewma_before
+from closecast.prices import Prices
+
+Rows = NDArray[np.int64]
+
+_PAD = 1024  # more than any window has: what lies beyond the end is NaN, and agrees with nothing
+
+
+class ReturnIndex:
+    """Returns of one or several histories, one after the other, and their order by size.
+
+    Parameters
+    ----------
+    log_closes : sequence of arrays, shape (m,) each
+        Oldest first.
+    """
+
+    def __init__(self, log_closes: Sequence[FloatArray]) -> None:
+        parts = [np.diff(logs) for logs in log_closes]
+        gap, pad = np.full(1, np.nan), np.full(_PAD, np.nan)
+        # A NaN after each history: no window goes on from one to the next.
+        self._returns = np.concatenate([*(x for part in parts for x in (part, gap)), pad])
+        self._ends = np.cumsum([len(part) + 1 for part in parts], dtype=np.int64)
+        order = self._returns.argsort()[: len(self._returns) - len(parts) - _PAD]  # NaN come last
+        self._order = order.astype(np.int32)
+        self._sorted = self._returns[order]
+
+    def like(
+        self, moves: FloatArray, landmarks: Rows, tolerance: FloatArray, *, both: bool = False
+    ) -> tuple[Rows, Rows, Rows]:
+        """Known moves that are like landmarks of windows, and so is a neighbour of each.
+
+        Parameters
+        ----------
+        moves : array, shape (m, n - 1)
+            Log returns of m windows.
+        landmarks : array of int, shape (m, k)
+            Which of them to look for: those that stand out, for few others are like them.
+        tolerance : array, shape (m,)
+        both : bool
+            Whether both neighbours have to be alike, not just one.
+
+        Returns
+        -------
+        rows, columns, starts : arrays of int, shape (c,)
+            Of which window, by which landmark, and where its first move would be (perhaps before
+            the first one known); in the order of the windows, then of their landmarks.
+        """
+        wanted = moves[np.arange(len(moves))[:, None], landmarks]
+        off = tolerance[:, None]
+        low = self._sorted.searchsorted(wanted - off).ravel()
+        counts = self._sorted.searchsorted(wanted + off).ravel() - low
+        total = int(counts.sum())
+        if not total:
+            return _NOWHERE
+        which = np.repeat(np.arange(len(counts)), counts)
+        first = np.repeat(counts.cumsum() - counts, counts)
+        places = self._order[np.arange(total) - first + low[which]].astype(np.int64)
+        rows, columns, last = which // landmarks.shape[1], landmarks.ravel()[which], moves.shape[1]
+        near = tolerance[rows]
+        after = moves[rows, np.minimum(columns + 1, last - 1)]
+        before = moves[rows, np.maximum(columns - 1, 0)]
+        agree = np.abs(self._returns[places + 1] - after) <= near
+        others = np.abs(self._returns[places - 1] - before) <= near
+        kept = np.flatnonzero(agree & others if both else agree | others)
+        return rows[kept], columns[kept], places[kept] - columns[kept]
+
+    def agreement(
+        self, starts: Rows, moves: FloatArray, tolerance: FloatArray
+    ) -> tuple[Rows, Rows]:
+        """How many moves agree if windows begin there, and how many are known; (c,) each.
+
+        Parameters
+        ----------
+        moves, tolerance : arrays, shape (c, n - 1) and (c,)
+            One row for each start.
+        """
+        steps = np.arange(moves.shape[1])
+        common = np.minimum(
+            self._ends[self._ends.searchsorted(starts, "right")] - 1 - starts, len(steps)
+        )
+        agree = np.abs(self._returns[starts[:, None] + steps] - moves) <= tolerance[:, None]
+        agree &= steps < common[:, None]  # beyond its end another history begins
+        return agree.sum(axis=1), common
+
+    def row_of(self, start: int) -> tuple[int, int]:
+        """Which history a place belongs to, and its row there."""
+        which = int(self._ends.searchsorted(start, "right"))
+        return which, start - (int(self._ends[which - 1]) if which else 0)
+
+
+_NOWHERE = (np.empty(0, np.int64),) * 3
+
+
+class History:
+    """One symbol's known closes, as drift uses them again and again."""
+
+    def __init__(self, closes: FloatArray, log_closes: FloatArray) -> None:
+        self._closes = closes
+        self.log_closes = log_closes
+        self.index = ReturnIndex([log_closes])
+        self._before = np.full(len(closes), np.nan)
+
+    def volatility_before(self, row: int) -> float | None:
+        """:func:`closecast.drift.reading.ewma_before` up to a row's close; computed once."""
+        known = float(self._before[row])
+        if np.isnan(known):
+            found = ewma_before(self._closes[: row + 1])
+            self._before[row] = known = -1.0 if found is None else found
+        return None if known < 0 else known
+
+
+_HISTORIES: WeakKeyDictionary[Prices, History] = WeakKeyDictionary()
+
+
+def history_of(prices: Prices) -> History:
+    """Made when it is first asked for, and kept as long as the closes are."""
+    found = _HISTORIES.get(prices)
+    if found is None:
+        found = _HISTORIES[prices] = History(prices.closes, prices.log_closes)
+    return found
+
+
+class OtherCloses:
+    """Known closes of many symbols, among which foreign windows are looked for.
+
+    Parameters
+    ----------
+    series : iterable of Prices
+        Where a window is found in two, the first one counts.
+    """
+
+    def __init__(self, series: Iterable[Prices]) -> None:
+        self.series = tuple(prices for prices in series if len(prices) > 1)
+        self.index = ReturnIndex([np.log(prices.closes) for prices in self.series])
+
+    def __iter__(self) -> Iterator[Prices]:
+        return iter(self.series)
