@@ -9,6 +9,7 @@ from typing import Annotated
 import psutil
 from fastapi import Depends, Request
 
+from api.together import Together
 from closecast.bundle import Pointer
 from closecast.calendar_cache import CalendarCache
 from closecast.dated import Kind
@@ -37,6 +38,7 @@ class Service:
     predictions: PredictionLog
     clock: Clock
     kind: Kind
+    together: Together = field(default_factory=Together)
     process: psutil.Process = field(default_factory=psutil.Process)
     started: float = field(default_factory=time.monotonic)
 

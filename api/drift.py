@@ -13,7 +13,7 @@ log = logging.getLogger("closecast.drift")
 
 def verdict_members(verdict: Verdict, language: Language) -> dict[str, Any]:
     """Of :class:`api.schemas.findings.Drift`."""
-    findings = in_language(verdict, language).findings
+    findings = in_language(verdict, language).findings if verdict.findings else ()
     return {
         "drift_warning": verdict.warning,
         "drift_details": [finding.sentence for finding in findings],

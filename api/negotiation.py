@@ -47,6 +47,8 @@ def language_of(accept_language: str) -> Language:
     >>> language_of("pt-BR,pt;q=0.9,en;q=0.8"), language_of("en,pt"), language_of("fr")
     ('pt', 'en', 'en')
     """
+    if not accept_language:
+        return "en"
     named = qualities(accept_language)
     best: tuple[float, int] = (0.0, 0)
     chosen: Language = "en"
@@ -73,20 +75,22 @@ def language_headers(language: Language) -> dict[str, str]:
     return {"Content-Language": language, "Vary": "Accept-Language"}
 
 
+AcceptLanguage = Annotated[
+    str | None,
+    Header(
+        alias="Accept-Language",
+        description="Of the sentences: English, or Portuguese where that is preferred.",
+        openapi_examples={
+            "English": {"value": "en"},
+            "Portuguese": {"value": "pt-BR, pt;q=0.9, en;q=0.5"},
+        },
+    ),
+]
+"""The header as it is documented; :func:`request_language` reads it."""
+
+
 def _chosen(
-    request: Request,
-    response: Response,
-    _accept_language: Annotated[
-        str | None,
-        Header(
-            alias="Accept-Language",
-            description="Of the sentences: English, or Portuguese where that is preferred.",
-            openapi_examples={
-                "English": {"value": "en"},
-                "Portuguese": {"value": "pt-BR, pt;q=0.9, en;q=0.5"},
-            },
-        ),
-    ] = None,
+    request: Request, response: Response, _accept_language: AcceptLanguage = None
 ) -> Language:
     language = request_language(request)
     response.headers.update(language_headers(language))

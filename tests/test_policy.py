@@ -24,11 +24,11 @@ REGIME = Finding("trend", "regime", "sum of moves", 4.1, 3.6, "Up and up.", 0.00
 FAULT = Finding("split", "fault", "jump", 9.0, 7.0, "A split.", 0.0005, 0.001, 41, ("shock",))
 OTHER_FAULT = Finding("stale_window", "fault", "sessions", 9.0, 2.0, "Old.")
 WINDOW: FloatArray = random_walk(60, 3).closes
-OWN = (Step(1, 7.0, (Interval(0.9, 6.0, 8.0),)), Step(2, 7.1, (Interval(0.9, 5.9, 8.1),)))
+OWN = ((7.0, 6.0, 8.0), (7.1, 5.9, 8.1))
 
 
 def prediction(*findings: Finding) -> Prediction:
-    return Prediction("MSFT", "v1", 400, float(WINDOW[-1]), OWN, Verdict(findings))
+    return Prediction("MSFT", "v1", 3, 400, float(WINDOW[-1]), (0.9,), OWN, Verdict(findings))
 
 
 # -- the policy ---------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ _CLEAN: dict[str, Any] = {
     "path": [_STEP],
     "symbol": "MSFT",
     "model_version": EXAMPLE_VERSION,
+    "model_generation": 3,
     "mode": "with history",
     "calibration_revision": 1450,
     "drift_warning": False,
@@ -44,6 +45,7 @@ _CLEAN: dict[str, Any] = {
     "drift_level": "ok",
     "degraded": False,
     "degraded_reason": None,
+    "timing": None,
 }
 _WIDE = [
     {"level": 0.8, "lower": 24498.43, "upper": 27040.29},

@@ -69,6 +69,7 @@ class PredictRequest(Window):
     levels: Annotated[list[float], Field(min_length=1, max_length=10)] | None = Field(
         None, description="Of the intervals, each from 0.5 to 0.99; 0.8 and 0.95 without it."
     )
+    timing: bool = Field(False, description="Whether to say how long it took.")
 
 
 class Interval(Answer):
@@ -87,6 +88,15 @@ class Step(Answer):
     intervals: list[Interval]
 
 
+class Timing(Answer):
+    """What an answer took."""
+
+    response_time_sec: FiniteFloat = Field(examples=[0.0006])
+    memory_usage_percent: FiniteFloat = Field(
+        description="Of the machine's memory, in use by all its processes.", examples=[41.5]
+    )
+
+
 class Predicted(Answer):
     """Forecast of the next closes, and how sure it is."""
 
@@ -100,6 +110,11 @@ class Predicted(Answer):
     path: list[Step] = Field(description="Every step of the horizon.")
     symbol: str
     model_version: str = Field(examples=[EXAMPLE_VERSION])
+    model_generation: int = Field(
+        description="Counts the moves of the symbol's pointer: the same version may be current "
+        "again later.",
+        examples=[3],
+    )
     mode: Literal["window only", "with history"] = Field(
         description="`with history` where the collected closes of the named symbol end with this "
         "window; each mode has rows of its own in the evaluation."
@@ -120,3 +135,4 @@ class PredictAnswer(Drift, Predicted):
     degraded_reason: str | None = Field(
         description="The findings that it is for.", examples=["fault: split"]
     )
+    timing: Timing | None = Field(None, description="Where the request asked for it.")

@@ -23,7 +23,8 @@ They hold the ends of the 50, 80, 90 and 95 % intervals exactly; the mean pinbal
 over them approximates the CRPS.
 """
 
-_MAX_LOG_RETURN = 50.0  # exp(50) is 5e21: beyond any close, far inside a double
+MAX_LOG_RETURN = 50.0
+"""Larger ones are cut: exp(50) is 5e21, beyond any close and far inside a double."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +113,12 @@ class Forecast:
         return i
 
     def _to_price(self, log_return: NDArray[np.float64]) -> NDArray[np.float64]:
-        grown = np.exp(np.clip(log_return, -_MAX_LOG_RETURN, _MAX_LOG_RETURN))
-        return np.asarray(self.last_close[..., None] * grown)
+        return np.asarray(self.last_close[..., None] * growth(log_return))
+
+
+def growth(log_return: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What a price is multiplied by; any shape."""
+    return np.asarray(np.exp(np.clip(log_return, -MAX_LOG_RETURN, MAX_LOG_RETURN)))
 
 
 def stack(forecasts: Sequence[Forecast]) -> Forecast:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
@@ -41,6 +42,8 @@ from closecast.symbols import exchange_of
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+_RECENT_S = 1.0
 
 
 class Living(Protocol):
@@ -84,6 +87,7 @@ class Forecasting:
         self._policy = Policy.from_settings(settings)
         # The worker has the real clock: what it collected now would be foresight in a replay.
         wake = hand_over if kind == "live" else None
+        self._recent: dict[str, tuple[Snapshot, Prices | None, float, LiveState | None]] = {}
         self._refresh = Refresh(ledger, settings, clock, wake)
 
     def answer(
@@ -163,13 +167,30 @@ class Forecasting:
     def newest_state(self, snapshot: Snapshot) -> LiveState | None:
         """The live calibration, if it has absorbed the newest known close of its symbol."""
         try:
-            state = self.living.state(snapshot)
             prices = self._prices.get(snapshot.symbol)
+            state = self.living.state(snapshot)
         except ClosecastError as error:  # a window can be answered without it
             log.warning("live calibration unreadable", extra={"reason": str(error)})
             return None
-        known = state is not None and prices is not None and state.session == prices.sessions[-1]
-        return state if known else None
+        known = prices is not None and state.session == prices.sessions[-1]
+        found = state if known else None
+        self._recent[snapshot.symbol] = (snapshot, prices, time.monotonic(), found)
+        return found
+
+    def recent_state(self, snapshot: Snapshot) -> tuple[bool, LiveState | None]:
+        """What :meth:`newest_state` answered a moment ago, and whether that still holds.
+
+        Reads nothing but the stamp of the symbol's closes: what changes a calibration comes with
+        a new close.
+        """
+        known = self._recent.get(snapshot.symbol)
+        if known is None or known[0] is not snapshot or time.monotonic() - known[2] > _RECENT_S:
+            return False, None
+        try:
+            same = self._prices.get(snapshot.symbol) is known[1]
+        except ClosecastError:
+            return False, None
+        return same, known[3] if same else None
 
     def freshness(self, symbol: str) -> Freshness | None:
         """Of the close that a symbol's forecast starts from; ``None`` without model or calendar.

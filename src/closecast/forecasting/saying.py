@@ -12,7 +12,7 @@ from closecast.drift import Context
 from closecast.errors import (
     InvalidLevels,
 )
-from closecast.forecast import Forecast
+from closecast.forecast import Forecast, growth
 from closecast.forecasting.answers import DatedRow
 from closecast.intervals import LiveState
 from closecast.prices import Prices
@@ -22,7 +22,6 @@ from closecast.verdict import Verdict
 
 LOWEST_LEVEL, HIGHEST_LEVEL, MOST_LEVELS = 0.5, 0.99, 10
 PATH_LEVEL = 0.9
-_MAX_LOG_RETURN = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +63,7 @@ def rows_of(
     ends = [((1 - level) / 2, (1 + level) / 2) for level in levels]
     asked = state.forecast(np.unique(ends))
     intervals = [(level, *(end.tolist() for end in asked.interval(level))) for level in levels]
-    band = [
-        (state.last_close * np.exp(np.clip(end, -_MAX_LOG_RETURN, _MAX_LOG_RETURN))).tolist()
-        for end in state.path_band(PATH_LEVEL)
-    ]
+    band = [(state.last_close * growth(end)).tolist() for end in state.path_band(PATH_LEVEL)]
     prices, rows = said.price.tolist(), []
     for i, session in enumerate(sessions):
         closes_at = found.table.closes_at(session)

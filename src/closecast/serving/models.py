@@ -31,6 +31,7 @@ from closecast.symbols import canonical, exchange_of
 
 log = logging.getLogger(__name__)
 
+_SAME_RETURN = 1e-6
 _FEW = 64  # symbols whose closes are read in a tenth of a second: at once, not in the background
 # Adjusted history is rewritten after every dividend: a level from further back than this differs
 # between two downloads by more than the market moves in a day.
@@ -195,10 +196,11 @@ class Models:
             return False
         if prices is None or len(prices) < len(closes) or len(closes) < 2:
             return False
-        known = np.diff(np.log(prices.closes[-len(closes) :]))
+        known = prices.log_closes[-len(closes) :]
         with np.errstate(divide="ignore", invalid="ignore"):
-            sent = np.diff(np.log(np.asarray(closes, dtype=np.float64)))
-        return bool(np.allclose(sent, known, rtol=0, atol=1e-6))
+            sent = np.log(np.asarray(closes, dtype=np.float64))
+            apart = np.abs((sent[1:] - sent[:-1]) - (known[1:] - known[:-1]))
+        return bool(apart.max() <= _SAME_RETURN)  # NaN is not
 
     def context(
         self,

@@ -11,6 +11,7 @@ import numpy as np
 
 from closecast.dataset import ewma_volatility, log_returns
 from closecast.errors import DataFault
+from closecast.forecast import MAX_LOG_RETURN
 from closecast.serving.snapshot import Interval, Prediction, Step
 from closecast.settings import Settings
 from closecast.verdict import Verdict
@@ -19,7 +20,6 @@ WIDENING = 2.0
 """Half width of a fallback's interval over that of a normal law with the same volatility."""
 
 _CLIP = 6.0  # of the median absolute return, as drift reads windows: a fault is no scale
-_MAX_LOG_RETURN = 50.0  # exp(50) is 5e21: beyond any close, far inside a double
 
 _SEND_OTHERS = "Correct the closes and send them again"
 COLLECT_AGAIN = "Correct them at their source and collect them again"
@@ -99,12 +99,15 @@ class Policy:
         causes = [finding for finding in verdict.findings if finding.level in falling]
         if not causes:
             return prediction
-        levels = [interval.level for interval in prediction.path[0].intervals]
         reason = "; ".join(f"{cause.level}: {cause.code}" for cause in causes)
+        path = naive_path(np.asarray(closes), volatility, len(prediction.rows), prediction.levels)
         return replace(
             prediction,
             calibration_revision=None,
-            path=naive_path(np.asarray(closes), volatility, len(prediction.path), levels),
+            rows=[
+                [step.price, *(end for i in step.intervals for end in (i.lower, i.upper))]
+                for step in path
+            ],
             degraded_reason=reason,
         )
 
@@ -156,7 +159,7 @@ def naive_path(
             intervals=tuple(
                 Interval(level, last * float(np.exp(-half)), last * float(np.exp(half)))
                 for level, half in (
-                    (level, min(quantile * scale * step**0.5, _MAX_LOG_RETURN))
+                    (level, min(quantile * scale * step**0.5, MAX_LOG_RETURN))
                     for level, quantile in zip(levels, quantiles, strict=True)
                 )
             ),

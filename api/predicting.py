@@ -1,0 +1,120 @@
+"""What ``POST /predict`` and ``POST /predict/batch`` have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+
+from api.deps import Service
+from api.drift import log_findings, verdict_members
+from api.schemas.findings import Finding
+from api.schemas.predictions import Window
+from api.together import Question
+from closecast.drift import Language
+from closecast.forecasting import checked_levels
+from closecast.intervals import LiveState
+from closecast.ledger import Prediction as Logged
+from closecast.serving import LEVELS, Policy, Prediction, Snapshot
+
+
+def asked_levels(levels: Sequence[float] | None) -> tuple[float, ...]:
+    """Of the intervals.
+
+    Raises
+    ------
+    InvalidLevels
+    """
+    return checked_levels(levels) if levels else LEVELS
+
+
+async def question(
+    service: Service, window: Window, snapshot: Snapshot, levels: tuple[float, ...]
+) -> Question:
+    """A window with everything that is known beside it."""
+    models = service.models
+    state: LiveState | None = None
+    if window.symbol is not None and models.ends_with(snapshot.symbol, window.prices):
+        known, state = service.forecasting.recent_state(snapshot)
+        if not known:
+            state = await run_in_threadpool(service.forecasting.newest_state, snapshot)
+    context = models.context(window.symbol, window.as_of, window.sessions, window.volume)
+    return Question(snapshot, window.prices, context, levels, state)
+
+
+def settled(
+    service: Service,
+    request: Request,
+    asked: Question,
+    prediction: Prediction,
+    started: float,
+) -> Prediction:
+    """What is answered: after findings were logged and the policy applied. Goes into the log.
+
+    Parameters
+    ----------
+    started : float
+        Of ``time.perf_counter``, when the request came.
+
+    Raises
+    ------
+    DataFault
+        If the policy is to refuse faults.
+    """
+    request_id = request.scope.get("request_id")
+    if prediction.verdict.findings:
+        log_findings(prediction.verdict, prediction.symbol, prediction.model_version, request_id)
+        policy = Policy.from_settings(service.settings)
+        baseline = asked.snapshot.detector.baseline
+        prediction = policy.apply(prediction, asked.closes, baseline.volatility)
+    service.predictions.put(
+        Logged(
+            at=service.clock(),
+            request_id=request_id,
+            symbol=prediction.symbol,
+            version=prediction.model_version,
+            last_close=prediction.naive_price,
+            predicted_price=prediction.rows[0][0],
+            drift_warning=prediction.verdict.warning,
+            findings=tuple(finding.code for finding in prediction.verdict.findings),
+            duration_ms=1000 * (time.perf_counter() - started),
+        )
+    )
+    return prediction
+
+
+def members(asked: Question, prediction: Prediction, language: Language) -> dict[str, Any]:
+    """Of :class:`api.schemas.predictions.PredictAnswer`, ready to be written as JSON."""
+    levels = prediction.levels
+    path = [
+        {
+            "step": i,
+            "price": row[0],
+            "intervals": [
+                {"level": level, "lower": row[2 * k + 1], "upper": row[2 * k + 2]}
+                for k, level in enumerate(levels)
+            ],
+        }
+        for i, row in enumerate(prediction.rows, 1)
+    ]
+    degraded = prediction.degraded_reason is not None
+    said = verdict_members(prediction.verdict, language)
+    return {
+        "predicted_price": path[0]["price"],
+        "naive_price": prediction.naive_price,
+        "intervals": path[0]["intervals"],
+        "path": path,
+        "symbol": prediction.symbol,
+        "model_version": prediction.model_version,
+        "model_generation": prediction.generation,
+        "mode": "window only" if asked.state is None or degraded else "with history",
+        "calibration_revision": prediction.calibration_revision,
+        **said,
+        "drift_findings": [Finding.model_validate(f).model_dump() for f in said["drift_findings"]],
+        "drift_level": prediction.verdict.level,
+        "degraded": degraded,
+        "degraded_reason": prediction.degraded_reason,
+    }
