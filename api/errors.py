@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -110,10 +110,8 @@ def problem(
 
 def add_error_handlers(app: FastAPI) -> None:
     """Every error that leaves the application is a problem document."""
-    app.add_exception_handler(e.ClosecastError, _ours)
-    app.add_exception_handler(InPart, _in_part)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
+    for kind, handler in HANDLERS.items():
+        app.add_exception_handler(kind, handler)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -128,27 +126,37 @@ async def _in_part(request: Request, error: Exception) -> JSONResponse:
 
 
 def _problem_of(request: Request, error: e.ClosecastError, part: str | None = None) -> JSONResponse:
-    status = status_of(error)
-    headers = {}
-    if status == 503 and error.retry_helps:
+    content, headers = document_of(request, error, part)
+    if content["status"] == 503 and error.retry_helps:
         headers["Retry-After"] = str(_RETRY_AFTER_S)
+    if "url" in content:
+        headers["Location"] = content["url"]
+    return JSONResponse(content, content["status"], headers, media_type=MEDIA_TYPE)
+
+
+def document_of(
+    request: Request, error: e.ClosecastError, part: str | None = None
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The problem document of an error of ours, and headers that belong to its language.
+
+    Parameters
+    ----------
+    part : str, optional
+        JSON pointer to the part of the body that it is about.
+    """
+    headers: dict[str, str] = {}
     extra = error.details()
     if isinstance(error, e.JobConflict) and error.job_id:
-        headers["Location"] = extra["url"] = f"/train/{error.job_id}"
+        extra["url"] = f"/train/{error.job_id}"
     if isinstance(error, e.DataFault) and error.findings:
         language = request_language(request)
         said = in_language(Verdict(error.findings), language).findings
         extra["findings"] = [Finding.model_validate(f).model_dump(mode="json") for f in said]
-        headers |= language_headers(language)
-    return problem(
-        request,
-        status,
-        error.code,
-        str(error) if part is None else f"{part}: {error}",
-        errors=_items_of(error, part),
-        extra=extra,
-        headers=headers,
-    )
+        headers = language_headers(language)
+    detail = str(error) if part is None else f"{part}: {error}"
+    request_id, items = request.scope.get("request_id"), _items_of(error, part)
+    content = problem_document(status_of(error), error.code, detail, request_id, items)
+    return {**content, **extra}, headers
 
 
 def _items_of(error: e.ClosecastError, part: str | None) -> list[dict[str, str]]:
@@ -226,6 +234,14 @@ async def _unexpected(request: Request, error: Exception) -> JSONResponse:
         "something failed that should not; the log has the request id",
     )
 
+
+HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[JSONResponse]]] = {
+    e.ClosecastError: _ours,
+    InPart: _in_part,
+    RequestValidationError: _invalid,
+    HTTPException: _http,
+}
+"""Of the errors that are expected; any other is logged, and answered without its details."""
 
 Problems = Mapping[int, Mapping[str, str | Mapping[str, Any]]]
 """Examples: status to code to the detail, or to all members that are not in every problem."""

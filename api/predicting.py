@@ -117,4 +117,5 @@ def members(asked: Question, prediction: Prediction, language: Language) -> dict
         "drift_level": prediction.verdict.level,
         "degraded": degraded,
         "degraded_reason": prediction.degraded_reason,
+        "timing": None,
     }

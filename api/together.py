@@ -39,8 +39,8 @@ class Together:
     """Answers what came in during one turn of the event loop as one batch.
 
     Nobody waits for anybody: what is there is answered at the end of the turn, be it one. Under
-    load that is as many as there are connections, at half the time for each; and each has the
-    same bits as if it had come alone.
+    load that is as many as there are connections, at half the time for each. Where a model would
+    answer a window with other bits among others than alone, each is answered alone.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,9 @@ class Together:
 
     def _answer(self) -> None:
         first = self._waiting[0][0]
-        kind, most = first.kind, at_once(first.snapshot)
+        kind = first.kind
+        # The same request has the same answer, whoever asks at the same time.
+        most = at_once(first.snapshot) if first.snapshot.same_together else 1
         batch = [asked for asked in self._waiting if asked[0].kind == kind][:most]
         taken = {id(future) for _, future in batch}
         self._waiting = [asked for asked in self._waiting if id(asked[1]) not in taken]

@@ -67,7 +67,6 @@ async def predict(
     }
     if prediction.calibration_revision is not None:
         headers["X-Calibration-Revision"] = str(prediction.calibration_revision)
-    content["timing"] = None
     if body.timing:
         content["timing"] = {
             "response_time_sec": time.perf_counter() - started,

@@ -28,7 +28,7 @@ _STEP: dict[str, Any] = {
         {"level": 0.95, "lower": 223.85, "upper": 242.2},
     ],
 }
-_CLEAN: dict[str, Any] = {
+CLEAN: dict[str, Any] = {
     "predicted_price": 233.43,
     "naive_price": 233.43,
     "intervals": _STEP["intervals"],
@@ -52,7 +52,7 @@ _WIDE = [
     {"level": 0.95, "lower": 23866.6, "upper": 27756.14},
 ]
 _DEGRADED: dict[str, Any] = {
-    **_CLEAN,
+    **CLEAN,
     "predicted_price": 25738.0,
     "naive_price": 25738.0,
     "intervals": _WIDE,
@@ -69,6 +69,10 @@ _DEGRADED: dict[str, Any] = {
 }
 _HEADERS: dict[str, Any] = {
     "X-Model-Version": {"schema": {"type": "string"}, "description": "The bundle that answered."},
+    "X-Model-Generation": {
+        "schema": {"type": "integer"},
+        "description": "How often the symbol's pointer had moved.",
+    },
     "X-Calibration-Revision": {
         "schema": {"type": "integer"},
         "description": "How many closes its calibration had learned from, with history.",
@@ -81,7 +85,7 @@ PREDICTED: dict[int | str, dict[str, Any]] = {
         "content": {
             "application/json": {
                 "examples": {
-                    "nothing odd": {"value": _CLEAN},
+                    "nothing odd": {"value": CLEAN},
                     "a fault, and the service falls back": {"value": _DEGRADED},
                 }
             }

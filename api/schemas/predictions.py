@@ -63,12 +63,16 @@ class Window(Request):
         return value
 
 
+Levels = Annotated[
+    Annotated[list[float], Field(min_length=1, max_length=10)] | None,
+    Field(description="Of the intervals, each from 0.5 to 0.99; 0.8 and 0.95 without it."),
+]
+
+
 class PredictRequest(Window):
     """The last closes of a symbol, oldest first; what is not named here is refused."""
 
-    levels: Annotated[list[float], Field(min_length=1, max_length=10)] | None = Field(
-        None, description="Of the intervals, each from 0.5 to 0.99; 0.8 and 0.95 without it."
-    )
+    levels: Levels = None
     timing: bool = Field(False, description="Whether to say how long it took.")
 
 

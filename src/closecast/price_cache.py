@@ -23,6 +23,7 @@ class PriceCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._files = NumpyFiles(folder, "price cache of", _parse)
+        self._paths: dict[str, Path] = {}
 
     def path(self, symbol: str) -> Path:
         """Where a symbol's closes lie."""
@@ -63,7 +64,9 @@ class PriceCache:
             If the file is damaged or cannot be read.
         """
         symbol = canonical(symbol)
-        return self._files.get(self.path(symbol), symbol)
+        if symbol not in self._paths:  # asked for each prediction, and slow to put together
+            self._paths[symbol] = self.path(symbol)
+        return self._files.get(self._paths[symbol], symbol)
 
 
 def _symbol_of(stem: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from closecast.errors import InvalidSymbol
 
@@ -43,6 +44,7 @@ _INDICES = {
 }
 
 
+@lru_cache(maxsize=4096)
 def canonical(text: str) -> str:
     """The one spelling under which a symbol is stored and answered.
 
@@ -67,6 +69,7 @@ def canonical(text: str) -> str:
     return f"{symbol}.SA" if _B3_TICKER.fullmatch(symbol) else symbol
 
 
+@lru_cache(maxsize=4096)
 def exchange_of(symbol: str) -> str:
     """Calendar code of a canonical symbol's exchange (``24/7`` for coins).
 

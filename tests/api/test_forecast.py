@@ -212,7 +212,7 @@ def test_what_is_odd_is_told_in_the_callers_language(service: Service, published
         ):
             answer = service.http.get(path, headers={"accept-language": asked})
             assert answer.headers["content-language"] == language
-            assert answer.headers["vary"] == "Accept-Language"
+            assert "Accept-Language" in answer.headers["vary"]
             said = answer.json()
             assert said["drift_warning"] is True
             assert said["drift_details"][0].startswith(start)

@@ -231,6 +231,14 @@ class ForecasterContract(ABC):
         together, alone = predictor.predict_batch(windows), predictor.predict_batch(windows[4:5])
         assert together.quantiles[4] == pytest.approx(alone.quantiles[0], rel=1e-5, abs=1e-8)
 
+    def test_location_and_scale_alone_are_the_same_bits(
+        self, predictor: Predictor, windows: FloatArray
+    ) -> None:
+        location, scale = predictor.location_scale(windows)
+        whole = predictor.predict_batch(windows)
+        assert (location == whole.location).all()
+        assert (scale == whole.scale).all()
+
     def test_predicting_changes_nothing(self, predictor: Predictor, windows: FloatArray) -> None:
         first = predictor.predict_batch(windows)
         predictor.predict_batch(windows[::-1] * 7)

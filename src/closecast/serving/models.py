@@ -223,6 +223,7 @@ class Models:
         known = self._known(wanted)
         day = None if as_of is None else np.datetime64(as_of, "D")
         dates = None if sessions is None else np.array(sessions, dtype="datetime64[D]")
+        undated = day is None and dates is None
         snapshot = self._snapshots.get(wanted)
         return Context(
             known=known,
@@ -237,7 +238,7 @@ class Models:
             as_of=day,
             sessions=dates,
             volume=None if volume is None else np.asarray(volume, dtype=np.float64),
-            calendar=self._calendar(wanted),
+            calendar=None if undated else self._calendar(wanted),
         )
 
     def _known(self, symbol: str) -> Prices | None:

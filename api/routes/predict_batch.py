@@ -1,0 +1,191 @@
+"""``POST /predict/batch``."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Body, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import StreamingResponse
+from pydantic import TypeAdapter, ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from api.deps import Service
+from api.errors import document_of, responses
+from api.lean import LeanRoute, in_body, json_body
+from api.negotiation import AcceptLanguage, language_headers, request_language
+from api.predicting import asked_levels, members, question, settled
+from api.schemas.batches import (
+    BATCH_ANSWERED,
+    BATCH_BODY,
+    BatchAnswer,
+    BatchEnvelope,
+    BatchRequest,
+)
+from api.schemas.predictions import Window
+from api.together import Question, answer_all, at_once
+from closecast.drift import Language
+from closecast.errors import ClosecastError
+from closecast.serving import Snapshot
+
+router = APIRouter(tags=["forecasts"], route_class=LeanRoute)
+
+_WINDOWS = TypeAdapter(list[Window])
+_VALIDATED_AT_ONCE = 128
+
+
+@router.post(
+    "/predict/batch",
+    response_model=BatchAnswer,
+    responses={**BATCH_ANSWERED, **responses(400, 413, 415, 422)},
+)
+async def predict_batch(
+    request: Request,
+    _body: Annotated[BatchRequest, Body(openapi_examples=BATCH_BODY)],
+    _accept_language: AcceptLanguage = None,
+) -> Response:
+    """Forecast from many windows at once, up to 4,096, of any symbols.
+
+    Each is answered as `POST /predict` answers it, or has a `problem` in its place: a symbol
+    without a model does not keep the others from their answers. One symbol is answered by one
+    version throughout. The answer is sent as it is made; many windows are taken a few at a time,
+    so that other requests are not kept waiting.
+    """
+    started = time.perf_counter()
+    batch = _Batch(
+        service=request.app.state.service,
+        request=request,
+        language=request_language(request),
+        started=started,
+    )
+    envelope = _envelope(await json_body(request))
+    batch.levels = asked_levels(envelope.levels)
+    windows = await _windows(envelope.windows)
+    await batch.find_models(windows)
+    return StreamingResponse(
+        batch.answer(windows), 200, language_headers(batch.language), "application/json"
+    )
+
+
+def _envelope(body: bytes) -> BatchEnvelope:
+    try:
+        return BatchEnvelope.model_validate(orjson.loads(body))
+    except orjson.JSONDecodeError as error:
+        item = {
+            "type": "json_invalid",
+            "loc": ("body",),
+            "msg": "JSON",
+            "ctx": {"error": error.msg},
+        }
+        raise RequestValidationError([item]) from error
+    except ValidationError as error:
+        raise in_body(error) from error
+
+
+async def _windows(sent: Sequence[Any]) -> list[Window]:
+    found: list[Window] = []
+    for first in range(0, len(sent), _VALIDATED_AT_ONCE):
+        part = sent[first : first + _VALIDATED_AT_ONCE]
+        try:
+            found += _WINDOWS.validate_python(part)
+        except ValidationError as error:
+            problems = in_body(error, "windows").errors()
+            for item in problems:
+                body, windows, row, *rest = item["loc"]
+                item["loc"] = (body, windows, first + row, *rest)
+            raise RequestValidationError(problems) from error
+        await asyncio.sleep(0)
+    return found
+
+
+@dataclass
+class _Batch:
+    """One request on its way."""
+
+    service: Service
+    request: Request
+    language: Language
+    started: float
+    levels: tuple[float, ...] = ()
+
+    async def find_models(self, windows: Sequence[Window]) -> None:
+        """One snapshot per symbol for the whole batch, or why there is none."""
+        self._models: dict[str | None, Snapshot | ClosecastError] = {}
+        missing = []
+        for symbol in dict.fromkeys(window.symbol for window in windows):
+            try:
+                found = self.service.models.serving(self.service.models.canonical(symbol))
+            except ClosecastError as error:
+                self._models[symbol] = error
+                continue
+            if found is None:
+                missing.append(symbol)
+            else:
+                self._models[symbol] = found
+        if missing:
+            self._models |= await run_in_threadpool(self._load, missing)
+
+    def _load(self, symbols: Sequence[str | None]) -> dict[str | None, Snapshot | ClosecastError]:
+        found: dict[str | None, Snapshot | ClosecastError] = {}
+        for symbol in symbols:
+            try:
+                found[symbol] = self.service.models.get(symbol)
+            except ClosecastError as error:
+                found[symbol] = error
+        return found
+
+    async def answer(self, windows: Sequence[Window]) -> AsyncIterator[bytes]:
+        """The body of the answer, piece by piece."""
+        answered = 0
+        for first, part in self._parts(windows):
+            results = await self._results(first, part)
+            answered += sum("problem" not in result for result in results)
+            pieces = [orjson.dumps(result) for result in results]
+            yield (b"," if first else b'{"results":[') + b",".join(pieces)
+            await asyncio.sleep(0)  # others have their turn
+        counts = {"answered": answered, "refused": len(windows) - answered}
+        yield b"]," + orjson.dumps(counts)[1:]
+
+    def _parts(self, windows: Sequence[Window]) -> Iterator[tuple[int, Sequence[Window]]]:
+        """As many windows as may be answered in one go, and where they begin."""
+        first = 0
+        while first < len(windows):
+            found = self._models[windows[first].symbol]
+            most = at_once(found) if isinstance(found, Snapshot) else 64
+            yield first, windows[first : first + most]
+            first += most
+
+    async def _results(self, first: int, windows: Sequence[Window]) -> list[dict[str, Any]]:
+        results: list[dict[str, Any]] = [{} for _ in windows]
+        kinds: dict[object, list[tuple[int, Question]]] = {}
+        for row, window in enumerate(windows):
+            snapshot = self._models[window.symbol]
+            if isinstance(snapshot, Snapshot):
+                asked = await question(self.service, window, snapshot, self.levels)
+                kinds.setdefault(asked.kind, []).append((row, asked))
+            else:
+                results[row] = self._refused(snapshot, first + row)
+        for rows in kinds.values():
+            questions = [asked for _, asked in rows]
+            if questions[0].snapshot.is_slow:
+                answers = await run_in_threadpool(answer_all, questions)
+            else:
+                answers = answer_all(questions)
+            for (row, asked), answer in zip(rows, answers, strict=True):
+                try:
+                    if isinstance(answer, Exception):
+                        raise answer
+                    said = settled(self.service, self.request, asked, answer, self.started)
+                    results[row] = members(asked, said, self.language)
+                except ClosecastError as error:
+                    results[row] = self._refused(error, first + row)
+        return results
+
+    def _refused(self, error: ClosecastError, row: int) -> dict[str, Any]:
+        document, _ = document_of(self.request, error, f"/windows/{row}")
+        return {"problem": document}
