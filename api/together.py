@@ -59,7 +59,7 @@ class Together:
         first = self._waiting[0][0]
         kind = first.kind
         # The same request has the same answer, whoever asks at the same time.
-        most = at_once(first.snapshot) if first.snapshot.same_together else 1
+        most = at_once(first.snapshot) if first.snapshot.speed.same_together else 1
         batch = [asked for asked in self._waiting if asked[0].kind == kind][:most]
         taken = {id(future) for _, future in batch}
         self._waiting = [asked for asked in self._waiting if id(asked[1]) not in taken]
@@ -76,7 +76,7 @@ class Together:
 
 def at_once(snapshot: Snapshot) -> int:
     """How many windows may be answered in one go, so that the event loop is not held too long."""
-    return max(1, min(64, int(_MOST_S / max(snapshot.seconds_each, 1e-9))))
+    return max(1, min(64, int(_MOST_S / max(snapshot.speed.each, 1e-9))))
 
 
 def answer_all(questions: Sequence[Question]) -> list[Prediction | Exception]:

@@ -104,7 +104,7 @@ def _promising(service: Service, symbol: str, version: str | None) -> tuple[str,
     except NoModel as error:
         raise UnknownSymbol(str(error)) from error
     if version is None or version == snapshot.version:
-        info, evaluation = snapshot.manifest.info, json.dumps(dict(snapshot.evaluation)).encode()
+        info, evaluation = snapshot.manifest.info, json.dumps(snapshot.evaluation).encode()
     else:
         bundle = service.registry.load(version)
         info = bundle.manifest.info

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from closecast.errors import DamagedBundle, UnverifiedBundle
+from closecast.errors import DamagedBundle, UnknownVersion, UnverifiedBundle
 
 BASELINE_FILE = "baseline_stats.json"
 CLOSES_FILE = "closes.npz"
@@ -19,6 +19,8 @@ INTERVALS_FILE = "intervals.json"
 LIVE_FILE = "live_states.npz"
 EVALUATION_FILE = "evaluation.json"
 TABLE_FILE = "evaluation.txt"
+
+_MOST_SHOWN = 20
 
 GATE = "closecast"
 """Who asked for a step that no person asked for."""
@@ -131,6 +133,19 @@ class Bundle:
 def hashes_of(files: Mapping[str, bytes]) -> dict[str, str]:
     """SHA-256 of every file, hexadecimal."""
     return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+
+
+def require_symbol(manifest: Manifest, symbol: str) -> None:
+    """Refuse a bundle that was not made for a canonical symbol.
+
+    Raises
+    ------
+    UnknownVersion
+    """
+    symbols = manifest.info.symbols
+    if symbol not in symbols:
+        shown = ", ".join(symbols[:_MOST_SHOWN]) + (", …" if len(symbols) > _MOST_SHOWN else "")
+        raise UnknownVersion(f"bundle {manifest.version} is for {shown}, not for {symbol}")
 
 
 def require_verified(manifest: Manifest) -> None:

@@ -33,6 +33,7 @@ from closecast.bundle import (
     Pointer,
     Promotion,
     hashes_of,
+    require_symbol,
     require_verified,
 )
 from closecast.errors import (
@@ -157,9 +158,7 @@ class Registry:
         DamagedBundle, UnverifiedBundle
         """
         bundle = self.load(version)
-        symbols = bundle.manifest.info.symbols
-        if canonical(symbol) not in symbols:
-            raise UnknownVersion(f"bundle {version} is for {', '.join(symbols)}, not for {symbol}")
+        require_symbol(bundle.manifest, canonical(symbol))
         require_verified(bundle.manifest)
         return bundle
 

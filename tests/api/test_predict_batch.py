@@ -58,7 +58,7 @@ def test_each_window_is_answered_as_alone_to_the_last_bit(client: TestClient) ->
     for window, result in zip(windows, answer["results"], strict=True):
         alone = client.post("/predict", json=window).json()
         models = client.app.state.service.models  # type: ignore[attr-defined]
-        if models.get(window.get("symbol")).same_together:
+        if models.get(window.get("symbol")).speed.same_together:
             assert result == alone
         else:
             assert result["predicted_price"] == pytest.approx(alone["predicted_price"], rel=1e-6)

@@ -1,7 +1,7 @@
 """Calibration of a forecast's quantiles by the errors that such forecasts really made."""
 
 from closecast.intervals.day import Base, PanelDay, Scored
-from closecast.intervals.files import dump_states, load_state
+from closecast.intervals.files import StatesFile, dump_states, load_state
 from closecast.intervals.live import LiveState
 from closecast.intervals.panel import Member, advance, follow
 from closecast.intervals.quantiles import LEAST_SCORES, MEMORY, half_quantiles, needed_scores
@@ -16,6 +16,7 @@ __all__ = [
     "Member",
     "PanelDay",
     "Scored",
+    "StatesFile",
     "advance",
     "dump_states",
     "follow",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from zipfile import BadZipFile
 
 import numpy as np
@@ -25,20 +27,46 @@ def dump_states(states: Mapping[str, LiveState]) -> bytes:
     return buffer.getvalue()
 
 
-def load_state(content: bytes, symbol: str) -> LiveState:
-    """The state of one symbol.
+class StatesFile:
+    """What :func:`dump_states` wrote; a state is read when it is asked for.
 
     Raises
     ------
     DamagedBundle
-        If there is none, or the file is something else.
+        If the file is something else.
     """
+
+    def __init__(self, content: bytes) -> None:
+        self._reading = threading.Lock()  # one file position for all
+        with _as_damaged():
+            self._file = np.load(io.BytesIO(content), allow_pickle=False)
+            self._names: dict[str, list[str]] = {}
+            for name in sorted(self._file.files):
+                self._names.setdefault(name.rpartition("/")[0], []).append(name)
+
+    def get(self, symbol: str) -> LiveState:
+        """The state of one symbol.
+
+        Raises
+        ------
+        DamagedBundle
+            If there is none, or it does not parse.
+        """
+        if symbol not in self._names:
+            raise DamagedBundle(f"there is no calibration state of {symbol}")
+        with _as_damaged(), self._reading:
+            parts = [self._file[name].tobytes() for name in self._names[symbol]]
+        return LiveState.from_parts(parts)
+
+
+def load_state(content: bytes, symbol: str) -> LiveState:
+    """The state of one symbol: :meth:`StatesFile.get` of a file that is read once."""
+    return StatesFile(content).get(symbol)
+
+
+@contextmanager
+def _as_damaged() -> Iterator[None]:
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            names = sorted(name for name in file.files if name.startswith(f"{symbol}/"))
-            parts = [file[name].tobytes() for name in names]
-    except (ValueError, EOFError, OSError, BadZipFile, zlib.error) as error:
+        yield
+    except (ValueError, EOFError, OSError, AttributeError, BadZipFile, zlib.error) as error:
         raise DamagedBundle(f"the calibration states cannot be read: {error}") from error
-    if not parts:
-        raise DamagedBundle(f"there is no calibration state of {symbol}")
-    return LiveState.from_parts(parts)

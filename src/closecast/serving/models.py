@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
+from weakref import WeakValueDictionary
 
 import numpy as np
 
+from closecast.bundle import require_symbol
 from closecast.calendar_cache import CalendarCache
 from closecast.drift import Context, OtherCloses
 from closecast.errors import (
@@ -25,6 +27,7 @@ from closecast.errors import (
 from closecast.price_cache import PriceCache
 from closecast.prices import Prices
 from closecast.registry import Registry
+from closecast.serving.parts import Parts
 from closecast.serving.snapshot import Snapshot
 from closecast.sessions import SessionTable
 from closecast.symbols import canonical, exchange_of
@@ -66,6 +69,7 @@ class Models:
         self._snapshots: dict[str, Snapshot] = {}
         self._failures: dict[str, Exception] = {}
         self._loading = threading.Lock()
+        self._parts: WeakValueDictionary[str, Parts] = WeakValueDictionary()
         self._others = OtherCloses([])
 
     def canonical(self, symbol: str | None) -> str:
@@ -138,8 +142,8 @@ class Models:
                 ):
                     self._failures.pop(symbol, None)
                     return Reload(symbol, "unchanged", old, pointer.version)
-                bundle = self.registry.load_to_serve(pointer.version, symbol)
-                snapshot = Snapshot.from_bundle(symbol, pointer.generation, bundle)
+                parts = self._parts_of(pointer.version, symbol)
+                snapshot = Snapshot.from_parts(symbol, pointer.generation, parts)
             except (ClosecastError, OSError) as error:
                 if str(self._failures.get(symbol)) != str(error):
                     log.error(
@@ -157,6 +161,15 @@ class Models:
                 extra={"symbol": symbol, "version": snapshot.version, "before": old},
             )
             return Reload(symbol, "swapped", snapshot.version, pointer.version)
+
+    def _parts_of(self, version: str, symbol: str) -> Parts:
+        """What the snapshots of a version share, as long as there is one of them."""
+        parts = self._parts.get(version)
+        if parts is None:
+            parts = Parts(self.registry.load_to_serve(version, symbol))
+            self._parts[version] = parts
+        require_symbol(parts.manifest, symbol)
+        return parts
 
     def look_at_all(self) -> list[Reload]:
         """:meth:`look` at every loaded symbol and at the default one."""

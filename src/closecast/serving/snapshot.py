@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -17,10 +18,8 @@ from closecast.bundle import (
     BASELINE_FILE,
     EVALUATION_FILE,
     INTERVALS_FILE,
-    LIVE_FILE,
     Bundle,
     Manifest,
-    of_symbol,
 )
 from closecast.drift import Baseline, Context, DriftDetector
 from closecast.errors import (
@@ -30,9 +29,10 @@ from closecast.errors import (
     WrongWindowLength,
 )
 from closecast.forecast import PROBABILITIES, growth
-from closecast.forecasters import Predictor, load_predictor
-from closecast.intervals import Calibration, LiveState, load_state
+from closecast.forecasters import Predictor
+from closecast.intervals import Calibration, LiveState
 from closecast.prices import MAX_PRICE, MIN_PRICE
+from closecast.serving.parts import Parts, Speed
 from closecast.verdict import Verdict
 
 log = logging.getLogger(__name__)
@@ -112,39 +112,51 @@ class Snapshot:
 
     symbol: str
     generation: int
-    manifest: Manifest
-    predictor: Predictor
+    parts: Parts
     calibration: Calibration
     first_state: LiveState
     """Live calibration as of the end of the bundle's data."""
     detector: DriftDetector
-    evaluation: Mapping[str, Any]
-    """The symbol's, with every row and step."""
     loaded_at: datetime
-    seconds: float = 0.0
-    """What one answer took when the snapshot was tried out, and"""
-    seconds_each: float = 0.0
-    """what each of many took."""
-    same_together: bool = False
-    """Whether a window is answered with the same bits among others as alone: that depends on how
-    the network's engine multiplies matrices on this machine."""
+    speed: Speed = field(default_factory=Speed)
     _tables: dict[tuple[float, ...], FloatArray] = field(default_factory=dict, repr=False)
     _states: dict[tuple[float, ...], tuple[LiveState, FloatArray]] = field(
         default_factory=dict, repr=False
     )
 
     @property
-    def is_slow(self) -> bool:
-        """Whether one answer takes so long that nobody should wait for it in an event loop."""
-        return self.seconds > _SLOW_S
+    def manifest(self) -> Manifest:
+        """The bundle's."""
+        return self.parts.manifest
 
     @property
     def version(self) -> str:
         """The bundle's version."""
-        return self.manifest.version
+        return self.parts.manifest.version
+
+    @property
+    def predictor(self) -> Predictor:
+        """The bundle's; of all its symbols."""
+        return self.parts.predictor
+
+    @property
+    def evaluation(self) -> dict[str, Any]:
+        """The symbol's, with every row and step; read each time."""
+        found: dict[str, Any] = json.loads(self.parts.document(EVALUATION_FILE, self.symbol))
+        return found
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether one answer takes so long that nobody should wait for it in an event loop."""
+        return self.speed.alone > _SLOW_S
 
     @classmethod
     def from_bundle(cls, symbol: str, generation: int, bundle: Bundle) -> Self:
+        """:meth:`from_parts` of a bundle that nothing else is made from."""
+        return cls.from_parts(symbol, generation, Parts(bundle))
+
+    @classmethod
+    def from_parts(cls, symbol: str, generation: int, parts: Parts) -> Self:
         """Build and try out.
 
         Raises
@@ -152,33 +164,28 @@ class Snapshot:
         DamagedBundle
             If anything is missing, does not parse, or does not answer a harmless window.
         """
-        info = bundle.manifest.info
-        files = bundle.files
-        for name in (BASELINE_FILE, INTERVALS_FILE, LIVE_FILE, EVALUATION_FILE):
-            if name not in files:
-                raise DamagedBundle(f"bundle {bundle.manifest.version} has no {name}")
-        state = load_state(files[LIVE_FILE], symbol)
-        if state.horizon != info.horizon:
-            raise DamagedBundle(f"{LIVE_FILE} is of {state.horizon} steps, not {info.horizon}")
+        parts.document(EVALUATION_FILE, symbol)
         snapshot = cls(
             symbol=symbol,
             generation=generation,
-            manifest=bundle.manifest,
-            predictor=load_predictor(info.forecaster, files),
-            calibration=Calibration.from_json(of_symbol(files, INTERVALS_FILE, symbol)),
-            first_state=state,
-            detector=DriftDetector(Baseline.from_json(of_symbol(files, BASELINE_FILE, symbol))),
-            evaluation=json.loads(of_symbol(files, EVALUATION_FILE, symbol)),
+            parts=parts,
+            calibration=Calibration.from_json(parts.document(INTERVALS_FILE, symbol)),
+            first_state=parts.first_state(symbol),
+            detector=DriftDetector(Baseline.from_json(parts.document(BASELINE_FILE, symbol))),
             loaded_at=datetime.now(UTC),
         )
-        windows = _harmless_windows(info.seq_length)
+        windows = _harmless_windows(parts.manifest.info.seq_length)
         snapshot._try_out(windows[:1])  # the first run also allocates
-        alone = [snapshot._try_out([window]) for window in windows]
-        rows, took = snapshot._try_out(windows)
-        return replace(
-            snapshot,
-            seconds=min(seconds for _, seconds in alone),
-            seconds_each=took / len(windows),
+        if parts.speed is None:
+            parts.speed = snapshot._measured(windows)
+        return replace(snapshot, speed=parts.speed)
+
+    def _measured(self, windows: list[list[float]]) -> Speed:
+        alone = [self._try_out([window]) for window in windows]
+        rows, took = min((self._try_out(windows) for _ in range(3)), key=itemgetter(1))
+        return Speed(
+            alone=min(seconds for _, seconds in alone),
+            each=took / len(windows),
             same_together=rows == [row for [row], _ in alone],
         )
 

@@ -1,0 +1,102 @@
+"""What the snapshots of one bundle share: a bundle of many symbols is read and tried out once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from closecast.bundle import (
+    BASELINE_FILE,
+    EVALUATION_FILE,
+    INTERVALS_FILE,
+    LIVE_FILE,
+    Bundle,
+    Manifest,
+)
+from closecast.errors import DamagedBundle
+from closecast.forecasters import Predictor, load_predictor
+from closecast.intervals import LiveState, StatesFile
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How long answers took when a bundle was tried out on this machine.
+
+    Attributes
+    ----------
+    alone, each : float
+        Seconds of one answer, and of each of many that were made together.
+    same_together : bool
+        Whether a window is answered with the same bits among others as alone: that depends on
+        how the network's engine multiplies matrices on this machine.
+    """
+
+    alone: float = 0.0
+    each: float = 0.0
+    same_together: bool = False
+
+
+class Parts:
+    """A bundle, taken apart.
+
+    Attributes
+    ----------
+    speed : Speed or None
+        Once one of its symbols was tried out.
+
+    Raises
+    ------
+    DamagedBundle
+        If a file is missing or does not parse.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.manifest: Manifest = bundle.manifest
+        self.predictor: Predictor = load_predictor(bundle.manifest.info.forecaster, bundle.files)
+        self.speed: Speed | None = None
+        self._files = bundle.files
+        self._documents = {
+            name: self._by_symbol(name) for name in (BASELINE_FILE, INTERVALS_FILE, EVALUATION_FILE)
+        }
+        self._states = StatesFile(self._file(LIVE_FILE))
+        self._files = {}  # their content was read; the bytes need not stay
+
+    def document(self, name: str, symbol: str) -> bytes:
+        """One symbol's part of a JSON file.
+
+        Raises
+        ------
+        DamagedBundle
+            If it holds nothing of the symbol.
+        """
+        try:
+            return self._documents[name][symbol]
+        except KeyError:
+            raise DamagedBundle(f"{name} holds nothing of {symbol}") from None
+
+    def first_state(self, symbol: str) -> LiveState:
+        """The live calibration as of the end of the bundle's data.
+
+        Raises
+        ------
+        DamagedBundle
+            If there is none, or it is of another horizon.
+        """
+        state, horizon = self._states.get(symbol), self.manifest.info.horizon
+        if state.horizon != horizon:
+            raise DamagedBundle(f"{LIVE_FILE} is of {state.horizon} steps, not {horizon}")
+        return state
+
+    def _file(self, name: str) -> bytes:
+        if name not in self._files:
+            raise DamagedBundle(f"bundle {self.manifest.version} has no {name}")
+        return self._files[name]
+
+    def _by_symbol(self, name: str) -> dict[str, bytes]:
+        content = self._file(name)
+        try:
+            documents: dict[str, Any] = json.loads(content)
+            return {symbol: json.dumps(one).encode() for symbol, one in documents.items()}
+        except (ValueError, AttributeError) as error:
+            raise DamagedBundle(f"{name} does not parse: {error!r}") from error
