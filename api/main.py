@@ -13,11 +13,13 @@ from starlette.concurrency import run_in_threadpool
 from api.deps import Service
 from api.errors import add_error_handlers, document_problems
 from api.middleware import BodyLimit, RequestEnvelope, SameOrigin
+from api.prediction_times import PredictionTimes
 from api.routes import config, drift, forecast, health, index, model, performance, predict, train
 from closecast import __version__
 from closecast.dated import Kind
 from closecast.ledger.database import Clock, utc_now
 from closecast.logs import set_up_logging
+from closecast.owners import die_with_server
 from closecast.settings import Settings, get_settings
 
 DESCRIPTION = """
@@ -25,9 +27,9 @@ Forecasts of the next closing prices with calibrated intervals, drift warnings, 
 score ("tomorrow = today") beside every score.
 
 Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem documents with a stable
-`code`. Every answer carries `X-Request-ID`; answers of a model carry `X-Model-Version`, those of
-its living calibration `X-Calibration-Revision`. Drift is told in English, or in Portuguese where
-`Accept-Language` prefers it.
+`code`. Every answer carries `X-Request-ID`; answers of a model carry `X-Model-Version` and
+`X-Model-Generation`, those of its living calibration `X-Calibration-Revision`. Drift is told in
+English, or in Portuguese where `Accept-Language` prefers it.
 """
 
 
@@ -52,6 +54,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if own_process:
             set_up_logging(chosen.log_level)
+            die_with_server()
         service = Service.from_settings(chosen, clock, kind)
         await run_in_threadpool(service.start)
         app.state.service = service
@@ -75,6 +78,7 @@ def create_app(
         ],
     )
     add_error_handlers(app)
+    app.add_middleware(PredictionTimes)  # innermost: a slow caller is no slow prediction
     app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
     app.add_middleware(SameOrigin)
     app.add_middleware(RequestEnvelope)

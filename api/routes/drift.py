@@ -10,6 +10,7 @@ from fastapi import APIRouter, Body, Path, Query, Request, Response
 from api.deps import Service, ServiceDep
 from api.drift import log_findings, verdict_members
 from api.errors import InPart, responses
+from api.model_headers import name_model
 from api.negotiation import LanguageDep
 from api.schemas.base import SymbolText
 from api.schemas.drift import (
@@ -131,7 +132,7 @@ def show_drift(
     """
     snapshot = _snapshot(service, symbol)
     history = service.ledger.drift_days.history(snapshot.symbol)
-    response.headers["X-Model-Version"] = snapshot.version
+    name_model(response, snapshot.version, snapshot.generation)
     return DriftReport(
         symbol=snapshot.symbol,
         model_version=snapshot.version,

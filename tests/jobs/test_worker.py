@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -88,23 +87,3 @@ def test_a_job_that_was_taken_away_ends_without_a_word(
 
     job = run(settings, ledger, monkeypatch, task)
     assert (job.state, job.reason, job.result) == ("failed", "its lease ran out", None)
-
-
-def test_owners_are_told_apart(ledger: Ledger) -> None:
-    me = worker.owner_name()
-    host, pid, _ = me.rsplit(":", 2)
-    assert worker.is_alive(me) is True
-    assert worker.is_alive(f"{host}:{pid}:1.00") is False  # the number was given to another process
-    assert worker.is_alive(f"{host}:999999999:1.00") is False
-    assert worker.is_alive(f"elsewhere:{pid}:1.00") is None
-
-
-def test_a_dead_owners_job_is_buried_and_can_be_asked_for_again(ledger: Ledger) -> None:
-    first, _ = ledger.jobs.submit("train", "MSFT", {})
-    ledger.jobs.claim("a-dead-owner")
-    buried = ledger.jobs.bury_dead(timedelta(hours=1), lambda owner: False)
-    assert [job.id for job in buried] == [first.id]
-    assert ledger.jobs.get(first.id).state == "failed"
-    second, created = ledger.jobs.submit("train", "MSFT", {})
-    assert created
-    assert second.id != first.id

@@ -65,6 +65,7 @@ class Models:
         self.default_symbol = canonical(default_symbol)
         self._snapshots: dict[str, Snapshot] = {}
         self._failures: dict[str, Exception] = {}
+        self._refused: dict[str, int] = {}
         self._loading = threading.Lock()
 
     def canonical(self, symbol: str | None) -> str:
@@ -81,7 +82,11 @@ class Models:
 
     def failures(self) -> dict[str, str]:
         """Symbols whose pointer leads to something that could not be loaded, and why."""
-        return {symbol: str(error) for symbol, error in self._failures.items()}
+        return {symbol: str(error) for symbol, error in list(self._failures.items())}
+
+    def refused_generation(self, symbol: str) -> int | None:
+        """Generation of the pointer that a symbol's failure is about, where it could be read."""
+        return self._refused.get(symbol)
 
     def get(self, symbol: str | None = None) -> Snapshot:
         """The snapshot of a symbol (of the default one), loaded if need be.
@@ -127,6 +132,7 @@ class Models:
         with self._loading:
             serving = self._snapshots.get(symbol)
             old = serving.version if serving else None
+            pointer = None
             try:
                 pointer = self.registry.pointer(symbol)
                 if pointer is None:
@@ -145,6 +151,8 @@ class Models:
                         "model could not be loaded; the one before keeps serving",
                         extra={"symbol": symbol, "serving": old, "reason": str(error)},
                     )
+                if pointer is not None:
+                    self._refused[symbol] = pointer.generation
                 self._failures[symbol] = error
                 return Reload(symbol, "failed", old, None, str(error))
             for _ in self._others(symbol):
