@@ -60,6 +60,7 @@ RANKS = {
     "forecasting": 8,
     "pipeline": 8,
     "jobs": 9,
+    "starting": 9,
     "cli": 10,
 }
 """Of a module or package directly in ``src/closecast``. A new one is added here first."""

@@ -36,7 +36,7 @@ from api.schemas.drift_examples import (
 from api.schemas.predictions import Window
 from closecast.dated import SCORED_PROBABILITIES, DriftDay
 from closecast.drift import ARL0, Language, discoveries
-from closecast.errors import ClosecastError, NoModel, TooFewCloses, UnknownSymbol
+from closecast.errors import ClosecastError, TooFewCloses
 from closecast.realised import expected_error, summarise
 from closecast.serving import Snapshot
 from closecast.verdict import Verdict
@@ -130,7 +130,7 @@ def show_drift(
     window shows is found all the same. `realised`: how far off the forecasts were, beside how
     far off they said they would be.
     """
-    snapshot = _snapshot(service, symbol)
+    snapshot = service.models.get(symbol)
     history = service.ledger.drift_days.history(snapshot.symbol)
     name_model(response, snapshot.version, snapshot.generation)
     return DriftReport(
@@ -144,13 +144,6 @@ def show_drift(
             summarise(history, _coming_error(service, snapshot))
         ),
     )
-
-
-def _snapshot(service: Service, symbol: str) -> Snapshot:
-    try:
-        return service.models.get(symbol)
-    except NoModel as error:
-        raise UnknownSymbol(str(error)) from error
 
 
 def _checked(service: Service, row: int, window: Window) -> tuple[Snapshot, Verdict]:

@@ -225,6 +225,8 @@ def _without_model(
     error: NoModel | UnknownSymbol,
 ) -> JSONResponse:
     if not train:
+        if isinstance(error, NoModel):
+            raise error
         raise UnknownSymbol(f"{error}, or ask again with ?train=true") from error
     if request.headers.get("sec-fetch-site", "none") in ("cross-site", "same-site"):
         return problem(
