@@ -60,8 +60,8 @@ RANKS = {
     "forecasting": 8,
     "pipeline": 8,
     "jobs": 9,
-    "starting": 9,
-    "cli": 10,
+    "starting": 10,
+    "cli": 11,
 }
 """Of a module or package directly in ``src/closecast``. A new one is added here first."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -91,23 +92,25 @@ class FirstTraining(threading.Thread):
         self._job = _queued(settings, self._ledger, symbols)
 
     def run(self) -> None:
-        subject = f"First training ({self._job.symbol}, GET /train/{self._job.id})"
-        self._say(f"{subject}: begins; forecasts are answered with 503 until there is a model.")
+        self._say(
+            f"First training: queued as GET /train/{self._job.id}; until there is a model, "
+            "forecasts are answered with 503."
+        )
         last, since_told = "", 0.0
         while (job := self._look()).state in ACTIVE:
             now = _progress(job)
             stage_is_new = now.partition(",")[0] != last.partition(",")[0]
             if stage_is_new or (now != last and since_told >= _TELL_EVERY_S):
-                self._say(f"{subject}: {now}")
+                self._say(f"First training: {now}")
                 last, since_told = now, 0.0
-            threading.Event().wait(_LOOK_S)
+            time.sleep(_LOOK_S)
             since_told += _LOOK_S
         if job.state == "succeeded":
             self._say(self._welcome())
         else:
             self._say(
-                f"{subject} has {job.state}: {job.reason}. Mend that, then start again, or "
-                "POST /train; the service goes on."
+                f"First training: it has {job.state}: {job.reason}. Mend that, then start again "
+                "or POST /train; the service goes on."
             )
         self._ledger.close()
 
@@ -138,7 +141,7 @@ def _queued(settings: Settings, ledger: Ledger, symbols: Sequence[str]) -> Job:
 
 def _progress(job: Job) -> str:
     if job.state == "queued":
-        return "queued"
+        return "waits for the worker"
     stage, percent = job.progress.get("stage", "starts"), job.progress.get("percent")
     paused = ", paused for predictions" if job.progress.get("paused") else ""
     return f"{stage}{'' if percent is None else f', {percent:.0f} %'}{paused}"

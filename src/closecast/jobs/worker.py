@@ -17,6 +17,7 @@ from closecast.jobs.tasks import TASKS
 from closecast.ledger import Job, Ledger
 from closecast.owners import die_with_parent, is_alive, owner_name, place
 from closecast.settings import Settings
+from closecast.tracking import close_abandoned_runs
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ def run_worker(settings: Settings, *, parent: int | None = None, once: bool = Fa
     if parent is not None:
         die_with_parent(parent, signal.SIGKILL)
     os.nice(19 - os.nice(0))  # predictions come first, always
+    close_abandoned_runs(settings)
     ledger = Ledger(settings.ledger_url)
     owner = owner_name()
     idle_since = time.monotonic()
