@@ -114,11 +114,7 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> None:
     os.environ |= {f"CLOSECAST_{key.upper()}": str(value) for key, value in changes.items()}
     _check_port_is_free(settings)
     check_start(settings, trains=arguments.train_if_missing)
-    symbols = _symbols(arguments.symbols, settings.source, settings)
-    if arguments.train_if_missing and not _made_before(settings, symbols, DEFAULT_FORECASTER):
-        say = functools.partial(print, flush=True)
-        FirstTraining(settings, symbols, say, lambda: _welcome(settings)).start()
-    else:
+    if not (arguments.train_if_missing and _train_first(settings, arguments.symbols)):
         print(_welcome(settings), flush=True)
     # Uvicorn drains on SIGTERM, then raises it again: a clean end is no death by signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -131,6 +127,19 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> None:
         access_log=False,
         timeout_graceful_shutdown=settings.drain_s,
     )
+
+
+def _train_first(settings: Settings, named: str | None) -> bool:
+    """Queue the first training, if there is need for one, and show how far it is."""
+    if named is None and settings.source != "sample":
+        # The other sources cannot list symbols, and would bring pandas into the serving process.
+        named = settings.default_symbol
+    symbols = _symbols(named, settings.source, settings)
+    if _made_before(settings, symbols, DEFAULT_FORECASTER):
+        return False
+    say = functools.partial(print, flush=True)
+    FirstTraining(settings, symbols, say, lambda: _welcome(settings)).start()
+    return True
 
 
 def _check_port_is_free(settings: Settings) -> None:
