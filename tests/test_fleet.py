@@ -66,7 +66,7 @@ def reporter(models: Loaded, ledger: Ledger, latencies: Latencies) -> FleetRepor
 
 def stored(ledger: Ledger, symbol: str = "MSFT") -> Serving | None:
     """What the ledger holds of this process."""
-    [state] = ledger.processes.living(symbol, lambda process: process == owner_name())
+    [state] = ledger.processes.living([symbol], lambda process: process == owner_name())[symbol]
     return state.serving
 
 
@@ -189,10 +189,12 @@ def test_the_thread_reports_when_it_is_woken_and_takes_itself_off_the_list(
     models.generations["MSFT"] = 7
     for _ in range(1200):
         reporter.wake()
-        if any(s.serving == Serving("v7", 7) for s in ledger.processes.living("MSFT", bool)):
+        if any(
+            s.serving == Serving("v7", 7) for s in ledger.processes.living(["MSFT"], bool)["MSFT"]
+        ):
             break
         threading.Event().wait(0.05)
     else:
         raise AssertionError("never reported")
     reporter.stop()
-    assert ledger.processes.living("MSFT", bool) == []
+    assert ledger.processes.living(["MSFT"], bool)["MSFT"] == []

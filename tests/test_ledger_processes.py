@@ -24,16 +24,16 @@ def alive(*names: str) -> Mapping[str, bool | None]:
 
 
 def living(ledger: Ledger, known: Mapping[str, bool | None], symbol: str = "MSFT") -> list[str]:
-    return [state.id for state in ledger.processes.living(symbol, known.get)]
+    return [state.id for state in ledger.processes.living([symbol], known.get)[symbol]]
 
 
 def test_a_process_is_listed_with_what_it_serves(ledger: Ledger, clock: Clock) -> None:
     started = NOON - SECONDS
     ledger.processes.report(HERE, started, {"MSFT": MODEL}, 4.5, whole=True)
-    assert ledger.processes.living("MSFT", alive(HERE).get) == [
+    assert ledger.processes.living(["MSFT"], alive(HERE).get)["MSFT"] == [
         ProcessState(HERE, started, NOON, 4.5, MODEL, NOON)
     ]
-    assert ledger.processes.living("AAPL", alive(HERE).get) == [
+    assert ledger.processes.living(["AAPL"], alive(HERE).get)["AAPL"] == [
         ProcessState(HERE, started, NOON, 4.5, None, None)
     ]
 
@@ -43,8 +43,8 @@ def test_a_change_of_one_symbol_leaves_the_others(ledger: Ledger, clock: Clock) 
     clock.now += SECONDS
     failed = Serving("v1", 3, "bundle v2: predictor.json is missing", 4)
     ledger.processes.report(HERE, NOON, {"AAPL": failed}, whole=False)
-    [microsoft] = ledger.processes.living("MSFT", alive(HERE).get)
-    [apple] = ledger.processes.living("AAPL", alive(HERE).get)
+    [microsoft] = ledger.processes.living(["MSFT"], alive(HERE).get)["MSFT"]
+    [apple] = ledger.processes.living(["AAPL"], alive(HERE).get)["AAPL"]
     assert (microsoft.serving, microsoft.since, microsoft.seen_at) == (MODEL, NOON, clock.now)
     assert (apple.serving, apple.since) == (failed, clock.now)
 
@@ -52,7 +52,7 @@ def test_a_change_of_one_symbol_leaves_the_others(ledger: Ledger, clock: Clock) 
 def test_a_whole_report_forgets_what_is_not_in_it(ledger: Ledger) -> None:
     ledger.processes.report(HERE, NOON, {"MSFT": MODEL, "AAPL": MODEL}, whole=True)
     ledger.processes.report(HERE, NOON, {"MSFT": MODEL}, whole=True)
-    [apple] = ledger.processes.living("AAPL", alive(HERE).get)
+    [apple] = ledger.processes.living(["AAPL"], alive(HERE).get)["AAPL"]
     assert apple.serving is None
 
 
@@ -62,7 +62,7 @@ def test_a_heartbeat_changes_nothing_but_the_time_and_the_latency(
     ledger.processes.report(HERE, NOON, {"MSFT": MODEL}, whole=True)
     clock.now += SECONDS
     assert ledger.processes.beat(HERE, 12.5)
-    [state] = ledger.processes.living("MSFT", alive(HERE).get)
+    [state] = ledger.processes.living(["MSFT"], alive(HERE).get)["MSFT"]
     assert state == ProcessState(HERE, NOON, clock.now, 12.5, MODEL, NOON)
 
 

@@ -127,4 +127,4 @@ def test_sigterm_answers_what_has_begun_and_ends_everything(
     ledger = Ledger(published.ledger_url)
     left_job = ledger.jobs.get(job["id"])
     assert (left_job.state, left_job.owner) == ("queued", None)
-    assert ledger.processes.living("MSFT", is_alive) == []
+    assert ledger.processes.living(["MSFT"], is_alive)["MSFT"] == []

@@ -137,3 +137,29 @@ def test_sigterm_ends_everything_in_order(service: ServiceProcess, published: Se
     worker.wait(timeout=60)
     left = Ledger(published.ledger_url).jobs.get(job["id"])
     assert (left.state, left.owner) == ("queued", None)
+
+
+def test_a_training_pauses_while_predictions_are_slower_than_they_may_be(
+    published: Settings, tmp_path: Path
+) -> None:
+    service = ServiceProcess(
+        published, tmp_path / "service.log", CLOSECAST_TRAINING_PAUSE_P95_MS="0.001"
+    )
+    try:
+        job = training(service, start(service, ENDLESS))
+
+        def paused() -> dict[str, Any] | None:
+            for _ in range(5):
+                predict(service)
+            progress: dict[str, Any] = service.get(job["url"])["progress"]
+            return progress if progress.get("paused") else None
+
+        before = service.until(paused, "the training makes room")
+
+        def goes_on() -> bool:
+            progress = service.get(job["url"])["progress"]
+            return "paused" not in progress and progress["percent"] > before["percent"]
+
+        service.until(goes_on, "nobody asks any more, and the training goes on")
+    finally:
+        service.stop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -152,21 +152,28 @@ class Processes:
                 _remove(connection, dead)
         return dead
 
-    def living(self, symbol: str, is_alive: Callable[[str], bool | None]) -> list[ProcessState]:
-        """Processes that live, the first started first, each with what it serves for a symbol.
+    def living(
+        self, symbols: Sequence[str], is_alive: Callable[[str], bool | None]
+    ) -> dict[str, list[ProcessState]]:
+        """By symbol the processes that live, the first started first, with what they serve of it.
 
         Parameters
         ----------
         is_alive : callable
             Whether a process lives, ``None`` where that cannot be known from here.
         """
+        c = _served.c
         with self._database.transaction(read_only=True) as connection:
             rows = connection.execute(
                 _processes.select().order_by(_processes.c.started_at, _processes.c.id)
             ).all()
-            found = connection.execute(_served.select().where(_served.c.symbol == symbol))
-            served = {row.process: row for row in found}
-        return [_state(row, served.get(row.id)) for row in rows if self._lives(row, is_alive)]
+            found = connection.execute(_served.select().where(c.symbol.in_(symbols)))
+            served = {(row.process, row.symbol): row for row in found}
+        alive = [row for row in rows if self._lives(row, is_alive)]
+        return {
+            symbol: [_state(row, served.get((row.id, symbol))) for row in alive]
+            for symbol in symbols
+        }
 
     def slowest_p95_ms(self, place: str, is_alive: Callable[[str], bool | None]) -> float | None:
         """The largest p95 of predictions in living processes of one place, in milliseconds.

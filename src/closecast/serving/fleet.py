@@ -113,7 +113,7 @@ class FleetReporter:
             return Worker(self.process, symbol, own.get(symbol), since, self._started_at, now)
 
         try:
-            found = {symbol: self._processes.living(symbol, is_alive) for symbol in symbols}
+            found = self._processes.living(symbols, is_alive)
         except ClosecastError as error:
             return Fleet(tuple(of_this(symbol) for symbol in symbols), str(error))
         workers = []
