@@ -369,8 +369,10 @@ class Registry:
         """
         symbol = canonical(symbol)
         with self._one_writer():
-            pointer = self._before(symbol, expected)[0] if expected is not None else None
-            pointer = pointer or self.pointer(symbol)
+            if expected is None:
+                pointer = self.pointer(symbol)
+            else:
+                pointer, _ = self._before(symbol, expected)
             if pointer is None:
                 raise UnknownVersion(
                     f"{symbol} has no model yet, so there is nothing to go back to"
