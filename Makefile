@@ -22,6 +22,9 @@ endif
 ifdef SOURCE
 export CLOSECAST_SOURCE := $(SOURCE)
 endif
+ifdef WORKERS
+export CLOSECAST_WORKERS := $(WORKERS)
+endif
 ifdef PORT
 export CLOSECAST_PORT := $(PORT)
 endif
@@ -47,9 +50,8 @@ $(VENV)/.dev: $(VENV)/.train
 
 install: $(VENV)/.dev ## Create .venv with everything for development
 
-serve: $(VENV)/.train ## Train on real closes if there is no model yet, then serve (SYMBOL=, SYMBOLS=, SOURCE=, PORT=)
-	$(BIN)/closecast train --if-missing $(SYMBOLS_OPTION)
-	exec $(BIN)/closecast serve
+serve: $(VENV)/.train ## Serve; train on real closes first if there is no model yet (SYMBOL=, SYMBOLS=, SOURCE=, PORT=, WORKERS=)
+	exec $(BIN)/closecast serve --train-if-missing $(SYMBOLS_OPTION)
 
 replay: $(VENV)/.train ## Walk the sample through the API day by day with a set clock; fills a ledger of its own
 	$(BIN)/python -m scripts.06_replay $(SYMBOLS_OPTION)

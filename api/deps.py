@@ -16,11 +16,12 @@ from closecast.dated import Kind
 from closecast.errors import ClosecastError
 from closecast.forecasting import Forecasting, LedgerLiving
 from closecast.jobs.supervisor import Supervisor, can_train
+from closecast.latency import Latencies
 from closecast.ledger import Ledger, PredictionLog
 from closecast.ledger.database import Clock
 from closecast.price_cache import PriceCache
 from closecast.registry import Registry
-from closecast.serving import Models, PointerFollower
+from closecast.serving import FleetReporter, Models, PointerFollower
 from closecast.settings import Settings
 
 
@@ -33,6 +34,8 @@ class Service:
     models: Models
     ledger: Ledger
     follower: PointerFollower
+    fleet: FleetReporter
+    latencies: Latencies
     supervisor: Supervisor | None
     forecasting: Forecasting
     predictions: PredictionLog
@@ -50,6 +53,8 @@ class Service:
         calendars = CalendarCache(settings.data_dir / "calendars")
         models = Models(registry, cache, calendars, settings.default_symbol)
         ledger = Ledger(settings.ledger_url, clock)
+        latencies = Latencies()
+        fleet = FleetReporter(models, ledger.processes, latencies)
         supervisor = (
             Supervisor(settings, ledger) if settings.worker_enabled and can_train() else None
         )
@@ -58,7 +63,9 @@ class Service:
             registry=registry,
             models=models,
             ledger=ledger,
-            follower=PointerFollower(models, settings.pointer_poll_s),
+            follower=PointerFollower(models, settings.pointer_poll_s, on_change=fleet.wake),
+            fleet=fleet,
+            latencies=latencies,
             supervisor=supervisor,
             forecasting=Forecasting(
                 models=models,
@@ -89,10 +96,11 @@ class Service:
         return pointer.version if pointer else None
 
     def start(self) -> None:
-        """Load the default model, follow pointers, supervise the worker."""
+        """Load the default model, follow pointers, tell others, supervise the worker."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
         self.models.look(self.models.default_symbol)
         self.follower.start()
+        self.fleet.start()
         if self.supervisor is not None:
             self.supervisor.start()
         psutil.cpu_percent()  # the first call has nothing to compare with and answers 0
@@ -100,9 +108,10 @@ class Service:
     def stop(self) -> None:
         """The reverse."""
         self.follower.stop()
+        self.fleet.stop()
         if self.supervisor is not None:
             self.supervisor.stop()
-        self.predictions.close()
+        self.predictions.close(timeout_s=5)
         self.ledger.close()
 
 

@@ -9,8 +9,10 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from api.first_training import with_training
 from api.negotiation import language_headers, request_language
 from api.schemas.base import Problem
 from api.schemas.findings import Finding
@@ -117,12 +119,19 @@ def add_error_handlers(app: FastAPI) -> None:
 
 async def _ours(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, e.ClosecastError)
-    return _problem_of(request, error)
+    return _problem_of(request, await _completed(request, error))
 
 
 async def _in_part(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, InPart)
-    return _problem_of(request, error.error, error.pointer)
+    return _problem_of(request, await _completed(request, error.error), error.pointer)
+
+
+async def _completed(request: Request, error: e.ClosecastError) -> e.ClosecastError:
+    if not isinstance(error, e.NoModel):
+        return error
+    jobs = request.app.state.service.ledger.jobs
+    return await run_in_threadpool(with_training, error, jobs)
 
 
 def _problem_of(request: Request, error: e.ClosecastError, part: str | None = None) -> JSONResponse:
@@ -255,7 +264,19 @@ _EXAMPLES: Problems = {
     413: {"body_too_large": "the body is larger than 1000000 bytes"},
     415: {"not_sent_as_json": "send the body with the header content-type: application/json"},
     422: {"wrong_window_length": "got 3 closes, the model needs exactly 60"},
-    503: {"no_model": "no model for MSFT yet: train one with `make serve` or POST /train"},
+    503: {
+        "no_model": {
+            "detail": "no model for MSFT yet; its first training is under way: train, 42 %. "
+            "GET /train/0123456789abcdef0123456789abcdef shows more",
+            "training": {
+                "state": "running",
+                "phase": "train",
+                "percent": 42.0,
+                "url": "/train/0123456789abcdef0123456789abcdef",
+                "reason": None,
+            },
+        }
+    },
 }
 
 

@@ -31,6 +31,7 @@ from closecast import __version__
 from closecast.dated import Kind
 from closecast.ledger.database import Clock, utc_now
 from closecast.logs import set_up_logging
+from closecast.owners import die_with_server
 from closecast.settings import Settings, get_settings
 
 _COMPRESSED_FROM = 4096  # bytes: a single prediction is smaller, and not worth 100 microseconds
@@ -40,9 +41,9 @@ Forecasts of the next closing prices with calibrated intervals, drift warnings, 
 score ("tomorrow = today") beside every score.
 
 Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem documents with a stable
-`code`. Every answer carries `X-Request-ID`; answers of a model carry `X-Model-Version`, those of
-its living calibration `X-Calibration-Revision`. Drift is told in English, or in Portuguese where
-`Accept-Language` prefers it.
+`code`. Every answer carries `X-Request-ID`; answers of a model carry `X-Model-Version` and
+`X-Model-Generation`, those of its living calibration `X-Calibration-Revision`. Drift is told in
+English, or in Portuguese where `Accept-Language` prefers it.
 """
 
 
@@ -67,6 +68,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if own_process:
             set_up_logging(chosen.log_level)
+            die_with_server()
         service = Service.from_settings(chosen, clock, kind)
         await run_in_threadpool(service.start)
         app.state.service = service

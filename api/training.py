@@ -77,6 +77,7 @@ def job_answer(job: Job) -> JobAnswer:
         symbol=job.symbol,
         state=job.state,
         cancel_requested=job.cancel_requested,
+        attempts=job.attempts,
         request=dict(job.arguments),
         progress=dict(job.progress),
         result=dict(job.result) if job.result else None,

@@ -18,7 +18,9 @@ RANKS = {
     "__init__": 0,
     "arrays": 0,
     "errors": 0,
+    "latency": 0,
     "logs": 0,
+    "owners": 0,
     "progress": 0,
     "settings": 0,
     "atomic": 1,
@@ -58,7 +60,8 @@ RANKS = {
     "forecasting": 8,
     "pipeline": 8,
     "jobs": 9,
-    "cli": 10,
+    "starting": 10,
+    "cli": 11,
 }
 """Of a module or package directly in ``src/closecast``. A new one is added here first."""
 
@@ -67,7 +70,7 @@ ONLY_IN = {
         f"ledger/{name}.py"
         for name in (
             *("calibrations", "configurations", "database", "drift_days"),
-            *("forecasts", "jobs", "predictions"),
+            *("forecasts", "jobs", "predictions", "processes"),
         )
     },
     "mlflow": {"tracking.py"},

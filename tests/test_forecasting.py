@@ -61,6 +61,7 @@ class FakeModels:
         return SimpleNamespace(
             symbol=wanted,
             version=VERSION,
+            generation=1,
             manifest=SimpleNamespace(info=info),
             detector=detector,
         )

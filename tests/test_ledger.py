@@ -297,6 +297,15 @@ def test_of_different_requests_at_once_one_is_created(ledger: Ledger) -> None:
 # -- idempotency keys ---------------------------------------------------------------------------
 
 
+def test_a_key_that_came_with_the_request_of_another_keeps_its_answer(ledger: Ledger) -> None:
+    first, _ = ledger.jobs.submit("train", "MSFT", {})
+    assert ledger.jobs.submit("train", "MSFT", {}, "key")[0].id == first.id
+    ledger.jobs.claim("me")
+    ledger.jobs.finish(first.id, "me", "succeeded")
+    again, created = ledger.jobs.submit("train", "MSFT", {}, "key")
+    assert (again.id, created) == (first.id, False)
+
+
 @pytest.mark.parametrize("state", ENDS)
 def test_a_key_answers_its_job_even_when_it_has_ended(ledger: Ledger, state: JobState) -> None:
     first, _ = ledger.jobs.submit("train", "MSFT", {}, "key")
@@ -360,7 +369,7 @@ def test_claiming_makes_a_job_run_for_its_owner(ledger: Ledger, clock: Clock) ->
     clock.now += LEASE
     claimed = ledger.jobs.claim("me")
     assert claimed == replace(
-        job, state="running", owner="me", started_at=clock.now, heartbeat_at=clock.now
+        job, state="running", owner="me", started_at=clock.now, heartbeat_at=clock.now, attempts=1
     )
     assert ledger.jobs.get(job.id) == claimed
 
@@ -541,7 +550,7 @@ def test_a_worker_is_dead_if_it_is_known_to_be_or_silent_for_longer_than_its_lea
     clock.now += silence
     buried = ledger.jobs.bury_dead(LEASE, lambda owner: {"me": alive}[owner])
     assert [b.id for b in buried] == ([job.id] if dead else [])
-    assert ledger.jobs.get(job.id).state == ("failed" if dead else "running")
+    assert ledger.jobs.get(job.id).state == ("queued" if dead else "running")
 
 
 def test_a_heartbeat_renews_the_lease(ledger: Ledger, clock: Clock) -> None:
@@ -564,13 +573,38 @@ def test_after_the_clock_was_set_back_a_heartbeat_counts_from_the_new_time(
     assert [b.id for b in ledger.jobs.bury_dead(LEASE, lambda owner: None)] == [job.id]
 
 
-def test_a_buried_job_says_why_and_what_to_do(ledger: Ledger, clock: Clock) -> None:
+def test_a_job_whose_worker_is_gone_waits_for_the_next_worker(ledger: Ledger, clock: Clock) -> None:
     job = running(ledger)
-    clock.now += LEASE
+    ledger.jobs.heartbeat(job.id, "me", {"percent": 40.0})
+    [taken] = ledger.jobs.bury_dead(LEASE, lambda owner: False)
+    assert (taken.id, taken.state, taken.progress) == (job.id, "queued", {})
+    assert (taken.owner, taken.started_at, taken.reason, taken.attempts) == (None, None, None, 1)
+    with pytest.raises(JobConflict):
+        ledger.jobs.submit(job.task, job.symbol, {"another": 1})
+    again = ledger.jobs.claim("another")
+    assert again is not None
+    assert (again.id, again.owner, again.attempts) == (job.id, "another", 2)
+
+
+def test_a_job_that_has_outlived_two_workers_fails_and_says_why_and_what_to_do(
+    ledger: Ledger, clock: Clock
+) -> None:
+    job = running(ledger)
     ledger.jobs.bury_dead(LEASE, lambda owner: False)
-    found = ledger.jobs.get(job.id)
-    assert found.finished_at == clock.now
-    assert found.reason == "its worker process ended without a word; post the request again"
+    ledger.jobs.claim("another")
+    clock.now += LEASE
+    [buried] = ledger.jobs.bury_dead(LEASE, lambda owner: False)
+    assert (buried.id, buried.state, buried.finished_at) == (job.id, "failed", clock.now)
+    assert buried.reason is not None
+    assert buried.reason.startswith("its worker process ended without a word, 2 times; post")
+    assert ledger.jobs.claim("a third") is None
+
+
+def test_a_job_that_was_to_be_cancelled_is_not_begun_again(ledger: Ledger) -> None:
+    job = running(ledger)
+    ledger.jobs.cancel(job.id)
+    [buried] = ledger.jobs.bury_dead(LEASE, lambda owner: False)
+    assert (buried.state, buried.reason) == ("cancelled", "cancelled on request")
 
 
 def test_a_worker_that_wakes_after_its_burial_changes_nothing(ledger: Ledger) -> None:

@@ -27,6 +27,7 @@ CHANGED: dict[str, Any] = {
     "workers": 4,
     "max_body_bytes": 50_000,
     "pointer_poll_s": 0.25,
+    "drain_s": 5,
     "forecast_wait_s": 2.5,
     "refresh_after_s": 60.0,
     "predictions_kept": 5000,
@@ -43,6 +44,8 @@ CHANGED: dict[str, Any] = {
     "drift_on_fault": "refuse",
     "drift_on_regime": "fallback",
     "auto_budget_s": 120.0,
+    "training_pause_p95_ms": 50.0,
+    "training_pause_max_s": 60.0,
     "training_threads": 8,
     "accelerator": "cpu",
     "source_timeout_s": 5.5,
@@ -84,7 +87,7 @@ def test_a_number_has_bounds_on_both_sides(name: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n, f in FIELDS.items() if f.annotation is float])
 def test_a_quantity_has_its_unit_in_its_name(name: str) -> None:
-    assert name.endswith(("_s", "_h", "_days", "_rate"))
+    assert name.endswith(("_s", "_ms", "_h", "_days", "_rate"))
 
 
 @pytest.mark.parametrize("name", CHANGED)
@@ -118,6 +121,9 @@ def test_the_values_tried_here_are_not_the_defaults(name: str) -> None:
         ("job_lease_s", 2, 3_600),
         ("retrain_min_interval_h", 1, 8_784),
         ("training_threads", 1, 256),
+        ("drain_s", 0, 25),  # and a process is gone within 30 s
+        ("training_pause_p95_ms", 0, 60_000),
+        ("training_pause_max_s", 1, 86_400),
         ("source_attempts", 1, 20),
         ("source_backoff_s", 0, 300),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from closecast.owners import owner_name
 from closecast.settings import Settings
-from closecast.tracking import record_run
+from closecast.tracking import close_abandoned_runs, record_run
 from tests.conftest import settings_in
 
 if TYPE_CHECKING:  # it takes seconds to import
@@ -272,3 +274,65 @@ def test_processes_that_create_the_database_at_once_both_succeed(tmp_path: Path)
     assert {run.info.run_id for run in found} == run_ids
     assert {run.info.status for run in found} == {"FINISHED"}
     assert len(found) == 2
+
+
+# -- processes that were killed while they recorded ---------------------------------------------
+
+_KILLED = """
+import os, sys
+from pathlib import Path
+from mlflow import MlflowClient
+from closecast.settings import Settings
+from closecast.tracking import record_run
+
+MlflowClient.log_batch = lambda *_, **__: os.kill(os.getpid(), 9)
+folder = Path(sys.argv[1])
+settings = Settings(
+    _env_file=None,
+    mlflow_tracking_uri=f"sqlite:///{folder}/mlflow.sqlite",
+    mlflow_artifact_dir=folder / "artifacts",
+)
+record_run(
+    settings, experiment="MSFT", run_name="v1", parameters={}, metrics={"mae": 1.0}, curves={},
+    tags={}, artifacts={},
+)
+"""
+
+
+def test_a_run_whose_process_was_killed_is_closed_by_the_next_worker(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _KILLED, str(tmp_path)], check=False
+    )
+    assert done.returncode == -9
+    settings = settings_in(
+        tmp_path,
+        mlflow_tracking_uri=f"sqlite:///{tmp_path}/mlflow.sqlite",
+        mlflow_artifact_dir=tmp_path / "artifacts",
+    )
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=settings.mlflow_tracking_uri)
+    [left] = client.search_runs([experiment_id(client, "MSFT")])
+    assert left.info.status == "RUNNING"
+    mine = client.create_run(left.info.experiment_id, tags={"closecast.owner": owner_name()})
+    assert close_abandoned_runs(settings) == [left.info.run_id]
+    assert client.get_run(left.info.run_id).info.status == "KILLED"
+    assert client.get_run(mine.info.run_id).info.status == "RUNNING", "whoever records lives"
+    assert close_abandoned_runs(settings) == []
+
+
+def test_where_nobody_was_killed_mlflow_is_not_even_loaded(tmp_path: Path) -> None:
+    program = (
+        "import sys; from closecast.settings import Settings;"
+        "from closecast.tracking import close_abandoned_runs;"
+        f"settings = Settings(_env_file=None, mlflow_artifact_dir={str(tmp_path / 'a')!r});"
+        "assert close_abandoned_runs(settings) == []; assert 'mlflow' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=False)
+    assert done.returncode == 0
+
+
+def test_a_note_is_gone_once_its_run_is_closed(tracked: Settings) -> None:
+    assert record(tracked) is not None
+    notes = tracked.mlflow_artifact_dir.parent / ".recording"
+    assert list(notes.glob(f"*{os.getpid()}*")) == []

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Body, Path, Query, Request, Response
 from api.deps import Service, ServiceDep
 from api.drift import log_findings, verdict_members
 from api.errors import InPart, responses
+from api.model_headers import name_model
 from api.negotiation import LanguageDep
 from api.schemas.base import SymbolText
 from api.schemas.drift import (
@@ -35,7 +36,7 @@ from api.schemas.drift_examples import (
 from api.schemas.predictions import Window
 from closecast.dated import SCORED_PROBABILITIES, DriftDay
 from closecast.drift import ARL0, Language, discoveries
-from closecast.errors import ClosecastError, NoModel, TooFewCloses, UnknownSymbol
+from closecast.errors import ClosecastError, TooFewCloses
 from closecast.realised import expected_error, summarise
 from closecast.serving import Snapshot
 from closecast.verdict import Verdict
@@ -129,9 +130,9 @@ def show_drift(
     window shows is found all the same. `realised`: how far off the forecasts were, beside how
     far off they said they would be.
     """
-    snapshot = _snapshot(service, symbol)
+    snapshot = service.models.get(symbol)
     history = service.ledger.drift_days.history(snapshot.symbol)
-    response.headers["X-Model-Version"] = snapshot.version
+    name_model(response, snapshot.version, snapshot.generation)
     return DriftReport(
         symbol=snapshot.symbol,
         model_version=snapshot.version,
@@ -143,13 +144,6 @@ def show_drift(
             summarise(history, _coming_error(service, snapshot))
         ),
     )
-
-
-def _snapshot(service: Service, symbol: str) -> Snapshot:
-    try:
-        return service.models.get(symbol)
-    except NoModel as error:
-        raise UnknownSymbol(str(error)) from error
 
 
 def _checked(service: Service, row: int, window: Window) -> tuple[Snapshot, Verdict]:

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 
 from api.deps import Service, ServiceDep
 from api.errors import Problems, problem, responses
+from api.model_headers import GENERATION_HEADER, name_model
 from api.negotiation import LanguageDep
 from api.schemas.base import SymbolText
 from api.schemas.findings import REFUSED_FINDINGS
@@ -89,13 +90,14 @@ _EXAMPLES: Problems = {
         "calendar_too_short": "the calendar of XNYS holds 1990-01-02 to 2028-01-03",
     },
 }
-_HEADERS: dict[str, Any] = {
+_COMMITTED_HEADERS: dict[str, Any] = {
     "X-Model-Version": {"schema": {"type": "string"}, "description": "The bundle that answered."},
     "X-Calibration-Revision": {
         "schema": {"type": "integer"},
         "description": "How many closes its calibration had learned from.",
     },
 }
+_HEADERS: dict[str, Any] = {**_COMMITTED_HEADERS, **GENERATION_HEADER}
 _JOB: dict[int | str, dict[str, Any]] = {
     200: {"headers": _HEADERS},
     202: {
@@ -187,7 +189,7 @@ def list_forecasts(
 @router.get(
     "/forecasts/{forecast_id}",
     responses={
-        200: {"headers": _HEADERS},
+        200: {"headers": _COMMITTED_HEADERS},
         **responses(
             404, 422, 503, examples={404: {"unknown_forecast": "no forecast '0f1e2d3c4b5a6978'"}}
         ),
@@ -223,6 +225,8 @@ def _without_model(
     error: NoModel | UnknownSymbol,
 ) -> JSONResponse:
     if not train:
+        if isinstance(error, NoModel):
+            raise error
         raise UnknownSymbol(f"{error}, or ask again with ?train=true") from error
     if request.headers.get("sec-fetch-site", "none") in ("cross-site", "same-site"):
         return problem(
@@ -241,7 +245,7 @@ def _accepted(job: Job) -> JSONResponse:
 
 
 def _name_version(response: Response, answer: DatedAnswer) -> None:
-    response.headers["X-Model-Version"] = answer.model_version
+    name_model(response, answer.model_version, answer.generation)
     response.headers["X-Calibration-Revision"] = str(answer.calibration_revision)
 
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Body, Query, Request, Response
 
 from api.deps import Service, ServiceDep
 from api.errors import responses
+from api.model_headers import name_model
 from api.routes.config import SymbolQuery
 from api.schemas.model_examples import (
     NOT_PROMOTED,
@@ -29,9 +30,11 @@ from api.schemas.models import (
     SymbolBody,
     VersionList,
     VersionSummary,
+    WorkerState,
 )
 from closecast.bundle import Manifest, Pointer
-from closecast.serving import Reload
+from closecast.owners import host_of
+from closecast.serving import Fleet, Reload
 from closecast.symbols import canonical
 
 router = APIRouter(prefix="/model", tags=["models"])
@@ -46,8 +49,11 @@ def show_model(service: ServiceDep, response: Response, symbol: SymbolQuery = No
     info = snapshot.manifest.info
     pointer = service.pointer(snapshot.symbol)
     steps = reversed(pointer.history[-_STEPS_SHOWN:] if pointer else ())
-    response.headers["X-Model-Version"] = snapshot.version
+    name_model(response, snapshot.version, snapshot.generation)
+    fleet = service.fleet.fleet([snapshot.symbol])
     return ModelAnswer(
+        workers=_workers(service, fleet),
+        workers_unknown=fleet.unknown,
         symbol=snapshot.symbol,
         version=snapshot.version,
         generation=snapshot.generation,
@@ -96,7 +102,8 @@ def list_versions(
 def reload(service: ServiceDep, body: Annotated[SymbolBody | None, Body()] = None) -> ReloadAnswer:
     """Look at the pointers now. A bundle that cannot be loaded leaves the old one serving.
 
-    Every process also follows the pointers by itself, within two seconds.
+    Every process follows the pointers by itself, within two seconds: the answer waits that long
+    until all have, and says of each what it serves, and why where it could not follow.
     """
     if body is not None and body.symbol is not None:
         symbol = canonical(body.symbol)
@@ -104,7 +111,7 @@ def reload(service: ServiceDep, body: Annotated[SymbolBody | None, Body()] = Non
         service.models.get(symbol)  # 404 for a symbol that has no model at all
     else:
         outcomes = service.models.look_at_all()
-    return _reloaded(outcomes)
+    return _reloaded(service, outcomes)
 
 
 @router.post(
@@ -148,13 +155,16 @@ def rollback(
 ) -> MovedAnswer:
     """Make the model before this one current again (or a named earlier one), and load it.
 
-    The gate does not promote the version that is left here again; a person can.
+    "Before" is what was current when this one first became so: what was rolled back from does not
+    come back by a rollback. The gate does not promote the version that is left here again; a
+    person can.
     """
     pointer = service.registry.rollback(
         service.models.canonical(body.symbol),
         body.reason,
         body.version,
         by=_who(body.by, request),
+        expected=body.expected_generation,
     )
     return _moved(service, pointer)
 
@@ -166,15 +176,47 @@ def _who(by: str | None, request: Request) -> str:
 
 def _moved(service: Service, pointer: Pointer) -> MovedAnswer:
     """What came of a pointer that was just moved."""
-    loaded = _reloaded([service.models.look(pointer.symbol)])
+    loaded = _reloaded(service, [service.models.look(pointer.symbol)], pointer)
     step = PointerStep.model_validate(pointer.history[-1])
     return MovedAnswer(**dict(loaded), steps={pointer.symbol: step})
 
 
-def _reloaded(outcomes: list[Reload]) -> ReloadAnswer:
+def _reloaded(
+    service: Service, outcomes: list[Reload], moved: Pointer | None = None
+) -> ReloadAnswer:
+    """What a look came to here, and what every other process has made of the same pointers."""
+    pointers = [moved] if moved else [service.pointer(outcome.symbol) for outcome in outcomes]
+    generations = {pointer.symbol: pointer.generation for pointer in pointers if pointer}
+    fleet = service.fleet.wait_for(generations)
     return ReloadAnswer(
-        process_id=os.getpid(), reloads=[ReloadOutcome.model_validate(o) for o in outcomes]
+        process_id=os.getpid(),
+        followed=all(
+            worker.has_followed(generations[worker.symbol])
+            and (worker.serving is None or worker.serving.failure is None)
+            for worker in fleet.workers
+        ),
+        reloads=[ReloadOutcome.model_validate(o) for o in outcomes],
+        workers=_workers(service, fleet),
+        workers_unknown=fleet.unknown,
     )
+
+
+def _workers(service: Service, fleet: Fleet) -> list[WorkerState]:
+    return [
+        WorkerState(
+            process=worker.process,
+            host=host_of(worker.process),
+            answering=worker.process == service.fleet.process,
+            symbol=worker.symbol,
+            version=worker.serving.version if worker.serving else None,
+            generation=worker.serving.generation if worker.serving else None,
+            since=worker.since,
+            started_at=worker.started_at,
+            seen_at=worker.seen_at,
+            failure=worker.serving.failure if worker.serving else None,
+        )
+        for worker in fleet.workers
+    ]
 
 
 def _summary(manifest: Manifest, current: set[str]) -> VersionSummary:

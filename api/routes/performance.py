@@ -16,7 +16,7 @@ from api.schemas.base import SymbolText
 from api.schemas.forecasts import KindName
 from api.schemas.performance import PerformanceAnswer
 from closecast.bundle import EVALUATION_FILE, of_symbol, promise_of
-from closecast.errors import NoModel, NotDrawnYet, UnknownSymbol
+from closecast.errors import NotDrawnYet, UnknownSymbol
 from closecast.performance import ENOUGH, summarise
 from closecast.symbols import folder_name
 
@@ -99,10 +99,7 @@ def show_plot(symbol: SymbolPath, service: ServiceDep, kind: KindQuery = "live")
 
 def _promising(service: Service, symbol: str, version: str | None) -> tuple[str, Mapping[str, Any]]:
     """The version that made the promise, and its evaluation's row of such forecasts."""
-    try:
-        snapshot = service.models.get(symbol)
-    except NoModel as error:
-        raise UnknownSymbol(str(error)) from error
+    snapshot = service.models.get(symbol)
     if version is None or version == snapshot.version:
         info, evaluation = snapshot.manifest.info, json.dumps(snapshot.evaluation).encode()
     else:

@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from api.deps import Service
 from api.errors import responses
 from api.lean import LeanRoute, json_body, parse
+from api.model_headers import model_headers
 from api.negotiation import AcceptLanguage, language_headers, request_language
 from api.predicting import asked_levels, members, question, settled
 from api.schemas.predict_examples import NOT_PREDICTED, PREDICT_BODY, PREDICTED
@@ -61,8 +62,7 @@ async def predict(
     language = request_language(request)
     content = members(asked, prediction, language)
     headers = {
-        "X-Model-Version": prediction.model_version,
-        "X-Model-Generation": str(prediction.generation),
+        **model_headers(prediction.model_version, prediction.generation),
         **language_headers(language),
     }
     if prediction.calibration_revision is not None:
@@ -72,4 +72,5 @@ async def predict(
             "response_time_sec": time.perf_counter() - started,
             "memory_usage_percent": psutil.virtual_memory().percent,
         }
+    service.latencies.add(time.perf_counter() - started)
     return Response(orjson.dumps(content), 200, headers, "application/json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from api.model_headers import GENERATION_HEADER
 from api.schemas.base import EXAMPLE_VERSION
 from api.schemas.findings import (
     CONTENT_LANGUAGE,
@@ -120,7 +121,8 @@ NOT_REPORTED: dict[int, dict[str, Any]] = {
     503: {"storage_failed": "the ledger cannot be used"},
 }
 _VERSION_HEADER: dict[str, Any] = {
-    "X-Model-Version": {"schema": {"type": "string"}, "description": "The model that is watched."}
+    "X-Model-Version": {"schema": {"type": "string"}, "description": "The model that is watched."},
+    **GENERATION_HEADER,
 }
 _DAY: dict[str, Any] = {
     "session": "2022-12-28",

@@ -43,6 +43,17 @@ WhoText = Annotated[
 ]
 
 
+ExpectedGeneration = Annotated[
+    int | None,
+    Field(
+        ge=0,
+        le=2**53,
+        description="The pointer's generation that this was decided against, 0 for none: a 409 "
+        "if it has moved since. Not compared without it.",
+    ),
+]
+
+
 class PointerStep(Answer):
     """One step of a symbol's pointer: what became current, who asked for it, and why."""
 
@@ -59,7 +70,39 @@ class PointerStep(Answer):
     rolled_back: str | None = Field(description="The version that a rollback left.")
 
 
-class ModelAnswer(Answer):
+class WorkerState(Answer):
+    """One API process, and what it serves for a symbol."""
+
+    process: str = Field(
+        description="Its name: no two processes ever have the same.",
+        examples=["web-1/0b1c2d3e-4026531836:4711:123456"],
+    )
+    host: str
+    answering: bool = Field(description="Whether it is the one that answers here.")
+    symbol: str
+    version: str | None = Field(
+        description="null: nobody has asked it for the symbol, or it could load none.",
+        examples=[EXAMPLE_VERSION],
+    )
+    generation: int | None
+    since: datetime | None = Field(description="Serves this since; null: not reported yet.")
+    started_at: datetime
+    seen_at: datetime = Field(description="Its last sign of life.")
+    failure: str | None = Field(
+        description="Why it does not serve what the pointer leads to, and keeps what it had."
+    )
+
+
+class WorkersAnswer(Answer):
+    """Every process that serves."""
+
+    workers: list[WorkerState]
+    workers_unknown: str | None = Field(
+        None, description="Why only the answering process is listed: what is wrong with the ledger."
+    )
+
+
+class ModelAnswer(WorkersAnswer):
     """What is served for a symbol, and what it was measured to be."""
 
     symbol: str
@@ -135,23 +178,21 @@ class PromoteBody(SymbolBody):
     )
     reason: ReasonText
     by: WhoText | None = None
-    expected_generation: int | None = Field(
-        None,
-        ge=0,
-        le=2**53,
-        description="The pointer's generation that this was decided against, 0 for none: a 409 "
-        "if it has moved since. Not compared without it.",
-    )
+    expected_generation: ExpectedGeneration = None
 
 
 class RollbackBody(SymbolBody):
     """Where to go back to, and why."""
 
     version: str | None = Field(
-        None, max_length=60, description="One that was current before; the one before without it."
+        None,
+        max_length=60,
+        description="One that was current before. Without it, the one that was current before the "
+        "present one first was: asked again and again, further and further back.",
     )
     reason: ReasonText
     by: WhoText | None = None
+    expected_generation: ExpectedGeneration = None
 
 
 class ReloadOutcome(Answer):
@@ -164,11 +205,14 @@ class ReloadOutcome(Answer):
     reason: str | None
 
 
-class ReloadAnswer(Answer):
-    """What this process serves after the look."""
+class ReloadAnswer(WorkersAnswer):
+    """What this process serves after the look, and what all others do."""
 
-    process_id: int
-    reloads: list[ReloadOutcome]
+    process_id: int = Field(description="Of the process that answers, on its machine.")
+    followed: bool = Field(
+        description="Whether every process has followed the pointers by now, and none has failed."
+    )
+    reloads: list[ReloadOutcome] = Field(description="Of the process that answers.")
 
 
 class MovedAnswer(ReloadAnswer):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from api.model_headers import GENERATION_HEADER
 from api.schemas.base import EXAMPLE_VERSION
 from api.schemas.findings import (
     CONTENT_LANGUAGE,
@@ -69,10 +70,7 @@ _DEGRADED: dict[str, Any] = {
 }
 _HEADERS: dict[str, Any] = {
     "X-Model-Version": {"schema": {"type": "string"}, "description": "The bundle that answered."},
-    "X-Model-Generation": {
-        "schema": {"type": "integer"},
-        "description": "How often the symbol's pointer had moved.",
-    },
+    **GENERATION_HEADER,
     "X-Calibration-Revision": {
         "schema": {"type": "integer"},
         "description": "How many closes its calibration had learned from, with history.",

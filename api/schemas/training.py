@@ -91,9 +91,13 @@ class JobAnswer(Answer):
     symbol: str = Field(description="Or the short name of a panel; `request` lists its symbols.")
     state: JobState
     cancel_requested: bool
+    attempts: int = Field(
+        description="How often it was begun: a job whose worker process died is begun once more."
+    )
     request: dict[str, Any] = Field(description="The training as resolved when it was queued.")
     progress: dict[str, Any] = Field(
-        description="While running: stage, percent, epoch, epochs, train_loss, valid_loss."
+        description="While running: stage, percent, epoch, epochs, train_loss, valid_loss; "
+        "`paused` while it makes room for predictions that have become slow."
     )
     result: dict[str, Any] | None = Field(
         description="When succeeded: version, promoted, gate, metrics beside naive."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import functools
 import json
 import logging
 import os
@@ -16,12 +17,13 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from closecast.errors import BadSetting, ClosecastError, JobCancelled
-from closecast.forecasters import AUTO, FORECASTERS
+from closecast.forecasters import AUTO, DEFAULT_FORECASTER, FORECASTERS
 from closecast.jobs.supervisor import can_train, require_training
 from closecast.logs import set_up_logging
 from closecast.options import add_fine_tune, add_hyperparameters, add_origin, hyperparameters
 from closecast.registry import Registry
 from closecast.settings import Settings, describe
+from closecast.starting import FirstTraining, check_start
 from closecast.symbols import canonical, canonical_list, panel_name
 
 
@@ -50,6 +52,17 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", help="address to bind (CLOSECAST_HOST)")
     serve.add_argument("--port", type=int, help="port to bind (CLOSECAST_PORT)")
     serve.add_argument("--workers", type=int, help="API processes (CLOSECAST_WORKERS)")
+    serve.add_argument(
+        "--train-if-missing",
+        action="store_true",
+        help="train first, in the background, if a symbol has no model; answer 503 meanwhile",
+    )
+    serve.add_argument(
+        "--symbols",
+        "--symbol",
+        metavar="A,B,C",
+        help="what --train-if-missing learns from together; as of closecast train",
+    )
     serve.set_defaults(run=_serve)
 
     train = commands.add_parser("train", help="collect, train, evaluate, publish; in this process")
@@ -100,7 +113,9 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> None:
     # Spawned API processes read their settings from the environment.
     os.environ |= {f"CLOSECAST_{key.upper()}": str(value) for key, value in changes.items()}
     _check_port_is_free(settings)
-    print(_welcome(settings), flush=True)
+    check_start(settings, trains=arguments.train_if_missing)
+    if not (arguments.train_if_missing and _train_first(settings, arguments.symbols)):
+        print(_welcome(settings), flush=True)
     # Uvicorn drains on SIGTERM, then raises it again: a clean end is no death by signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(
@@ -110,8 +125,21 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> None:
         workers=settings.workers,
         log_config=None,
         access_log=False,
-        timeout_graceful_shutdown=20,
+        timeout_graceful_shutdown=settings.drain_s,
     )
+
+
+def _train_first(settings: Settings, named: str | None) -> bool:
+    """Queue the first training, if there is need for one, and show how far it is."""
+    if named is None and settings.source != "sample":
+        # The other sources cannot list symbols, and would bring pandas into the serving process.
+        named = settings.default_symbol
+    symbols = _symbols(named, settings.source, settings)
+    if _made_before(settings, symbols, DEFAULT_FORECASTER):
+        return False
+    say = functools.partial(print, flush=True)
+    FirstTraining(settings, symbols, say, lambda: _welcome(settings)).start()
+    return True
 
 
 def _check_port_is_free(settings: Settings) -> None:

@@ -7,7 +7,7 @@ statuses). A message says what was wrong, what was expected, and what to do next
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Literal
@@ -193,6 +193,14 @@ class NoModel(ClosecastError):
 
     code = "no_model"
     retry_helps = True
+
+    def __init__(self, message: str, training: Mapping[str, Any] | None = None) -> None:
+        """``training``: how far the first training is, or how it ended, if there was one."""
+        super().__init__(message)
+        self.training = training
+
+    def details(self) -> dict[str, Any]:
+        return {} if self.training is None else {"training": dict(self.training)}
 
 
 class DamagedBundle(ClosecastError):

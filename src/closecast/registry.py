@@ -15,7 +15,8 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,26 @@ from closecast.symbols import canonical, folder_name
 
 MANIFEST = "manifest.json"
 _ABANDONED_S = 3600.0
+_TICK_NS = 50_000_000
 _VERSION = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+
+
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """What shows that a pointer was moved, without reading it.
+
+    Attributes
+    ----------
+    folder : int, optional
+        When the folder of pointers changed, in nanoseconds; ``None`` if that tells nothing.
+    """
+
+    folder: int | None
+    files: Mapping[str, object]
+
+    def of(self, symbol: str) -> object:
+        """Of one symbol; ``None`` if it has no pointer."""
+        return self.files.get(f"{folder_name(symbol)}.json")
 
 
 class Registry:
@@ -202,6 +222,61 @@ class Registry:
             raise DamagedBundle(f"the pointer of {symbol} is one of {pointer.symbol}")
         return pointer
 
+    @property
+    def is_local(self) -> bool:
+        """Whether a look at the pointers costs no request over a network."""
+        return self._local
+
+    def pointer_stamps(self, before: Stamps | None = None) -> Stamps:
+        """Something per pointer that is another one after the pointer was moved.
+
+        Costs one look at a folder where nothing has moved, or one listing on an object store,
+        however many pointers there are.
+
+        Parameters
+        ----------
+        before : Stamps, optional
+            Of an earlier look; answered again as it is where nothing has moved since.
+
+        Raises
+        ------
+        StorageFailed
+            If the place does not answer.
+        """
+        path = self._path("current")
+        if not self._local:
+            return Stamps(None, self._listed(path))
+        with _reaching("read", path):
+            try:
+                changed = os.stat(path).st_mtime_ns
+            except FileNotFoundError:
+                return Stamps(None, {})
+            # Within one tick of the file system's clock a second change leaves the same time.
+            settled = abs(time.time_ns() - changed) > _TICK_NS
+            if settled and before is not None and before.folder == changed:
+                return before
+            files = {}
+            for entry in os.scandir(path):
+                with suppress(FileNotFoundError):  # a scratch file of somebody who writes now
+                    status = entry.stat()
+                    files[entry.name] = (status.st_mtime_ns, status.st_ino, status.st_size)
+        return Stamps(changed if settled else None, files)
+
+    def _listed(self, path: str) -> dict[str, object]:
+        try:
+            with _reaching("read", path):
+                found = self._fs.ls(path, detail=True)
+        except FileNotFoundError:
+            return {}
+        marks = ("ETag", "etag", "md5Hash", "LastModified", "updated", "last_modified", "created")
+        return {
+            str(item["name"]).rstrip("/").rsplit("/", 1)[-1]: (
+                item.get("size"),
+                *(str(item[mark]) for mark in marks if mark in item),
+            )
+            for item in found
+        }
+
     def symbols(self) -> list[str]:
         """Symbols that have a pointer."""
         names = (n.removesuffix(".json") for n in self._names("current") if n.endswith(".json"))
@@ -259,17 +334,26 @@ class Registry:
             return self._point(symbol, before, step)
 
     def rollback(
-        self, symbol: str, reason: str, version: str | None = None, *, by: str = GATE
+        self,
+        symbol: str,
+        reason: str,
+        version: str | None = None,
+        *,
+        by: str = GATE,
+        expected: int | None = None,
     ) -> Pointer:
         """Make an earlier bundle of the pointer's history current again.
 
         Parameters
         ----------
         version : str, optional
-            One of the history; without it, the newest other than the current one that was
-            not itself rolled back from and may still be served.
+            One of the history. Without it, the one that was current before this one first was,
+            and may still be served: going back again and again walks down the history, and
+            never up to what was left.
         by : str
             Who asks. The gate will not promote the version that is left here again.
+        expected : int, optional
+            Generation of the pointer that this was decided against, as of :meth:`promote`.
 
         Raises
         ------
@@ -279,10 +363,15 @@ class Registry:
             If the named one fails its hashes, or the pointer is damaged: promote instead.
         UnverifiedBundle
             If the named one carries no passed leak check.
+        PointerMoved
+            If the pointer is not at the expected generation.
         """
         symbol = canonical(symbol)
         with self._one_writer():
-            pointer = self.pointer(symbol)
+            if expected is None:
+                pointer = self.pointer(symbol)
+            else:
+                pointer, _ = self._before(symbol, expected)
             if pointer is None:
                 raise UnknownVersion(
                     f"{symbol} has no model yet, so there is nothing to go back to"

@@ -54,7 +54,17 @@ class Settings(BaseSettings):
         1_000_000, ge=1_000, le=100_000_000, description="Larger request bodies answer 413."
     )
     pointer_poll_s: float = Field(
-        1.0, gt=0, le=2, description="Seconds between looks at the pointers of loaded symbols."
+        0.2,
+        gt=0,
+        le=2,
+        description="Seconds between looks at the pointers of loaded symbols; on an object store, "
+        "where each look is a request, at least 1.",
+    )
+    drain_s: int = Field(
+        15,
+        ge=0,
+        le=25,
+        description="Seconds that a service which is told to end gives to requests it has begun.",
     )
 
     forecast_wait_s: float = Field(
@@ -146,6 +156,19 @@ class Settings(BaseSettings):
         ge=1,
         le=86_400,
         description="Seconds in which the forecaster `auto` trains all that it chooses from.",
+    )
+    training_pause_p95_ms: float = Field(
+        25.0,
+        ge=0,
+        le=60_000,
+        description="A background training pauses while the slowest twentieth of recent "
+        "predictions on its machine takes longer than this, in milliseconds; 0: never.",
+    )
+    training_pause_max_s: float = Field(
+        300.0,
+        ge=1,
+        le=86_400,
+        description="Seconds after which a paused training goes on for a minute all the same.",
     )
     training_threads: int = Field(1, ge=1, le=256, description="Threads of a background training.")
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = Field(

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from filelock import FileLock
 
+from closecast.owners import is_alive, owner_name
 from closecast.settings import Settings
 
 log = logging.getLogger(__name__)
+
+_OWNER = "closecast.owner"
+_ABANDONED_S = 3600.0  # recording takes seconds, an hour at most where artefacts travel far
 
 
 def record_run(
@@ -87,7 +93,10 @@ def _record(
                 experiment, artifact_location=None if uri.startswith("http") else folder.as_uri()
             )
         )
-    run = client.create_run(experiment_id, run_name=run_name)
+    note = _note_of(settings, owner_name())
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.touch()
+    run = client.create_run(experiment_id, run_name=run_name, tags={_OWNER: owner_name()})
     run_id = str(run.info.run_id)
     status = "FAILED"
     try:
@@ -107,4 +116,59 @@ def _record(
         status = "FINISHED"
     finally:
         client.set_terminated(run_id, status)
+        note.unlink(missing_ok=True)
     return run_id
+
+
+def close_abandoned_runs(settings: Settings) -> list[str]:
+    """Close the runs of processes that were killed while they recorded; answers their ids.
+
+    Whoever records leaves a note until the run is closed: without one of a dead process MLflow,
+    which takes seconds to load, is not even asked.
+    """
+    if not settings.mlflow_tracking_uri:
+        return []
+    notes = _notes(settings)
+    dead = [note for note in notes.glob("*") if _is_abandoned(note)] if notes.is_dir() else []
+    if not dead:
+        return []
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    closed = []
+    try:
+        for note in dead:
+            closed += _close_runs_of(settings, unquote(note.name))
+            note.unlink(missing_ok=True)
+    except Exception as error:  # as above; the next worker tries again
+        log.warning("MLflow could not close abandoned runs", extra={"reason": repr(error)})
+    if closed:
+        log.warning("closed runs of processes that are gone", extra={"runs": closed})
+    return closed
+
+
+def _close_runs_of(settings: Settings, owner: str) -> list[str]:
+    from mlflow import MlflowClient
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    client = MlflowClient(tracking_uri=settings.mlflow_tracking_uri)
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    runs = client.search_runs(
+        experiments, f"attributes.status = 'RUNNING' and tags.`{_OWNER}` = '{owner}'"
+    )
+    for run in runs:
+        client.set_terminated(run.info.run_id, "KILLED")
+    return [str(run.info.run_id) for run in runs]
+
+
+def _notes(settings: Settings) -> Path:
+    return settings.mlflow_artifact_dir.resolve().parent / ".recording"
+
+
+def _note_of(settings: Settings, owner: str) -> Path:
+    return _notes(settings) / quote(owner, safe="")
+
+
+def _is_abandoned(note: Path) -> bool:
+    alive = is_alive(unquote(note.name))
+    if alive is None:  # of another machine, or of this one before it went down
+        return time.time() - note.stat().st_mtime > _ABANDONED_S
+    return not alive

@@ -563,9 +563,12 @@ def test_a_symbol_without_a_model_is_a_404(client: TestClient) -> None:
     assert client.get("/drift/..%5Cx").status_code == 422
 
 
-def test_the_default_symbol_without_a_model_is_a_404_too(empty_client: TestClient) -> None:
+def test_the_default_symbol_without_a_model_is_a_503_until_there_is_one(
+    empty_client: TestClient,
+) -> None:
     answer = empty_client.get("/drift/MSFT")
-    assert (answer.status_code, answer.json()["code"]) == (404, "unknown_symbol")
+    assert (answer.status_code, answer.json()["code"]) == (503, "no_model")
+    assert answer.headers["retry-after"]
 
 
 # -- all symbols --------------------------------------------------------------------------------

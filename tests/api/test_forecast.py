@@ -322,9 +322,12 @@ def test_a_symbol_without_a_model_says_how_to_train_one(service: Service, path: 
     assert service.get("/train") == {"jobs": []}
 
 
-def test_the_default_symbol_without_a_model_is_a_404_too(empty_client: TestClient) -> None:
+def test_the_default_symbol_without_a_model_is_a_503_until_there_is_one(
+    empty_client: TestClient,
+) -> None:
     answer = empty_client.get("/forecast/MSFT")
-    assert (answer.status_code, answer.json()["code"]) == (404, "unknown_symbol")
+    assert (answer.status_code, answer.json()["code"]) == (503, "no_model")
+    assert answer.headers["retry-after"]
 
 
 def test_train_true_queues_what_post_train_would(service: Service) -> None:

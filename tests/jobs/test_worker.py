@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from closecast.errors import NoPrices
 from closecast.jobs import worker
 from closecast.jobs.tasks import TASKS, Tell
 from closecast.ledger import Job, Ledger
+from closecast.owners import is_alive, owner_name
 from closecast.settings import Settings
 
 
@@ -90,21 +92,67 @@ def test_a_job_that_was_taken_away_ends_without_a_word(
     assert (job.state, job.reason, job.result) == ("failed", "its lease ran out", None)
 
 
-def test_owners_are_told_apart(ledger: Ledger) -> None:
-    me = worker.owner_name()
-    host, pid, _ = me.rsplit(":", 2)
-    assert worker.is_alive(me) is True
-    assert worker.is_alive(f"{host}:{pid}:1.00") is False  # the number was given to another process
-    assert worker.is_alive(f"{host}:999999999:1.00") is False
-    assert worker.is_alive(f"elsewhere:{pid}:1.00") is None
+def eventually(ledger: Ledger, condition: Callable[[Job], bool]) -> Job:
+    """The only job, once it is so; only a machine that stands still makes it fail."""
+    for _ in range(1200):
+        found = [job for job in ledger.jobs.newest() if condition(job)]
+        if found:
+            return found[0]
+        time.sleep(0.05)
+    raise AssertionError(f"never: {ledger.jobs.newest()}")
 
 
-def test_a_dead_owners_job_is_buried_and_can_be_asked_for_again(ledger: Ledger) -> None:
-    first, _ = ledger.jobs.submit("train", "MSFT", {})
-    ledger.jobs.claim("a-dead-owner")
-    buried = ledger.jobs.bury_dead(timedelta(hours=1), lambda owner: False)
-    assert [job.id for job in buried] == [first.id]
-    assert ledger.jobs.get(first.id).state == "failed"
-    second, created = ledger.jobs.submit("train", "MSFT", {})
-    assert created
-    assert second.id != first.id
+def slow(ledger: Ledger, p95_ms: float) -> None:
+    """Report how fast an API process of this machine answers: this one, which lives."""
+    ledger.processes.report(owner_name(), datetime.now(UTC), {}, p95_ms, whole=True)
+
+
+class Telling:
+    """A task that tells after every batch until it is let go."""
+
+    def __init__(self) -> None:
+        self.let_go = threading.Event()
+        self.batches = 0
+
+    def __call__(self, _: Settings, __: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
+        while not self.let_go.is_set():
+            tell({"stage": "train", "percent": 40.0})
+            self.batches += 1
+            time.sleep(0.01)
+        return {}
+
+
+@pytest.fixture
+def task(settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Iterator[Telling]:
+    """Runs in a worker of this process."""
+    made = Telling()
+    thread = threading.Thread(target=run, args=(settings, ledger, monkeypatch, made))
+    slow(ledger, 500.0)
+    thread.start()
+    yield made
+    made.let_go.set()
+    thread.join()
+
+
+def test_a_job_makes_room_while_predictions_are_slow_and_lives(
+    task: Telling, ledger: Ledger
+) -> None:
+    paused = eventually(ledger, lambda job: bool(job.progress.get("paused")))
+    assert paused.progress == {"stage": "train", "percent": 40.0, "paused": True}
+    batches = task.batches
+    eventually(ledger, lambda job: job.heartbeat_at != paused.heartbeat_at)
+    assert task.batches == batches, "not one batch while it pauses"
+    slow(ledger, 1.0)
+    eventually(ledger, lambda job: "paused" not in job.progress and task.batches > batches)
+
+
+def test_a_job_that_pauses_is_cancelled(task: Telling, ledger: Ledger) -> None:
+    paused = eventually(ledger, lambda job: bool(job.progress.get("paused")))
+    ledger.jobs.cancel(paused.id)
+    assert eventually(ledger, lambda job: job.state != "running").state == "cancelled"
+
+
+def test_a_dead_process_makes_nobody_wait(ledger: Ledger) -> None:
+    place, pid, _ = owner_name().rsplit(":", 2)
+    ledger.processes.report(f"{place}:{pid}:1", datetime.now(UTC), {}, 900.0, whole=True)
+    assert ledger.processes.slowest_p95_ms(place, is_alive) is None

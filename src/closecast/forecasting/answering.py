@@ -286,6 +286,7 @@ class Forecasting:
             symbol=dated.symbol,
             exchange=table.exchange,
             model_version=dated.version,
+            generation=found.snapshot.generation,
             calibration_revision=dated.revision,
             origin=dated.origin,
             last_close=dated.origin_close,

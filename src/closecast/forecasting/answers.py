@@ -40,6 +40,8 @@ class DatedAnswer:
 
     Attributes
     ----------
+    generation : int
+        Of the pointer that led to the model.
     origin : date
         Session of the newest close it starts from.
     age : int
@@ -55,6 +57,7 @@ class DatedAnswer:
     symbol: str
     exchange: str
     model_version: str
+    generation: int
     calibration_revision: int
     origin: date
     last_close: float

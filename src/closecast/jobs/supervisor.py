@@ -19,8 +19,8 @@ from filelock import FileLock, Timeout
 
 from closecast.errors import ClosecastError, TrainingUnavailable
 from closecast.jobs.automatic import ask_for_schedule
-from closecast.jobs.worker import is_alive
 from closecast.ledger import Ledger
+from closecast.owners import is_alive
 from closecast.settings import Settings
 
 log = logging.getLogger(__name__)

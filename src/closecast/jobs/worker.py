@@ -2,63 +2,27 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
-import socket
-import sys
 import threading
 import time
 from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
-import psutil
-
 from closecast.errors import ClosecastError, JobCancelled
+from closecast.jobs.budget import LatencyBudget
 from closecast.jobs.tasks import TASKS
 from closecast.ledger import Job, Ledger
+from closecast.owners import die_with_parent, is_alive, owner_name, place
 from closecast.settings import Settings
+from closecast.tracking import close_abandoned_runs
 
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.3
 _BEAT_S = 0.5
-_PR_SET_PDEATHSIG = 1
-
-
-def owner_name() -> str:
-    """Name of the process, told apart from a later one with the same number."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_start_time(os.getpid())}"
-
-
-def is_alive(owner: str) -> bool | None:
-    """Whether the process behind an owner name lives; ``None`` if it is on another machine."""
-    host, pid, started = owner.rsplit(":", 2)
-    if host != socket.gethostname():
-        return None
-    try:
-        return _start_time(int(pid)) == started
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _start_time(pid: int) -> str:
-    process = psutil.Process(pid)
-    if process.status() == psutil.STATUS_ZOMBIE:
-        raise psutil.NoSuchProcess(pid)
-    stat = Path(f"/proc/{pid}/stat")
-    if stat.exists():  # ticks since boot: a clock that is set does not make a living process dead
-        return stat.read_text().rpartition(")")[2].split()[19]
-    return f"{process.create_time():.2f}"
-
-
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process with its parent (elsewhere it ends after its job)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def run_worker(settings: Settings, *, parent: int | None = None, once: bool = False) -> None:
@@ -75,8 +39,9 @@ def run_worker(settings: Settings, *, parent: int | None = None, once: bool = Fa
         End when no job is queued.
     """
     if parent is not None:
-        die_with_parent()
+        die_with_parent(parent, signal.SIGKILL)
     os.nice(19 - os.nice(0))  # predictions come first, always
+    close_abandoned_runs(settings)
     ledger = Ledger(settings.ledger_url)
     owner = owner_name()
     idle_since = time.monotonic()
@@ -97,7 +62,8 @@ def run_worker(settings: Settings, *, parent: int | None = None, once: bool = Fa
 
 def run_job(settings: Settings, ledger: Ledger, job: Job, owner: str) -> None:
     """One claimed job to its end; every way it can end is written to the ledger."""
-    pulse = _Pulse(ledger, job.id, owner)
+    budget = LatencyBudget(settings.training_pause_p95_ms, settings.training_pause_max_s)
+    pulse = _Pulse(ledger, job.id, owner, budget)
     pulse.start()
     log.info("job started", extra={"job_id": job.id, "task": job.task, "symbol": job.symbol})
     try:
@@ -120,44 +86,63 @@ def run_job(settings: Settings, ledger: Ledger, job: Job, owner: str) -> None:
 
 
 class _Pulse(threading.Thread):
-    """Writes heartbeats with the newest progress, and learns of cancellation.
+    """Writes heartbeats with the newest progress, learns of cancellation and of slow predictions.
 
     Training only ever touches memory; the ledger's locks cannot slow it down.
     """
 
-    def __init__(self, ledger: Ledger, job_id: str, owner: str) -> None:
+    def __init__(self, ledger: Ledger, job_id: str, owner: str, budget: LatencyBudget) -> None:
         super().__init__(name="pulse", daemon=True)
         self._ledger, self._job_id, self._owner = ledger, job_id, owner
+        self._budget = budget
+        self._may_go_on = threading.Event()
+        self._may_go_on.set()
         self._progress: Mapping[str, Any] = {}
         self._cancelled: JobCancelled | None = None
         self._ended = threading.Event()
 
     def tell(self, progress: Mapping[str, Any]) -> None:
-        """Take note of progress.
+        """Take note of progress; returns when the job may go on, which is at once as a rule.
 
         Raises
         ------
         JobCancelled
             If the job is to stop.
         """
+        self._progress = dict(progress)
+        self._may_go_on.wait()
         if self._cancelled is not None:
             raise self._cancelled
-        self._progress = dict(progress)
 
     def run(self) -> None:
-        while not self._ended.wait(_BEAT_S):
-            self._beat()
+        try:
+            while not self._ended.wait(_BEAT_S):
+                self._beat()
+        finally:
+            self._may_go_on.set()  # nobody else could wake a job that pauses
 
     def stop(self) -> None:
         """End, with a last heartbeat."""
         self._ended.set()
         self.join()
+        self._may_go_on.set()
         self._beat()
 
     def _beat(self) -> None:
         try:
-            self._ledger.jobs.heartbeat(self._job_id, self._owner, self._progress)
+            progress = self._progress
+            if not self._may_go_on.is_set():
+                progress = {**progress, "paused": True}
+            self._ledger.jobs.heartbeat(self._job_id, self._owner, progress)
+            p95_ms = self._ledger.processes.slowest_p95_ms(place(), is_alive)
         except JobCancelled as cancelled:
             self._cancelled = cancelled
+            self._may_go_on.set()
+            return
         except ClosecastError as error:  # the next beat may succeed; the lease allows for some
             log.warning("no heartbeat", extra={"job_id": self._job_id, "reason": str(error)})
+            p95_ms = None
+        if self._budget.pauses(p95_ms):
+            self._may_go_on.clear()
+        else:
+            self._may_go_on.set()

@@ -1,8 +1,8 @@
 """The ledger: what must survive a restart. The only package that speaks SQL.
 
 Jobs and configurations; dated forecasts with their outcomes; the state of live calibration; the
-sessions under watch; the log of what ``POST /predict`` answered. SQLite in a file by default,
-PostgreSQL by URL.
+sessions under watch; the log of what ``POST /predict`` answered; the API processes. SQLite in a
+file by default, PostgreSQL by URL.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from closecast.ledger.drift_days import DriftDays
 from closecast.ledger.forecasts import Forecasts
 from closecast.ledger.jobs import ACTIVE, Job, Jobs, JobState
 from closecast.ledger.predictions import Prediction, PredictionLog, Predictions
+from closecast.ledger.processes import Processes, ProcessState, Serving
 
 
 class Ledger:
@@ -37,6 +38,7 @@ class Ledger:
         self.calibrations = Calibrations(self._database, clock)
         self.drift_days = DriftDays(self._database)
         self.predictions = Predictions(self._database)
+        self.processes = Processes(self._database, clock)
 
     def close(self) -> None:
         """Give connections back."""
@@ -63,6 +65,9 @@ __all__ = [
     "Prediction",
     "PredictionLog",
     "Predictions",
+    "ProcessState",
+    "Processes",
     "ScoredStep",
+    "Serving",
     "StoredCalibration",
 ]

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic_core import to_json
 from sqlalchemy.engine import Connection
+from sqlalchemy.schema import CreateColumn
 
 from closecast.errors import BadSetting, StorageFailed
 
@@ -102,12 +103,26 @@ class Database:
         for attempt in (1, 2, 3):
             try:
                 METADATA.create_all(self._engine)
+                self._add_missing_columns()
                 break
             except (sa.exc.OperationalError, sa.exc.ProgrammingError, sa.exc.IntegrityError):
                 if attempt == 3:  # two processes creating at once: one of them sees "exists"
                     raise
         self._created = self._file()
         self._ready = True
+
+    def _add_missing_columns(self) -> None:
+        """Give tables of an older version their new columns, which all have a default."""
+        found = sa.inspect(self._engine)
+        for table in METADATA.sorted_tables:
+            there = {column["name"] for column in found.get_columns(table.name)}
+            for column in table.columns:
+                if column.name not in there:
+                    definition = CreateColumn(column).compile(dialect=self._engine.dialect)
+                    with self._engine.begin() as connection:
+                        connection.exec_driver_sql(
+                            f"ALTER TABLE {table.name} ADD COLUMN {definition}"
+                        )
 
     def _file(self) -> tuple[int, int] | None:
         """Which file the SQLite path means now; somebody may have moved away the one before."""

@@ -40,6 +40,7 @@ _jobs = sa.Table(
     sa.Column("reason", sa.Text),
     sa.Column("owner", sa.String(200)),
     sa.Column("cancel_requested", sa.Boolean, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, index=True),
     sa.Column("started_at", sa.DateTime(timezone=True)),
     sa.Column("heartbeat_at", sa.DateTime(timezone=True)),
@@ -54,11 +55,26 @@ _one_active = sa.Index(
     sqlite_where=_jobs.c.state.in_(ACTIVE),
     postgresql_where=_jobs.c.state.in_(ACTIVE),
 )
+# Beside the jobs: a key may also belong to a job that somebody else had asked for before.
+_keys = sa.Table(
+    "idempotency_keys",
+    METADATA,
+    sa.Column("key", sa.String(255), primary_key=True),
+    sa.Column("request_digest", sa.String(64), nullable=False),
+    sa.Column("job_id", sa.String(32), nullable=False),
+)
+_MOST_ATTEMPTS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A record of work: what was asked, how far it is, how it ended."""
+    """A record of work: what was asked, how far it is, how it ended.
+
+    Attributes
+    ----------
+    attempts : int
+        How often a worker has begun it: once more where the first one died.
+    """
 
     id: str
     task: str
@@ -74,6 +90,7 @@ class Job:
     started_at: datetime | None
     heartbeat_at: datetime | None
     finished_at: datetime | None
+    attempts: int = 0
 
 
 class Jobs:
@@ -114,11 +131,6 @@ class Jobs:
         fingerprint = _digest([task, symbol, dict(arguments)])
         sent = _digest([task, symbol, dict(arguments) if request is None else request])
         for _ in range(5):  # the job in the way may end between the refusal and the look at it
-            with self._database.transaction() as connection:
-                if found := self._keyed(connection, idempotency_key, sent) or self._twin(
-                    connection, task, symbol, fingerprint
-                ):
-                    return found, False
             job_id = uuid.uuid4().hex
             row = {
                 "id": job_id,
@@ -126,17 +138,29 @@ class Jobs:
                 "symbol": symbol,
                 "arguments": dict(arguments),
                 "fingerprint": fingerprint,
-                "idempotency_key": idempotency_key,
                 "request_digest": sent,
                 "state": "queued",
                 "progress": {},
                 "cancel_requested": False,
+                "attempts": 0,
                 "created_at": self._clock(),
             }
             try:
                 with self._database.transaction() as connection:
-                    connection.execute(_jobs.insert().values(row))
-                return self.get(job_id), True
+                    if found := self._keyed(connection, idempotency_key, sent):
+                        return found, False
+                    twin = self._twin(connection, task, symbol, fingerprint)
+                    if twin is None:
+                        connection.execute(_jobs.insert().values(row))
+                    if idempotency_key is not None:
+                        connection.execute(
+                            _keys.insert().values(
+                                key=idempotency_key,
+                                request_digest=sent,
+                                job_id=twin.id if twin else job_id,
+                            )
+                        )
+                return (twin, False) if twin else (self.get(job_id), True)
             except sa.exc.IntegrityError:
                 continue
         raise StorageFailed(f"could not queue {task} for {symbol}: the ledger is too busy")
@@ -144,12 +168,22 @@ class Jobs:
     def _keyed(self, connection: Connection, key: str | None, sent: str) -> Job | None:
         if key is None:
             return None
-        row = connection.execute(_jobs.select().where(_jobs.c.idempotency_key == key)).first()
-        if row is not None and row.request_digest != sent:
+        bound = connection.execute(
+            sa.select(_keys.c.job_id, _keys.c.request_digest).where(_keys.c.key == key)
+        ).first()
+        if bound is None:  # keys of a ledger that an earlier version wrote stand beside the jobs
+            bound = connection.execute(
+                sa.select(_jobs.c.id.label("job_id"), _jobs.c.request_digest).where(
+                    _jobs.c.idempotency_key == key
+                )
+            ).first()
+        if bound is None:
+            return None
+        if bound.request_digest != sent:
             raise JobConflict(
-                "this Idempotency-Key was used for another request: send a new key", row.id
+                "this Idempotency-Key was used for another request: send a new key", bound.job_id
             )
-        return _job(row) if row is not None else None
+        return _job(connection.execute(_jobs.select().where(_jobs.c.id == bound.job_id)).one())
 
     def _twin(self, connection: Connection, task: str, symbol: str, fingerprint: str) -> Job | None:
         row = connection.execute(
@@ -226,7 +260,13 @@ class Jobs:
                 taken = connection.execute(
                     _jobs.update()
                     .where(_jobs.c.id == job_id, _jobs.c.state == "queued")
-                    .values(state="running", owner=owner, started_at=now, heartbeat_at=now)
+                    .values(
+                        state="running",
+                        owner=owner,
+                        started_at=now,
+                        heartbeat_at=now,
+                        attempts=_jobs.c.attempts + 1,
+                    )
                 )
                 if taken.rowcount:
                     row = connection.execute(_jobs.select().where(_jobs.c.id == job_id)).one()
@@ -301,7 +341,10 @@ class Jobs:
         return self.get(job_id)
 
     def bury_dead(self, lease: timedelta, is_alive: Callable[[str], bool | None]) -> list[Job]:
-        """Fail running jobs whose worker is gone, so that none stays "running" for ever.
+        """Take running jobs from workers that are gone, so that none stays "running" for ever.
+
+        A job is queued again once: a machine that went down is no fault of the job's. One whose
+        second worker is gone, too, may be what ends them, and fails with that as the reason.
 
         Parameters
         ----------
@@ -309,6 +352,11 @@ class Jobs:
             A job without a heartbeat for this long is dead.
         is_alive : callable
             Whether an owner lives, ``None`` where that cannot be known from here.
+
+        Returns
+        -------
+        list of Job
+            As they are now: queued again, failed, or cancelled where that was asked for.
         """
         buried = []
         for job in self.newest(limit=1000, states=("running",)):
@@ -316,12 +364,28 @@ class Jobs:
             assert job.heartbeat_at is not None
             alive = is_alive(job.owner)
             expired = self._clock() - job.heartbeat_at > lease
-            if alive is False or (alive is None and expired):
-                reason = "its worker process ended without a word; post the request again"
-                if self.finish(job.id, job.owner, "failed", reason=reason):
-                    log.warning("job failed: worker gone", extra={"job_id": job.id})
-                    buried.append(job)
+            if (alive is False or (alive is None and expired)) and self._take_back(job):
+                buried.append(self.get(job.id))
+                log.warning("worker gone", extra={"job_id": job.id, "job_state": buried[-1].state})
         return buried
+
+    def _take_back(self, job: Job) -> bool:
+        assert job.owner is not None
+        if job.cancel_requested:
+            return self.finish(job.id, job.owner, "cancelled", reason="cancelled on request")
+        if job.attempts >= _MOST_ATTEMPTS:
+            reason = (
+                f"its worker process ended without a word, {job.attempts} times; "
+                "post the request again"
+            )
+            return self.finish(job.id, job.owner, "failed", reason=reason)
+        with self._database.transaction() as connection:
+            taken = connection.execute(
+                _jobs.update()
+                .where(_jobs.c.id == job.id, _jobs.c.owner == job.owner, _jobs.c.state == "running")
+                .values(state="queued", owner=None, started_at=None, progress={})
+            )
+        return bool(taken.rowcount)
 
 
 def _digest(value: Any) -> str:

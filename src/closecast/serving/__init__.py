@@ -1,5 +1,6 @@
 """Serving: immutable snapshots of bundles, loaded whole, tried out, swapped by one assignment."""
 
+from closecast.serving.fleet import Fleet, FleetReporter, Worker
 from closecast.serving.follower import PointerFollower
 from closecast.serving.models import Models, Reload
 from closecast.serving.policy import COLLECT_AGAIN, Policy
@@ -8,6 +9,8 @@ from closecast.serving.snapshot import LEVELS, Interval, Prediction, Snapshot, S
 __all__ = [
     "COLLECT_AGAIN",
     "LEVELS",
+    "Fleet",
+    "FleetReporter",
     "Interval",
     "Models",
     "PointerFollower",
@@ -16,4 +19,5 @@ __all__ = [
     "Reload",
     "Snapshot",
     "Step",
+    "Worker",
 ]

@@ -2,21 +2,73 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import math
 import threading
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
+from closecast.errors import StorageFailed
+from closecast.registry import Stamps
 from closecast.serving.models import Models
 
 log = logging.getLogger(__name__)
 
+_NEVER = object()
+_REMOTE_INTERVAL_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Retry:
+    at: float
+    pause_s: float
+
 
 class PointerFollower:
-    """A thread that looks at the pointers every ``interval_s`` seconds."""
+    """A thread that looks at the pointers every ``interval_s`` seconds.
 
-    def __init__(self, models: Models, interval_s: float) -> None:
+    A look costs little however many symbols are loaded: only pointers whose stamp is another one
+    are read, a few in turn besides, and what could not be loaded is tried again.
+
+    Parameters
+    ----------
+    interval_s : float
+        At least one second on an object store, where every look is a request.
+    on_change : callable, optional
+        Called after a look that loaded something or failed to.
+    clock : callable
+        Seconds on a clock that only goes forward; injected by tests.
+    """
+
+    ALL_WITHIN_S = 30.0
+    """Every pointer is read once in so many seconds whatever its stamp says: a file system that
+    is mounted over a network may show an old one, and a file may be changed in place."""
+
+    ALL_WITHIN_REMOTE_S = 300.0
+    """Likewise on an object store, whose listings can be relied on and whose reads take longer."""
+
+    LONGEST_PAUSE_S = 5.0
+    """Between two attempts to load what could not be loaded."""
+
+    def __init__(
+        self,
+        models: Models,
+        interval_s: float,
+        on_change: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._models = models
-        self._interval_s = interval_s
+        local = models.registry.is_local
+        self._interval_s = interval_s if local else max(interval_s, _REMOTE_INTERVAL_S)
+        self._all_within_s = self.ALL_WITHIN_S if local else self.ALL_WITHIN_REMOTE_S
+        self._on_change = on_change
+        self._clock = clock
+        self._stamps: Stamps | None = None
+        self._seen: dict[str, object] = {}
+        self._retries: dict[str, _Retry] = {}
+        self._turn = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pointer-follower", daemon=True)
 
@@ -29,11 +81,53 @@ class PointerFollower:
         self._stop.set()
         self._thread.join(timeout=5)
 
+    def look(self) -> None:
+        """Read the pointers that moved, those whose turn it is, and those to be tried again."""
+        symbols = sorted(
+            {self._models.default_symbol, *(s.symbol for s in self._models.loaded())}
+            | set(self._models.failures())
+        )
+        try:
+            self._stamps = self._models.registry.pointer_stamps(self._stamps)
+        except StorageFailed:
+            self._stamps = None  # each pointer will say so itself, when its turn comes
+        now = self._clock()
+        stamps = self._stamps
+        turn = set(self._in_turn(symbols))
+        changed = False
+        for symbol in symbols:
+            retry = self._retries.get(symbol)
+            moved = stamps is not None and self._seen.get(symbol, _NEVER) != stamps.of(symbol)
+            if moved or (now >= retry.at if retry else symbol in turn):
+                changed |= self._look_at(symbol, stamps, now, retry)
+        if changed and self._on_change is not None:
+            self._on_change()
+
+    def _look_at(
+        self, symbol: str, stamps: Stamps | None, now: float, retry: _Retry | None
+    ) -> bool:
+        outcome = self._models.look(symbol).outcome
+        if stamps is not None:
+            self._seen[symbol] = stamps.of(symbol)  # read before the pointer was: never too new
+        if outcome == "failed":
+            pause_s = self._interval_s if retry is None else 2 * retry.pause_s
+            pause_s = min(pause_s, self.LONGEST_PAUSE_S)
+            self._retries[symbol] = _Retry(now + pause_s, pause_s)
+        else:
+            self._retries.pop(symbol, None)
+        return outcome != "unchanged"
+
+    def _in_turn(self, symbols: list[str]) -> Iterator[str]:
+        """As many as it takes for all to be looked at in time; never a burst of all at once."""
+        share = math.ceil(len(symbols) * self._interval_s / self._all_within_s)
+        first, self._turn = self._turn, (self._turn + share) % len(symbols)
+        return itertools.islice(itertools.cycle(symbols), first, first + share)
+
     def _run(self) -> None:
         while not self._stop.wait(self._interval_s):
             started = time.monotonic()
             try:
-                self._models.look_at_all()
+                self.look()
             except Exception:  # a follower that dies silently would freeze every model for good
                 log.exception("looking at the pointers failed")
             if time.monotonic() - started > 1:

@@ -68,6 +68,7 @@ class Models:
         self.default_symbol = canonical(default_symbol)
         self._snapshots: dict[str, Snapshot] = {}
         self._failures: dict[str, Exception] = {}
+        self._refused: dict[str, int] = {}
         self._loading = threading.Lock()
         self._parts: WeakValueDictionary[str, Parts] = WeakValueDictionary()
         self._others = OtherCloses([])
@@ -86,7 +87,11 @@ class Models:
 
     def failures(self) -> dict[str, str]:
         """Symbols whose pointer leads to something that could not be loaded, and why."""
-        return {symbol: str(error) for symbol, error in self._failures.items()}
+        return {symbol: str(error) for symbol, error in list(self._failures.items())}
+
+    def refused_generation(self, symbol: str) -> int | None:
+        """Generation of the pointer that a symbol's failure is about, where it could be read."""
+        return self._refused.get(symbol)
 
     def get(self, symbol: str | None = None) -> Snapshot:
         """The snapshot of a symbol (of the default one), loaded if need be.
@@ -132,9 +137,11 @@ class Models:
         with self._loading:
             serving = self._snapshots.get(symbol)
             old = serving.version if serving else None
+            pointer = None
             try:
                 pointer = self.registry.pointer(symbol)
                 if pointer is None:
+                    self._failures.pop(symbol, None)
                     return Reload(symbol, "unchanged", old, None)
                 if serving and (serving.version, serving.generation) == (
                     pointer.version,
@@ -150,6 +157,8 @@ class Models:
                         "model could not be loaded; the one before keeps serving",
                         extra={"symbol": symbol, "serving": old, "reason": str(error)},
                     )
+                if pointer is not None:
+                    self._refused[symbol] = pointer.generation
                 self._failures[symbol] = error
                 return Reload(symbol, "failed", old, None, str(error))
             if len(self.cache.symbols()) <= _FEW:

@@ -1,0 +1,200 @@
+"""All processes that serve the same models: each reports itself, any can tell of all."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from closecast.errors import ClosecastError
+from closecast.latency import Latencies
+from closecast.ledger import Processes, ProcessState, Serving
+from closecast.owners import is_alive, owner_name
+from closecast.serving.models import Models
+
+log = logging.getLogger(__name__)
+
+_ASK_S = 0.05
+_BEAT_S = 2.0
+_FORGET_S = 30.0
+_P95_WINDOW_S = 5.0
+_P95_AT_LEAST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What one process serves for one symbol.
+
+    Attributes
+    ----------
+    process : str
+        Its name; see :func:`closecast.owners.owner_name`.
+    serving : Serving, optional
+        ``None`` while nobody has asked it for the symbol: it loads it when somebody does.
+    """
+
+    process: str
+    symbol: str
+    serving: Serving | None
+    since: datetime | None
+    started_at: datetime
+    seen_at: datetime
+
+    def has_followed(self, generation: int) -> bool:
+        """Whether it has loaded what the pointer of a generation leads to, or said why not."""
+        if self.serving is None:
+            return True
+        reached = max(self.serving.generation or 0, self.serving.failed_generation or 0)
+        return reached >= generation
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What all living processes serve.
+
+    Attributes
+    ----------
+    unknown : str, optional
+        Why only the process that answers is known.
+    """
+
+    workers: tuple[Worker, ...]
+    unknown: str | None = None
+
+
+class FleetReporter:
+    """A thread that keeps the ledger told of what this process serves, and how fast.
+
+    What :meth:`wake` says is new is written at once, a heartbeat every two seconds, and with it
+    what was loaded on demand. A ledger that cannot be written
+    stops nothing: what was missed is written when it answers again.
+    """
+
+    def __init__(self, models: Models, processes: Processes, latencies: Latencies) -> None:
+        self._models = models
+        self._processes = processes
+        self._latencies = latencies
+        self.process = owner_name()
+        self._started_at = datetime.now(UTC)
+        self._told: Mapping[str, Serving] | None = None
+        self._beaten = self._forgotten = 0.0
+        self._failing = False
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="fleet-reporter", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and take this process off the list."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join(timeout=3)
+        try:
+            self._processes.forget(self.process)
+        except ClosecastError:
+            return  # whoever looks next finds it dead
+
+    def wake(self) -> None:
+        """Say that something may have changed; returns at once."""
+        self._wake.set()
+
+    def fleet(self, symbols: Sequence[str]) -> Fleet:
+        """What every living process serves for symbols; of this one it is always the truth."""
+        own = self._now()
+        now = datetime.now(UTC)
+
+        def of_this(symbol: str, since: datetime | None = None) -> Worker:
+            return Worker(self.process, symbol, own.get(symbol), since, self._started_at, now)
+
+        try:
+            found = self._processes.living(symbols, is_alive)
+        except ClosecastError as error:
+            return Fleet(tuple(of_this(symbol) for symbol in symbols), str(error))
+        workers = []
+        for symbol, states in found.items():
+            here = next((state for state in states if state.id == self.process), None)
+            workers.append(of_this(symbol, here.since if here else None))
+            workers += [_worker(symbol, s) for s in states if s.id != self.process]
+        return Fleet(tuple(workers))
+
+    def wait_for(self, generations: Mapping[str, int], timeout_s: float = 2.0) -> Fleet:
+        """The fleet, once every process has followed its pointers, or when the time is up.
+
+        Blocks; never to be called from an event loop.
+
+        Parameters
+        ----------
+        generations : mapping
+            By symbol, that of the pointer that is to be followed.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            self.wake()
+            fleet = self.fleet(list(generations))
+            others = (w for w in fleet.workers if w.process != self.process)
+            followed = all(w.has_followed(generations[w.symbol]) for w in others)
+            if followed or time.monotonic() >= deadline:
+                return fleet
+            time.sleep(_ASK_S)
+
+    def look(self) -> None:
+        """Write what is new, or a heartbeat when it is time for one."""
+        now = time.monotonic()
+        told, serving = self._told, self._now()
+        if told is None or serving != told:
+            self._tell(told, serving)
+            self._beaten = now
+        elif now - self._beaten >= 0.9 * _BEAT_S:
+            if not self._processes.beat(self.process, self._p95_ms()):
+                self._tell(None, serving)
+            self._beaten = now
+        if now - self._forgotten >= _FORGET_S:
+            self._processes.forget_dead(is_alive)
+            self._forgotten = now
+
+    def _tell(self, told: Mapping[str, Serving] | None, serving: Mapping[str, Serving]) -> None:
+        whole = told is None or not told.keys() <= serving.keys()
+        new = {s: one for s, one in serving.items() if whole or (told or {}).get(s) != one}
+        p95_ms = self._p95_ms()
+        self._processes.report(self.process, self._started_at, new, p95_ms, whole=whole)
+        self._told = serving
+
+    def _now(self) -> dict[str, Serving]:
+        serving = {
+            snapshot.symbol: Serving(snapshot.version, snapshot.generation)
+            for snapshot in self._models.loaded()
+        }
+        for symbol, failure in self._models.failures().items():
+            kept = serving.get(symbol, Serving(None, None))
+            refused = self._models.refused_generation(symbol)
+            serving[symbol] = Serving(kept.version, kept.generation, failure, refused)
+        return serving
+
+    def _p95_ms(self) -> float | None:
+        p95_s = self._latencies.quantile(0.95, _P95_WINDOW_S, _P95_AT_LEAST)
+        return None if p95_s is None else round(1000 * p95_s, 3)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                self.look()
+                self._failing = False
+            except ClosecastError as error:
+                if not self._failing:
+                    log.warning("other processes are not told", extra={"reason": str(error)})
+                self._failing = True
+                self._told = None  # nobody knows what the ledger holds when it answers again
+            except Exception:  # the thread must outlive whatever it meets
+                log.exception("reporting to other processes failed")
+            self._wake.wait(_BEAT_S)
+            self._wake.clear()
+
+
+def _worker(symbol: str, state: ProcessState) -> Worker:
+    return Worker(state.id, symbol, state.serving, state.since, state.started_at, state.seen_at)
