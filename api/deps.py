@@ -9,13 +9,15 @@ from typing import Annotated
 import psutil
 from fastapi import Depends, Request
 
+from api.service_gauges import ServiceGauges
+from api.telemetry import Telemetry
 from closecast.bundle import Pointer
 from closecast.calendar_cache import CalendarCache
 from closecast.dated import Kind
 from closecast.errors import ClosecastError
 from closecast.forecasting import Forecasting, LedgerLiving
 from closecast.jobs.supervisor import Supervisor, can_train
-from closecast.ledger import Ledger, PredictionLog
+from closecast.ledger import Ledger, Prediction, PredictionLog
 from closecast.ledger.database import Clock
 from closecast.price_cache import PriceCache
 from closecast.registry import Registry
@@ -35,10 +37,24 @@ class Service:
     supervisor: Supervisor | None
     forecasting: Forecasting
     predictions: PredictionLog
+    telemetry: Telemetry
     clock: Clock
     kind: Kind
     process: psutil.Process = field(default_factory=psutil.Process)
     started: float = field(default_factory=time.monotonic)
+    gauges: ServiceGauges = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.gauges = ServiceGauges(
+            registry=self.registry,
+            models=self.models,
+            forecasting=self.forecasting,
+            ledger=self.ledger,
+            machine=self.telemetry.machine,
+            clock=self.clock,
+            kind=self.kind,
+            failed=self.telemetry.scrape_failed,
+        )
 
     @classmethod
     def from_settings(cls, settings: Settings, clock: Clock, kind: Kind) -> Service:
@@ -70,6 +86,7 @@ class Service:
                 hand_over=supervisor.hand_over if supervisor else None,
             ),
             predictions=PredictionLog(ledger.predictions, keep=settings.predictions_kept),
+            telemetry=Telemetry(settings.data_dir, settings.recent_requests),
             clock=clock,
             kind=kind,
         )
@@ -86,9 +103,15 @@ class Service:
         pointer = self.pointer(symbol)
         return pointer.version if pointer else None
 
+    def remember(self, prediction: Prediction) -> None:
+        """Count an answer of ``POST /predict``, and log it beside the request."""
+        self.telemetry.predicted(prediction)
+        self.predictions.put(prediction)
+
     def start(self) -> None:
         """Load the default model, follow pointers, supervise the worker."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        self.telemetry.start(self.predictions)
         self.models.look(self.models.default_symbol)
         self.follower.start()
         if self.supervisor is not None:
@@ -101,6 +124,7 @@ class Service:
         if self.supervisor is not None:
             self.supervisor.stop()
         self.predictions.close()
+        self.telemetry.stop()
         self.ledger.close()
 
 

@@ -13,7 +13,21 @@ from starlette.concurrency import run_in_threadpool
 from api.deps import Service
 from api.errors import add_error_handlers, document_problems
 from api.middleware import BodyLimit, RequestEnvelope, SameOrigin
-from api.routes import config, drift, forecast, health, index, model, performance, predict, train
+from api.route_templates import RouteTemplates
+from api.routes import (
+    config,
+    drift,
+    forecast,
+    health,
+    index,
+    model,
+    monitoring,
+    performance,
+    predict,
+    prediction_log,
+    statistics,
+    train,
+)
 from closecast import __version__
 from closecast.dated import Kind
 from closecast.ledger.database import Clock, utc_now
@@ -49,14 +63,14 @@ def create_app(
     chosen = settings or get_settings()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         if own_process:
             set_up_logging(chosen.log_level)
         service = Service.from_settings(chosen, clock, kind)
         await run_in_threadpool(service.start)
         app.state.service = service
         try:
-            yield
+            yield {"telemetry": service.telemetry}
         finally:
             await run_in_threadpool(service.stop)
 
@@ -77,9 +91,13 @@ def create_app(
     add_error_handlers(app)
     app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
     app.add_middleware(SameOrigin)
-    app.add_middleware(RequestEnvelope)
-    for routes in (predict, forecast, performance, drift, train, config, model, health, index):
+    templates = RouteTemplates()
+    templates.add(app.routes)
+    app.add_middleware(RequestEnvelope, templates=templates)
+    asked = (predict, forecast, performance, drift, train, config, model, health, index)
+    for routes in (*asked, monitoring, prediction_log, statistics):
         app.include_router(routes.router)
+        templates.add(routes.router.routes)
 
     generate = app.openapi
     document: dict[str, Any] = {}

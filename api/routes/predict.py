@@ -67,7 +67,7 @@ async def predict(
     if prediction.calibration_revision is not None:
         response.headers["X-Calibration-Revision"] = str(prediction.calibration_revision)
     first = prediction.path[0]
-    service.predictions.put(
+    service.remember(
         Logged(
             at=service.clock(),
             request_id=request_id,

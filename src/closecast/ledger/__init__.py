@@ -14,7 +14,7 @@ from closecast.ledger.database import Clock, Database, utc_now
 from closecast.ledger.drift_days import DriftDays
 from closecast.ledger.forecasts import Forecasts
 from closecast.ledger.jobs import ACTIVE, Job, Jobs, JobState
-from closecast.ledger.predictions import Prediction, PredictionLog, Predictions
+from closecast.ledger.predictions import Prediction, PredictionLog, Predictions, Wanted
 
 
 class Ledger:
@@ -65,4 +65,5 @@ __all__ = [
     "Predictions",
     "ScoredStep",
     "StoredCalibration",
+    "Wanted",
 ]
