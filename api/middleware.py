@@ -60,7 +60,7 @@ class RequestEnvelope:
                 headers = [(b"x-request-id", request_id.encode())]
                 for header in message.get("headers", ()):
                     if header[0] == b"x-model-version":
-                        version = header[1].decode()
+                        version = header[1].decode("latin-1")
                     if header[0] != b"x-request-id":
                         headers.append(header)
                 message["headers"] = headers

@@ -19,7 +19,7 @@ from closecast import __version__
 from closecast.bundle import Manifest
 from closecast.dated import Kind
 from closecast.errors import ClosecastError
-from closecast.forecasting import Forecasting
+from closecast.forecasting import Forecasting, Freshness
 from closecast.ledger import ACTIVE, Ledger
 from closecast.ledger.database import Clock
 from closecast.performance import summarise
@@ -109,6 +109,7 @@ class ServiceGauges(Collector):
         self._failed = failed
         self._manifests: dict[str, Manifest] = {}
         self._current = Kept(self._look_at_models)
+        self._fresh = Kept(self._look_at_closes)
         self._skill = Kept(self._look_at_skill)
 
     def collect(self) -> Iterator[Metric]:
@@ -171,11 +172,7 @@ class ServiceGauges(Collector):
     def closes(self) -> Iterator[Metric]:
         """How old the newest closes are."""
         now = self._clock()
-        fresh = [
-            (symbol, found)
-            for symbol, _ in self._current.get()
-            if (found := self._forecasting.freshness(symbol)) is not None
-        ]
+        fresh = self._fresh.get()
         yield _gauge(
             "data_age_sessions",
             "Sessions completed since the newest close that forecasts start from.",
@@ -273,6 +270,13 @@ class ServiceGauges(Collector):
             current.append((symbol, manifest))
         self._manifests = {manifest.version: manifest for _, manifest in current}
         return current
+
+    def _look_at_closes(self) -> Sequence[tuple[str, Freshness]]:
+        return [
+            (symbol, found)
+            for symbol, _ in self._current.get()
+            if (found := self._forecasting.freshness(symbol)) is not None
+        ]
 
     def _look_at_skill(self) -> Sequence[_Skill]:
         since = (self._clock() - _JUDGED_BY).date()

@@ -202,7 +202,7 @@ class Telemetry:
     ) -> None:
         """It was answered; :meth:`begin` was called for it with the same route."""
         self._flying[route].dec()
-        key = (method, route, status, version)
+        key = (method if method in METHODS else "other", route, status, version)
         counted = self._by_request.get(key)
         if counted is None:
             counted = self._children(key)
@@ -240,8 +240,17 @@ class Telemetry:
         return int(sum(s.value for metric in self._in_flight.collect() for s in metric.samples))
 
     def exposition(self) -> bytes:
-        """Everything counted, of all processes, in Prometheus' text format."""
-        self.machine.measure()
+        """Everything counted, of all processes, in Prometheus' text format.
+
+        Raises
+        ------
+        StorageFailed
+            If the files of several processes cannot be read.
+        """
+        try:
+            self.machine.measure()
+        except Exception:  # the numbers of a second ago will do
+            self.scrape_failed("process")
         if self._files is None:
             return generate_latest(self._registry)
         return self._files.exposition()
@@ -250,7 +259,6 @@ class Telemetry:
         method, route, status, version = key
         if len(self._by_request) >= MOST_SERIES:
             version = "other"
-        method = method if method in METHODS else "other"
         found = (
             self._requests.labels(method, route, str(status), version).inc,
             self._seconds.labels(route, version).observe,

@@ -13,6 +13,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from closecast.errors import StorageFailed
+
+_WAIT_S = 10
 _MOST_DEAD = 8
 """Files of dead processes are read at every scrape; more of them than this become one."""
 
@@ -27,7 +30,7 @@ class WorkerFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._alone = FileLock(folder / ".scrape.lock")
+        self._alone = FileLock(folder / ".scrape.lock", timeout=_WAIT_S)
 
     def forget_own_gauges(self) -> None:
         """Before the first count: a process that died may have had this one's number."""
@@ -35,12 +38,23 @@ class WorkerFiles:
         self._forget_gauges(os.getpid())
 
     def exposition(self) -> bytes:
-        """The sums over all processes, in Prometheus' text format."""
-        with self._alone:
-            self._bury_dead()
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry, str(self._folder))
-            return generate_latest(registry)
+        """The sums over all processes, in Prometheus' text format.
+
+        Raises
+        ------
+        StorageFailed
+            If the files cannot be read.
+        """
+        if not self._folder.is_dir():  # the lock would make an empty one
+            raise StorageFailed(f"the counters of all processes are gone: no {self._folder.name}")
+        try:
+            with self._alone:
+                self._bury_dead()
+                registry = CollectorRegistry()
+                MultiProcessCollector(registry, str(self._folder))
+                return generate_latest(registry)
+        except OSError as error:
+            raise StorageFailed(f"the counters of all processes cannot be read: {error}") from error
 
     def _bury_dead(self) -> None:
         dead: dict[str, list[Path]] = {"counter": [], "histogram": []}

@@ -119,6 +119,27 @@ def test_a_curve_is_thinned_and_keeps_its_ends(tracked: Settings) -> None:
     assert "train_loss" not in run["metrics"]
 
 
+def test_a_curve_that_cannot_change_any_more_is_read_once(
+    tracked: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_in(tmp_path, mlflow_tracking_uri=tracked.mlflow_tracking_uri)
+    read: list[str] = []
+    curve = experiments._curve
+
+    def counted(client: Any, run_id: str, name: str) -> Any:
+        read.append(name)
+        return curve(client, run_id, name)
+
+    monkeypatch.setattr(experiments, "_curve", counted)
+    first = written(settings)
+    assert sorted(read) == ["train_loss"] * 4 + ["valid_loss"] * 4
+    again = written(settings)
+    assert len(read) == 8
+    assert again["experiments"] == first["experiments"]
+    experiments_path(settings).write_text("damaged")
+    assert written(settings)["experiments"] == first["experiments"]
+
+
 def test_a_number_that_is_none_is_null(tracked: Settings) -> None:
     [run] = runs_of(written(tracked), "closecast/MSFT+1")
     assert run["metrics"]["overall_mape"] is None

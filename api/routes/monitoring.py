@@ -32,7 +32,10 @@ closecast_requests_total{method="POST",route="/predict",status="200",version="â€
         200: {
             "description": "Prometheus' text format; `docs/metrics.md` lists what there is.",
             "content": {"text/plain": {"example": _EXAMPLE}},
-        }
+        },
+        **responses(
+            503, examples={503: {"storage_failed": "the counters of all processes cannot be read"}}
+        ),
     },
 )
 def metrics(service: ServiceDep) -> PlainTextResponse:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from closecast.atomic import write_atomically
-from closecast.errors import BadSetting, StorageFailed
-from closecast.experiments_file import experiments_path
+from closecast.errors import BadSetting, NothingRecorded, StorageFailed
+from closecast.experiments_file import experiments_path, read_experiments
 from closecast.settings import Settings
 from closecast.tracking import connected
 
@@ -26,6 +26,7 @@ RUNS_KEPT = 100
 _MOST_EXPERIMENTS = 200
 _MOST_CURVES = 20
 _MOST_POINTS = 200
+_Curves = dict[str, list[tuple[int, float | None]]]
 _STEP = re.compile(r"(history_)?(mape|rmse)_step_(\d{2})")
 
 
@@ -76,6 +77,7 @@ def _experiments(settings: Settings) -> list[dict[str, Any]]:
         return []  # MLflow would make an empty database
     with connected(settings) as client:
         found = client.search_experiments(max_results=_MOST_EXPERIMENTS)
+    known = _curves_known(settings)
     experiments = []
     for experiment in found:
         runs = client.search_runs(
@@ -87,23 +89,32 @@ def _experiments(settings: Settings) -> list[dict[str, Any]]:
             {
                 "experiment_id": str(experiment.experiment_id),
                 "name": experiment.name,
-                "runs": [_run(client, run) for run in runs[:RUNS_KEPT]],
+                "runs": [_run(client, run, known) for run in runs[:RUNS_KEPT]],
                 "has_more": len(runs) > RUNS_KEPT,
             }
         )
     return experiments
 
 
-def _run(client: Any, run: Any) -> dict[str, Any]:
+def _curves_known(settings: Settings) -> dict[str, _Curves]:
+    """Of runs that had ended when the file was written before: a query less for each curve."""
+    try:
+        before = json.loads(read_experiments(settings))
+        runs = [run for experiment in before["experiments"] for run in experiment["runs"]]
+        return {run["run_id"]: run["curves"] for run in runs if run["ended_at"]}
+    except (NothingRecorded, StorageFailed, ValueError, LookupError, TypeError):
+        return {}
+
+
+def _run(client: Any, run: Any, known: Mapping[str, _Curves]) -> dict[str, Any]:
     info = run.info
     started, ended = _moment(info.start_time), _moment(info.end_time)
     single: dict[str, float | None] = {}
-    curves: dict[str, list[tuple[int, float | None]]] = {}
+    curves: _Curves = {}
+    before = known.get(info.run_id, {})
     for metric in run.data.to_proto().metrics:
         if metric.step > 0 and len(curves) < _MOST_CURVES:
-            points = client.get_metric_history(info.run_id, metric.key)
-            pairs = sorted((point.step, point.value) for point in points)
-            curves[metric.key] = [(step, _finite(value)) for step, value in _thinned(pairs)]
+            curves[metric.key] = before.get(metric.key) or _curve(client, info.run_id, metric.key)
         else:
             single[metric.key] = _finite(metric.value)
     return {
@@ -123,6 +134,12 @@ def _run(client: Any, run: Any) -> dict[str, Any]:
         "steps_with_history": _steps(single, "history_"),
         "curves": curves,
     }
+
+
+def _curve(client: Any, run_id: str, name: str) -> list[tuple[int, float | None]]:
+    points = client.get_metric_history(run_id, name)
+    pairs = sorted((point.step, point.value) for point in points)
+    return [(step, _finite(value)) for step, value in _thinned(pairs)]
 
 
 def _steps(metrics: Mapping[str, float | None], prefix: str) -> list[dict[str, float | None]]:

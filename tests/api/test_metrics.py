@@ -299,6 +299,13 @@ def test_a_failed_look_is_tried_again_at_once() -> None:
     assert kept.get() == [1]
 
 
+def test_a_process_that_cannot_be_measured_fails_no_scrape(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.machine.psutil.virtual_memory", lambda: 1 / 0)
+    assert value(client, "closecast_scrape_errors_total", part="process") == 1
+
+
 # -- the document -------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.worker_files import WorkerFiles
+from closecast.errors import StorageFailed
 from closecast.metric_files import VARIABLE, shared_metrics
 from closecast.settings import Settings
 from tests.service_process import ServiceProcess
@@ -149,6 +150,12 @@ def test_what_a_living_process_counts_is_left_alone(tmp_path: Path) -> None:
     assert "gauge_now 4.0" in files.exposition().decode()
     files.forget_own_gauges()  # of one that had this process's number
     assert "gauge_now" not in files.exposition().decode()
+
+
+def test_files_that_are_gone_are_an_error_of_the_storage(tmp_path: Path) -> None:
+    files = WorkerFiles(tmp_path / "gone")
+    with pytest.raises(StorageFailed, match="counters of all processes"):
+        files.exposition()
 
 
 # -- the folder ---------------------------------------------------------------------------------
