@@ -25,7 +25,9 @@ class RunStatistics(Answer):
     status: str = Field(examples=["FINISHED"])
     started_at: datetime | None
     ended_at: datetime | None
-    duration_s: float | None
+    duration_s: float | None = Field(
+        description="Of the MLflow run: ours are written when the training has ended."
+    )
     training_seconds: float | None = Field(description="Of the training proper.")
     best_valid_loss: float | None
     params: dict[str, str]
