@@ -9,6 +9,8 @@ from typing import Annotated
 import psutil
 from fastapi import Depends, Request
 
+from api.service_gauges import ServiceGauges
+from api.telemetry import Telemetry
 from api.together import Together
 from closecast.bundle import Pointer
 from closecast.calendar_cache import CalendarCache
@@ -17,7 +19,7 @@ from closecast.errors import ClosecastError
 from closecast.forecasting import Forecasting, LedgerLiving
 from closecast.jobs.supervisor import Supervisor, can_train
 from closecast.latency import Latencies
-from closecast.ledger import Ledger, PredictionLog
+from closecast.ledger import Ledger, Prediction, PredictionLog
 from closecast.ledger.database import Clock
 from closecast.price_cache import PriceCache
 from closecast.registry import Registry
@@ -39,11 +41,25 @@ class Service:
     supervisor: Supervisor | None
     forecasting: Forecasting
     predictions: PredictionLog
+    telemetry: Telemetry
     clock: Clock
     kind: Kind
     together: Together = field(default_factory=Together)
     process: psutil.Process = field(default_factory=psutil.Process)
     started: float = field(default_factory=time.monotonic)
+    gauges: ServiceGauges = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.gauges = ServiceGauges(
+            registry=self.registry,
+            models=self.models,
+            forecasting=self.forecasting,
+            ledger=self.ledger,
+            machine=self.telemetry.machine,
+            clock=self.clock,
+            kind=self.kind,
+            failed=self.telemetry.scrape_failed,
+        )
 
     @classmethod
     def from_settings(cls, settings: Settings, clock: Clock, kind: Kind) -> Service:
@@ -79,6 +95,7 @@ class Service:
                 hand_over=supervisor.hand_over if supervisor else None,
             ),
             predictions=PredictionLog(ledger.predictions, keep=settings.predictions_kept),
+            telemetry=Telemetry(settings.data_dir, settings.recent_requests),
             clock=clock,
             kind=kind,
         )
@@ -95,9 +112,15 @@ class Service:
         pointer = self.pointer(symbol)
         return pointer.version if pointer else None
 
+    def remember(self, prediction: Prediction) -> None:
+        """Count an answer of ``POST /predict``, and log it beside the request."""
+        self.telemetry.predicted(prediction)
+        self.predictions.put(prediction)
+
     def start(self) -> None:
         """Load the default model, follow pointers, tell others, supervise the worker."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        self.telemetry.start(self.predictions)
         self.models.look(self.models.default_symbol)
         self.follower.start()
         self.fleet.start()
@@ -112,6 +135,7 @@ class Service:
         if self.supervisor is not None:
             self.supervisor.stop()
         self.predictions.close(timeout_s=5)
+        self.telemetry.stop()
         self.ledger.close()
 
 

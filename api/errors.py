@@ -34,6 +34,8 @@ STATUS: dict[type[e.ClosecastError], int] = {
     e.UnknownJob: 404,
     e.NotDrawnYet: 404,
     e.UnknownForecast: 404,
+    e.NothingRecorded: 404,
+    e.NotConfigured: 404,
     e.JobConflict: 409,
     e.StalePrices: 409,
     e.DataFault: 409,

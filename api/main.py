@@ -15,6 +15,7 @@ from api.deps import Service
 from api.errors import HANDLERS, add_error_handlers, document_problems
 from api.lean import Shortcut
 from api.middleware import BodyLimit, RequestEnvelope, SameOrigin
+from api.route_templates import RouteTemplates
 from api.routes import (
     config,
     drift,
@@ -22,9 +23,12 @@ from api.routes import (
     health,
     index,
     model,
+    monitoring,
     performance,
     predict,
     predict_batch,
+    prediction_log,
+    statistics,
     train,
 )
 from closecast import __version__
@@ -65,7 +69,7 @@ def create_app(
     chosen = settings or get_settings()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         if own_process:
             set_up_logging(chosen.log_level)
             die_with_server()
@@ -73,7 +77,7 @@ def create_app(
         await run_in_threadpool(service.start)
         app.state.service = service
         try:
-            yield
+            yield {"telemetry": service.telemetry}
         finally:
             await run_in_threadpool(service.stop)
 
@@ -99,12 +103,15 @@ def create_app(
     app.add_middleware(GZipMiddleware, minimum_size=_COMPRESSED_FROM, compresslevel=5)
     app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
     app.add_middleware(SameOrigin)
-    app.add_middleware(RequestEnvelope)
+    templates = RouteTemplates()
+    templates.add(app.routes)
+    app.add_middleware(RequestEnvelope, templates=templates)
     for routes in (
-        *(predict, predict_batch, forecast, performance, drift),
-        *(train, config, model, health, index),
+        *(predict, predict_batch, forecast, performance, drift, train, config, model),
+        *(health, monitoring, prediction_log, statistics, index),
     ):
         app.include_router(routes.router)
+        templates.add(routes.router.routes)
 
     generate = app.openapi
     document: dict[str, Any] = {}

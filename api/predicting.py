@@ -70,7 +70,7 @@ def settled(
         policy = Policy.from_settings(service.settings)
         baseline = asked.snapshot.detector.baseline
         prediction = policy.apply(prediction, asked.closes, baseline.volatility)
-    service.predictions.put(
+    service.remember(
         Logged(
             at=service.clock(),
             request_id=request_id,

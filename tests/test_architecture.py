@@ -27,6 +27,9 @@ RANKS = {
     "symbols": 1,
     "bundle": 2,
     "closes_file": 3,
+    "experiments": 7,
+    "experiments_file": 2,
+    "metric_files": 2,
     "dated": 3,
     "forecast": 2,
     "prices": 2,
@@ -99,7 +102,13 @@ ONLY_IN = {
 NOT_IN_API = {
     *("numpy", "pandas", "scipy", "sklearn", "torch", "pytorch_lightning", "onnxruntime"),
     *("mlflow", "matplotlib", "sqlalchemy", "fsspec", "yfinance", "exchange_calendars"),
-    *("closecast.pipeline", "closecast.evaluation", "closecast.tracking", "closecast.plots"),
+    *(
+        "closecast.pipeline",
+        "closecast.evaluation",
+        "closecast.tracking",
+        "closecast.experiments",
+        "closecast.plots",
+    ),
     *("closecast.ledger_plots", "closecast.scoring"),
 }
 

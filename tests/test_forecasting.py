@@ -483,9 +483,13 @@ def test_a_calendar_that_has_ended_is_asked_for_as_well(world: World) -> None:
 
 def test_freshness_is_that_of_the_close_that_a_forecast_starts_from(world: World) -> None:
     forecasting = world.forecasting()
-    assert forecasting.freshness("MSFT") == Freshness(date(2022, 12, 21), 1)  # the model's data
+    assert forecasting.freshness("MSFT") == Freshness(
+        date(2022, 12, 21),
+        1,
+        at("2022-12-21T21:00"),  # the model's data
+    )
     world.ledger.calibrations.store(VERSION, "MSFT", 7, date(2022, 12, 22), [b"state"])
-    assert forecasting.freshness("MSFT") == Freshness(date(2022, 12, 22), 0)
+    assert forecasting.freshness("MSFT") == Freshness(date(2022, 12, 22), 0, at("2022-12-22T21:00"))
 
 
 def test_the_verdict_is_about_the_window_that_ends_at_the_origin(world: World) -> None:

@@ -167,6 +167,34 @@ def test_a_failing_ledger_is_told_of_once_and_counted(caplog: pytest.LogCaptureF
     assert "3 were not" in caplog.records[-1].message
 
 
+def test_a_bug_in_the_ledger_does_not_end_the_log() -> None:
+    into = Recording()
+    into.log = lambda _: 1 / 0  # type: ignore[assignment, method-assign]
+    log = started(into)
+    log.put(answered(0))
+    while log.dropped < 1:
+        threading.Event().wait(0.001)
+    del into.log
+    log.put(answered(1))
+    log.close()
+    assert into.rows == [answered(1)]
+    assert (log.written, log.dropped, log.waiting) == (1, 1, 0)
+
+
+def test_answers_that_are_written_are_not_lost_where_old_ones_cannot_be_deleted(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(_: int) -> int:
+        raise StorageFailed("away")
+
+    monkeypatch.setattr(ledger.predictions, "prune", away)
+    log = PredictionLog(ledger.predictions, keep=1)
+    log.put(answered(1))
+    log.close()
+    assert (log.written, log.dropped) == (1, 0)
+    assert "old answers are not deleted: away" in caplog.text
+
+
 def test_what_comes_after_the_end_is_counted_and_raises_nothing() -> None:
     into = Recording()
     log = started(into)

@@ -6,7 +6,6 @@ import time
 from typing import Annotated
 
 import orjson
-import psutil
 from fastapi import APIRouter, Body, Request, Response
 from starlette.concurrency import run_in_threadpool
 
@@ -70,7 +69,7 @@ async def predict(
     if body.timing:
         content["timing"] = {
             "response_time_sec": time.perf_counter() - started,
-            "memory_usage_percent": psutil.virtual_memory().percent,
+            "memory_usage_percent": service.telemetry.memory_percent,
         }
     service.latencies.add(time.perf_counter() - started)
     return Response(orjson.dumps(content), 200, headers, "application/json")

@@ -20,6 +20,7 @@ from closecast.errors import BadSetting, ClosecastError, JobCancelled
 from closecast.forecasters import AUTO, DEFAULT_FORECASTER, FORECASTERS
 from closecast.jobs.supervisor import can_train, require_training
 from closecast.logs import set_up_logging
+from closecast.metric_files import shared_metrics
 from closecast.options import add_fine_tune, add_hyperparameters, add_origin, hyperparameters
 from closecast.registry import Registry
 from closecast.settings import Settings, describe
@@ -94,6 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--json", action="store_true", help="for programs")
     show.set_defaults(run=_show)
 
+    statistics = commands.add_parser("statistics", help="read MLflow, for GET /statistics")
+    statistics.set_defaults(run=_statistics)
+
     worker = commands.add_parser("worker", help="run queued jobs (serve starts one by itself)")
     worker.add_argument("--once", action="store_true", help="end when no job is queued")
     worker.add_argument("--parent", type=int, help=argparse.SUPPRESS)
@@ -118,15 +122,16 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> None:
         print(_welcome(settings), flush=True)
     # Uvicorn drains on SIGTERM, then raises it again: a clean end is no death by signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    uvicorn.run(
-        "api.main:app",
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=settings.drain_s,
-    )
+    with shared_metrics(settings.data_dir / "metrics", settings.workers):
+        uvicorn.run(
+            "api.main:app",
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=settings.drain_s,
+        )
 
 
 def _train_first(settings: Settings, named: str | None) -> bool:
@@ -294,6 +299,13 @@ def _show(arguments: argparse.Namespace, settings: Settings) -> None:
     print(as_text(made))
     if spread:
         print(spread_as_text(spread))
+
+
+def _statistics(_: argparse.Namespace, settings: Settings) -> None:
+    require_training()
+    from closecast.experiments import write_experiments
+
+    print(f"wrote {write_experiments(settings)}")
 
 
 def _worker(arguments: argparse.Namespace, settings: Settings) -> None:

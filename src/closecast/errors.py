@@ -373,3 +373,17 @@ class BadSetting(ClosecastError):
 
     code = "bad_setting"
     fault = "caller"
+
+
+class NothingRecorded(ClosecastError):
+    """Statistics that the worker has not written yet."""
+
+    code = "nothing_recorded"
+    fault = "caller"
+
+
+class NotConfigured(ClosecastError):
+    """What a setting would have to name, and does not."""
+
+    code = "not_configured"
+    fault = "caller"

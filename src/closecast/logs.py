@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
+
+import orjson
+
+REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""Of the request that is being answered: every line that is logged meanwhile carries it."""
 
 _RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
     "asctime",
     "color_message",
 }
+_PLAIN = (str, int, bool, type(None))
 
 
 class JsonFormatter(logging.Formatter):
@@ -27,13 +35,23 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
+        if (request_id := REQUEST_ID.get()) is not None:
+            line["request_id"] = request_id
+        plain = True
         for name, value in vars(record).items():
             if name not in _RECORD_FIELDS:
                 line.setdefault(name, value)  # an extra "level" does not change the line's own
+                plain = plain and _is_plain(value)
         try:
-            return _json(line)
+            # orjson takes a quarter of the time, and would write NaN as null.
+            return orjson.dumps(line).decode() if plain else _json(line)
         except Exception:  # one member that is no JSON must not cost the line
             return _json({name: _writable(value) for name, value in line.items()})
+
+
+def _is_plain(value: object) -> bool:
+    kind = type(value)
+    return kind in _PLAIN or (kind is float and math.isfinite(value))  # type: ignore[arg-type]
 
 
 def _json(value: object) -> str:

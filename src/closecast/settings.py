@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, get_args
+from urllib.parse import urlsplit
 
 from cronsim import CronSim, CronSimError
 from pydantic import Field, ValidationError, field_serializer, field_validator
@@ -85,6 +86,16 @@ class Settings(BaseSettings):
         ge=100,
         le=100_000_000,
         description="Answers of POST /predict that the ledger keeps, the newest ones.",
+    )
+
+    recent_requests: int = Field(
+        200,
+        ge=0,
+        le=10_000,
+        description="Finished requests that each API process remembers one by one.",
+    )
+    mlflow_ui_url: str = Field(
+        "", description="Where people reach the MLflow UI: GET /mlflow leads there; http or https."
     )
 
     worker_enabled: bool = Field(True, description="Whether this process may start the worker.")
@@ -187,6 +198,19 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Lowest level that is logged."
     )
+
+    @field_validator("mlflow_ui_url")
+    @classmethod
+    def _is_web_address(cls, value: str) -> str:
+        if not value:
+            return value
+        parts = urlsplit(value)
+        printable = value.isascii() and value.isprintable() and " " not in value
+        if parts.scheme not in ("http", "https") or not parts.hostname or not printable:
+            raise ValueError(f"{value[:100]!r} is no address like https://mlflow.example/")
+        if parts.username is not None:
+            raise ValueError("a password in an address that everybody is led to is none")
+        return value
 
     @field_validator("retrain_on", mode="before")
     @classmethod

@@ -9,15 +9,19 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from filelock import FileLock
 
 from closecast.owners import is_alive, owner_name
 from closecast.settings import Settings
+
+if TYPE_CHECKING:  # it takes seconds to import
+    from mlflow import MlflowClient
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +66,22 @@ def record_run(
         return None
 
 
+@contextmanager
+def connected(settings: Settings) -> Iterator[MlflowClient]:
+    """A client whose database is ready; of all processes here, one at a time makes it so."""
+    from mlflow import MlflowClient
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # migrations are no news to a user
+    folder = settings.mlflow_artifact_dir.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    uri = settings.mlflow_tracking_uri
+    if uri.startswith("sqlite:///"):
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    # Processes that create the database at once break each other's migrations.
+    with FileLock(folder.parent / ".mlflow.lock", timeout=120):
+        yield MlflowClient(tracking_uri=uri)
+
+
 def _record(
     settings: Settings,
     experiment: str,
@@ -72,19 +92,12 @@ def _record(
     tags: Mapping[str, str],
     artifacts: Mapping[str, Path],
 ) -> str:
-    from mlflow import MlflowClient
     from mlflow.entities import Metric, Param, RunTag
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # migrations are no news to a user
-    folder = settings.mlflow_artifact_dir.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    uri = settings.mlflow_tracking_uri
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    # Processes that create the database at once break each other's migrations.
-    with FileLock(folder.parent / ".mlflow.lock", timeout=120):
-        client = MlflowClient(tracking_uri=uri)
+    with connected(settings) as client:
         found = client.get_experiment_by_name(experiment)
+        uri = settings.mlflow_tracking_uri
+        folder = settings.mlflow_artifact_dir.resolve()
         experiment_id = (
             found.experiment_id
             if found

@@ -206,7 +206,7 @@ class Forecasting:
         version, end = current
         newest = np.datetime64(self._ledger.calibrations.session_of(version, symbol) or end, "D")
         age = table.steps_between(newest, table.last_completed(self._clock()))
-        return Freshness(as_date(newest), max(0, age))
+        return Freshness(as_date(newest), max(0, age), table.closes_at(newest))
 
     def _current(self, snapshot: Snapshot) -> Origin | Job:
         found = None

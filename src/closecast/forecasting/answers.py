@@ -90,7 +90,11 @@ class DatedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """How old the newest known close of a symbol is, in completed sessions."""
+    """How old the newest known close of a symbol is, in completed sessions.
+
+    ``closed_at`` is the bell of its session, UTC.
+    """
 
     session: date
     age: int
+    closed_at: datetime

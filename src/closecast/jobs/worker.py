@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from closecast.errors import ClosecastError, JobCancelled
+from closecast.experiments import renew_experiments
 from closecast.jobs.budget import LatencyBudget
 from closecast.jobs.tasks import TASKS
 from closecast.ledger import Job, Ledger
@@ -46,6 +47,7 @@ def run_worker(settings: Settings, *, parent: int | None = None, once: bool = Fa
     owner = owner_name()
     idle_since = time.monotonic()
     lease = timedelta(seconds=settings.job_lease_s)
+    looked = False
     while parent is None or os.getppid() == parent:
         if parent is None:
             ledger.jobs.bury_dead(lease, is_alive)
@@ -53,6 +55,9 @@ def run_worker(settings: Settings, *, parent: int | None = None, once: bool = Fa
         if job is not None:
             run_job(settings, ledger, job, owner)
             idle_since = time.monotonic()
+        elif not looked:
+            looked = True  # of trainings before there was such a file; no job waits for it
+            renew_experiments(settings, if_missing=True)
         elif once or (parent and time.monotonic() - idle_since > settings.worker_idle_s):
             break
         else:

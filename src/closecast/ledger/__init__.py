@@ -14,7 +14,7 @@ from closecast.ledger.database import Clock, Database, utc_now
 from closecast.ledger.drift_days import DriftDays
 from closecast.ledger.forecasts import Forecasts
 from closecast.ledger.jobs import ACTIVE, Job, Jobs, JobState
-from closecast.ledger.predictions import Prediction, PredictionLog, Predictions
+from closecast.ledger.predictions import Prediction, PredictionLog, Predictions, Wanted
 from closecast.ledger.processes import Processes, ProcessState, Serving
 
 
@@ -70,4 +70,5 @@ __all__ = [
     "ScoredStep",
     "Serving",
     "StoredCalibration",
+    "Wanted",
 ]

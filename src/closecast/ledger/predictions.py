@@ -61,6 +61,22 @@ class Prediction:
     duration_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which answers are meant; all of them without anything.
+
+    Attributes
+    ----------
+    since, until : datetime or None
+        Aware; the first moment that counts, and the first that no longer does.
+    """
+
+    symbol: str | None = None
+    version: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
 class Predictions:
     """The newest answers; older ones are pruned."""
 
@@ -85,6 +101,31 @@ class Predictions:
         query = _predictions.select().order_by(_predictions.c.id.desc()).limit(limit)
         with self._database.transaction(read_only=True) as connection:
             return [_prediction(row) for row in connection.execute(query)]
+
+    def page(
+        self, wanted: Wanted, limit: int, before_id: int | None = None
+    ) -> list[tuple[int, Prediction]]:
+        """Answers with their numbers, the last logged first.
+
+        Parameters
+        ----------
+        before_id : int, optional
+            Only answers with a smaller number: the page after the one that ended with it.
+        """
+        c = _predictions.c
+        query = _predictions.select().order_by(c.id.desc()).limit(limit)
+        if before_id is not None:
+            query = query.where(c.id < before_id)
+        if wanted.symbol is not None:
+            query = query.where(c.symbol == wanted.symbol)
+        if wanted.version is not None:
+            query = query.where(c.version == wanted.version)
+        if wanted.since is not None:
+            query = query.where(c.at >= wanted.since.astimezone(UTC))
+        if wanted.until is not None:
+            query = query.where(c.at < wanted.until.astimezone(UTC))
+        with self._database.transaction(read_only=True) as connection:
+            return [(row.id, _prediction(row)) for row in connection.execute(query)]
 
     def prune(self, keep: int) -> int:
         """Delete all but the newest ``keep`` answers; says how many went."""
@@ -124,6 +165,7 @@ class PredictionLog:
         self._closed = threading.Event()
         self._counting = threading.Lock()
         self._dropped = 0
+        self._written = 0
         self._failing = False
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
         self._thread.start()
@@ -132,6 +174,16 @@ class PredictionLog:
     def dropped(self) -> int:
         """Answers that were not written: too many waited, or the ledger failed."""
         return self._dropped
+
+    @property
+    def written(self) -> int:
+        """Answers that are in the ledger, or were until they were pruned."""
+        return self._written
+
+    @property
+    def waiting(self) -> int:
+        """Answers that are to be written next."""
+        return self._waiting.qsize()
 
     def put(self, prediction: Prediction) -> None:
         """Queue an answer. Neither waits nor raises."""
@@ -157,21 +209,28 @@ class PredictionLog:
         while batch := self._take():
             try:
                 self._predictions.log(batch)
-                self._since_pruned += len(batch)
-                if self._since_pruned > self._keep / 10:
-                    self._predictions.prune(self._keep)
-                    self._since_pruned = 0
-            except (StorageFailed, sa.exc.IntegrityError) as error:
+            except Exception as error:  # a thread that ended would lose every answer from now on
                 self._drop(len(batch))
                 if not self._failing:
                     log.error(
                         "answers are not logged until the ledger can be written again: %s", error
                     )
                 self._failing = True
-            else:
-                if self._failing:
-                    log.warning("answers are logged again; %d were not", self._dropped)
-                self._failing = False
+                continue
+            self._written += len(batch)
+            if self._failing:
+                log.warning("answers are logged again; %d were not", self._dropped)
+            self._failing = False
+            self._prune(len(batch))
+
+    def _prune(self, written: int) -> None:
+        self._since_pruned += written
+        if self._since_pruned > self._keep / 10:
+            try:
+                self._predictions.prune(self._keep)
+                self._since_pruned = 0
+            except StorageFailed as error:  # the next batch is the next occasion
+                log.warning("old answers are not deleted: %s", error)
 
     def _take(self) -> list[Prediction]:
         batch: list[Prediction] = []

@@ -19,6 +19,7 @@ import numpy as np
 from closecast.atomic import write_atomically
 from closecast.bundle import TABLE_FILE, Manifest
 from closecast.evaluation import Evaluation, Mode
+from closecast.experiments import renew_experiments
 from closecast.forecasters import TrainingReport
 from closecast.gate import Decision
 from closecast.settings import Settings
@@ -84,7 +85,7 @@ def track(
         for name, content in files.items():
             (bundle / name).write_bytes(content)
         (bundle / "manifest.json").write_text(manifest.model_dump_json(indent=1))
-        return record_run(
+        run_id = record_run(
             settings,
             experiment=f"closecast/{panel_name(info.symbols)}",
             run_name=manifest.version,
@@ -116,6 +117,8 @@ def track(
             },
             artifacts={"bundle": bundle, "results": results},
         )
+    renew_experiments(settings)
+    return run_id
 
 
 def _means(name: str, scores: list[dict[str, float]]) -> dict[str, float]:

@@ -1,0 +1,90 @@
+"""How busy the machine and this process are, measured beside the requests."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+log = logging.getLogger(__name__)
+
+
+class Machine:
+    """A thread that measures once a second; a request reads an attribute.
+
+    Attributes
+    ----------
+    cpu_percent, memory_percent : float
+        Of the machine, in [0, 100].
+    resident_bytes : int
+        Memory of this process.
+    cpu_seconds : float
+        User and system time of this process since it began.
+
+    Parameters
+    ----------
+    folder : Path
+        The disk that is looked at is the one that holds it.
+    each : callable
+        Called after every measurement.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        each: Callable[[Machine], None] = lambda _: None,
+        interval_s: float = 1.0,
+    ) -> None:
+        self._folder = folder
+        self._each = each
+        self._interval_s = interval_s
+        self._process = psutil.Process()
+        self._began = time.monotonic()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="machine", daemon=True)
+        self.cpu_percent = 0.0
+        self.memory_percent = 0.0
+        self.resident_bytes = 0
+        self.cpu_seconds = 0.0
+
+    @property
+    def uptime_s(self) -> float:
+        """Seconds since this process began to serve."""
+        return time.monotonic() - self._began
+
+    def start(self) -> None:
+        """Measure now, then once a second."""
+        psutil.cpu_percent()  # the first call has nothing to compare with and answers 0
+        self.measure()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+
+    def measure(self) -> None:
+        """Look once, and tell who wants to know."""
+        self.memory_percent = psutil.virtual_memory().percent
+        self.resident_bytes = self._process.memory_info().rss
+        times = self._process.cpu_times()
+        self.cpu_seconds = times.user + times.system
+        self._each(self)
+
+    def disk(self) -> tuple[int, int]:
+        """Free and all bytes of the disk; looked at when asked, for it may be a network's."""
+        usage = psutil.disk_usage(str(self._folder))
+        return usage.free, usage.total
+
+    def _run(self) -> None:
+        psutil.cpu_percent()  # psutil compares with the last call of the same thread
+        while not self._stop.wait(self._interval_s):
+            try:
+                self.cpu_percent = psutil.cpu_percent()
+                self.measure()
+            except Exception:  # figures that stand still would look like a quiet machine
+                log.exception("the machine could not be measured")

@@ -1,0 +1,104 @@
+"""``/statistics`` and ``/mlflow``: what trainings left, as recorded in MLflow."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import RedirectResponse
+from pydantic import ValidationError
+
+from api.deps import ServiceDep
+from api.errors import responses
+from api.schemas.statistics import ExperimentStatistics, RecordedStatistics, StatisticsAnswer
+from closecast.errors import NotConfigured, StorageFailed
+from closecast.experiments_file import read_experiments
+
+router = APIRouter(tags=["training"])
+
+
+@router.get(
+    "/statistics",
+    responses={
+        200: {"headers": {"ETag": {"schema": {"type": "string"}}}},
+        304: {"description": "Nothing was recorded since."},
+        **responses(
+            404,
+            422,
+            503,
+            examples={
+                404: {"nothing_recorded": "no statistics yet: the worker writes them after …"},
+                503: {"storage_failed": "statistics.json is damaged: renew it with …"},
+            },
+        ),
+    },
+    response_model=StatisticsAnswer,
+)
+def show_statistics(
+    service: ServiceDep,
+    response: Response,
+    experiment: Annotated[
+        str | None,
+        Query(max_length=500, description="Only the experiment of this name."),
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=100, description="Runs of each experiment.")] = 20,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> StatisticsAnswer | Response:
+    """Every MLflow experiment with its runs: parameters, times, scores per step, loss per epoch.
+
+    The worker reads them from MLflow after each training; `age_s` says how long ago that was.
+    """
+    content = read_experiments(service.settings)
+    asked = f"{experiment}/{limit}/".encode("utf-8", "surrogatepass")
+    # Weak: the age moves on with the same tag.
+    tag = f'W/"{hashlib.sha256(asked + content).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+    if if_none_match is not None and tag in {t.strip() for t in if_none_match.split(",")}:
+        return Response(status_code=304, headers=headers)
+    try:
+        recorded = RecordedStatistics.model_validate_json(content)
+    except ValidationError as error:
+        raise StorageFailed(
+            "statistics.json is damaged: renew it with `closecast statistics`"
+        ) from error
+    response.headers.update(headers)
+    return StatisticsAnswer(
+        written_at=recorded.written_at,
+        age_s=max(0.0, round((service.clock() - recorded.written_at).total_seconds(), 1)),
+        experiments=[
+            _first_runs(found, limit)
+            for found in recorded.experiments
+            if experiment is None or found.name == experiment
+        ],
+    )
+
+
+def _first_runs(experiment: ExperimentStatistics, limit: int) -> ExperimentStatistics:
+    runs = experiment.runs[:limit]
+    more = experiment.has_more or len(experiment.runs) > limit
+    return experiment.model_copy(update={"runs": runs, "has_more": more})
+
+
+@router.get(
+    "/mlflow",
+    status_code=307,
+    response_class=RedirectResponse,
+    responses={
+        307: {"description": "To `CLOSECAST_MLFLOW_UI_URL`."},
+        **responses(
+            404, examples={404: {"not_configured": "nobody has said where the MLflow UI is"}}
+        ),
+    },
+)
+def lead_to_mlflow(service: ServiceDep) -> RedirectResponse:
+    """Leads to the MLflow UI, where one is configured."""
+    address = service.settings.mlflow_ui_url
+    if not address:
+        raise NotConfigured(
+            "nobody has said where the MLflow UI is: start it beside the service with `mlflow ui "
+            "--backend-store-uri` and what CLOSECAST_MLFLOW_TRACKING_URI says (by default "
+            "sqlite:///mlruns/mlflow.sqlite), then set CLOSECAST_MLFLOW_UI_URL, for example to "
+            "http://127.0.0.1:5000"
+        )
+    return RedirectResponse(address, status_code=307)

@@ -1,0 +1,42 @@
+"""``GET /predictions``: what ``POST /predict`` answered."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import ConfigDict, Field
+
+from api.schemas.base import EXAMPLE_VERSION, Answer
+
+COLUMNS = (
+    *("id", "time", "request_id", "symbol", "model_version", "last_close", "predicted_price"),
+    *("drift_warning", "drift_findings", "response_time_sec"),
+)
+"""Of the export, in this order; :class:`LoggedPrediction` has the same members."""
+
+
+class LoggedPrediction(Answer):
+    """One answer of `POST /predict`."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    id: int = Field(description="Grows with every answer; gaps mean nothing.", examples=[17])
+    time: datetime
+    request_id: str | None = Field(description="As in the header `X-Request-ID` and in the logs.")
+    symbol: str = Field(examples=["MSFT"])
+    model_version: str = Field(examples=[EXAMPLE_VERSION])
+    last_close: float = Field(description="The newest close that was sent.")
+    predicted_price: float = Field(description="One session ahead.")
+    drift_warning: bool
+    drift_findings: list[str] = Field(description="Codes.", examples=[["volatility_high"]])
+    response_time_sec: float = Field(description="Time that the answer took to compute.")
+
+
+class PredictionPage(Answer):
+    """Answers, the last logged first."""
+
+    predictions: list[LoggedPrediction]
+    next: str | None = Field(
+        description="Where older ones are; `null` where there are none.",
+        examples=["/predictions?limit=50&before_id=17"],
+    )

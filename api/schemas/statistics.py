@@ -1,0 +1,64 @@
+"""``GET /statistics``: what MLflow recorded, as the worker read it last."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import AwareDatetime, Field
+
+from api.schemas.base import Answer
+
+
+class StepScores(Answer):
+    """Scores of one session ahead: means over the symbols of the model."""
+
+    step: int = Field(ge=1, examples=[1])
+    mape: float | None = Field(description="Per cent.")
+    rmse: float | None = Field(description="In price.")
+
+
+class RunStatistics(Answer):
+    """One run: what was trained, how, and how well it did."""
+
+    run_id: str
+    name: str = Field(description="The version of the bundle.")
+    status: str = Field(examples=["FINISHED"])
+    started_at: datetime | None
+    ended_at: datetime | None
+    duration_s: float | None = Field(
+        description="Of the MLflow run: ours are written when the training has ended."
+    )
+    training_seconds: float | None = Field(description="Of the training proper.")
+    best_valid_loss: float | None
+    params: dict[str, str]
+    tags: dict[str, str]
+    metrics: dict[str, float | None] = Field(
+        description="The last value of every metric that has no curve."
+    )
+    steps: list[StepScores] = Field(description="Per session ahead, windows alone.")
+    steps_with_history: list[StepScores]
+    curves: dict[str, list[tuple[int, float | None]]] = Field(
+        description="Metrics of several epochs as pairs of epoch and value, thinned to 200."
+    )
+
+
+class ExperimentStatistics(Answer):
+    """One experiment: the trainings of one set of symbols."""
+
+    experiment_id: str
+    name: str = Field(examples=["closecast/MSFT"])
+    runs: list[RunStatistics] = Field(description="The last started first.")
+    has_more: bool = Field(description="Whether there are older runs.")
+
+
+class RecordedStatistics(Answer):
+    """What the worker's file holds."""
+
+    written_at: AwareDatetime = Field(description="When the worker read them from MLflow.")
+    experiments: list[ExperimentStatistics]
+
+
+class StatisticsAnswer(RecordedStatistics):
+    """Experiments with their runs."""
+
+    age_s: float
