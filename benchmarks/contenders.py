@@ -136,10 +136,11 @@ def _mlserver(weights: Mapping[str, str], folder: Path) -> Contender:
 
 
 def _mlflow(weights: Mapping[str, str], folder: Path) -> Contender:
-    python = _peer("mlflow")
+    # Trainings are tracked with it, so this environment has it. It looks for uvicorn on the path.
+    scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     model = folder / "mlflow"
-    _python("benchmarks.servers.mlflow_model", model, weights, python)
-    serve = (python, "-m", "mlflow", "models", "serve", "--model-uri", str(model))
+    _python("benchmarks.servers.mlflow_model", model, weights)
+    serve = (sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(model))
     return Contender(
         lambda port, workers: [
             *(*serve, "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)),
@@ -148,7 +149,7 @@ def _mlflow(weights: Mapping[str, str], folder: Path) -> Contender:
         path="/invocations",
         body=lambda prices: {"inputs": [prices]},
         price=lambda answer: answer["predictions"][0],
-        environment=weights,
+        environment={**weights, "PATH": scripts},
     )
 
 
@@ -158,12 +159,10 @@ def _peer(group: str) -> str:
     return str(environment(f"serving_{group}", HOME, beside))
 
 
-def _python(
-    module: str, argument: Path, environ: Mapping[str, str], python: str = sys.executable
-) -> None:
+def _python(module: str, argument: Path, environ: Mapping[str, str]) -> None:
     """Run a module of this repository to its end."""
     done = subprocess.run(
-        [python, "-W", "ignore", "-m", module, str(argument)],
+        [sys.executable, "-W", "ignore", "-m", module, str(argument)],
         cwd=ROOT,
         env={**os.environ, **ONE_THREAD, **environ},
         capture_output=True,

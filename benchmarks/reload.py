@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ from benchmarks.answers import RIGHT, Expected
 from benchmarks.load import Load, LoadProcess, Measured, post
 from benchmarks.served_model import SERVE, Served, asked_windows, trained
 from benchmarks.server_process import ServerProcess, free_port
+
+WHY = {"reason": "benchmark", "by": "benchmark"}
 
 _READY_EVERY_S = 0.05
 
@@ -117,29 +120,26 @@ class Report:
 
 
 class Mover:
-    """Moves the pointer between versions by the API, as a person would."""
+    """Moves the pointer between versions by the API, as a person would.
+
+    The first version is only ever gone back to: so there always is one before the current one.
+    """
 
     def __init__(self, service: ServerProcess, versions: Sequence[str]) -> None:
         self._service = service
-        self._versions = versions
-        self._at = 0
+        self._next = cycle(versions[1:])
         self.moves: Counter[str] = Counter()
 
     def reload(self) -> None:
         """Promote the next version, and tell whichever process answers to look."""
-        self._move("/model/promote")
+        self._call("/model/promote", {"version": next(self._next), **WHY})
         self._call("/model/reload", {})
         self.moves["reload"] += 1
 
     def rollback(self) -> None:
-        """Go back to the next version."""
-        self._move("/model/rollback")
+        """Go back to the version before."""
+        self._call("/model/rollback", WHY)
         self.moves["rollback"] += 1
-
-    def _move(self, path: str) -> None:
-        self._at = (self._at + 1) % len(self._versions)
-        version = self._versions[self._at]
-        self._call(path, {"version": version, "reason": "benchmark", "by": "benchmark"})
 
     def _call(self, path: str, body: dict[str, str]) -> None:
         status, answer = self._service.call("POST", path, body)
@@ -152,8 +152,7 @@ def expected_answers(served: Served, windows: Sequence[Sequence[float]], folder:
     bodies: dict[str, list[bytes]] = {}
     with _service(served, 1, folder / "expected.log") as service:
         for version in served.versions:
-            move = {"version": version, "reason": "benchmark", "by": "benchmark"}
-            status, answer = service.call("POST", "/model/promote", move)
+            status, answer = service.call("POST", "/model/promote", {"version": version, **WHY})
             if status != 200:
                 raise ReloadFailed(f"{version} cannot be promoted: {answer[:300].decode()}")
             asked = [service.call("POST", "/predict", {"prices": window}) for window in windows]

@@ -65,6 +65,7 @@ class ServerProcess:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.port = port
+        self._last_answer = "no answer"
         self._log = log
         self._started = time.perf_counter()
         with log.open("wb") as output:
@@ -98,7 +99,7 @@ class ServerProcess:
             if self._process.poll() is not None:
                 raise ServerFailed(f"ended at once: {self.last_line()}")
             time.sleep(0.02)
-        raise ServerFailed(f"not ready after {_START_LIMIT_S:.0f} s: {self.last_line()}")
+        raise ServerFailed(f"not ready after {_START_LIMIT_S:.0f} s: {self._last_answer}")
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
         """Status and body of one call, on a connection of its own.
@@ -113,7 +114,9 @@ class ServerProcess:
             content = None if body is None else json.dumps(body).encode()
             connection.request(method, path, content, {"content-type": "application/json"})
             answer = connection.getresponse()
-            return answer.status, answer.read()
+            found = answer.status, answer.read()
+            self._last_answer = f"{found[0]} {found[1][:100].decode(errors='replace')}"
+            return found
         except http.client.HTTPException as error:
             raise ConnectionError(repr(error)) from error
         finally:
