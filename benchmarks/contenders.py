@@ -25,6 +25,7 @@ OURS, USUAL, USUAL_EQUAL, FLOOR = (
 )
 LITSERVE, MLSERVER, MLFLOW = "LitServe", "MLServer", "mlflow models serve"
 PEERS = (LITSERVE, MLSERVER, MLFLOW)
+NAMES = (USUAL, *PEERS, FLOOR, OURS, USUAL_EQUAL)
 
 
 @dataclass(frozen=True)

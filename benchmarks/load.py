@@ -30,6 +30,9 @@ ROOT = Path(__file__).parents[1]
 _LAST_ANSWERS_S = 10.0
 """What the answers that are under way at the end may take."""
 
+_SILENCE_S = 30.0
+"""Without any answer for so long a load ends, whatever its count: the server hangs."""
+
 _RETRY_S = 0.01
 _ENDED_UNREAD = "connection closed"
 
@@ -50,7 +53,8 @@ class Load:
     connections : int
         Kept open, one request at a time on each.
     seconds, count : float, int
-        Goes on until both have passed: this time, and so many answers.
+        Goes on until both have passed: this time, and so many requests that were answered or
+        failed.
     rate : float, optional
         Requests per second over all connections; a closed loop without it.
     """
@@ -245,7 +249,8 @@ class _Run:
         self._free: deque[_Connection] = deque()
         self._due: deque[float] = deque()  # moments of paced requests that wait for a connection
         self._asked = 0
-        self._answers = 0
+        self._ended = 0  # requests
+        self._last_sign = 0.0  # when one ended, or began to be waited for
         self._latencies: list[float] = []
         self._errors: Counter[str] = Counter()
         self._kinds: Counter[str] = Counter()
@@ -258,15 +263,19 @@ class _Run:
         cpu, started = time.process_time(), time.perf_counter()
         for _ in range(self.load.connections):
             self._connect_soon(0.0)
+        pace = threading.Thread(target=self._pace, args=(started,), daemon=True)
         if self.load.rate is not None:
-            self._start(self._pace(started, 1 / self.load.rate))
+            pace.start()
+        self._last_sign = started
         while (
             time.perf_counter() - started < self.load.seconds
-            or self._answers < self.load.count
+            or self._ended < self.load.count
             or not may_end()
-        ):
+        ) and time.perf_counter() - self._last_sign < _SILENCE_S:
             await asyncio.sleep(0.005)
         self._ending = True
+        if self.load.rate is not None:
+            await asyncio.to_thread(pace.join)
         deadline = time.perf_counter() + _LAST_ANSWERS_S
         while self._under_way() and time.perf_counter() < deadline:
             await asyncio.sleep(0.001)
@@ -300,8 +309,8 @@ class _Run:
             connection.transport.abort()
             return
         latency, connection.since = now - connection.since, None
-        self._answers += 1
-        self._last_answer = now
+        self._ended += 1
+        self._last_answer = self._last_sign = now
         if status == 200:
             self._latencies.append(latency)
             if self._classify is not None:
@@ -313,8 +322,7 @@ class _Run:
     def failed(self, connection: _Connection, why: str) -> None:
         """Count a request that got no answer."""
         connection.since = None
-        self._answers += 1
-        self._errors[why] += 1
+        self._count_failure(why)
 
     def lost(self, connection: _Connection) -> None:
         """Open another one; an error if a request was under way on it."""
@@ -324,6 +332,11 @@ class _Run:
             self.failed(connection, _ENDED_UNREAD)
         if not self._ending:
             self._connect_soon(_RETRY_S)
+
+    def _count_failure(self, why: str) -> None:
+        self._ended += 1
+        self._last_sign = time.perf_counter()
+        self._errors[why] += 1
 
     def _ask(self, connection: _Connection, since: float) -> None:
         request = self._asked % len(self.load.requests)
@@ -349,23 +362,29 @@ class _Run:
                     lambda: _Connection(self), "127.0.0.1", self.load.port
                 )
             except OSError:
-                self._errors["connection refused"] += 1
+                self._count_failure("connection refused")
                 await asyncio.sleep(_RETRY_S)
             else:
                 return
 
-    async def _pace(self, started: float, every_s: float) -> None:
-        """Make requests due, whoever answers or not."""
-        tick = 0
+    def _pace(self, started: float) -> None:
+        """Make requests due, whoever answers or not.
+
+        In a thread, which wakes within a tenth of a millisecond: timers of a loop are rounded to
+        whole ones, as long as some answers take.
+        """
+        every_s, tick = 1 / cast("float", self.load.rate), 0
         while not self._ending:
             due = started + tick * every_s
-            if (wait := due - time.perf_counter()) > 0:
-                await asyncio.sleep(wait)
+            time.sleep(max(0.0, due - time.perf_counter()))
+            self._loop.call_soon_threadsafe(self._is_due, due)
             tick += 1
-            if self._free:
-                self._ask(self._free.popleft(), due)
-            else:
-                self._due.append(due)
+
+    def _is_due(self, since: float) -> None:
+        if self._free:
+            self._ask(self._free.popleft(), since)
+        else:
+            self._due.append(since)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
@@ -202,7 +202,7 @@ def run(
             LoadProcess(load).release()  # to warm up
             for pair in range(pairs):
                 quiet.append(LoadProcess(load, expected).release())
-                moves = list(_shared_out(reloads, rollbacks, pair, pairs))
+                moves = _shared_out(reloads, rollbacks, pair, pairs)
                 moved.append(_stretch_with(mover, moves, load, expected, quiet[-1].seconds))
                 print(f"pair {pair + 1} of {pairs} is done", flush=True)
         finally:
@@ -228,15 +228,13 @@ def _stretch_with(
     return process.release()
 
 
-def _shared_out(reloads: int, rollbacks: int, pair: int, pairs: int) -> Iterator[str]:
+def _shared_out(reloads: int, rollbacks: int, pair: int, pairs: int) -> list[str]:
     """Moves of one stretch, its rollbacks evenly among its reloads."""
-    mine, back = (
-        total * (pair + 1) // pairs - total * pair // pairs for total in (reloads, rollbacks)
-    )
-    for i in range(mine):
-        yield "reload"
-        if back * (i + 1) // mine > back * i // mine:
-            yield from ["rollback"] * (back * (i + 1) // mine - back * i // mine)
+    moves: list[tuple[float, str]] = []
+    for name, total in (("reload", reloads), ("rollback", rollbacks)):
+        mine = total * (pair + 1) // pairs - total * pair // pairs
+        moves += [((i + 1) / mine, name) for i in range(mine)]
+    return [name for _, name in sorted(moves)]
 
 
 def _service(served: Served, workers: int, log: Path) -> ServerProcess:

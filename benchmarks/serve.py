@@ -17,22 +17,22 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.contenders import OURS, Contender, contenders
+from benchmarks.contenders import NAMES, OURS, Contender, contenders
 from benchmarks.load import Load, post, run_load
 from benchmarks.serve_table import (
     BATCH,
     CONNECTIONS,
-    NAMES,
     WORKERS,
     Measurement,
     Point,
     Result,
     batch_line,
+    quiet_line,
     tables,
     targets,
 )
 from benchmarks.served_model import LENGTH, SYMBOL, asked_windows, trained
-from benchmarks.server_process import ServerFailed, ServerProcess, free_port
+from benchmarks.server_process import ServerFailed, ServerProcess, busy_s, free_port
 
 _SAME_PRICE = 1e-5
 
@@ -79,20 +79,23 @@ class Bench:
             run_load(Load(port, requests, 16, seconds=self._seconds / 4))
             points = {}
             for connections in CONNECTIONS:
-                before = process.usage().cpu_s
+                before, busy = process.cpu_s(), busy_s()
                 found = run_load(Load(port, requests, connections, self._seconds))
+                used, busy = process.cpu_s() - before, busy_s() - busy
                 answers = len(found.latencies_ms) + found.errors.total()
+                others = busy - used - found.own_cpu * found.seconds
                 points[connections] = Point(
                     rate=found.rate,
                     p50_ms=found.percentile(50),
                     p99_ms=found.percentile(99),
-                    cpu_us=1e6 * (process.usage().cpu_s - before) / max(answers, 1),
+                    cpu_us=1e6 * used / max(answers, 1),
                     errors=found.errors.total(),
                     generator_cpu=found.own_cpu,
+                    others_cpu=max(0.0, others / found.seconds),
                 )
-            usage = process.usage()
+            pss_mb, processes = process.pss_mb()
             batch = self._batch(process) if name == OURS and workers == 1 else None
-        return Measurement(points, start_s, usage.pss_mb, usage.processes, batch)
+        return Measurement(points, start_s, pss_mb, processes, batch)
 
     def _check_price(self, server: Contender, answer: bytes) -> None:
         if not server.same_network:
@@ -147,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             said = result if isinstance(result, str) else result.summary()
             print(f"round {number + 1}: {server}, workers {workers}: {said}", flush=True)
     print()
-    for part in (tables(results), batch_line(results), targets(results)):
+    for part in (tables(results), quiet_line(results), batch_line(results), targets(results)):
         print(part, end="\n\n")
 
 

@@ -6,18 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.contenders import (
-    FLOOR,
-    LITSERVE,
-    MLFLOW,
-    MLSERVER,
-    OURS,
-    PEERS,
-    USUAL,
-    USUAL_EQUAL,
-)
+from benchmarks.contenders import NAMES, OURS, PEERS, USUAL, USUAL_EQUAL
 
-NAMES = (USUAL, LITSERVE, MLSERVER, MLFLOW, FLOOR, OURS, USUAL_EQUAL)
 CONNECTIONS = (1, 16, 64)
 WORKERS = (1, 2)
 BATCH = 512
@@ -25,7 +15,7 @@ BATCH = 512
 NETWORK_ONLY = ("the network alone (closecast does everything all the same)", NAMES[:6], USUAL)
 EQUAL_WORK = ("equal work: ten steps, intervals, drift", (USUAL_EQUAL, OURS), USUAL_EQUAL)
 
-_GENERATOR_BUSY = 0.8
+_GENERATOR_BUSY, _OTHERS_BUSY = 0.8, 0.2
 
 
 @dataclass(frozen=True)
@@ -40,6 +30,8 @@ class Point:
         CPU time of the server and all its processes, per request.
     generator_cpu : float
         Cores that the load generator used.
+    others_cpu : float
+        Cores that everything else on the machine used meanwhile.
     """
 
     rate: float
@@ -48,6 +40,7 @@ class Point:
     cpu_us: float
     errors: int
     generator_cpu: float
+    others_cpu: float
 
 
 @dataclass(frozen=True)
@@ -156,6 +149,17 @@ def _row(results: Results, name: str, base: str, workers: int) -> Iterable[str]:
         f"{median(one.start_s for one in found):>9.1f}{errors:>8}"
         f"{'  (load generator at its limit)' if busy else ''}"
     )
+
+
+def quiet_line(results: Results) -> str:
+    """Whether anything else ran on the machine."""
+    found = [one for one in results.values() if isinstance(one, Measurement)]
+    others = [point.others_cpu for one in found for point in one.points.values()]
+    if not others:
+        return "nothing was measured"
+    noisy = "" if max(others) < _OTHERS_BUSY else ": the machine was not quiet, measure again"
+    middle, most = median(others), max(others)
+    return f"cores that other processes used: median {middle:.2f}, at most {most:.2f}{noisy}"
 
 
 def batch_line(results: Results) -> str:

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,29 +28,17 @@ class ServerFailed(Exception):
     """A server ended, or did not become ready; the text is what a table prints."""
 
 
-@dataclass(frozen=True)
-class Usage:
-    """What a server and everything that it started use.
-
-    Attributes
-    ----------
-    cpu_s : float
-        User and system time so far, in seconds.
-    pss_mb : float
-        Memory, what is shared counted in parts; 10**6 bytes.
-    processes : int
-    """
-
-    cpu_s: float
-    pss_mb: float
-    processes: int
-
-
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
     return port
+
+
+def busy_s() -> float:
+    """Seconds that all cores together have worked since the machine started."""
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system + times.irq + times.softirq)
 
 
 class ServerProcess:
@@ -122,16 +109,22 @@ class ServerProcess:
         finally:
             connection.close()
 
-    def usage(self) -> Usage:
-        """Of the whole family, now."""
-        cpu_s = pss = 0.0
-        family = self._family()
-        for process in family:
+    def cpu_s(self) -> float:
+        """User and system time of the whole family so far, in seconds."""
+        total = 0.0
+        for process in self._family():
             with contextlib.suppress(psutil.Error):
                 times = process.cpu_times()
-                cpu_s += times.user + times.system
-                pss += process.memory_full_info().pss
-        return Usage(cpu_s, pss / 1e6, len(family))
+                total += times.user + times.system
+        return total
+
+    def pss_mb(self) -> tuple[float, int]:
+        """Memory of the whole family, what is shared counted in parts, 10**6 bytes; its size."""
+        total, family = 0.0, self._family()
+        for process in family:
+            with contextlib.suppress(psutil.Error):
+                total += process.memory_full_info().pss
+        return total / 1e6, len(family)
 
     def stop(self) -> None:
         """Ask it to end, then make it."""

@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
+from benchmarks import load
 from benchmarks.answers import BITWISE, DIFFERENT, Expected
 from benchmarks.load import (
     Load,
@@ -44,8 +45,8 @@ async def chunked() -> StreamingResponse:
     return StreamingResponse(iter([b"one ", b"two"]))
 
 
-def run(load: Load, classify: Callable[[int, bytes], str] | None = None) -> Measured:
-    return asyncio.run(measure(load, classify))
+def run(asked: Load, classify: Callable[[int, bytes], str] | None = None) -> Measured:
+    return asyncio.run(measure(asked, classify))
 
 
 def port_of(address: str) -> int:
@@ -79,8 +80,8 @@ def raw_server(answer: Callable[[socket.socket], None]) -> Iterator[int]:
 def test_answers_are_counted_and_requests_are_sent_in_turn() -> None:
     bodies = [b'{"model_version": "v", "x": %d}' % i for i in range(3)]
     with live_server(app) as address:
-        load = Load(port_of(address), [post("/echo", body) for body in bodies], 4, count=300)
-        found = run_load(load, Expected({"v": [bodies[0], bodies[1], bodies[0]]}))
+        asked = Load(port_of(address), [post("/echo", body) for body in bodies], 4, count=300)
+        found = run_load(asked, Expected({"v": [bodies[0], bodies[1], bodies[0]]}))
     assert not found.errors
     assert len(found.latencies_ms) >= 300
     assert (found.latencies_ms > 0).all()
@@ -100,8 +101,8 @@ def test_other_statuses_are_errors_and_have_no_latency() -> None:
 
 def test_chunks_are_joined() -> None:
     with live_server(app) as address:
-        load = Load(port_of(address), [post("/chunked", b"")], 1, count=5)
-        found = run(load, lambda request, body: body.decode())
+        asked = Load(port_of(address), [post("/chunked", b"")], 1, count=5)
+        found = run(asked, lambda request, body: body.decode())
     assert set(found.kinds) == {"one two"}
     assert not found.errors
 
@@ -133,6 +134,19 @@ def test_nobody_listens() -> None:
         port = probe.getsockname()[1]
     found = run(Load(port, [post("/", b"{}")], 1, seconds=0.05))
     assert found.errors["connection refused"] >= 1
+
+
+def test_a_server_that_hangs_does_not_hold_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "_SILENCE_S", 0.1)
+    monkeypatch.setattr(load, "_LAST_ANSWERS_S", 0.1)
+
+    def say_nothing(connection: socket.socket) -> None:
+        while connection.recv(1000):
+            pass
+
+    with raw_server(say_nothing) as port:
+        found = run(Load(port, [post("/", b"{}")], 1, count=5))
+    assert found.errors == {"never answered": 1}
 
 
 def test_what_is_no_http_is_an_error() -> None:
