@@ -254,6 +254,7 @@ class _Run:
         self._latencies: list[float] = []
         self._errors: Counter[str] = Counter()
         self._kinds: Counter[str] = Counter()
+        self._pacing = True
         self._ending = False
         self._last_answer = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -273,9 +274,11 @@ class _Run:
             or not may_end()
         ) and time.perf_counter() - self._last_sign < _SILENCE_S:
             await asyncio.sleep(0.005)
-        self._ending = True
+        self._pacing = False
         if self.load.rate is not None:
             await asyncio.to_thread(pace.join)
+            await asyncio.sleep(0)  # for what became due last
+        self._ending = True
         deadline = time.perf_counter() + _LAST_ANSWERS_S
         while self._under_way() and time.perf_counter() < deadline:
             await asyncio.sleep(0.001)
@@ -330,7 +333,7 @@ class _Run:
             self._free.remove(connection)
         if connection.since is not None:
             self.failed(connection, _ENDED_UNREAD)
-        if not self._ending:
+        if self._is_needed():
             self._connect_soon(_RETRY_S)
 
     def _count_failure(self, why: str) -> None:
@@ -342,6 +345,10 @@ class _Run:
         request = self._asked % len(self.load.requests)
         self._asked += 1
         connection.ask(request, since)
+
+    def _is_needed(self) -> bool:
+        """Whether another connection would have something to ask."""
+        return not self._ending or bool(self._due)
 
     def _under_way(self) -> int:
         return len(self._due) + sum(c.since is not None for c in self.connections)
@@ -356,7 +363,7 @@ class _Run:
 
     async def _connect(self, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
-        while not self._ending:
+        while self._is_needed():
             try:
                 await self._loop.create_connection(
                     lambda: _Connection(self), "127.0.0.1", self.load.port
@@ -374,7 +381,7 @@ class _Run:
         whole ones, as long as some answers take.
         """
         every_s, tick = 1 / cast("float", self.load.rate), 0
-        while not self._ending:
+        while self._pacing:
             due = started + tick * every_s
             time.sleep(max(0.0, due - time.perf_counter()))
             self._loop.call_soon_threadsafe(self._is_due, due)
