@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import psutil
 import uvloop
 from numpy.typing import NDArray
 
@@ -83,6 +84,8 @@ class Measured:
         What ``classify`` called the answers with status 200.
     own_cpu : float
         Cores that the generator used: near 1 it was the generator that was measured.
+    all_cpu : float
+        Cores that everything on the machine used, the generator and the server among it.
     """
 
     seconds: float
@@ -90,6 +93,7 @@ class Measured:
     errors: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     own_cpu: float = 0.0
+    all_cpu: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -261,7 +265,7 @@ class _Run:
 
     async def until(self, may_end: Callable[[], bool]) -> Measured:
         """Begin; end when time and count have passed, nothing is under way, and one may."""
-        cpu, started = time.process_time(), time.perf_counter()
+        started, cpu, all_cpu = time.perf_counter(), time.process_time(), _busy_s()
         for _ in range(self.load.connections):
             self._connect_soon(0.0)
         pace = threading.Thread(target=self._pace, args=(started,), daemon=True)
@@ -287,12 +291,18 @@ class _Run:
         if unanswered := self._under_way():
             self._errors["never answered"] += unanswered
         seconds = (self._last_answer or time.perf_counter()) - started
-        cpu_share = (time.process_time() - cpu) / (time.perf_counter() - started)
+        elapsed = time.perf_counter() - started
+        own, everything = time.process_time() - cpu, _busy_s() - all_cpu
         for connection in [*self.connections]:
             connection.since = None
             connection.transport.abort()
         return Measured(
-            seconds, 1000 * np.array(self._latencies), self._errors, self._kinds, cpu_share
+            seconds,
+            1000 * np.array(self._latencies),
+            self._errors,
+            self._kinds,
+            own / elapsed,
+            everything / elapsed,
         )
 
     def is_free(self, connection: _Connection) -> None:
@@ -392,6 +402,12 @@ class _Run:
             self._ask(self._free.popleft(), since)
         else:
             self._due.append(since)
+
+
+def _busy_s() -> float:
+    """Seconds that all cores together have worked since the machine started."""
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system + times.irq + times.softirq)
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ from benchmarks.serve_table import (
     targets,
 )
 from benchmarks.served_model import LENGTH, SYMBOL, asked_windows, trained
-from benchmarks.server_process import ServerFailed, ServerProcess, busy_s, free_port
+from benchmarks.server_process import ServerFailed, ServerProcess, free_port
 
 _SAME_PRICE = 1e-5
 
@@ -54,7 +54,7 @@ class Bench:
             for name, workers in order if number % 2 == 0 else order[::-1]:
                 try:
                     result: Result = self.measured(name, workers)
-                except ServerFailed as reason:
+                except (ServerFailed, OSError) as reason:  # or it died while it was asked
                     result = str(reason)
                 yield number, name, workers, result
 
@@ -79,11 +79,10 @@ class Bench:
             run_load(Load(port, requests, 16, seconds=self._seconds / 4))
             points = {}
             for connections in CONNECTIONS:
-                before, busy = process.cpu_s(), busy_s()
+                before = process.cpu_s()
                 found = run_load(Load(port, requests, connections, self._seconds))
-                used, busy = process.cpu_s() - before, busy_s() - busy
+                used = process.cpu_s() - before
                 answers = len(found.latencies_ms) + found.errors.total()
-                others = busy - used - found.own_cpu * found.seconds
                 points[connections] = Point(
                     rate=found.rate,
                     p50_ms=found.percentile(50),
@@ -91,7 +90,7 @@ class Bench:
                     cpu_us=1e6 * used / max(answers, 1),
                     errors=found.errors.total(),
                     generator_cpu=found.own_cpu,
-                    others_cpu=max(0.0, others / found.seconds),
+                    others_cpu=max(0.0, found.all_cpu - found.own_cpu - used / found.seconds),
                 )
             pss_mb, processes = process.pss_mb()
             batch = self._batch(process) if name == OURS and workers == 1 else None

@@ -35,12 +35,6 @@ def free_port() -> int:
     return port
 
 
-def busy_s() -> float:
-    """Seconds that all cores together have worked since the machine started."""
-    times = psutil.cpu_times()
-    return float(times.user + times.nice + times.system + times.irq + times.softirq)
-
-
 class ServerProcess:
     """A command that serves on a port of 127.0.0.1; a context in which it lives."""
 
