@@ -29,7 +29,7 @@ ifdef PORT
 export CLOSECAST_PORT := $(PORT)
 endif
 
-.PHONY: help install serve replay test lint format bench bench-forecast bench-engine bench-calibration bench-gate bench-retrain bench-drift lock clean
+.PHONY: help install serve replay test lint format bench bench-forecast bench-engine bench-calibration bench-gate bench-retrain bench-drift bench-serve bench-reload bench-training lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -68,7 +68,7 @@ format: $(VENV)/.dev ## Let ruff format and repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: bench-engine bench-calibration bench-gate bench-retrain bench-drift bench-forecast ## Every benchmark
+bench: bench-engine bench-calibration bench-serve bench-reload bench-training bench-gate bench-retrain bench-drift bench-forecast ## Every benchmark
 
 bench-forecast: $(VENV)/.dev ## Forecast quality over the 20 sample symbols, beside naive and peers (20 minutes)
 	$(BIN)/python -m benchmarks.forecast
@@ -88,6 +88,15 @@ bench-retrain: $(VENV)/.dev ## Never, monthly or by regime: CRPS and trainings o
 
 bench-drift: $(VENV)/.dev ## Drift warnings beside peers: false alarms, power, real events, cost (15 minutes)
 	$(BIN)/python -m benchmarks.drift
+
+bench-serve: $(VENV)/.dev ## Requests per second and latency beside the usual service and serving frameworks (15 minutes)
+	$(BIN)/python -m benchmarks.serve
+
+bench-reload: $(VENV)/.dev ## 500 reloads under load: is a request lost, late or answered by two versions
+	$(BIN)/python -m benchmarks.reload
+
+bench-training: $(VENV)/.dev ## Latency of predictions while a training runs
+	$(BIN)/python -m benchmarks.training_latency
 
 lock: ## Resolve poetry.lock again and export constraints.txt (needs poetry with the export plugin)
 	poetry lock

@@ -52,8 +52,14 @@ def run_peer(group: str, arrays: Mapping[str, NDArray[Any]], home: Path = HOME) 
         return {name: stored[name] for name in stored.files}
 
 
-def environment(group: str, home: Path = HOME) -> Path:
+def environment(group: str, home: Path = HOME, beside: Path | None = None) -> Path:
     """Python of the environment with the group's requirements, made on the first call.
+
+    Parameters
+    ----------
+    beside : path, optional
+        A ``site-packages`` whose packages are seen, too, except where the group pins others:
+        one torch is enough for all.
 
     Raises
     ------
@@ -61,7 +67,7 @@ def environment(group: str, home: Path = HOME) -> Path:
         If pip fails.
     """
     requirements = SCRIPTS / f"{group}.txt"
-    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    wanted = hashlib.sha256(requirements.read_bytes() + str(beside or "").encode()).hexdigest()
     folder = home / group
     python, marker = folder / "bin" / "python", folder / "installed"
     if marker.exists() and marker.read_text() == wanted:
@@ -69,6 +75,9 @@ def environment(group: str, home: Path = HOME) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     made = _run([sys.executable, "-m", "venv", "--clear", str(folder)], home / f"{group}.venv.log")
+    if made and beside is not None:
+        for packages in folder.glob("lib/python*/site-packages"):
+            (packages / "beside.pth").write_text(f"{beside}\n")
     if not made or not _run([*pip, "-r", str(requirements)], home / f"{group}.pip.log"):
         raise PeerUnavailable(f"could not be installed; see {_name(home)}/{group}.pip.log")
     marker.write_text(wanted)
