@@ -9,13 +9,17 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.deps import Service
 from api.errors import add_error_handlers, document_problems
+from api.guard import Guard
 from api.middleware import BodyLimit, RequestEnvelope, SameOrigin
 from api.routes import config, drift, forecast, health, index, model, performance, predict, train
+from api.security_headers import SecurityHeaders
 from closecast import __version__
 from closecast.dated import Kind
+from closecast.keys import KeyStore
 from closecast.ledger.database import Clock, utc_now
 from closecast.logs import set_up_logging
 from closecast.settings import Settings, get_settings
@@ -47,11 +51,13 @@ def create_app(
     """
     own_process = settings is None
     chosen = settings or get_settings()
+    keys = KeyStore(chosen.keys_path)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if own_process:
             set_up_logging(chosen.log_level)
+        keys.load()
         service = Service.from_settings(chosen, clock, kind)
         await run_in_threadpool(service.start)
         app.state.service = service
@@ -75,9 +81,19 @@ def create_app(
         ],
     )
     add_error_handlers(app)
-    app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
+    app.add_middleware(
+        BodyLimit,
+        max_bytes=chosen.max_body_bytes,
+        max_batch_bytes=chosen.max_batch_body_bytes,
+        max_depth=chosen.max_json_depth,
+        timeout_s=chosen.body_timeout_s,
+    )
     app.add_middleware(SameOrigin)
+    app.add_middleware(Guard, settings=chosen, keys=keys)
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestEnvelope)
+    if chosen.trusted_proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=chosen.trusted_proxies)
     for routes in (predict, forecast, performance, drift, train, config, model, health, index):
         app.include_router(routes.router)
 

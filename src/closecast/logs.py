@@ -8,6 +8,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from closecast.redaction import redacted
+
 _RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
     "asctime",
@@ -16,7 +18,7 @@ _RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one line of JSON; what was passed as ``extra`` becomes members."""
+    """A record as a line of JSON without secrets; what was passed as ``extra`` becomes members."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -31,9 +33,9 @@ class JsonFormatter(logging.Formatter):
             if name not in _RECORD_FIELDS:
                 line.setdefault(name, value)  # an extra "level" does not change the line's own
         try:
-            return _json(line)
+            return redacted(_json(line))
         except Exception:  # one member that is no JSON must not cost the line
-            return _json({name: _writable(value) for name, value in line.items()})
+            return redacted(_json({name: _writable(value) for name, value in line.items()}))
 
 
 def _json(value: object) -> str:
