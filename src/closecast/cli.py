@@ -114,8 +114,8 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> None:
     settings = Settings(**changes)
     # Spawned API processes read their settings from the environment.
     os.environ |= {f"CLOSECAST_{key.upper()}": str(value) for key, value in changes.items()}
-    _check_port_is_free(settings)
     KeyStore(settings.keys_path).load()  # damaged keys are said here, in one line
+    _check_port_is_free(settings)
     print(_welcome(settings), flush=True)
     # Uvicorn drains on SIGTERM, then raises it again: a clean end is no death by signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

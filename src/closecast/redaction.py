@@ -31,7 +31,9 @@ _PATTERNS = (
     # name=value in a query or an environment; "name": "value" in a document, escaped or not.
     (
         re.compile(
-            rf"\b({_SENSITIVE_NAME}\\?['\"]?\s*[=:]\s*\\?['\"]?)(?!\*\*\*)[^\s&'\"\\,;}}\])]+", re.I
+            rf"\b({_SENSITIVE_NAME}\\{{0,7}}['\"]?\s*[=:]\s*\\{{0,7}}['\"]?)(?!\*\*\*)"
+            r"[^\s&'\"\\,;}\])]+",
+            re.I,
         ),
         rf"\1{HIDDEN}",
     ),
