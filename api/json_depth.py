@@ -23,7 +23,10 @@ def nests_deeper(text: bytes, limit: int) -> bool:
     """
     if text.count(b"[") + text.count(b"{") <= limit:
         return False
-    left = _STRING.sub(b"", text).translate(_TO_SQUARE, _NO_BRACKETS)
+    # JSON is UTF-8 and then holds no NUL. A parser that takes UTF-16, too, finds the ends of
+    # strings elsewhere: there, brackets in strings count.
+    without_strings = text if b"\0" in text else _STRING.sub(b"", text)
+    left = without_strings.translate(_TO_SQUARE, _NO_BRACKETS)
     for _ in range(limit):
         fewer = left.replace(b"[]", b"")
         if len(fewer) == len(left):
