@@ -59,10 +59,12 @@ replay: $(VENV)/.train ## Walk the sample through the API day by day with a set 
 test: $(VENV)/.dev lint ## Lint, type-check and test everything
 	$(BIN)/pytest
 
-lint: $(VENV)/.dev ## Ruff and mypy
+lint: $(VENV)/.dev ## Ruff, mypy, bandit, and known vulnerabilities of dependencies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit -q -r src api scripts -c pyproject.toml
+	$(BIN)/python -m scripts.audit_dependencies
 
 format: $(VENV)/.dev ## Let ruff format and repair
 	$(BIN)/ruff check --fix .

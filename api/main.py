@@ -10,9 +10,11 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.deps import Service
 from api.errors import HANDLERS, add_error_handlers, document_problems
+from api.guard import Guard
 from api.lean import Shortcut
 from api.middleware import BodyLimit, RequestEnvelope, SameOrigin
 from api.route_templates import RouteTemplates
@@ -31,8 +33,10 @@ from api.routes import (
     statistics,
     train,
 )
+from api.security_headers import SecurityHeaders
 from closecast import __version__
 from closecast.dated import Kind
+from closecast.keys import KeyStore
 from closecast.ledger.database import Clock, utc_now
 from closecast.logs import set_up_logging
 from closecast.owners import die_with_server
@@ -67,12 +71,14 @@ def create_app(
     """
     own_process = settings is None
     chosen = settings or get_settings()
+    keys = KeyStore(chosen.keys_path)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         if own_process:
             set_up_logging(chosen.log_level)
             die_with_server()
+        keys.load()
         service = Service.from_settings(chosen, clock, kind)
         await run_in_threadpool(service.start)
         app.state.service = service
@@ -101,11 +107,21 @@ def create_app(
     lean = [*predict.router.routes, *predict_batch.router.routes]
     app.add_middleware(Shortcut, routes=lean, handlers=HANDLERS)
     app.add_middleware(GZipMiddleware, minimum_size=_COMPRESSED_FROM, compresslevel=5)
-    app.add_middleware(BodyLimit, max_bytes=chosen.max_body_bytes)
+    app.add_middleware(
+        BodyLimit,
+        max_bytes=chosen.max_body_bytes,
+        max_batch_bytes=chosen.max_batch_body_bytes,
+        max_depth=chosen.max_json_depth,
+        timeout_s=chosen.body_timeout_s,
+    )
     app.add_middleware(SameOrigin)
+    app.add_middleware(Guard, settings=chosen, keys=keys)
+    app.add_middleware(SecurityHeaders)
     templates = RouteTemplates()
     templates.add(app.routes)
     app.add_middleware(RequestEnvelope, templates=templates)
+    if chosen.trusted_proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=chosen.trusted_proxies)
     for routes in (
         *(predict, predict_batch, forecast, performance, drift, train, config, model),
         *(health, monitoring, prediction_log, statistics, index),

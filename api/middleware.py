@@ -1,16 +1,20 @@
-"""What surrounds every request: an id, a limit on the body, one log line."""
+"""What surrounds every request: an id, limits on the body, one log line."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import random
 import re
 import time
+from collections.abc import Iterable
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import MEDIA_TYPE, problem_document
+from api.json_depth import nests_deeper
 from api.route_templates import RouteTemplates
 from api.telemetry import Telemetry
 from closecast.logs import REQUEST_ID
@@ -19,6 +23,7 @@ log = logging.getLogger("closecast.access")
 
 CALLER_LEFT = 499
 """Counted and logged where the caller hung up before there was an answer; nobody is sent it."""
+_BATCH = "/predict/batch"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -111,32 +116,61 @@ class SameOrigin:
 
 
 class BodyLimit:
-    """Refuses large bodies before anything parses them, also when no length was announced."""
+    """Refuses bodies that are large, slow or deep before anything parses them.
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    Parameters
+    ----------
+    max_bytes, max_batch_bytes : int
+        Largest body, also when no length was announced; of ``POST /predict/batch``.
+    max_depth : int
+        Deepest JSON.
+    timeout_s : float
+        Seconds for the body to arrive in.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        max_bytes: int,
+        max_batch_bytes: int,
+        max_depth: int,
+        timeout_s: float,
+    ) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._max_batch_bytes = max_batch_bytes
+        self._max_depth = max_depth
+        self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._app(scope, receive, send)
             return
-        announced = _header(scope, b"content-length", b"0")
-        if announced.isdigit() and int(announced) > self._max_bytes:
-            await self._refuse(scope, send)
+        most = self._max_batch_bytes if scope["path"] == _BATCH else self._max_bytes
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        # Python refuses to read a number of thousands of digits.
+        if announced.isdigit() and (len(announced) > 18 or int(announced) > most):
+            await _refuse_large(scope, send, most)
             return
-        # Read it whole (it is small), so that the application never sees half a body.
-        body = b""
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            if len(body) > self._max_bytes:
-                await self._refuse(scope, send)
-                return
-            if not message.get("more_body", False):
-                break
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                body = await _read_whole(receive, most)
+        except TimeoutError:
+            detail = f"the body did not arrive within {self._timeout_s:g} s"
+            await send_problem(scope, send, 408, "body_too_slow", detail, close=True)
+            return
+        except ClientDisconnect:
+            return
+        if body is None:
+            await _refuse_large(scope, send, most)
+            return
+        if nests_deeper(body, self._max_depth):
+            detail = (
+                f"the body has more than {self._max_depth} brackets inside each other; "
+                "no request needs more than a few"
+            )
+            await send_problem(scope, send, 400, "json_too_deep", detail)
+            return
         delivered = False
 
         async def replay() -> Message:
@@ -148,12 +182,27 @@ class BodyLimit:
 
         await self._app(scope, replay, send)
 
-    async def _refuse(self, scope: Scope, send: Send) -> None:
-        detail = (
-            f"the body is larger than {self._max_bytes} bytes; "
-            "a window of closes needs a few thousand"
-        )
-        await send_problem(scope, send, 413, "body_too_large", detail, close=True)
+
+async def _read_whole(receive: Receive, most: int) -> bytes | None:
+    """The body, so that the application never sees half of one; ``None`` if it is too large."""
+    parts: list[bytes] = []
+    length = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part = message.get("body", b"")
+        length += len(part)
+        if length > most:
+            return None
+        parts.append(part)
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def _refuse_large(scope: Scope, send: Send, most: int) -> None:
+    detail = f"the body is larger than {most} bytes; a window of closes needs a few thousand"
+    await send_problem(scope, send, 413, "body_too_large", detail, close=True)
 
 
 def _header(scope: Scope, name: bytes, default: bytes) -> bytes:
@@ -166,15 +215,23 @@ def _header(scope: Scope, name: bytes, default: bytes) -> bytes:
 
 
 async def send_problem(
-    scope: Scope, send: Send, status: int, code: str, detail: str, *, close: bool = False
+    scope: Scope,
+    send: Send,
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    close: bool = False,
+    headers: Iterable[tuple[bytes, bytes]] = (),
 ) -> None:
     """A problem document from below the application."""
     content = json.dumps(problem_document(status, code, detail, scope.get("request_id"))).encode()
-    headers = [
+    sent = [
         (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", str(len(content)).encode()),
+        *headers,
     ]
     if close:
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+        sent.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": sent})
     await send({"type": "http.response.body", "body": content})

@@ -16,6 +16,7 @@ from closecast.forecasters import preset
 from closecast.pipeline import TrainRequest, run_training
 from closecast.registry import Registry
 from closecast.settings import Settings
+from tests.local_client import LocalClient
 
 
 def settings_in(folder: Path, **changes: object) -> Settings:
@@ -96,12 +97,12 @@ def published(_published: Path, tmp_path: Path) -> Settings:
 @pytest.fixture
 def client(published: Settings) -> Iterator[TestClient]:
     """The API over trained models; server errors come as answers, like for a real caller."""
-    with TestClient(create_app(published), raise_server_exceptions=False) as made:
+    with LocalClient(create_app(published), raise_server_exceptions=False) as made:
         yield made
 
 
 @pytest.fixture
 def empty_client(settings: Settings) -> Iterator[TestClient]:
     """The API before anything was trained."""
-    with TestClient(create_app(settings), raise_server_exceptions=False) as made:
+    with LocalClient(create_app(settings), raise_server_exceptions=False) as made:
         yield made

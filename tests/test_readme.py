@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from closecast.keys import KeyStore
 from closecast.settings import Settings
 from tests.conftest import settings_in
 from tests.service_process import ServiceProcess
@@ -58,6 +59,21 @@ def test_the_steps_run_in_the_order_that_is_shown(tmp_path: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, f"{step}\n{done.stderr}"
+
+
+def test_a_key_is_made_listed_and_revoked_as_shown(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    environment = {f"CLOSECAST_{k.upper()}": str(v) for k, v in settings.model_dump().items()}
+    found = commands(".venv/bin/closecast keys")
+    assert len(found) == 3
+    for command in found:
+        subprocess.run(
+            [sys.executable, "-m", "closecast.cli", *command.split()[1:]],
+            env={**os.environ, **environment},
+            check=True,
+            capture_output=True,
+        )
+    assert KeyStore(settings.keys_path).all() == ()
 
 
 @pytest.mark.parametrize("program", blocks("python"))

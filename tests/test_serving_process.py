@@ -34,7 +34,7 @@ bodies = {"/predict": {"prices": window, "as_of": "2022-12-28"},
           "/model/promote": {"version": "20260102T030405Z-0a1b2c3d", "reason": "a test"},
           "/model/rollback": {"reason": "a test"}}
 answered = []
-with TestClient(app) as client:
+with TestClient(app, client=("127.0.0.1", 50000), base_url="http://127.0.0.1:8000") as client:
     paths = client.get("/openapi.json").json()["paths"]
     for path, methods in paths.items():
         for method in methods:

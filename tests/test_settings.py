@@ -26,6 +26,13 @@ CHANGED: dict[str, Any] = {
     "port": 8080,
     "workers": 4,
     "max_body_bytes": 50_000,
+    "max_batch_body_bytes": 60_000,
+    "max_json_depth": 8,
+    "body_timeout_s": 2.5,
+    "api_keys_file": "/somewhere/keys.json",
+    "trusted_proxies": "10.0.0.7,10.1.0.0/16,::1",
+    "rate_limit": "600/minute",
+    "rate_limit_train": "2/day",
     "pointer_poll_s": 0.25,
     "drain_s": 5,
     "forecast_wait_s": 2.5,
@@ -116,6 +123,8 @@ def test_the_values_tried_here_are_not_the_defaults(name: str) -> None:
         ("port", 1, 65_535),
         ("workers", 1, 64),
         ("max_body_bytes", 1_000, 100_000_000),
+        ("max_batch_body_bytes", 1_000, 1_000_000_000),
+        ("max_json_depth", 4, 200),
         ("forecast_wait_s", 0, 300),
         ("refresh_after_s", 0, 86_400),
         ("predictions_kept", 100, 100_000_000),
@@ -148,6 +157,24 @@ def test_a_number_is_taken_within_its_bounds_only(
     [
         ("pointer_poll_s", "0"),
         ("pointer_poll_s", "2.1"),  # every process follows the pointer within 2 s
+        ("body_timeout_s", "0"),
+        ("body_timeout_s", "601"),
+        ("trusted_proxies", "*"),
+        ("trusted_proxies", "proxy.example"),
+        ("trusted_proxies", "10.0.0.1/8"),  # host bits: was the host meant, or its network?
+        *(
+            (name, rate)
+            for name in ("rate_limit", "rate_limit_train")
+            for rate in (
+                "0/minute",
+                "-1/minute",
+                "1.5/hour",
+                "ten/minute",
+                "10",
+                "10/week",
+                "10/minute;1/second",
+            )
+        ),
         ("source_timeout_s", "0"),
         ("source_timeout_s", "601"),
         ("job_lease_s", "nan"),

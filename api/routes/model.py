@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Request, Response
 
+from api.access import KEY_NAME
 from api.deps import Service, ServiceDep
 from api.errors import responses
 from api.model_headers import name_model
@@ -170,7 +171,9 @@ def rollback(
 
 
 def _who(by: str | None, request: Request) -> str:
-    """The name that a caller gave, or where the call came from."""
+    """The name that a caller gave and the key it came with, or where the call came from."""
+    if key := request.scope.get(KEY_NAME):
+        return f"{by} (key {key})" if by else f"key:{key}"
     return by or f"api:{request.client.host if request.client else 'unknown'}"
 
 

@@ -16,6 +16,7 @@ from api.schemas.base import SymbolText
 from api.schemas.forecasts import KindName
 from api.schemas.performance import PerformanceAnswer
 from closecast.bundle import EVALUATION_FILE, of_symbol, promise_of
+from closecast.confinement import leads_out
 from closecast.errors import NotDrawnYet, UnknownSymbol
 from closecast.performance import ENOUGH, summarise
 from closecast.symbols import folder_name
@@ -88,7 +89,7 @@ def show_plot(symbol: SymbolPath, service: ServiceDep, kind: KindQuery = "live")
     wanted = service.models.canonical(symbol)
     folder = service.settings.results_dir / folder_name(wanted)
     path = folder / f"performance-{kind}.png"
-    if not path.is_file():
+    if leads_out(service.settings.results_dir, path) or not path.is_file():
         raise NotDrawnYet(
             f"no picture of {wanted} ({kind}) yet: the worker draws it when it has scored "
             f"forecasts, and states intervals from {ENOUGH} origins on; ask for "

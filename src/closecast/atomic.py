@@ -24,8 +24,13 @@ def storage(place: object) -> Iterator[None]:
         ) from error
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:
     """Replace ``path`` by ``content``, durably.
+
+    Parameters
+    ----------
+    mode : int
+        Permissions of the new file, less those that the umask takes.
 
     Raises
     ------
@@ -37,7 +42,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             # Unlike mkstemp's, this file can be read by other users if the umask allows it.
-            with open(scratch, "xb") as file:
+            with open(scratch, "xb", opener=lambda name, how: os.open(name, how, mode)) as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())

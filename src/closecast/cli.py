@@ -1,4 +1,4 @@
-"""The ``closecast`` command: serve, train, verify, show, work."""
+"""The ``closecast`` command: serve, train, verify, show, work, keys."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ import socket
 import sys
 import textwrap
 from collections.abc import Sequence
+from ipaddress import ip_address
 
 from pydantic import ValidationError
 
 from closecast.errors import BadSetting, ClosecastError, JobCancelled
 from closecast.forecasters import AUTO, DEFAULT_FORECASTER, FORECASTERS
 from closecast.jobs.supervisor import can_train, require_training
+from closecast.keys import KeyStore
 from closecast.logs import set_up_logging
 from closecast.metric_files import shared_metrics
 from closecast.options import add_fine_tune, add_hyperparameters, add_origin, hyperparameters
+from closecast.redaction import redacted
 from closecast.registry import Registry
 from closecast.settings import Settings, describe
 from closecast.starting import FirstTraining, check_start
@@ -36,9 +39,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         set_up_logging(settings.log_level)
         arguments.run(arguments, settings)
     except ValidationError as error:
-        sys.exit(f"closecast: {describe(error)}")
+        sys.exit(redacted(f"closecast: {describe(error)}"))
     except ClosecastError as error:
-        sys.exit(f"closecast: {error}")
+        sys.exit(redacted(f"closecast: {error}"))
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -97,6 +100,17 @@ def _parser() -> argparse.ArgumentParser:
 
     statistics = commands.add_parser("statistics", help="read MLflow, for GET /statistics")
     statistics.set_defaults(run=_statistics)
+    keys = commands.add_parser("keys", help="who may ask, and who may change something")
+    actions = keys.add_subparsers(title="actions", required=True, metavar="ACTION")
+    create = actions.add_parser("create", help="make a key and show it, this once")
+    create.add_argument("name", metavar="NAME")
+    create.add_argument("--scope", choices=("read", "admin"), required=True)
+    create.set_defaults(run=_create_key)
+    listing = actions.add_parser("list", help="names, scopes, since when")
+    listing.set_defaults(run=_list_keys)
+    revoke = actions.add_parser("revoke", help="refuse a key from now on")
+    revoke.add_argument("name", metavar="NAME")
+    revoke.set_defaults(run=_revoke_key)
 
     worker = commands.add_parser("worker", help="run queued jobs (serve starts one by itself)")
     worker.add_argument("--once", action="store_true", help="end when no job is queued")
@@ -116,6 +130,7 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> None:
     settings = Settings(**changes)
     # Spawned API processes read their settings from the environment.
     os.environ |= {f"CLOSECAST_{key.upper()}": str(value) for key, value in changes.items()}
+    KeyStore(settings.keys_path).load()  # damaged keys are said here, in one line
     _check_port_is_free(settings)
     check_start(settings, trains=arguments.train_if_missing)
     if not (arguments.train_if_missing and _train_first(settings, arguments.symbols)):
@@ -130,6 +145,10 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> None:
             workers=settings.workers,
             log_config=None,
             access_log=False,
+            # The application believes the proxies of CLOSECAST_TRUSTED_PROXIES; uvicorn would
+            # believe any program on this machine.
+            proxy_headers=False,
+            server_header=False,
             timeout_graceful_shutdown=settings.drain_s,
         )
 
@@ -165,8 +184,7 @@ def _check_port_is_free(settings: Settings) -> None:
 
 def _welcome(settings: Settings) -> str:
     symbol = canonical(settings.default_symbol)
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104
-    address = f"http://{host}:{settings.port}"
+    address = f"http://{_reached_at(settings.host)}:{settings.port}"
     lines, length = [], 60
     try:
         registry = Registry(settings.models_url)
@@ -197,6 +215,17 @@ def _welcome(settings: Settings) -> str:
     return "\n".join(lines)
 
 
+def _reached_at(host: str) -> str:
+    """The address to type for one that is bound: "any" is no place to go to."""
+    try:
+        bound = ip_address(host)
+    except ValueError:
+        return host
+    if bound.version == 6:
+        return "[::1]" if bound.is_unspecified else f"[{bound}]"
+    return "127.0.0.1" if bound.is_unspecified else host
+
+
 def _train(arguments: argparse.Namespace, settings: Settings) -> None:
     source = arguments.source or settings.source
     symbols = _symbols(arguments.symbols, source, settings)
@@ -225,7 +254,7 @@ def _train(arguments: argparse.Namespace, settings: Settings) -> None:
             print(f"{symbol}: {decision.outcome}: {decision.reason}")
     print(
         f"current for {len(published.promoted)} of {len(published.decisions)} symbols: wrote "
-        f"{published.manifest.version} to {settings.models_url}, "
+        f"{published.manifest.version} to {redacted(settings.models_url)}, "
         f"scores and plots to {published.results}"
     )
 
@@ -306,6 +335,28 @@ def _statistics(_: argparse.Namespace, settings: Settings) -> None:
     from closecast.experiments import write_experiments
 
     print(f"wrote {write_experiments(settings)}")
+
+
+def _create_key(arguments: argparse.Namespace, settings: Settings) -> None:
+    token = KeyStore(settings.keys_path).create(arguments.name, arguments.scope)
+    print(token)
+    print("This is shown once. From now on every request needs a key.", file=sys.stderr)
+
+
+def _list_keys(_arguments: argparse.Namespace, settings: Settings) -> None:
+    for key in KeyStore(settings.keys_path).all():
+        print(f"{key.name:<24}{key.scope:<8}{key.created_at:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def _revoke_key(arguments: argparse.Namespace, settings: Settings) -> None:
+    left = KeyStore(settings.keys_path).revoke(arguments.name)
+    print(f"revoked {arguments.name}; {left} left")
+    if not left:
+        print(
+            "No key is left: whoever reaches the service may read, and programs on this machine "
+            "may change something if it listens on loopback only.",
+            file=sys.stderr,
+        )
 
 
 def _worker(arguments: argparse.Namespace, settings: Settings) -> None:

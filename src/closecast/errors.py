@@ -368,6 +368,13 @@ class StorageFailed(ClosecastError):
     retry_helps = True
 
 
+class InvalidKeyName(ClosecastError):
+    """A text that cannot be the name of an API key, or one that is taken."""
+
+    code = "invalid_key_name"
+    fault = "caller"
+
+
 class BadSetting(ClosecastError):
     """A setting that cannot work: port taken, value out of bounds."""
 

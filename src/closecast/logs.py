@@ -12,6 +12,8 @@ from typing import Any
 
 import orjson
 
+from closecast.redaction import redacted
+
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """Of the request that is being answered: every line that is logged meanwhile carries it."""
 
@@ -24,7 +26,7 @@ _PLAIN = (str, int, bool, type(None))
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one line of JSON; what was passed as ``extra`` becomes members."""
+    """A record as a line of JSON without secrets; what was passed as ``extra`` becomes members."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -44,9 +46,9 @@ class JsonFormatter(logging.Formatter):
                 plain = plain and _is_plain(value)
         try:
             # orjson takes a quarter of the time, and would write NaN as null.
-            return orjson.dumps(line).decode() if plain else _json(line)
+            return redacted(orjson.dumps(line).decode() if plain else _json(line))
         except Exception:  # one member that is no JSON must not cost the line
-            return _json({name: _writable(value) for name, value in line.items()})
+            return redacted(_json({name: _writable(value) for name, value in line.items()}))
 
 
 def _is_plain(value: object) -> bool:

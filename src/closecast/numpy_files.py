@@ -12,6 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from closecast.atomic import write_atomically
+from closecast.confinement import leads_out
 from closecast.errors import StorageFailed
 
 T = TypeVar("T")
@@ -63,6 +64,11 @@ class NumpyFiles(Generic[T]):
             seen = self._seen.get(key)
             if seen is not None and seen[0] == stamp:
                 return seen[1]
+            if leads_out(self.folder, path):
+                raise StorageFailed(
+                    f"the {self._kind} {key} leads out of {self.folder}, by a link: put the file "
+                    "itself there, or collect again"
+                )
             content = path.read_bytes()  # numpy leaves a file open that it cannot read
         except FileNotFoundError:
             return None

@@ -37,6 +37,7 @@ from closecast.bundle import (
     require_symbol,
     require_verified,
 )
+from closecast.confinement import leads_out
 from closecast.errors import (
     BadSetting,
     ClosecastError,
@@ -103,6 +104,7 @@ class Registry:
         manifest = draft.model_copy(update={"version": version})
         content = manifest.model_dump_json(indent=1).encode()
         target = self._path("bundles", version)
+        self._require_inside(target)
         with _reaching("write", target), storage(target):
             if self._local:
                 _publish_folder(Path(target), {**files, MANIFEST: content})
@@ -429,6 +431,8 @@ class Registry:
         content = pointer.model_dump_json(indent=1).encode()
         path = self._pointer_path(symbol)
         if self._local:
+            # The file itself may be a link: it is replaced, not followed.
+            self._require_inside(self._path("current"))
             write_atomically(Path(path), content)
         else:
             with _reaching("write", path), storage(path):
@@ -456,17 +460,28 @@ class Registry:
     def _pointer_path(self, symbol: str) -> str:
         return self._path("current", f"{folder_name(symbol)}.json")
 
+    def _require_inside(self, path: str) -> None:
+        """Raise :class:`DamagedBundle` where a link leads out of a local root."""
+        if self._local and leads_out(self._root, path):
+            raise DamagedBundle(
+                f"{path} leads out of {self._root}, by a link: what lies elsewhere is not served. "
+                "Put the files themselves there"
+            )
+
     def _read(self, path: str) -> bytes:
+        self._require_inside(path)
         with _reaching("read", path):
             content: bytes = self._fs.cat_file(path)
         return content
 
     def _exists(self, path: str) -> bool:
+        self._require_inside(path)
         with _reaching("read", path):
             return bool(self._fs.exists(path))
 
     def _names(self, folder: str) -> list[str]:
         path = self._path(folder)
+        self._require_inside(path)
         try:
             with _reaching("read", path):
                 paths = self._fs.ls(path, detail=False)

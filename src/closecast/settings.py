@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
@@ -53,6 +55,33 @@ class Settings(BaseSettings):
 
     max_body_bytes: int = Field(
         1_000_000, ge=1_000, le=100_000_000, description="Larger request bodies answer 413."
+    )
+    max_batch_body_bytes: int = Field(
+        8_000_000, ge=1_000, le=1_000_000_000, description="The same, of POST /predict/batch."
+    )
+    max_json_depth: int = Field(
+        16, ge=4, le=200, description="Bodies with more brackets inside each other answer 400."
+    )
+    body_timeout_s: float = Field(
+        30.0, gt=0, le=600, description="Seconds to receive a request's body in; then 408."
+    )
+
+    api_keys_file: str = Field(
+        "",
+        description="File of the API keys; api_keys.json in the data folder where this is empty.",
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="Addresses and networks (10.0.0.0/8) of proxies whose X-Forwarded-For and "
+        "X-Forwarded-Proto count, with commas between them; empty for none.",
+    )
+    rate_limit: str = Field(
+        "",
+        description="Requests that one key (without keys, one address) may send, such as "
+        "600/minute; empty for any number. Each API process counts for itself.",
+    )
+    rate_limit_train: str = Field(
+        "60/hour", description="The same of POST /train alone, on top of the other limit."
     )
     pointer_poll_s: float = Field(
         0.2,
@@ -210,6 +239,35 @@ class Settings(BaseSettings):
             raise ValueError(f"{value[:100]!r} is no address like https://mlflow.example/")
         if parts.username is not None:
             raise ValueError("a password in an address that everybody is led to is none")
+        return value
+
+    @property
+    def keys_path(self) -> Path:
+        """Where the API keys lie."""
+        return Path(self.api_keys_file) if self.api_keys_file else self.data_dir / "api_keys.json"
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _addresses(cls, value: str) -> str:
+        named = [part.strip() for part in value.split(",") if part.strip()]
+        for part in named:
+            try:
+                ip_network(part)
+            except ValueError as error:
+                raise ValueError(
+                    f"{error}; expected addresses or networks with commas between them, such as "
+                    "'10.0.0.7, 10.1.0.0/16'"
+                ) from None
+        return ",".join(named)
+
+    @field_validator("rate_limit", "rate_limit_train")
+    @classmethod
+    def _rate(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[1-9][0-9]{0,6}/(second|minute|hour|day)", value):
+            raise ValueError(
+                f"{value[:40]!r} is no rate; expected a number per second, minute, hour or day, "
+                "such as '600/minute', or nothing"
+            )
         return value
 
     @field_validator("retrain_on", mode="before")

@@ -28,6 +28,7 @@ from closecast.price_cache import PriceCache
 from closecast.serving import Snapshot
 from closecast.settings import Settings
 from closecast.sources.sample import SampleSource
+from tests.local_client import LocalClient
 
 Body = dict[str, Any]
 VERDICT = ("drift_warning", "drift_details", "drift_findings", "provenance")
@@ -166,7 +167,7 @@ def test_too_few_closes_to_judge_by_are_said_to_be(published: Settings) -> None:
         published,
         TrainRequest.model_validate({**request, "symbols": ["KO"], "hyperparameters": sizes}),
     )
-    with TestClient(create_app(published)) as client:
+    with LocalClient(create_app(published)) as client:
         verdict = check_one(client, window("KO")[0][:10], symbol="KO")
         assert (verdict["level"], verdict["drift_warning"]) == ("insufficient", False)
 
@@ -469,7 +470,7 @@ def test_where_too_few_closes_are_known_there_is_no_newest_window(
     cache.path("MSFT").unlink()
     if known:
         cache.put(prices.rows(-known, None))
-    with TestClient(create_app(published)) as client:
+    with LocalClient(create_app(published)) as client:
         answer = report(client)
         assert answer["newest"] is None
         assert (answer["realised"]["coming_error"] is None) == (known == 0)
@@ -484,7 +485,7 @@ def test_a_fault_in_the_newest_closes_is_told_in_the_callers_language(
     closes = prices.closes.copy()
     closes[-1] *= 100
     cache.put(replace(prices, closes=closes))
-    with TestClient(create_app(published)) as client:
+    with LocalClient(create_app(published)) as client:
         answer = client.get("/drift/MSFT", headers={"accept-language": "pt-BR"})
         assert answer.headers["content-language"] == "pt"
         assert answer.headers["x-model-version"] == answer.json()["model_version"]

@@ -18,6 +18,7 @@ from closecast.calendar_cache import CalendarCache
 from closecast.dated import SCORED_PROBABILITIES, Kind, Outcome
 from closecast.price_cache import PriceCache
 from closecast.settings import Settings
+from tests.local_client import LocalClient
 from tests.made_state import FakeLiving, live_state
 
 ORIGIN, CLOSE = "2022-12-28", 234.53
@@ -30,7 +31,7 @@ class Service:
         self.now = datetime(2022, 12, 28, 23, tzinfo=UTC)
         self.living = FakeLiving(live_state(ORIGIN, CLOSE))
         self.app = create_app(settings, clock=lambda: self.now, kind=kind)
-        self.http = TestClient(self.app, raise_server_exceptions=False)
+        self.http = LocalClient(self.app, raise_server_exceptions=False)
 
     def __enter__(self) -> Service:
         self.http.__enter__()
@@ -74,7 +75,7 @@ def test_a_forecast_has_one_row_per_session(service: Service) -> None:
 
 def test_a_published_model_answers_from_the_end_of_its_data(published: Settings) -> None:
     app = create_app(published, clock=lambda: datetime(2022, 12, 29, 12, tzinfo=UTC))
-    with TestClient(app) as client:
+    with LocalClient(app) as client:
         for symbol in ("MSFT", "AAPL"):
             answer = client.get(f"/forecast/{symbol}?levels=0.5,0.99").json()
             closes = app.state.service.models.cache.get(symbol)

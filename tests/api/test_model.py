@@ -21,6 +21,7 @@ from closecast.bundle import Pointer
 from closecast.registry import Registry
 from closecast.settings import Settings
 from tests.api.test_predict import WINDOW
+from tests.local_client import LocalClient
 
 WHY = {"reason": "a test"}
 
@@ -125,7 +126,7 @@ def test_who_does_not_say_a_name_is_known_by_the_address(
     assert client.post("/model/rollback", json=WHY).json()["steps"]["MSFT"]["by"].startswith("api:")
     answer = client.post("/model/promote", json={**WHY, "version": left})
     assert answer.status_code == 200, "a caller of the API is a person, whom no rollback binds"
-    assert [s.by for s in pointer_of(published).history[-2:]] == ["api:testclient"] * 2
+    assert [s.by for s in pointer_of(published).history[-2:]] == ["api:127.0.0.1"] * 2
 
 
 def test_a_person_promotes_what_the_gate_rejected(client: TestClient, published: Settings) -> None:
@@ -252,7 +253,7 @@ def test_a_promotion_is_followed_without_being_told(
 
 def test_reload_looks_now_and_says_what_it_found(published: Settings) -> None:
     slow = published.model_copy(update={"pointer_poll_s": 2.0})
-    with TestClient(create_app(slow)) as client:
+    with LocalClient(create_app(slow)) as client:
         unchanged = client.post("/model/reload").json()["reloads"]
         assert [r["outcome"] for r in unchanged] == ["unchanged"]
         pointer = Registry(published.models_url).rollback("MSFT", "a test")
@@ -293,7 +294,7 @@ def test_a_damaged_bundle_with_none_before_is_a_503(published: Settings) -> None
     pointer = Registry(published.models_url).pointer("MSFT")
     assert pointer is not None
     (Path(published.models_url) / "bundles" / pointer.version / "network.onnx").unlink()
-    with TestClient(create_app(published), raise_server_exceptions=False) as client:
+    with LocalClient(create_app(published), raise_server_exceptions=False) as client:
         answer = client.post("/predict", json={"prices": WINDOW})
         assert answer.status_code == 503
         assert answer.json()["code"] == "damaged_bundle"
@@ -330,7 +331,7 @@ def test_from_a_pointer_to_a_damaged_bundle_there_is_a_way_out(
     for version in (newer, newest):
         registry.promote("MSFT", version, "a test")
         damage(Path(published.models_url) / "bundles" / version)
-    with TestClient(create_app(published), raise_server_exceptions=False) as fresh:
+    with LocalClient(create_app(published), raise_server_exceptions=False) as fresh:
         answer = fresh.post("/predict", json={"prices": WINDOW})
         assert (answer.status_code, answer.json()["code"]) == (503, "damaged_bundle")
         assert newest in answer.json()["detail"]
@@ -369,7 +370,7 @@ def test_a_bundle_without_a_passed_leak_check_is_not_served(
     [reload] = client.post("/model/reload").json()["reloads"]
     assert (reload["outcome"], reload["serving_version"]) == ("failed", serving)
     assert version_of(client) == serving
-    with TestClient(create_app(published), raise_server_exceptions=False) as fresh:
+    with LocalClient(create_app(published), raise_server_exceptions=False) as fresh:
         answer = fresh.post("/predict", json={"prices": WINDOW})
         assert (answer.status_code, answer.json()["code"]) == (503, "unverified_bundle")
         assert f"closecast verify {unverified}" in answer.json()["detail"]

@@ -14,6 +14,7 @@ from api.main import create_app
 from closecast.price_cache import PriceCache
 from closecast.settings import Settings
 from closecast.sources.sample import SampleSource
+from tests.local_client import LocalClient
 
 
 def closes(symbol: str = "MSFT", end: int = -1, length: int = 60) -> list[float]:
@@ -290,7 +291,7 @@ def test_the_window_length_comes_from_the_bundle(published: Settings) -> None:
         start="2018-01-02",
     )
     run_training(published, request)
-    with TestClient(create_app(published)) as client:
+    with LocalClient(create_app(published)) as client:
         answer = client.post("/predict", json={"prices": WINDOW[-20:], "symbol": "KO"})
         assert len(answer.json()["path"]) == 5
         assert client.post("/predict", json={"prices": WINDOW, "symbol": "KO"}).status_code == 422
@@ -309,7 +310,7 @@ LEVELS_OF = {"split": (SPLIT, "fault"), "calm": (CALM, "ok"), "wild": (WILD, "re
 
 
 def set_to(published: Settings, **changes: str) -> TestClient:
-    return TestClient(create_app(published.model_copy(update=changes)))
+    return LocalClient(create_app(published.model_copy(update=changes)))
 
 
 @pytest.mark.parametrize("sent", LEVELS_OF)

@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from api.main import create_app
 from closecast.jobs import supervisor
 from closecast.settings import Settings
+from tests.local_client import LocalClient
 
 
 def test_a_training_is_accepted_with_a_place_to_watch_it(client: TestClient) -> None:
@@ -161,7 +162,7 @@ def test_a_preset_is_the_published_recipe(client: TestClient) -> None:
 
 def test_the_configured_file_is_named_without_its_address(published: Settings) -> None:
     secret = published.model_copy(update={"source": "file:https://host/p.csv?sig=SECRET"})
-    with TestClient(create_app(secret)) as client:
+    with LocalClient(create_app(secret)) as client:
         queued = client.post("/train", json={})
         refused = client.post("/train", json={"source": "file:/etc/passwd"})
     assert queued.json()["request"]["source"] == "file"
@@ -256,9 +257,9 @@ def test_the_etag_guards_against_lost_updates(client: TestClient) -> None:
 
 
 def test_configuration_survives_a_restart(published: Settings) -> None:
-    with TestClient(create_app(published)) as first:
+    with LocalClient(create_app(published)) as first:
         first.post("/config", json={"hyperparameters": {"num_epochs": 5}})
-    with TestClient(create_app(published)) as second:
+    with LocalClient(create_app(published)) as second:
         assert second.get("/config").json()["changed"] == {"num_epochs": 5}
 
 
@@ -273,7 +274,7 @@ def test_with_a_broken_ledger_predictions_go_on(published: Settings, damage: str
     for file in place.parent.glob("ledger.sqlite*"):
         file.unlink()
     place.mkdir() if damage == "folder" else place.write_bytes(b"not a database" * 1000)
-    with TestClient(create_app(published), raise_server_exceptions=False) as client:
+    with LocalClient(create_app(published), raise_server_exceptions=False) as client:
         assert client.post("/predict", json={"prices": WINDOW}).status_code == 200
         answer = client.post("/train", json={})
         assert answer.status_code == 503

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-import subprocess
+import subprocess  # fixed commands, no shell  # nosec B404
 import sys
 import threading
 import time
@@ -144,7 +144,7 @@ class Supervisor:
             ),
         }
         command = [sys.executable, "-m", "closecast.cli", "worker", "--parent", str(os.getpid())]
-        self._worker = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
+        self._worker = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)  # nosec B603
         log.info("worker started", extra={"pid": self._worker.pid})
 
     def _end_worker(self) -> None:

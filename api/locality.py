@@ -1,0 +1,78 @@
+"""Where a request came from, as far as that can be known. Nothing is believed without a reason."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+
+from starlette.types import Scope
+
+_BY_A_PROXY = frozenset({b"forwarded", b"via", b"x-real-ip", b"true-client-ip"})
+
+
+def is_local(scope: Scope) -> bool:
+    """Whether a request came from a program on this machine, straight.
+
+    Not local is what came by way of a proxy, configured or not: one on this machine makes the
+    whole world look as if it were here. Nor what was sent to a name other than a loopback one:
+    a page of another site can make its own name lead here (DNS rebinding).
+    """
+    host = b""
+    for name, value in scope["headers"]:
+        if name in _BY_A_PROXY or name.startswith(b"x-forwarded-"):
+            return False
+        if name == b"host":
+            host = value
+    ends = (scope.get("client"), scope.get("server"))
+    return is_loopback(_without_port(host.decode("latin-1"))) and all(map(_is_here, ends))
+
+
+@lru_cache(maxsize=1024)
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address means this machine.
+
+    >>> is_loopback("localhost"), is_loopback("::ffff:127.0.0.1"), is_loopback("0.0.0.0")
+    (True, True, False)
+    """
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped.is_loopback
+    return address.is_loopback
+
+
+def address_of(scope: Scope) -> str:
+    """Of the client, as one that limits count for: of IPv6 the network, which is one customer's.
+
+    >>> address_of({"client": ("2001:db8::1:2:3", 5)}), address_of({"client": None})
+    ('2001:db8::/64', 'unix')
+    """
+    client = scope.get("client")
+    if not client:
+        return "unix"
+    host = str(client[0])
+    return _network_of(host) if ":" in host else host
+
+
+@lru_cache(maxsize=1024)
+def _network_of(host: str) -> str:
+    try:
+        packed = IPv6Address(host).packed
+    except ValueError:
+        return host
+    return f"{IPv6Address(packed[:8] + bytes(8))}/64"
+
+
+def _is_here(end: tuple[str, int | None] | None) -> bool:
+    """Of one end of a connection; a Unix socket has none, or a path for an address."""
+    return end is None or end[1] is None or is_loopback(end[0])
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]

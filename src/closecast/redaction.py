@@ -1,0 +1,83 @@
+"""Text without the secrets that may have got into it: for logs, problem documents, error lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from functools import cache
+from urllib.parse import unquote
+
+HIDDEN = "***"
+KEY_PREFIX = "closecast_"
+"""What every API key starts with, so that programs that look for leaked secrets know one."""
+
+# Repetitions are bounded: a text made to be slow to search must not be.
+_SENSITIVE_NAME = (
+    r"[a-z0-9_.-]{0,40}(?:api[_-]?key|secret|passw(?:or)?d|pwd|token|signature|credentials?"
+    r"|access[_-]?key(?:[_-]?id)?)"
+)
+_PATTERNS = (
+    # scheme://user:password@host, with any character but blanks and quotes in the password.
+    (
+        re.compile(
+            r"(\b[a-z][a-z0-9+.-]{0,20}://)(?:[^\s/'\"<>@:]*:[^\s'\"<>]*|[^\s/'\"<>]*)@", re.I
+        ),
+        rf"\1{HIDDEN}@",
+    ),
+    (re.compile(rf"\b{KEY_PREFIX}[A-Za-z0-9_-]{{8,}}"), HIDDEN),
+    (re.compile(r"\b((?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}", re.I), rf"\1{HIDDEN}"),
+    # name=value in a query or an environment; "name": "value" in a document, escaped or not.
+    (
+        re.compile(
+            rf"\b({_SENSITIVE_NAME}\\{{0,7}}['\"]?\s*[=:]\s*\\{{0,7}}['\"]?)(?!\*\*\*)"
+            r"[^\s&'\"\\,;}\])]+",
+            re.I,
+        ),
+        rf"\1{HIDDEN}",
+    ),
+)
+# One of these is in whatever a pattern finds; most lines have none, and are not searched at all.
+_SIGNS = (
+    *("://", KEY_PREFIX, "bearer", "basic", "key", "secret", "passw", "pwd", "token"),
+    *("signature", "credential"),
+)
+_LEAST = 6
+"""Characters; a shorter value would be hidden inside ordinary words, too."""
+
+
+def redacted(text: str) -> str:
+    """``text`` with passwords in URLs, API keys, and credentials of the environment hidden.
+
+    >>> redacted("cannot reach postgresql://ann:s3cr3t@db/ledger?sslmode=require")
+    'cannot reach postgresql://***@db/ledger?sslmode=require'
+    """
+    for secret in _of_this_process():
+        text = text.replace(secret, HIDDEN)
+    lowered = text.lower()
+    if any(sign in lowered for sign in _SIGNS):
+        for pattern, replacement in _PATTERNS:
+            text = pattern.sub(replacement, text)
+    return text
+
+
+def secrets_in(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Values that must not be shown: of variables named like a secret, passwords in URLs.
+
+    The longest come first. Each as it is, as a URL writes it, and as JSON does.
+    """
+    found: set[str] = set()
+    for name, value in environment.items():
+        if re.fullmatch(_SENSITIVE_NAME, name, re.I):
+            found.add(value)
+        if match := re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^:/@\s]*:(.+)@", value):
+            found |= {match[1], unquote(match[1])}
+    found |= {json.dumps(value, ensure_ascii=False)[1:-1] for value in found}
+    return tuple(sorted((s for s in found if len(s) >= _LEAST), key=len, reverse=True))
+
+
+@cache
+def _of_this_process() -> tuple[str, ...]:
+    """Read once: this runs for every line of the log."""
+    return secrets_in(os.environ)
