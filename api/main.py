@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -42,7 +43,7 @@ from closecast.logs import set_up_logging
 from closecast.owners import die_with_server
 from closecast.settings import Settings, get_settings
 
-_COMPRESSED_FROM = 4096  # bytes: a single prediction is smaller, and not worth 100 microseconds
+_COMPRESSED_FROM = 4096  # bytes
 
 DESCRIPTION = """
 Forecasts of the next closing prices with calibrated intervals, drift warnings, and the naive
@@ -82,6 +83,9 @@ def create_app(
         service = Service.from_settings(chosen, clock, kind)
         await run_in_threadpool(service.start)
         app.state.service = service
+        if own_process:
+            gc.collect()
+            gc.freeze()  # what is there now stays: no later collection has to look at it again
         try:
             yield {"telemetry": service.telemetry}
         finally:
@@ -104,9 +108,11 @@ def create_app(
         ],
     )
     add_error_handlers(app)
-    lean = [*predict.router.routes, *predict_batch.router.routes]
-    app.add_middleware(Shortcut, routes=lean, handlers=HANDLERS)
+    app.add_middleware(Shortcut, routes=predict_batch.router.routes, handlers=HANDLERS)
     app.add_middleware(GZipMiddleware, minimum_size=_COMPRESSED_FROM, compresslevel=5)
+    # Outside of the compression: one prediction is too small for it, and to find that out takes
+    # a tenth of a prediction's time.
+    app.add_middleware(Shortcut, routes=predict.router.routes, handlers=HANDLERS)
     app.add_middleware(
         BodyLimit,
         max_bytes=chosen.max_body_bytes,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -64,15 +65,21 @@ def ewma_volatility(returns: FloatArray, floor: float = 0.0) -> FloatArray:
     >>> float(ewma_volatility(np.full(59, 0.01)).round(6))
     0.01
     """
-    age = np.arange(returns.shape[-1])[::-1]
     squares = np.square(returns)
-    roots = []
-    for decay in EWMA_DECAYS:
-        weights = decay**age
-        # Not a matrix product: BLAS rounds a row differently in another batch, and a window's
-        # features must be the same bits whatever is computed beside them.
-        roots.append(np.sqrt((squares * (weights / weights.sum())).sum(axis=-1)))
+    # Not a matrix product: BLAS rounds a row differently in another batch, and a window's
+    # features must be the same bits whatever is computed beside them.
+    roots = [np.sqrt((squares * weights).sum(axis=-1)) for weights in _fading(returns.shape[-1])]
     return np.asarray(np.maximum(np.mean(roots, axis=0), floor))
+
+
+@lru_cache(maxsize=64)
+def _fading(n: int) -> tuple[FloatArray, ...]:
+    """Weights of n returns, oldest first, that sum to one; for each of :data:`EWMA_DECAYS`."""
+    age = np.arange(n)[::-1]
+    found = [decay**age / (decay**age).sum() for decay in EWMA_DECAYS]
+    for weights in found:
+        weights.flags.writeable = False
+    return tuple(found)
 
 
 def long_run_volatility(returns: FloatArray) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -14,6 +15,27 @@ from closecast.prices import Prices
 Rows = NDArray[np.int64]
 
 _PAD = 1024  # more than any window has: what lies beyond the end is NaN, and agrees with nothing
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Likeness:
+    """Places where known moves are like landmarks of windows.
+
+    Attributes
+    ----------
+    rows, columns : arrays of int, shape (c,)
+        Of which window, and by which of its moves; in the order of the windows, then of their
+        landmarks.
+    starts : array of int, shape (c,)
+        Where the window's first move would be, perhaps before the first one known.
+    both : array of bool, shape (c,)
+        Whether the moves on both sides are alike, too, not just one.
+    """
+
+    rows: Rows
+    columns: Rows
+    starts: Rows
+    both: NDArray[np.bool_]
 
 
 class ReturnIndex:
@@ -35,9 +57,7 @@ class ReturnIndex:
         self._order = order.astype(np.int32)
         self._sorted = self._returns[order]
 
-    def like(
-        self, moves: FloatArray, landmarks: Rows, tolerance: FloatArray, *, both: bool = False
-    ) -> tuple[Rows, Rows, Rows]:
+    def like(self, moves: FloatArray, landmarks: Rows, tolerance: FloatArray) -> Likeness:
         """Known moves that are like landmarks of windows, and so is a neighbour of each.
 
         Parameters
@@ -47,14 +67,6 @@ class ReturnIndex:
         landmarks : array of int, shape (m, k)
             Which of them to look for: those that stand out, for few others are like them.
         tolerance : array, shape (m,)
-        both : bool
-            Whether both neighbours have to be alike, not just one.
-
-        Returns
-        -------
-        rows, columns, starts : arrays of int, shape (c,)
-            Of which window, by which landmark, and where its first move would be (perhaps before
-            the first one known); in the order of the windows, then of their landmarks.
         """
         wanted = moves[np.arange(len(moves))[:, None], landmarks]
         off = tolerance[:, None]
@@ -68,12 +80,12 @@ class ReturnIndex:
         places = self._order[np.arange(total) - first + low[which]].astype(np.int64)
         rows, columns, last = which // landmarks.shape[1], landmarks.ravel()[which], moves.shape[1]
         near = tolerance[rows]
-        after = moves[rows, np.minimum(columns + 1, last - 1)]
-        before = moves[rows, np.maximum(columns - 1, 0)]
-        agree = np.abs(self._returns[places + 1] - after) <= near
-        others = np.abs(self._returns[places - 1] - before) <= near
-        kept = np.flatnonzero(agree & others if both else agree | others)
-        return rows[kept], columns[kept], places[kept] - columns[kept]
+        after = np.abs(self._returns[places + 1] - moves[rows, np.minimum(columns + 1, last - 1)])
+        before = np.abs(self._returns[places - 1] - moves[rows, np.maximum(columns - 1, 0)])
+        # NaN, where a history begins or ends: one side is enough for the one, not for the other.
+        kept = (np.fmin(after, before) <= near).nonzero()[0]
+        both = np.maximum(after[kept], before[kept]) <= near[kept]
+        return Likeness(rows[kept], columns[kept], places[kept] - columns[kept], both)
 
     def agreement(
         self, starts: Rows, moves: FloatArray, tolerance: FloatArray
@@ -99,7 +111,7 @@ class ReturnIndex:
         return which, start - (int(self._ends[which - 1]) if which else 0)
 
 
-_NOWHERE = (np.empty(0, np.int64),) * 3
+_NOWHERE = Likeness(*(np.empty(0, np.int64),) * 3, np.empty(0, bool))
 
 
 class History:

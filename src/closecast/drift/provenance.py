@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.drift.known import OtherCloses, ReturnIndex, Rows, history_of
+from closecast.drift.known import Likeness, OtherCloses, ReturnIndex, Rows, history_of
 from closecast.drift.reading import FloatArray
 from closecast.prices import Prices
 
@@ -20,7 +21,7 @@ _ENOUGH = 10  # returns in common
 _STILL = 1e-4
 _MOST_PIECES = 6
 _SAME_IN_PIECES = 0.7
-_FEW_LANDMARKS, _LANDMARKS = 4, 8  # moves that are looked for
+_LANDMARKS, _LANDMARKS_ELSEWHERE = 8, 4  # moves that are looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +58,26 @@ def locate(windows: FloatArray, known: Prices) -> list[Place | None]:
     history = history_of(known)
     logs, index = np.log(windows), history.index
     moves, tolerance = logs[:, 1:] - logs[:, :-1], _tolerance(windows)
-    left = _moving(moves)
-    for i, start in _aligned(moves, index, tolerance, left):
-        found[i] = _place("exact", start, start, logs[i], history.log_closes)
-    if not len(left := _without(left, found)):
-        return found
-    for i, start in _aligned(-moves[:, ::-1], index, tolerance, left):
-        found[i] = _place("reversed", start, start, logs[i, ::-1], history.log_closes)
-    if not len(left := _without(left, found)):
-        return found
-    there = history.log_closes[1:] - history.log_closes[:-1]
-    for i in _partly_there(moves, index, tolerance, left):
-        if pieces := _two_pieces(moves[i], there, float(tolerance[i])):
-            found[i] = _place("gapped", *pieces, logs[i], history.log_closes)
+    among = _moving(moves)
+    n = len(among)
+    # Each window once as it is and once newest first: then those that are left in pieces.
+    both_ways = np.concatenate([moves[among], -moves[among, ::-1]])
+    near = np.concatenate([tolerance[among]] * 2)
+    alike = index.like(both_ways, _standing_out(both_ways, _LANDMARKS), near)
+    for row, start in _aligned(both_ways, near, index, alike):
+        i = int(among[row % n])
+        if found[i] is not None:  # those that are as they should be come first
+            continue
+        if row < n:
+            found[i] = _place("exact", start, start, logs[i], history.log_closes)
+        else:
+            found[i] = _place("reversed", start, start, logs[i, ::-1], history.log_closes)
+    for row in _partly_there(alike, n):
+        i = int(among[row])
+        if found[i] is None:
+            there = history.log_closes[1:] - history.log_closes[:-1]
+            if pieces := _two_pieces(moves[i], there, float(tolerance[i])):
+                found[i] = _place("gapped", *pieces, logs[i], history.log_closes)
     return found
 
 
@@ -79,16 +87,17 @@ def locate_elsewhere(windows: FloatArray, others: OtherCloses) -> list[tuple[Pri
     if windows.shape[1] <= _ENOUGH or not others.series:
         return found
     logs = np.log(windows)
-    moves = logs[:, 1:] - logs[:, :-1]
-    for i, start in _aligned(moves, others.index, _tolerance(windows), _moving(moves)):
-        which, row = others.index.row_of(start)
+    moves, tolerance = logs[:, 1:] - logs[:, :-1], _tolerance(windows)
+    among = _moving(moves)
+    moves, tolerance = moves[among], tolerance[among]
+    landmarks = _standing_out(moves, _LANDMARKS_ELSEWHERE)
+    alike = others.index.like(moves, landmarks, tolerance)
+    for row, start in _aligned(moves, tolerance, others.index, alike):
+        i = int(among[row])
+        which, first = others.index.row_of(start)
         prices = others.series[which]
-        found[i] = prices, _place("exact", row, row, logs[i], prices.log_closes)
+        found[i] = prices, _place("exact", first, first, logs[i], prices.log_closes)
     return found
-
-
-def _without(rows: Rows, found: Sequence[object]) -> Rows:
-    return np.array([i for i in rows.tolist() if found[i] is None], dtype=np.int64)
 
 
 def _tolerance(windows: FloatArray) -> FloatArray:
@@ -96,23 +105,20 @@ def _tolerance(windows: FloatArray) -> FloatArray:
 
 
 def _aligned(
-    moves: FloatArray, there: ReturnIndex, tolerance: FloatArray, among: Rows
+    moves: FloatArray, tolerance: FloatArray, there: ReturnIndex, alike: Likeness
 ) -> Iterator[tuple[int, int]]:
-    """Rows (of those in ``among``) whose moves are known in one piece, and where that begins."""
-    moves, tolerance = moves[among], tolerance[among]
-    landmarks = _standing_out(np.abs(moves), _FEW_LANDMARKS)
-    rows, _, starts = there.like(moves, landmarks, tolerance)
-    inside = np.flatnonzero(starts >= 0)
+    """Rows of ``moves`` that are known in one piece, each once, and where that begins."""
+    inside = (alike.starts >= 0).nonzero()[0]
     if not len(inside):
         return
-    rows, starts = rows[inside], starts[inside]
+    rows, starts = alike.rows[inside], alike.starts[inside]
     agree, common = there.agreement(starts, moves[rows], tolerance[rows])
     done = set()
-    for c in np.flatnonzero((common >= _ENOUGH) & (agree >= _SAME * common)).tolist():
-        i = int(rows[c])
-        if i not in done and len(_moving(moves[i : i + 1, : common[c]])):
-            done.add(i)
-            yield int(among[i]), int(starts[c])
+    for c in ((common >= _ENOUGH) & (agree >= _SAME * common)).nonzero()[0].tolist():
+        row = int(rows[c])
+        if row not in done and len(_moving(moves[row : row + 1, : common[c]])):
+            done.add(row)
+            yield row, int(starts[c])
 
 
 def _two_pieces(sent: FloatArray, there: FloatArray, tolerance: float) -> tuple[int, int] | None:
@@ -141,20 +147,16 @@ def _dense(rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return rows[near >= 5]
 
 
-def _partly_there(
-    moves: FloatArray, there: ReturnIndex, tolerance: FloatArray, among: Rows
-) -> list[int]:
-    """Rows of which three moves in a row are known around two of those that stand out most."""
-    landmarks = 1 + _standing_out(np.abs(moves[among, 1:-1]), _LANDMARKS)
-    rows, columns, _ = there.like(moves[among], landmarks, tolerance[among], both=True)
-    pairs = np.unique(np.stack([rows, columns]), axis=1) if len(rows) > 1 else np.empty((2, 0), int)
-    times = np.bincount(pairs[0], minlength=len(among))
-    return [int(i) for i in among[times >= 2]]
+def _partly_there(alike: Likeness, n: int) -> list[int]:
+    """Which of the first n rows have three moves in a row known around two of their landmarks."""
+    pairs = zip(alike.rows[alike.both].tolist(), alike.columns[alike.both].tolist(), strict=True)
+    times = Counter(row for row, _ in set(pairs))
+    return [row for row, count in sorted(times.items()) if row < n and count >= 2]
 
 
-def _standing_out(sizes: FloatArray, count: int) -> Rows:
-    """Columns of the largest of each row, the largest first."""
-    return np.asarray(sizes.argsort(axis=1)[:, : -count - 1 : -1])
+def _standing_out(moves: FloatArray, count: int) -> Rows:
+    """Columns of the largest moves of each row, the largest first: few others are like them."""
+    return np.asarray(np.abs(moves).argsort(axis=1)[:, : -count - 1 : -1])
 
 
 def _moving(moves: FloatArray) -> Rows:
