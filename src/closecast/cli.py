@@ -145,6 +145,7 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> None:
             workers=settings.workers,
             log_config=None,
             access_log=False,
+            http="api.one_write:OneWriteProtocol",
             # The application believes the proxies of CLOSECAST_TRUSTED_PROXIES; uvicorn would
             # believe any program on this machine.
             proxy_headers=False,

@@ -73,6 +73,8 @@ def set_up_logging(level: str = "INFO") -> None:
 
     Uvicorn's own loggers are routed the same way, so one stream holds one format.
     """
+    # No line tells of threads and processes: what nobody reads need not be found out each time.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
