@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -28,6 +29,13 @@ class PriceCache:
     def path(self, symbol: str) -> Path:
         """Where a symbol's closes lie."""
         return self.folder / f"{folder_name(symbol)}.npz"
+
+    def stamp(self) -> int | None:
+        """Another one whenever anything was stored since; ``None`` before anything was."""
+        try:
+            return os.stat(self.folder).st_mtime_ns
+        except OSError:
+            return None
 
     def symbols(self) -> list[str]:
         """Whose closes are stored, in alphabetical order."""

@@ -27,7 +27,7 @@ class _Retry:
 
 
 class PointerFollower:
-    """A thread that looks at the pointers every ``interval_s`` seconds.
+    """A thread that looks at the pointers, and at collected closes, every ``interval_s`` seconds.
 
     A look costs little however many symbols are loaded: only pointers whose stamp is another one
     are read, a few in turn besides, and what could not be loaded is tried again.
@@ -128,6 +128,7 @@ class PointerFollower:
             started = time.monotonic()
             try:
                 self.look()
+                self._models.read_closes()
             except Exception:  # a follower that dies silently would freeze every model for good
                 log.exception("looking at the pointers failed")
             if time.monotonic() - started > 1:

@@ -72,6 +72,7 @@ class Models:
         self._loading = threading.Lock()
         self._parts: WeakValueDictionary[str, Parts] = WeakValueDictionary()
         self._others = OtherCloses([])
+        self._closes_stamp: int | None = None
 
     def canonical(self, symbol: str | None) -> str:
         """The canonical spelling; of the default symbol where none is named."""
@@ -161,7 +162,7 @@ class Models:
                     self._refused[symbol] = pointer.generation
                 self._failures[symbol] = error
                 return Reload(symbol, "failed", old, None, str(error))
-            if len(self.cache.symbols()) <= _FEW:
+            if self._closes_stamp is None and len(self.cache.symbols()) <= _FEW:
                 self.read_closes()
             self._snapshots[symbol] = snapshot
             self._failures.pop(symbol, None)
@@ -188,11 +189,16 @@ class Models:
     def read_closes(self) -> None:
         """Read again what was collected of all symbols, if anything changed.
 
-        Among these a foreign window is looked for; a request reads no files for that.
+        Among these a foreign window is looked for; a request reads no files for that. Costs one
+        look at the folder where nothing changed.
         """
+        stamp = self.cache.stamp()
+        if stamp == self._closes_stamp:
+            return
         found = [p for symbol in self.cache.symbols() if (p := self._known(symbol)) is not None]
         if tuple(found) != self._others.series:
             self._others = OtherCloses(found)
+        self._closes_stamp = stamp
 
     def data_end(self, symbol: str) -> tuple[str, str] | None:
         """The current version of a canonical symbol, and the last session it was made from.

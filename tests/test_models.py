@@ -1,0 +1,127 @@
+"""The models of one process: what they share, and what they know beside a window."""
+
+from __future__ import annotations
+
+import gc
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from closecast.bundle import EVALUATION_FILE
+from closecast.calendar_cache import CalendarCache
+from closecast.errors import DamagedBundle
+from closecast.price_cache import PriceCache
+from closecast.prices import Prices
+from closecast.registry import Registry
+from closecast.serving import Models, Snapshot
+from closecast.serving.parts import Parts
+from closecast.settings import Settings
+from closecast.sources.sample import SampleSource
+
+
+@pytest.fixture
+def models(published: Settings) -> Models:
+    cache = PriceCache(published.data_dir / "prices")
+    calendars = CalendarCache(published.data_dir / "calendars")
+    return Models(Registry(published.models_url), cache, calendars, "MSFT")
+
+
+@pytest.fixture
+def pooled(models: Models) -> str:
+    """The bundle of both symbols, current for both."""
+    version = models.registry.pointer("AAPL")
+    assert version is not None
+    models.registry.promote("MSFT", version.version, "for tests", by="tests")
+    return version.version
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> list[Any]:
+    calls, real = [], getattr(owner, name)
+
+    def counting(*about: Any) -> Any:
+        calls.append(about)
+        return real(*about)
+
+    monkeypatch.setattr(owner, name, counting)
+    return calls
+
+
+def test_a_bundle_of_many_symbols_is_read_and_measured_once(
+    models: Models, pooled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = counted(monkeypatch, Registry, "load_to_serve")
+    tried = counted(monkeypatch, Snapshot, "_measured")
+    one, other = models.get("MSFT"), models.get("AAPL")
+    assert (len(loads), len(tried)) == (1, 1)
+    assert one.predictor is other.predictor
+    assert one.speed == other.speed
+    assert one.speed.each > 0
+    assert one.evaluation["rows"] != other.evaluation["rows"]
+    assert one.first_state.last_close != other.first_state.last_close
+
+
+def test_what_nobody_serves_any_more_is_let_go(models: Models, pooled: str) -> None:
+    for symbol in ("MSFT", "AAPL"):
+        models.get(symbol)
+    assert list(models._parts) == [pooled]
+    for symbol in ("MSFT", "AAPL"):
+        models.registry.rollback(symbol, "for tests", by="tests")
+        assert models.look(symbol).outcome == "swapped"
+    gc.collect()
+    assert pooled not in models._parts
+
+
+def test_each_symbol_says_what_the_bundle_says_of_it(models: Models, pooled: str) -> None:
+    bundle = models.registry.load(pooled)
+    alone = Snapshot.from_bundle("AAPL", 1, bundle)
+    assert alone.evaluation == json.loads(bundle.files[EVALUATION_FILE])["AAPL"]
+    window = SampleSource().fetch("AAPL").closes[-60:].tolist()
+    assert alone.predict(window).rows == models.get("AAPL").predict(window).rows
+
+
+@pytest.mark.parametrize("name", ["evaluation.json", "intervals.json", "baseline_stats.json"])
+@pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b'{"AAPL": {}}', b"\xff"])
+def test_a_damaged_file_is_said_to_be_one(
+    models: Models, pooled: str, name: str, content: bytes
+) -> None:
+    bundle = models.registry.load(pooled)
+    files = {**bundle.files, name: content}
+    with pytest.raises(DamagedBundle):
+        Snapshot.from_bundle("MSFT", 1, type(bundle)(bundle.manifest, files))
+    missing = {key: value for key, value in bundle.files.items() if key != name}
+    with pytest.raises(DamagedBundle, match=f"no {name}"):
+        Parts(type(bundle)(bundle.manifest, missing))
+
+
+def test_newly_collected_closes_are_known_after_a_look(models: Models) -> None:
+    models.get("MSFT")
+    foreign = 50 * np.exp(np.cumsum(np.random.default_rng(5).normal(0, 0.02, 300)))
+
+    def said() -> str | None:
+        context = models.context("MSFT")
+        found = models.get("MSFT").check(foreign[100:160].tolist(), context).provenance
+        return found.symbol if found else None
+
+    assert said() is None
+    days = np.busday_offset("2020-01-01", np.arange(300), roll="forward")
+    models.cache.put(Prices("KO", days, foreign, "made"))
+    models.read_closes()
+    assert said() == "KO"
+
+
+def test_a_look_at_closes_that_did_not_change_reads_nothing(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models.read_closes()
+    reads = counted(monkeypatch, PriceCache, "symbols")
+    models.read_closes()
+    assert reads == []
+
+
+def test_a_folder_that_is_not_there_is_no_closes(tmp_path: Path, models: Models) -> None:
+    models.cache = PriceCache(tmp_path / "nowhere")
+    models.read_closes()
+    assert list(models._others) == []
