@@ -29,7 +29,7 @@ ifdef PORT
 export CLOSECAST_PORT := $(PORT)
 endif
 
-.PHONY: help install serve replay test lint format bench bench-forecast bench-engine bench-calibration bench-gate bench-retrain bench-drift bench-serve bench-reload bench-training lock clean
+.PHONY: help install serve replay test lint format bench bench-symbols bench-forecast bench-engine bench-calibration bench-gate bench-retrain bench-drift bench-serve bench-reload bench-training lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -70,7 +70,7 @@ format: $(VENV)/.dev ## Let ruff format and repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: bench-engine bench-calibration bench-serve bench-reload bench-training bench-gate bench-retrain bench-drift bench-forecast ## Every benchmark
+bench: bench-engine bench-calibration bench-serve bench-reload bench-training bench-symbols bench-gate bench-retrain bench-drift bench-forecast ## Every benchmark
 
 bench-forecast: $(VENV)/.dev ## Forecast quality over the 20 sample symbols, beside naive and peers (20 minutes)
 	$(BIN)/python -m benchmarks.forecast
@@ -93,6 +93,9 @@ bench-drift: $(VENV)/.dev ## Drift warnings beside peers: false alarms, power, r
 
 bench-serve: $(VENV)/.dev ## Requests per second and latency beside the usual service and serving frameworks (15 minutes)
 	$(BIN)/python -m benchmarks.serve
+
+bench-symbols: $(VENV)/.dev ## One worker with 1,000 symbols beside one with one: latency and memory
+	$(BIN)/python -m benchmarks.many_symbols
 
 bench-reload: $(VENV)/.dev ## 500 reloads under load: is a request lost, late or answered by two versions
 	$(BIN)/python -m benchmarks.reload
