@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import get_args
 
 import numpy as np
@@ -91,20 +92,40 @@ class DriftDetector:
         """Add what statistics say of some windows; all know the closes before them, or none."""
         reading = self._read(windows[rows], [memories[i] for i in rows])
         known = reading.before is not None
-        for key, threshold in (self.baseline.with_before if known else self.baseline.alone).items():
-            statistic = STATISTICS.get(key)
-            if statistic is None or not statistic.weights[known]:
-                continue  # a bundle of another version of this code
-            values = statistic.measure(reading)
-            if not values.max() > threshold.value - 1e-6:
-                continue
-            for row, i in enumerate(rows):
-                value = round(float(values[row]), 6)
-                if value > threshold.value:
-                    finding = _finding(
-                        statistic, threshold, reading, row, value, memories[i], contexts[i]
-                    )
-                    findings[i].append(finding)
+        measured = [
+            (statistic, threshold, statistic.measure(reading))
+            for statistic, threshold in self._measured[known]
+        ]
+        # What is beyond its threshold is rare: one look finds all of it.
+        found = np.array([values for *_, values in measured]) > self._limits[known]
+        for which, row in np.argwhere(found).tolist():
+            statistic, threshold, values = measured[which]
+            value = round(float(values[row]), 6)
+            if value > threshold.value:
+                i = rows[row]
+                findings[i].append(
+                    _finding(statistic, threshold, reading, row, value, memories[i], contexts[i])
+                )
+
+    @cached_property
+    def _measured(self) -> tuple[list[tuple[Statistic, Threshold]], ...]:
+        """Statistics with their thresholds: of windows alone, and with what came before them."""
+        return tuple(
+            [
+                (STATISTICS[key], threshold)
+                for key, threshold in thresholds.items()
+                # Others are of a bundle that another version of this code made.
+                if key in STATISTICS and STATISTICS[key].weights[known]
+            ]
+            for known, thresholds in enumerate((self.baseline.alone, self.baseline.with_before))
+        )
+
+    @cached_property
+    def _limits(self) -> tuple[FloatArray, ...]:
+        """Their thresholds as columns, less what rounding may add to a value."""
+        return tuple(
+            np.array([[threshold.value - 1e-6] for _, threshold in one]) for one in self._measured
+        )
 
 
 def _finding(

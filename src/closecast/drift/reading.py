@@ -92,7 +92,7 @@ def read(
     returns = np.round(logs[:, 1:] - logs[:, :-1], _DECIMALS)
     sizes = np.abs(returns)
     n = returns.shape[1]
-    one, two, past, first = _weights(n)
+    around, past, first = _weights(n)
     floor = _FLOOR * volatility[:, None]
     typical = np.maximum(np.sort(sizes, axis=1)[:, n // 2 : n // 2 + 1], floor)
     cut = np.minimum(sizes, _CLIP * typical)
@@ -102,11 +102,12 @@ def read(
     share = n // QUARTERS
     rest = np.minimum(sizes, _LARGE * typical)[:, n - QUARTERS * share :]
     quarters = rest.reshape(len(rest), QUARTERS, share).mean(axis=2)
+    around_both = np.maximum(cut @ around, floor)
     return Reading(
         returns=returns,
         sizes=sizes,
-        around_one=np.maximum(cut @ one, floor),
-        around_two=np.maximum(cut @ two, floor),
+        around_one=around_both[:, :n],
+        around_two=around_both[:, n:],
         standardised=standardised,
         clipped=np.minimum(np.maximum(standardised, -_LARGE), _LARGE),
         quarters=NORMAL * quarters,
@@ -143,15 +144,15 @@ def _fading(n: int) -> FloatArray:
 
 
 @lru_cache(maxsize=8)
-def _weights(n: int) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+def _weights(n: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Matrices to multiply rows of n absolute (or squared) returns with, from the right."""
     lag = np.subtract.outer(np.arange(n), np.arange(n))  # later minus earlier
     past = np.where(lag > 0, (1 - _DECAY) * _DECAY ** np.maximum(lag - 1, 0), 0.0)
-    found = [_around(n, 1), _around(n, 2), past.T.copy(), _DECAY ** np.arange(n)]
+    around = np.concatenate([_around(n, 1), _around(n, 2)], axis=1)
+    found = [around, past.T.copy(), np.asarray(_DECAY ** np.arange(n))]
     for weights in found:
         weights.flags.writeable = False
-    one, two, before, first = found
-    return one, two, before, first
+    return found[0], found[1], found[2]
 
 
 def _around(n: int, width: int) -> FloatArray:

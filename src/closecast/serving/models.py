@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -35,6 +36,7 @@ from closecast.symbols import canonical, exchange_of
 log = logging.getLogger(__name__)
 
 _SAME_RETURN = 1e-6
+_LOOKED_AT_S = 0.05
 _FEW = 64  # symbols whose closes are read in a tenth of a second: at once, not in the background
 # Adjusted history is rewritten after every dividend: a level from further back than this differs
 # between two downloads by more than the market moves in a day.
@@ -71,6 +73,7 @@ class Models:
         self._refused: dict[str, int] = {}
         self._loading = threading.Lock()
         self._parts: WeakValueDictionary[str, Parts] = WeakValueDictionary()
+        self._closes: dict[str, tuple[float, Prices | None]] = {}
         self._others = OtherCloses([])
         self._closes_stamp: int | None = None
 
@@ -195,6 +198,7 @@ class Models:
         stamp = self.cache.stamp()
         if stamp == self._closes_stamp:
             return
+        self._closes = {}
         found = [p for symbol in self.cache.symbols() if (p := self._known(symbol)) is not None]
         if tuple(found) != self._others.series:
             self._others = OtherCloses(found)
@@ -218,10 +222,7 @@ class Models:
 
         Compared as returns: another basis, or a restated history, is the same window.
         """
-        try:
-            prices = self.cache.get(symbol)
-        except ClosecastError:
-            return False
+        prices = self._known(symbol)
         if prices is None or len(prices) < len(closes) or len(closes) < 2:
             return False
         known = prices.log_closes[-len(closes) :]
@@ -270,11 +271,19 @@ class Models:
         )
 
     def _known(self, symbol: str) -> Prices | None:
+        """The newest collected closes; the file is looked at some twenty times a second."""
+        now = time.monotonic()
+        seen = self._closes.get(symbol)
+        if seen is not None and now - seen[0] < _LOOKED_AT_S:
+            return seen[1]
         try:
-            return self.cache.get(symbol)
+            prices = self.cache.get(symbol)
         except ClosecastError as error:
             log.warning("price cache unreadable", extra={"symbol": symbol, "reason": str(error)})
-            return None
+            prices = None
+        if symbol in self._snapshots:  # whatever else a caller names is not kept
+            self._closes[symbol] = now, prices
+        return prices
 
     def _calendar(self, symbol: str) -> SessionTable | None:
         try:
