@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -45,6 +46,9 @@ class Service:
     clock: Clock
     kind: Kind
     together: Together = field(default_factory=Together)
+    network: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, "batch-network")
+    )
     process: psutil.Process = field(default_factory=psutil.Process)
     started: float = field(default_factory=time.monotonic)
     gauges: ServiceGauges = field(init=False)
@@ -136,6 +140,7 @@ class Service:
             self.supervisor.stop()
         self.predictions.close(timeout_s=5)
         self.telemetry.stop()
+        self.network.shutdown(cancel_futures=True)
         self.ledger.close()
 
 

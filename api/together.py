@@ -10,6 +10,9 @@ from closecast.drift import Context
 from closecast.intervals import LiveState
 from closecast.serving import Prediction, Snapshot
 
+MOST_AT_ONCE = 32
+"""Windows; the network takes longer for each from there on."""
+
 _MOST_S = 0.004  # that the event loop is held for
 
 
@@ -76,7 +79,7 @@ class Together:
 
 def at_once(snapshot: Snapshot) -> int:
     """How many windows may be answered in one go, so that the event loop is not held too long."""
-    return max(1, min(64, int(_MOST_S / max(snapshot.speed.each, 1e-9))))
+    return max(1, min(MOST_AT_ONCE, int(_MOST_S / max(snapshot.speed.each, 1e-9))))
 
 
 def answer_all(questions: Sequence[Question]) -> list[Prediction | Exception]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -28,10 +29,10 @@ from api.schemas.batches import (
     BatchRequest,
 )
 from api.schemas.predictions import Window
-from api.together import Question, answer_all, at_once
+from api.together import MOST_AT_ONCE, Question, answer_all, at_once
 from closecast.drift import Language
 from closecast.errors import ClosecastError
-from closecast.serving import Snapshot
+from closecast.serving import Foretold, Prediction, Snapshot
 
 router = APIRouter(tags=["forecasts"], route_class=LeanRoute)
 
@@ -140,14 +141,23 @@ class _Batch:
         return found
 
     async def answer(self, windows: Sequence[Window]) -> AsyncIterator[bytes]:
-        """The body of the answer, piece by piece."""
+        """The body of the answer, piece by piece.
+
+        A thread of its own is one part ahead with the network, which needs no lock of Python's;
+        so the event loop has half of the work, and others their turn between two parts.
+        """
         answered = 0
-        for first, part in self._parts(windows):
-            results = await self._results(first, part)
+        parts = self._parts(windows)
+        ahead: _Part | None = await self._begun(*next(parts))
+        while ahead is not None:
+            part, ahead = ahead, None
+            if (following := next(parts, None)) is not None:
+                ahead = await self._begun(*following)
+            results = await self._ended(part)
             answered += sum("problem" not in result for result in results)
             pieces = [orjson.dumps(result) for result in results]
-            yield (b"," if first else b'{"results":[') + b",".join(pieces)
-            await asyncio.sleep(0)  # others have their turn
+            yield (b"," if part.first else b'{"results":[') + b",".join(pieces)
+            await asyncio.sleep(0)
         counts = {"answered": answered, "refused": len(windows) - answered}
         yield b"]," + orjson.dumps(counts)[1:]
 
@@ -156,12 +166,13 @@ class _Batch:
         first = 0
         while first < len(windows):
             found = self._models[windows[first].symbol]
-            most = at_once(found) if isinstance(found, Snapshot) else 64
+            most = at_once(found) if isinstance(found, Snapshot) else MOST_AT_ONCE
             yield first, windows[first : first + most]
             first += most
 
-    async def _results(self, first: int, windows: Sequence[Window]) -> list[dict[str, Any]]:
-        results: list[dict[str, Any]] = [{} for _ in windows]
+    async def _begun(self, first: int, windows: Sequence[Window]) -> _Part:
+        """What is known beside some windows; the network begins with them."""
+        refused: dict[int, ClosecastError] = {}
         kinds: dict[object, list[tuple[int, Question]]] = {}
         for row, window in enumerate(windows):
             snapshot = self._models[window.symbol]
@@ -169,23 +180,68 @@ class _Batch:
                 asked = await question(self.service, window, snapshot, self.levels)
                 kinds.setdefault(asked.kind, []).append((row, asked))
             else:
-                results[row] = self._refused(snapshot, first + row)
-        for rows in kinds.values():
-            questions = [asked for _, asked in rows]
-            if questions[0].snapshot.is_slow:
-                answers = await run_in_threadpool(answer_all, questions)
-            else:
-                answers = answer_all(questions)
-            for (row, asked), answer in zip(rows, answers, strict=True):
+                refused[row] = snapshot
+        groups = [
+            _Group(
+                [row for row, _ in rows],
+                [asked for _, asked in rows],
+                self.service.network.submit(
+                    rows[0][1].snapshot.foretold,
+                    [asked.closes for _, asked in rows],
+                    self.levels,
+                    rows[0][1].state,
+                ),
+            )
+            for rows in kinds.values()
+        ]
+        return _Part(first, len(windows), groups, refused)
+
+    async def _ended(self, part: _Part) -> list[dict[str, Any]]:
+        """One result for each window of a part."""
+        results: list[dict[str, Any]] = [{} for _ in range(part.count)]
+        for row, error in part.refused.items():
+            results[row] = self._refused(error, part.first + row)
+        for group in part.groups:
+            for row, asked, answer in await group.answers():
                 try:
                     if isinstance(answer, Exception):
                         raise answer
                     said = settled(self.service, self.request, asked, answer, self.started)
                     results[row] = members(asked, said, self.language)
                 except ClosecastError as error:
-                    results[row] = self._refused(error, first + row)
+                    results[row] = self._refused(error, part.first + row)
         return results
 
     def _refused(self, error: ClosecastError, row: int) -> dict[str, Any]:
         document, _ = document_of(self.request, error, f"/windows/{row}")
         return {"problem": document}
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Questions of one kind, and what the network will say of them."""
+
+    rows: list[int]
+    questions: list[Question]
+    network: Future[Foretold]
+
+    async def answers(self) -> Iterator[tuple[int, Question, Prediction | Exception]]:
+        """For each question its row in the part, and its answer or why there is none."""
+        snapshot = self.questions[0].snapshot
+        answers: Sequence[Prediction | Exception]
+        try:
+            foretold = await asyncio.wrap_future(self.network)
+            answers = snapshot.judged(foretold, [asked.context for asked in self.questions])
+        except Exception:  # whose it is shows when each is asked alone
+            answers = await run_in_threadpool(answer_all, self.questions)
+        return zip(self.rows, self.questions, answers, strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some windows of a batch, from ``first`` on."""
+
+    first: int
+    count: int
+    groups: list[_Group]
+    refused: dict[int, ClosecastError]

@@ -106,6 +106,23 @@ class Prediction:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Foretold:
+    """Forecasts of windows that nobody has looked at yet.
+
+    Attributes
+    ----------
+    closes : array, shape (m, n)
+    prices : array, shape (m, horizon, 1 + 2 levels)
+        Median, then the ends of each level.
+    """
+
+    closes: FloatArray
+    levels: tuple[float, ...]
+    prices: FloatArray
+    state: LiveState | None
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """One bundle, ready to answer for one symbol. Never changed: a reload makes another."""
@@ -240,9 +257,21 @@ class Snapshot:
         TooFewCloses
             If a level needs more past errors than there are.
         """
-        closes = self._closes(windows)
-        last = closes[:, -1]
-        levels = tuple(levels)
+        return self.judged(self.foretold(windows, levels, state), contexts)
+
+    def foretold(
+        self,
+        windows: Sequence[Sequence[float]],
+        levels: Sequence[float] = LEVELS,
+        state: LiveState | None = None,
+    ) -> Foretold:
+        """The first half of :meth:`predict_batch`: the network's, which needs no lock of Python's.
+
+        Raises
+        ------
+        WrongWindowLength, InvalidPrices, TooFewCloses
+        """
+        closes, levels = self._closes(windows), tuple(levels)
         if state is None:
             location, scale = self.predictor.location_scale(closes)
             returns = location[..., None] + scale[..., None] * self._quantiles(levels)
@@ -250,9 +279,13 @@ class Snapshot:
             returns = self._living(state, levels)
         if not np.isfinite(returns).all():
             raise DamagedBundle(f"bundle {self.version} answers no numbers")
-        rows = (last[:, None, None] * growth(returns)).tolist()
-        verdicts = self.detector.check_batch(closes, contexts)
-        revision = None if state is None else state.revision
+        return Foretold(closes, levels, closes[:, -1, None, None] * growth(returns), state)
+
+    def judged(self, said: Foretold, contexts: Sequence[Context | None]) -> list[Prediction]:
+        """The other half: what to think of the windows."""
+        verdicts = self.detector.check_batch(said.closes, contexts)
+        revision = None if said.state is None else said.state.revision
+        rows = said.prices.tolist()
         return [
             Prediction(
                 self.symbol,
@@ -260,11 +293,11 @@ class Snapshot:
                 self.generation,
                 revision,
                 naive,
-                levels,
+                said.levels,
                 rows[i],
                 verdicts[i],
             )
-            for i, naive in enumerate(last.tolist())
+            for i, naive in enumerate(said.closes[:, -1].tolist())
         ]
 
     def _quantiles(self, levels: tuple[float, ...]) -> FloatArray:
