@@ -148,10 +148,10 @@ def _dense(rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _partly_there(alike: Likeness, n: int) -> list[int]:
-    """Which of the first n rows have three moves in a row known around two of their landmarks."""
-    pairs = zip(alike.rows[alike.both].tolist(), alike.columns[alike.both].tolist(), strict=True)
-    times = Counter(row for row, _ in set(pairs))
-    return [row for row, count in sorted(times.items()) if row < n and count >= 2]
+    """Which of the first n rows have two landmarks, and both neighbours of each, in one piece."""
+    where = zip(alike.rows[alike.both].tolist(), alike.starts[alike.both].tolist(), strict=True)
+    pieces = Counter(where)
+    return sorted({row for (row, _), landmarks in pieces.items() if row < n and landmarks >= 2})
 
 
 def _standing_out(moves: FloatArray, count: int) -> Rows:
