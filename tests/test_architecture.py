@@ -60,6 +60,7 @@ RANKS = {
     "price_cache": 6,
     "realised": 6,
     "registry": 6,
+    "store": 3,
     "retraining": 7,
     "tracking": 6,
     "serving": 7,

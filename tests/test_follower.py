@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from closecast.errors import StorageFailed
-from closecast.registry import Registry, Stamps
+from closecast.registry import Registry
 from closecast.serving import PointerFollower, Reload
+from closecast.store import Stamps
 
 SYMBOLS = ["".join(letters) for letters in itertools.product("ABCDEFGHIJ", repeat=3)]
 INTERVAL_S = 0.25
@@ -220,10 +221,10 @@ def test_before_there_is_any_pointer_there_are_no_stamps(tmp_path: Path) -> None
 def test_an_object_store_is_asked_for_one_listing(folder: Path) -> None:
     registry = Registry("memory://fleet")
     assert registry.pointer_stamps().files == {}
-    registry._fs.pipe_file("/fleet/current/MSFT.json", b"1")
+    registry._store._fs.pipe_file("/fleet/current/MSFT.json", b"1")
     before = registry.pointer_stamps()
-    registry._fs.pipe_file("/fleet/current/MSFT.json", b"2")
+    registry._store._fs.pipe_file("/fleet/current/MSFT.json", b"2")
     after = registry.pointer_stamps(before)
     assert before.of("MSFT") is not None
     assert after.of("MSFT") != before.of("MSFT")
-    registry._fs.rm("/fleet", recursive=True)
+    registry._store._fs.rm("/fleet", recursive=True)

@@ -876,7 +876,7 @@ def test_publishing_clears_away_what_a_killed_publisher_left_an_hour_ago(local: 
 def test_an_upload_that_breaks_off_leaves_nothing_visible(
     on_s3: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pipe = on_s3.registry._fs.pipe_file
+    pipe = on_s3.registry._store._fs.pipe_file
     uploaded = []
 
     def break_off(path: str, content: bytes) -> None:
@@ -886,7 +886,7 @@ def test_an_upload_that_breaks_off_leaves_nothing_visible(
         pipe(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(on_s3.registry._fs, "pipe_file", break_off)
+        patch.setattr(on_s3.registry._store._fs, "pipe_file", break_off)
         with pytest.raises(StorageFailed, match="connection lost"):
             on_s3.published()
     assert len(uploaded) == len(FILES), "the manifest comes last"
@@ -912,7 +912,7 @@ def test_a_service_that_does_not_answer_is_a_storage_failure(
         raise botocore.exceptions.EndpointConnectionError(endpoint_url="http://s3.test")
 
     for name in ("cat_file", "pipe_file", "ls", "exists"):
-        monkeypatch.setattr(registry._fs, name, unreachable)
+        monkeypatch.setattr(registry._store._fs, name, unreachable)
     for ask in (
         lambda: registry.pointer("MSFT"),
         lambda: registry.load(NOT_THERE),

@@ -9,23 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
-import fsspec
-from filelock import FileLock
 from pydantic import ValidationError
 
-from closecast.atomic import storage, sync_folder, write_atomically
 from closecast.bundle import (
     GATE,
     Bundle,
@@ -37,17 +27,14 @@ from closecast.bundle import (
     require_symbol,
     require_verified,
 )
-from closecast.confinement import leads_out
 from closecast.errors import (
-    BadSetting,
-    ClosecastError,
     DamagedBundle,
     PointerMoved,
     RolledBack,
-    StorageFailed,
     UnknownVersion,
     UnverifiedBundle,
 )
+from closecast.store import Stamps, Store
 from closecast.symbols import canonical, folder_name
 
 MANIFEST = "manifest.json"
@@ -56,37 +43,11 @@ _TICK_NS = 50_000_000
 _VERSION = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 
 
-@dataclass(frozen=True, slots=True)
-class Stamps:
-    """What shows that a pointer was moved, without reading it.
-
-    Attributes
-    ----------
-    folder : int, optional
-        When the folder of pointers changed, in nanoseconds; ``None`` if that tells nothing.
-    """
-
-    folder: int | None
-    files: Mapping[str, object]
-
-    def of(self, symbol: str) -> object:
-        """Of one symbol; ``None`` if it has no pointer."""
-        return self.files.get(f"{folder_name(symbol)}.json")
-
-
 class Registry:
     """Reads and writes one root. Safe for several processes on one local folder."""
 
     def __init__(self, url: str) -> None:
-        try:
-            self._fs, root = fsspec.core.url_to_fs(url, **_no_cached_listings(url))
-        except (ValueError, ImportError) as error:
-            raise BadSetting(
-                f"CLOSECAST_MODELS_URL: {error}; s3:// needs the extra closecast[s3]"
-            ) from error
-        self._root = root.rstrip("/")
-        protocol = self._fs.protocol
-        self._local = "file" in ((protocol,) if isinstance(protocol, str) else protocol)
+        self._store = Store(url)
 
     # -- bundles ---------------------------------------------------------------------------
 
@@ -103,15 +64,7 @@ class Registry:
         version = f"{now:%Y%m%dT%H%M%SZ}-{_digits(draft.model_dump_json())}"
         manifest = draft.model_copy(update={"version": version})
         content = manifest.model_dump_json(indent=1).encode()
-        target = self._path("bundles", version)
-        self._require_inside(target)
-        with _reaching("write", target), storage(target):
-            if self._local:
-                _publish_folder(Path(target), {**files, MANIFEST: content})
-            else:
-                for name, blob in files.items():
-                    self._fs.pipe_file(f"{target}/{name}", blob)
-                self._fs.pipe_file(f"{target}/{MANIFEST}", content)
+        self._store.publish(f"bundles/{version}", {**files, MANIFEST: content})
         return manifest
 
     def manifest(self, version: str) -> Manifest:
@@ -123,9 +76,9 @@ class Registry:
         """
         _check_version(version)
         try:
-            content = self._read(self._path("bundles", version, MANIFEST))
+            content = self._store.read(f"bundles/{version}/{MANIFEST}")
         except FileNotFoundError:
-            if self._exists(self._path("bundles", version)):
+            if self._store.exists(f"bundles/{version}"):
                 raise DamagedBundle(f"bundle {version} has no {MANIFEST}: half written") from None
             raise UnknownVersion(f"no bundle {version}; GET /model/versions lists them") from None
         try:
@@ -158,7 +111,7 @@ class Registry:
                     f"bundle {version} names a file {name!r}, which none of ours has"
                 )
             try:
-                content = self._read(self._path("bundles", version, name))
+                content = self._store.read(f"bundles/{version}/{name}")
             except FileNotFoundError:
                 raise DamagedBundle(f"bundle {version}: {name} is missing") from None
             if hashlib.sha256(content).hexdigest() != expected:
@@ -187,12 +140,12 @@ class Registry:
     def files_of(self, version: str) -> set[str]:
         """Names of the files that a bundle's folder really holds now."""
         _check_version(version)
-        return set(self._names(f"bundles/{version}"))
+        return set(self._store.names(f"bundles/{version}"))
 
     def versions(self, symbol: str | None = None) -> Iterator[Manifest]:
         """Manifests of the bundles that are whole, newest first; of one symbol if named."""
         wanted = canonical(symbol) if symbol else None
-        for version in sorted(self._names("bundles"), reverse=True):
+        for version in sorted(self._store.names("bundles"), reverse=True):
             if not _VERSION.fullmatch(version):
                 continue
             try:
@@ -213,7 +166,7 @@ class Registry:
             If the pointer's file is not one of ours.
         """
         try:
-            content = self._read(self._pointer_path(symbol))
+            content = self._store.read(_place_of(symbol))
         except FileNotFoundError:
             return None
         try:
@@ -227,7 +180,7 @@ class Registry:
     @property
     def is_local(self) -> bool:
         """Whether a look at the pointers costs no request over a network."""
-        return self._local
+        return self._store.is_local
 
     def pointer_stamps(self, before: Stamps | None = None) -> Stamps:
         """Something per pointer that is another one after the pointer was moved.
@@ -245,43 +198,13 @@ class Registry:
         StorageFailed
             If the place does not answer.
         """
-        path = self._path("current")
-        if not self._local:
-            return Stamps(None, self._listed(path))
-        with _reaching("read", path):
-            try:
-                changed = os.stat(path).st_mtime_ns
-            except FileNotFoundError:
-                return Stamps(None, {})
-            # Within one tick of the file system's clock a second change leaves the same time.
-            settled = abs(time.time_ns() - changed) > _TICK_NS
-            if settled and before is not None and before.folder == changed:
-                return before
-            files = {}
-            for entry in os.scandir(path):
-                with suppress(FileNotFoundError):  # a scratch file of somebody who writes now
-                    status = entry.stat()
-                    files[entry.name] = (status.st_mtime_ns, status.st_ino, status.st_size)
-        return Stamps(changed if settled else None, files)
-
-    def _listed(self, path: str) -> dict[str, object]:
-        try:
-            with _reaching("read", path):
-                found = self._fs.ls(path, detail=True)
-        except FileNotFoundError:
-            return {}
-        marks = ("ETag", "etag", "md5Hash", "LastModified", "updated", "last_modified", "created")
-        return {
-            str(item["name"]).rstrip("/").rsplit("/", 1)[-1]: (
-                item.get("size"),
-                *(str(item[mark]) for mark in marks if mark in item),
-            )
-            for item in found
-        }
+        return self._store.stamps("current", before)
 
     def symbols(self) -> list[str]:
         """Symbols that have a pointer."""
-        names = (n.removesuffix(".json") for n in self._names("current") if n.endswith(".json"))
+        names = (
+            n.removesuffix(".json") for n in self._store.names("current") if n.endswith(".json")
+        )
         return sorted(n.replace("%5E", "^").replace("%3D", "=") for n in names)
 
     def promote(
@@ -321,7 +244,7 @@ class Registry:
         """
         symbol = canonical(symbol)
         self.load_to_serve(version, symbol)
-        with self._one_writer():
+        with self._store.one_writer():
             before, generation = self._before(symbol, expected)
             if before is not None and by == GATE and version in before.rolled_back:
                 left = next(s for s in reversed(before.history) if s.rolled_back == version)
@@ -369,7 +292,7 @@ class Registry:
             If the pointer is not at the expected generation.
         """
         symbol = canonical(symbol)
-        with self._one_writer():
+        with self._store.one_writer():
             if expected is None:
                 pointer = self.pointer(symbol)
             else:
@@ -428,85 +351,18 @@ class Registry:
             generation=step.generation,
             history=((*before.history, step) if before else (step,)),
         )
-        content = pointer.model_dump_json(indent=1).encode()
-        path = self._pointer_path(symbol)
-        if self._local:
-            # The file itself may be a link: it is replaced, not followed.
-            self._require_inside(self._path("current"))
-            write_atomically(Path(path), content)
-        else:
-            with _reaching("write", path), storage(path):
-                self._fs.pipe_file(path, content)
+        self._store.write(_place_of(symbol), pointer.model_dump_json(indent=1).encode())
         return pointer
 
-    @contextmanager
-    def _one_writer(self) -> Iterator[None]:
-        """Pointer changes one after the other; object stores have no lock to take."""
-        if not self._local:
-            yield
-            return
-        with storage(self._root):
-            os.makedirs(self._root, exist_ok=True)
-            lock = FileLock(os.path.join(self._root, ".pointers.lock"), timeout=30)
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
 
-    def _path(self, *parts: str) -> str:
-        return "/".join([self._root, *parts])
-
-    def _pointer_path(self, symbol: str) -> str:
-        return self._path("current", f"{folder_name(symbol)}.json")
-
-    def _require_inside(self, path: str) -> None:
-        """Raise :class:`DamagedBundle` where a link leads out of a local root."""
-        if self._local and leads_out(self._root, path):
-            raise DamagedBundle(
-                f"{path} leads out of {self._root}, by a link: what lies elsewhere is not served. "
-                "Put the files themselves there"
-            )
-
-    def _read(self, path: str) -> bytes:
-        self._require_inside(path)
-        with _reaching("read", path):
-            content: bytes = self._fs.cat_file(path)
-        return content
-
-    def _exists(self, path: str) -> bool:
-        self._require_inside(path)
-        with _reaching("read", path):
-            return bool(self._fs.exists(path))
-
-    def _names(self, folder: str) -> list[str]:
-        path = self._path(folder)
-        self._require_inside(path)
-        try:
-            with _reaching("read", path):
-                paths = self._fs.ls(path, detail=False)
-        except FileNotFoundError:
-            return []
-        return [str(path).rstrip("/").rsplit("/", 1)[-1] for path in paths]
+def _place_of(symbol: str) -> str:
+    return f"current/{folder_name(symbol)}.json"
 
 
 def _digits(manifest: str | bytes) -> str:
     """Eight digits over all that a manifest says but its version, which ends in them."""
     said = {key: value for key, value in json.loads(manifest).items() if key != "version"}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
-
-
-@contextmanager
-def _reaching(verb: str, place: str) -> Iterator[None]:
-    """Turn what a store raises into :class:`StorageFailed`, but for "there is no such file"."""
-    try:
-        yield
-    except (ClosecastError, FileNotFoundError):
-        raise
-    except Exception as error:  # object stores raise the errors of half a dozen libraries
-        raise StorageFailed(
-            f"cannot {verb} {place}: {error}; check that the place exists and answers"
-        ) from error
 
 
 def _earlier_versions(pointer: Pointer) -> list[str]:
@@ -520,38 +376,8 @@ def _earlier_versions(pointer: Pointer) -> list[str]:
     return [version for version in reversed(stack) if version != pointer.version]
 
 
-def _publish_folder(target: Path, files: Mapping[str, bytes]) -> None:
-    """Write beside the target, make it durable, rename."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for left in target.parent.glob(".publishing-*"):  # of a process that was killed meanwhile
-        if time.time() - left.stat().st_mtime > _ABANDONED_S:
-            shutil.rmtree(left, ignore_errors=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".publishing-", dir=target.parent))
-    try:
-        scratch.chmod(0o755)
-        for name, content in files.items():
-            with open(scratch / name, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        sync_folder(scratch)
-        os.rename(scratch, target)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
-    try:
-        sync_folder(target.parent)
-    except OSError:
-        shutil.rmtree(target, ignore_errors=True)  # the caller is told that nothing was changed
-        raise
-
-
 def _check_version(version: str) -> None:
     if not _VERSION.fullmatch(version):
         raise UnknownVersion(
             f"{version[:40]!r} is not a version; one looks like 20260102T030405Z-0a1b2c3d"
         )
-
-
-def _no_cached_listings(url: str) -> dict[str, Any]:
-    return {"use_listings_cache": False} if "://" in url and not url.startswith("file:") else {}

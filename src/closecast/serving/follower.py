@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from closecast.errors import StorageFailed
-from closecast.registry import Stamps
 from closecast.serving.models import Models
+from closecast.store import Stamps
 
 log = logging.getLogger(__name__)
 
