@@ -79,7 +79,7 @@ bench-forecast: $(VENV)/.dev ## Forecast quality over the 20 sample symbols, bes
 bench-calibration: $(VENV)/.dev ## Time to absorb one new close, and to answer
 	$(BIN)/python -m benchmarks.calibration
 
-bench-engine: $(VENV)/.dev ## The network in torch and in ONNX Runtime, interleaved
+bench-engine: $(VENV)/.dev ## The network in ONNX Runtime, torch and OpenVINO, interleaved
 	$(BIN)/python -m benchmarks.engine
 
 bench-gate: $(VENV)/.dev ## How often the gate decides rightly, on made data whose truth is known
