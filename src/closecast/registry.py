@@ -524,8 +524,9 @@ def _publish_folder(target: Path, files: Mapping[str, bytes]) -> None:
     """Write beside the target, make it durable, rename."""
     target.parent.mkdir(parents=True, exist_ok=True)
     for left in target.parent.glob(".publishing-*"):  # of a process that was killed meanwhile
-        if time.time() - left.stat().st_mtime > _ABANDONED_S:
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(FileNotFoundError):  # its writer has just finished
+            if abs(time.time() - left.stat().st_mtime) > _ABANDONED_S:
+                shutil.rmtree(left, ignore_errors=True)
     scratch = Path(tempfile.mkdtemp(prefix=".publishing-", dir=target.parent))
     try:
         scratch.chmod(0o755)
