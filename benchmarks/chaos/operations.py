@@ -6,12 +6,10 @@ is a promise. The parent looks at what lies on the disk, as the next process wou
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
-from contextlib import closing
-from dataclasses import replace
+from contextlib import closing, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -176,9 +174,7 @@ class Absorbing(Operation):
         registry = Registry(settings.models_url)
         *_, oldest = registry.versions(SYMBOL)  # the newest ones come and go
         self._version = oldest.version
-        self._first: LiveState = load_state(
-            registry.load(self._version).files[LIVE_FILE], SYMBOL
-        )
+        self._first: LiveState = load_state(registry.load(self._version).files[LIVE_FILE], SYMBOL)
 
     def once(self, n: int) -> Any:
         with closing(Ledger(self.settings.ledger_url)) as ledger:
@@ -224,10 +220,9 @@ class Working(Operation):
     def once(self, n: int) -> Any:
         with closing(Ledger(self.settings.ledger_url)) as ledger:
             owner = owner_name()
-            try:
+            # One that a killed child had taken waits to be begun again: it comes first.
+            with suppress(JobConflict):
                 ledger.jobs.submit("chaos", SYMBOL, {"n": n}, idempotency_key=f"chaos-{n}")
-            except JobConflict:
-                pass  # one that a killed child had taken waits to be begun again: it comes first
             job = ledger.jobs.claim(owner)
             if job is None:
                 return None
@@ -358,8 +353,8 @@ def _said(n: int) -> DatedForecast:
 
 
 def _closes(n: int) -> Prices:
-    """Closes that tell by the first one which write they are of, and by the rest that it is whole."""
+    """The first close tells which write they are of, the rest whether they are whole."""
     closes = np.random.default_rng(n).uniform(1, 500, 2000)
     closes[0] = n
     days = np.busday_offset("2015-01-01", np.arange(len(closes)), roll="forward")
-    return replace(Prices(SYMBOL, days, np.maximum(closes, 1e-3), "chaos", "adjusted"))
+    return Prices(SYMBOL, days, closes, "chaos", "adjusted")
