@@ -24,6 +24,7 @@ from benchmarks.chaos.operations import (
     Working,
 )
 from benchmarks.chaos.siege import _differs, besiege
+from benchmarks.chaos.starved import starve
 from benchmarks.chaos.tally import Tally
 from closecast.ledger import Ledger
 from closecast.registry import MANIFEST
@@ -60,8 +61,8 @@ def test_a_service_whose_processes_are_killed_keeps_what_it_answered(
     besiege(
         published,
         tmp_path,
-        kills=3,
-        until=time.monotonic() + 60,
+        kills=2,
+        until=time.monotonic() + 30,
         seed=SEED,
         tally=tally,
         workers=1,
@@ -70,6 +71,14 @@ def test_a_service_whose_processes_are_killed_keeps_what_it_answered(
     assert tally.kills >= 1
     assert tally.kept["forecasts that were answered"] >= 1
     assert tally.kept["different answers of /predict: the same bytes"] >= 1
+
+
+def test_a_service_without_disk_space_predicts_on_and_refuses_what_it_cannot_keep(
+    published: Settings, tmp_path: Path
+) -> None:
+    tally = Tally()
+    starve(published, tmp_path, 1, tally)
+    assert tally.violations == []
 
 
 def test_a_damaged_bundle_is_refused_and_the_model_before_serves_on(published: Settings) -> None:
@@ -162,7 +171,7 @@ def said(**changes: Any) -> dict[str, Any]:
 )
 def test_a_forecast_that_became_another_is_seen(change: dict[str, Any], what: str | None) -> None:
     row = {"session": "y", "price": 2.0, "quantiles": [0.0] * 41}
-    found = _differs(said(), said(origin_close=1.0, **{"path": [row], **change}))
+    found = _differs(said(), said(**{"origin_close": 1.0, "path": [row], **change}))
     assert found is None if what is None else what in str(found)
 
 

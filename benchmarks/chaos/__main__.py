@@ -17,6 +17,7 @@ from benchmarks.chaos.clocks import jump_clocks
 from benchmarks.chaos.damage import damage_bundles, damage_others
 from benchmarks.chaos.made import settings_in, trained_in
 from benchmarks.chaos.siege import besiege
+from benchmarks.chaos.starved import starve
 from benchmarks.chaos.tally import Tally
 
 _OF_SERVICE = 0.25
@@ -41,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"{tally.kills} children killed", flush=True)
         _at_rest(_copy(folder, "at-rest"), chance, tally)
         print("files damaged, clocks set", flush=True)
+        starving = _copy(folder, "starving")
+        starve(settings_in(starving), starving, 2, tally)
+        print("disk filled, and freed", flush=True)
         besieged = _copy(folder, "besieged")
         besiege(
             settings_in(besieged, tracking=True),

@@ -115,23 +115,38 @@ def _with_other(
 ) -> Iterator[str]:
     with local_client(settings) as client:
         before = _forecast_in(client.post("/predict", json=body).json())
-        # A ledger that is replaced under a process is SQLite's affair: it is damaged at rest.
+        # A database that is replaced under a process is not what a disk does to it.
         if path.suffix != ".sqlite":
             with damaged(path, damage):
                 client.post("/model/reload")
                 yield from _all_answer(client, body, before)
-    if path.suffix == ".sqlite":
-        for extra in ("-wal", "-shm"):
-            path.with_name(path.name + extra).unlink(missing_ok=True)
-        with damaged(path, damage), local_client(settings) as client:
-            yield from _all_answer(client, body, before)
-        for extra in ("-wal", "-shm"):
-            path.with_name(path.name + extra).unlink(missing_ok=True)
+            client.post("/model/reload")
+            yield from _as_before(client, body, before)
+            return
+    with _without_journal(path), damaged(path, damage), local_client(settings) as client:
+        yield from _all_answer(client, body, before)
     with local_client(settings) as client:
-        if _forecast_in(client.post("/predict", json=body).json()) != before:
-            yield "repaired, and another answer than before"
-        if (health := client.get("/health").json())["status"] != "ok":
-            yield f"repaired, and still {health['status']}: {health['failures']}"
+        yield from _as_before(client, body, before)
+
+
+@contextmanager
+def _without_journal(database: Path) -> Iterator[None]:
+    """Without the log beside it, from which SQLite would repair it, before and after."""
+    journal = [database.with_name(database.name + extra) for extra in ("-wal", "-shm")]
+    for path in journal:
+        path.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        for path in journal:
+            path.unlink(missing_ok=True)
+
+
+def _as_before(client: TestClient, body: dict[str, Any], before: Any) -> Iterator[str]:
+    if _forecast_in(client.post("/predict", json=body).json()) != before:
+        yield "repaired, and another answer than before"
+    if (health := client.get("/health").json())["status"] != "ok":
+        yield f"repaired, and still {health['status']}: {health['failures']}"
 
 
 def _all_answer(client: TestClient, body: dict[str, Any], before: Any) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import time
@@ -62,6 +63,18 @@ class Family:
         """
         assert self._process is not None
         self._process.wait_until(lambda: self.call("GET", "/health/ready")[0] == 200)
+
+    def wait_until_whole(self) -> None:
+        """As :meth:`wait_until_ready`, of every API worker.
+
+        Raises
+        ------
+        ServerFailed
+        """
+        assert self._process is not None
+        self._process.wait_until(
+            lambda: len(json.loads(self.call("GET", "/model")[1])["workers"]) == self._workers
+        )
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, bytes]:
         """Status and body.
