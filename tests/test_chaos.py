@@ -26,6 +26,7 @@ from benchmarks.chaos.operations import (
 from benchmarks.chaos.siege import _differs, besiege
 from benchmarks.chaos.starved import starve
 from benchmarks.chaos.tally import Tally
+from closecast.forecasting.refresh import Refresh
 from closecast.ledger import Ledger
 from closecast.registry import MANIFEST
 from closecast.settings import Settings
@@ -209,3 +210,22 @@ def test_a_clock_that_was_set_back_keeps_no_dead_job_alive(tmp_path: Path) -> No
         assert [one.id for one in ledger.jobs.bury_dead(timedelta(seconds=30), lambda _: None)] == [
             job.id
         ]
+
+
+def test_a_clock_that_was_set_back_keeps_nobody_from_newer_closes(tmp_path: Path) -> None:
+    right = now = datetime(2026, 1, 2, 12, tzinfo=UTC)
+    settings = settings_in(tmp_path, forecast_wait_s=0)
+    with closing(Ledger(settings.ledger_url, lambda: now)) as ledger:
+        refresh = Refresh(ledger, settings, lambda: now, lambda: None)
+        now = right + timedelta(days=365)
+        ahead = refresh.ask("version", ["MSFT"])
+        assert ahead is not None
+        ledger.jobs.cancel(ahead.id)
+        now = right
+        again = refresh.ask("version", ["MSFT"])
+        assert again is not None
+        assert again.id != ahead.id
+        ledger.jobs.cancel(again.id)
+        now += timedelta(seconds=1)
+        assert (same := refresh.ask("version", ["MSFT"])) is not None
+        assert same.id == again.id, "just tried: one from a time to come does not count"

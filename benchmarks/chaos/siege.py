@@ -158,6 +158,9 @@ def _unkept(family: Family, answers: Answers, settings: Settings) -> Iterator[st
             yield f"forecast {forecast_id} was answered and is lost: {status}"
         elif difference := _differs(said, json.loads(answer)):
             yield f"forecast {forecast_id} is another one in the ledger: {difference}"
+    scratch = [*(settings.data_dir / "scratch").glob("*")]
+    if len(scratch) > 1:
+        yield f"temporary files of {len(scratch)} trainers, of which one lives at most"
     registry = Registry(settings.models_url)
     folders = {p.name for p in (Path(settings.models_url) / "bundles").iterdir()}
     versions = {manifest.version for manifest in registry.versions()}
