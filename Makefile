@@ -29,7 +29,7 @@ ifdef PORT
 export CLOSECAST_PORT := $(PORT)
 endif
 
-.PHONY: help install serve replay test lint format bench bench-symbols bench-forecast bench-engine bench-calibration bench-gate bench-retrain bench-drift bench-serve bench-reload bench-training lock clean
+.PHONY: help install serve replay test lint format bench bench-symbols bench-forecast bench-engine bench-calibration bench-gate bench-retrain bench-drift bench-serve bench-reload bench-training chaos lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -102,6 +102,9 @@ bench-reload: $(VENV)/.dev ## 500 reloads under load: is a request lost, late or
 
 bench-training: $(VENV)/.dev ## Latency of predictions while a training runs
 	$(BIN)/python -m benchmarks.training_latency
+
+chaos: $(VENV)/.dev ## kill -9, full disk, damaged files, clocks that jump: nothing promised is lost (10 minutes; KILLS=, SEED=, MINUTES=)
+	$(BIN)/python -m benchmarks.chaos --kills $(or $(KILLS),100) --seed $(or $(SEED),0) --minutes $(or $(MINUTES),12)
 
 lock: ## Resolve poetry.lock again and export constraints.txt (needs poetry with the export plugin)
 	poetry lock

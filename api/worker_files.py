@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from closecast.errors import StorageFailed
 
@@ -51,7 +52,7 @@ class WorkerFiles:
             with self._alone:
                 self._bury_dead()
                 registry = CollectorRegistry()
-                MultiProcessCollector(registry, str(self._folder))
+                registry.register(_Begun(self._folder))
                 return generate_latest(registry)
         except OSError as error:
             raise StorageFailed(f"the counters of all processes cannot be read: {error}") from error
@@ -62,6 +63,9 @@ class WorkerFiles:
             pid = int(path.stem.rpartition("_")[2])
             if not _serves(pid):
                 self._forget_gauges(pid)
+                if _is_empty(path):
+                    path.unlink(missing_ok=True)
+                    continue
                 dead.get(path.name.partition("_")[0], []).append(path)
         for kind, files in dead.items():
             if len(files) > _MOST_DEAD:
@@ -80,6 +84,25 @@ class WorkerFiles:
         scratch.replace(whole)
         for path in files:
             path.unlink()
+
+
+class _Begun(Collector):
+    """The sums over a folder, less files that have no content yet.
+
+    Their process was killed at the moment when it had made one, or it found no space.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        files = [str(path) for path in self._folder.glob("*.db") if not _is_empty(path)]
+        merged: Iterable[Metric] = MultiProcessCollector.merge(files, accumulate=True)
+        return merged
+
+
+def _is_empty(path: Path) -> bool:
+    return path.exists() and not path.stat().st_size
 
 
 def _write(path: Path, metrics: Iterable[Metric]) -> None:

@@ -82,7 +82,13 @@ class ServerProcess:
             time.sleep(0.02)
         raise ServerFailed(f"not ready after {_START_LIMIT_S:.0f} s: {self._last_answer}")
 
-    def call(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, bytes]:
         """Status and body of one call, on a connection of its own.
 
         Raises
@@ -93,7 +99,8 @@ class ServerProcess:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             content = None if body is None else json.dumps(body).encode()
-            connection.request(method, path, content, {"content-type": "application/json"})
+            sent = {"content-type": "application/json", **(headers or {})}
+            connection.request(method, path, content, sent)
             answer = connection.getresponse()
             found = answer.status, answer.read()
             self._last_answer = f"{found[0]} {found[1][:100].decode(errors='replace')}"

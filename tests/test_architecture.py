@@ -27,6 +27,7 @@ RANKS = {
     "settings": 0,
     "atomic": 1,
     "symbols": 1,
+    "scratch": 2,
     "bundle": 2,
     "keys": 2,
     "closes_file": 3,

@@ -244,3 +244,15 @@ def test_other_errors_pass(error: BaseException) -> None:
     with pytest.raises(type(error)) as caught, storage("x"):
         raise error
     assert caught.value is error
+
+
+def test_scratch_files_of_killed_writers_go_with_the_next_write(tmp_path: Path) -> None:
+    path = tmp_path / "a[1].json"
+    old, new = (tmp_path / f".{path.name}.{digit * 32}" for digit in "0f")
+    other = tmp_path / f".b.json.{'0' * 32}"
+    for left in (old, new, other):
+        left.write_bytes(b"half")
+    for left in (old, other):
+        os.utime(left, (1, 1))
+    write_atomically(path, b"whole")
+    assert {p.name for p in tmp_path.iterdir()} == {path.name, new.name, other.name}

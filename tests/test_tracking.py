@@ -14,7 +14,7 @@ import pytest
 
 from closecast.owners import owner_name
 from closecast.settings import Settings
-from closecast.tracking import close_abandoned_runs, record_run
+from closecast.tracking import close_abandoned_runs, has_abandoned_runs, record_run
 from tests.conftest import settings_in
 
 if TYPE_CHECKING:  # it takes seconds to import
@@ -315,7 +315,9 @@ def test_a_run_whose_process_was_killed_is_closed_by_the_next_worker(tmp_path: P
     [left] = client.search_runs([experiment_id(client, "MSFT")])
     assert left.info.status == "RUNNING"
     mine = client.create_run(left.info.experiment_id, tags={"closecast.owner": owner_name()})
+    assert has_abandoned_runs(settings)
     assert close_abandoned_runs(settings) == [left.info.run_id]
+    assert not has_abandoned_runs(settings)
     assert client.get_run(left.info.run_id).info.status == "KILLED"
     assert client.get_run(mine.info.run_id).info.status == "RUNNING", "whoever records lives"
     assert close_abandoned_runs(settings) == []

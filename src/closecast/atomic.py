@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from closecast.errors import StorageFailed
+
+_ABANDONED_S = 3600.0
 
 
 @contextmanager
@@ -40,6 +44,7 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:
     scratch = path.parent / f".{path.name}.{uuid.uuid4().hex}"
     with storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path)
         try:
             # Unlike mkstemp's, this file can be read by other users if the umask allows it.
             with open(scratch, "xb", opener=lambda name, how: os.open(name, how, mode)) as file:
@@ -57,6 +62,15 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:
             f"{path} was replaced, yet a power failure may undo that: {error}. "
             "Check the disk, then repeat the change"
         ) from error
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what writers of the same file left behind when they were killed, an hour later."""
+    name = f".{glob.escape(path.name)}.{'[0-9a-f]' * 32}"
+    for left in path.parent.glob(name):
+        with suppress(FileNotFoundError):  # another writer was faster, or has just finished
+            if abs(time.time() - left.stat().st_mtime) > _ABANDONED_S:
+                left.unlink()
 
 
 def sync_folder(folder: Path) -> None:

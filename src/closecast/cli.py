@@ -363,9 +363,11 @@ def _revoke_key(arguments: argparse.Namespace, settings: Settings) -> None:
 def _worker(arguments: argparse.Namespace, settings: Settings) -> None:
     require_training()
     from closecast.jobs.worker import run_worker
+    from closecast.scratch import own_scratch
 
     try:
-        run_worker(settings, parent=arguments.parent, once=arguments.once)
+        with own_scratch(settings.data_dir / "scratch"):
+            run_worker(settings, parent=arguments.parent, once=arguments.once)
     except JobCancelled as error:
         logging.getLogger(__name__).info(str(error))
 

@@ -133,16 +133,18 @@ def _record(
     return run_id
 
 
+def has_abandoned_runs(settings: Settings) -> bool:
+    """Whether :func:`close_abandoned_runs` has anything to do; asks no MLflow."""
+    return bool(_abandoned_notes(settings))
+
+
 def close_abandoned_runs(settings: Settings) -> list[str]:
     """Close the runs of processes that were killed while they recorded; answers their ids.
 
     Whoever records leaves a note until the run is closed: without one of a dead process MLflow,
     which takes seconds to load, is not even asked.
     """
-    if not settings.mlflow_tracking_uri:
-        return []
-    notes = _notes(settings)
-    dead = [note for note in notes.glob("*") if _is_abandoned(note)] if notes.is_dir() else []
+    dead = _abandoned_notes(settings)
     if not dead:
         return []
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -176,6 +178,13 @@ def _notes(settings: Settings) -> Path:
     return settings.mlflow_artifact_dir.resolve().parent / ".recording"
 
 
+def _abandoned_notes(settings: Settings) -> list[Path]:
+    notes = _notes(settings)
+    if not settings.mlflow_tracking_uri or not notes.is_dir():
+        return []
+    return [note for note in notes.glob("*") if _is_abandoned(note)]
+
+
 def _note_of(settings: Settings, owner: str) -> Path:
     return _notes(settings) / quote(owner, safe="")
 
@@ -183,5 +192,8 @@ def _note_of(settings: Settings, owner: str) -> Path:
 def _is_abandoned(note: Path) -> bool:
     alive = is_alive(unquote(note.name))
     if alive is None:  # of another machine, or of this one before it went down
-        return time.time() - note.stat().st_mtime > _ABANDONED_S
+        try:
+            return time.time() - note.stat().st_mtime > _ABANDONED_S
+        except FileNotFoundError:  # its run has just been closed
+            return False
     return not alive

@@ -197,3 +197,12 @@ def test_no_folder_is_made_where_none_is_needed(
     with shared_metrics(tmp_path, processes):
         assert os.environ.get(VARIABLE) == before
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("pid", [os.getpid(), 2**22 + 1], ids=["alive", "dead"])
+def test_a_file_that_its_process_could_not_fill_spoils_no_scrape(tmp_path: Path, pid: int) -> None:
+    files = WorkerFiles(tmp_path)
+    (tmp_path / f"counter_{pid}.db").touch()  # no space, or killed at this moment
+    (tmp_path / f"histogram_{pid}.db").touch()
+    assert files.exposition() == b""
+    assert [*tmp_path.glob("*.db")] == [] or pid == os.getpid()

@@ -265,3 +265,19 @@ def test_the_worker_is_told_what_starts_trainings(
         check=True,
     )
     assert json.loads(done.stdout) == [["regime", "schedule"], "5 4 * * 1", 168.0]
+
+
+def test_a_worker_is_started_for_runs_that_a_killed_one_left_open_and_not_again_and_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = True
+    monkeypatch.setattr(supervisor_module, "has_abandoned_runs", lambda _: left)
+    place = place_in(settings)
+    place.look()
+    assert place.started == 1
+    place.look()
+    assert place.started == 1
+    left = False
+    quiet = place_in(settings)
+    quiet.look()
+    assert quiet.started == 0

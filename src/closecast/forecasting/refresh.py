@@ -45,7 +45,9 @@ class Refresh:
         if self._hand_over is None:
             return None
         symbol = panel_name(symbols)
-        job = next(iter(self._jobs.newest(1, task=UPDATE, symbol=symbol)), None)
+        # One from a time to come (the clock was set back) would keep everybody waiting till then.
+        tried = self._jobs.newest(1, task=UPDATE, symbol=symbol, until=self._clock())
+        job = next(iter(tried), None)
         if job is not None and job.state not in ACTIVE and job.arguments.get("version") != version:
             job = None  # of another model of the same symbols
         if job is None or self._is_over(job):
@@ -65,10 +67,8 @@ class Refresh:
 
     def _is_over(self, job: Job) -> bool:
         ended = job.finished_at or job.created_at
-        return (
-            job.state not in ACTIVE
-            and (self._clock() - ended).total_seconds() >= self._again_after_s
-        )
+        since_s = abs((self._clock() - ended).total_seconds())
+        return job.state not in ACTIVE and since_s >= self._again_after_s
 
     def _wait(self, job: Job) -> Job:
         # Of one job, not of one call: behind a training of an hour only the first call waits.

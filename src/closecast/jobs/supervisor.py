@@ -22,6 +22,7 @@ from closecast.jobs.automatic import ask_for_schedule
 from closecast.ledger import Ledger
 from closecast.owners import is_alive
 from closecast.settings import Settings
+from closecast.tracking import has_abandoned_runs
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,9 @@ class Supervisor:
     ASK_EVERY_S = 30.0
     """Seconds between two looks at the schedule, each of which reads every pointer."""
 
+    RUNS_EVERY_S = 600.0
+    """Seconds between two workers that are started for nothing but runs that were left open."""
+
     def __init__(self, settings: Settings, ledger: Ledger) -> None:
         self._settings = settings
         self._ledger = ledger
@@ -58,6 +62,7 @@ class Supervisor:
         self._failures = 0
         self._not_before = 0.0
         self._ask_not_before = 0.0
+        self._runs_not_before = 0.0
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self) -> None:
@@ -99,11 +104,23 @@ class Supervisor:
                 log.error("worker ended unexpectedly", extra={"exit_code": code})
                 pause_s = min(60.0, 0.5 * 2**self._failures)
                 self._not_before = time.monotonic() + pause_s
+                self._runs_not_before = 0.0
         self._bury_dead()
         self._ask()
         may_start = self._worker is None and time.monotonic() >= self._not_before
-        if may_start and self._ledger.jobs.newest(limit=1, states=("queued",)):
+        if may_start and self._has_work():
             self._start_worker()
+
+    def _has_work(self) -> bool:
+        """Whether a job waits, or a worker that was killed has left a run of MLflow open."""
+        if self._ledger.jobs.newest(limit=1, states=("queued",)):
+            return True
+        now_s = time.monotonic()
+        if now_s < self._runs_not_before:
+            return False
+        # Where MLflow does not answer, the note stays: no worker every minute for that.
+        self._runs_not_before = now_s + self.RUNS_EVERY_S
+        return has_abandoned_runs(self._settings)
 
     def _is_supervisor(self) -> bool:
         if self._lock.is_locked:

@@ -221,8 +221,9 @@ class Jobs:
         *,
         task: str | None = None,
         symbol: str | None = None,
+        until: datetime | None = None,
     ) -> list[Job]:
-        """Jobs, newest first; of one task or symbol if named."""
+        """Jobs, newest first; of one task or symbol if named, queued by then if that is said."""
         query = _jobs.select().order_by(_jobs.c.created_at.desc()).limit(limit)
         if states:
             query = query.where(_jobs.c.state.in_(states))
@@ -230,6 +231,8 @@ class Jobs:
             query = query.where(_jobs.c.task == task)
         if symbol is not None:
             query = query.where(_jobs.c.symbol == symbol)
+        if until is not None:
+            query = query.where(_jobs.c.created_at <= until.astimezone(UTC))
         with self._database.transaction(read_only=True) as connection:
             return [_job(row) for row in connection.execute(query)]
 
@@ -363,7 +366,8 @@ class Jobs:
             assert job.owner is not None
             assert job.heartbeat_at is not None
             alive = is_alive(job.owner)
-            expired = self._clock() - job.heartbeat_at > lease
+            # A clock that was set back must not keep the dead alive until it catches up.
+            expired = abs(self._clock() - job.heartbeat_at) > lease
             if (alive is False or (alive is None and expired)) and self._take_back(job):
                 buried.append(self.get(job.id))
                 log.warning("worker gone", extra={"job_id": job.id, "job_state": buried[-1].state})

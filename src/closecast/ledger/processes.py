@@ -193,13 +193,17 @@ class Processes:
         recent = [
             row.p95_ms
             for row in rows
-            if self._clock() - _utc(row.seen_at) <= SILENT and is_alive(row.id) is not False
+            if self._spoke_recently(row.seen_at) and is_alive(row.id) is not False
         ]
         return max(recent, default=None)
 
     def _lives(self, row: Row[Any], is_alive: Callable[[str], bool | None]) -> bool:
         alive = is_alive(row.id)
-        return self._clock() - _utc(row.seen_at) <= SILENT if alive is None else alive
+        return self._spoke_recently(row.seen_at) if alive is None else alive
+
+    def _spoke_recently(self, at: datetime) -> bool:
+        # Nor from a time to come: the clock was set back, and nobody spoke since.
+        return abs(self._clock() - _utc(at)) <= SILENT
 
 
 def _remove(connection: Connection, processes: Iterable[str]) -> None:
