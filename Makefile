@@ -29,7 +29,7 @@ ifdef PORT
 export CLOSECAST_PORT := $(PORT)
 endif
 
-.PHONY: help install serve replay test lint format bench bench-symbols bench-forecast bench-engine bench-calibration bench-gate bench-retrain bench-drift bench-serve bench-reload bench-training chaos lock clean
+.PHONY: help install serve replay test fuzz lint format bench bench-symbols bench-forecast bench-engine bench-calibration bench-gate bench-retrain bench-drift bench-serve bench-reload bench-training chaos lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ replay: $(VENV)/.train ## Walk the sample through the API day by day with a set 
 
 test: $(VENV)/.dev lint ## Lint, type-check and test everything
 	$(BIN)/pytest
+
+fuzz: $(VENV)/.dev ## 100,000 spoiled requests: is each answered as documented (CASES=, SEED=, MINUTES=)
+	$(BIN)/python -m tests.fuzz --cases $(or $(CASES),100000) --seed $(or $(SEED),0) --minutes $(or $(MINUTES),60)
 
 lint: $(VENV)/.dev ## Ruff, mypy, bandit, and known vulnerabilities of dependencies
 	$(BIN)/ruff check .

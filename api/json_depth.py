@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-# Possessive and with an optional end: one pass, also over a text made to be slow to search.
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_STRING = re.compile(rb'"[^"]*+"?')
 _TO_SQUARE = bytes.maketrans(b"{}", b"[]")
-_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_BUT_BRACKETS_AND_QUOTES = bytes(byte for byte in _BUT_BRACKETS if byte != ord('"'))
 
 
 def nests_deeper(text: bytes, limit: int) -> bool:
@@ -25,11 +25,19 @@ def nests_deeper(text: bytes, limit: int) -> bool:
         return False
     # JSON is UTF-8 and then holds no NUL. A parser that takes UTF-16, too, finds the ends of
     # strings elsewhere: there, brackets in strings count.
-    without_strings = text if b"\0" in text else _STRING.sub(b"", text)
-    left = without_strings.translate(_TO_SQUARE, _NO_BRACKETS)
+    left = text.translate(_TO_SQUARE, _BUT_BRACKETS) if b"\0" in text else _outside_strings(text)
     for _ in range(limit):
         fewer = left.replace(b"[]", b"")
         if len(fewer) == len(left):
             break
         left = fewer
     return b"[]" in left or left.count(b"[") > limit
+
+
+def _outside_strings(text: bytes) -> bytes:
+    """The brackets that are in no string, all of them square."""
+    escaped = text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    left = escaped.translate(_TO_SQUARE, _BUT_BRACKETS_AND_QUOTES)
+    # Two quotes side by side end what they begin, be they one string or the border of two: millions
+    # of strings that hold no bracket go without a search for each.
+    return _STRING.sub(b"", left.replace(b'""', b""))

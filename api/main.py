@@ -96,6 +96,8 @@ def create_app(
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
+        # One spelling per route: a redirect would lead to whatever the Host header says.
+        redirect_slashes=False,
         # FastAPI would measure every request for OpenTelemetry, for 50 microseconds; we count.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         openapi_tags=[

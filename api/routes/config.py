@@ -10,6 +10,7 @@ from api.deps import ServiceDep
 from api.errors import responses
 from api.schemas.base import SymbolText
 from api.schemas.training import ConfigAnswer, ConfigBody
+from api.strict_json import StrictRoute
 from api.training import Configured
 from closecast.errors import InvalidHyperparameters, PreconditionFailed
 from closecast.forecasters import (
@@ -21,7 +22,7 @@ from closecast.forecasters import (
 )
 from closecast.ledger import Configuration
 
-router = APIRouter(prefix="/config", tags=["configuration"])
+router = APIRouter(prefix="/config", tags=["configuration"], route_class=StrictRoute)
 
 SymbolQuery = Annotated[SymbolText | None, Query(description="The default symbol without it.")]
 

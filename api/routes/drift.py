@@ -34,6 +34,7 @@ from api.schemas.drift_examples import (
     WATCHED,
 )
 from api.schemas.predictions import Window
+from api.strict_json import StrictRoute
 from closecast.dated import SCORED_PROBABILITIES, DriftDay
 from closecast.drift import ARL0, Language, discoveries
 from closecast.errors import ClosecastError, TooFewCloses
@@ -41,7 +42,7 @@ from closecast.realised import expected_error, summarise
 from closecast.serving import Snapshot
 from closecast.verdict import Verdict
 
-router = APIRouter(prefix="/drift", tags=["drift"])
+router = APIRouter(prefix="/drift", tags=["drift"], route_class=StrictRoute)
 
 SymbolPath = Annotated[SymbolText, Path()]
 

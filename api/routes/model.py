@@ -33,12 +33,13 @@ from api.schemas.models import (
     VersionSummary,
     WorkerState,
 )
+from api.strict_json import StrictRoute
 from closecast.bundle import Manifest, Pointer
 from closecast.owners import host_of
 from closecast.serving import Fleet, Reload
 from closecast.symbols import canonical
 
-router = APIRouter(prefix="/model", tags=["models"])
+router = APIRouter(prefix="/model", tags=["models"], route_class=StrictRoute)
 
 _STEPS_SHOWN = 20
 

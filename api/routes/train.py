@@ -9,16 +9,17 @@ from fastapi import APIRouter, BackgroundTasks, Body, Header, Path, Query, Respo
 from api.deps import ServiceDep
 from api.errors import responses
 from api.schemas.training import JobAnswer, JobList, TrainBody
+from api.strict_json import StrictRoute
 from api.training import job_answer, submit_training
 from closecast.errors import JobConflict
 from closecast.ledger import ACTIVE
 
-router = APIRouter(prefix="/train", tags=["training"])
+router = APIRouter(prefix="/train", tags=["training"], route_class=StrictRoute)
 
 JobId = Annotated[str, Path(max_length=64, description="As answered by `POST /train`.")]
 
 
-@router.post("", status_code=202, responses=responses(400, 409, 413, 415, 422, 503))
+@router.post("", status_code=202, responses=responses(400, 404, 409, 413, 415, 422, 503))
 def start_training(
     service: ServiceDep,
     background: BackgroundTasks,

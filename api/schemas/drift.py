@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, FiniteFloat
+from pydantic import ConfigDict, FailFast, Field, FiniteFloat
 
 from api.schemas.base import EXAMPLE_VERSION, Answer, Request
 from api.schemas.findings import LEVEL_MEANS, Drift
@@ -20,7 +20,9 @@ class DriftRequest(Request):
     """Windows of closes, of any symbols that have a model."""
 
     windows: Annotated[
-        list[Window], Field(min_length=1, max_length=MOST_WINDOWS, description="One or many.")
+        list[Window],
+        FailFast(),  # to tell what is wrong with each of many windows takes seconds
+        Field(min_length=1, max_length=MOST_WINDOWS, description="One or many."),
     ]
 
 

@@ -150,6 +150,7 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> None:
             # believe any program on this machine.
             proxy_headers=False,
             server_header=False,
+            ws="none",  # no route speaks it, and what refuses it lies outside of the application
             timeout_graceful_shutdown=settings.drain_s,
         )
 

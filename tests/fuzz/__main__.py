@@ -1,0 +1,50 @@
+"""``python -m tests.fuzz``: fuzz the API; ends with status 1 where something was found."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.conftest import settings_in
+from tests.fuzz.by_document import fuzz_by_document
+from tests.fuzz.running import fuzz_in_process, fuzz_over_socket
+from tests.fuzz.trained import train_into
+
+_RUNS = (
+    (fuzz_in_process, False, 0.45),
+    (fuzz_in_process, True, 0.35),
+    (fuzz_over_socket, False, 0.1),
+    (fuzz_over_socket, True, 0.05),
+    (fuzz_by_document, False, 0.03),
+    (fuzz_by_document, True, 0.02),
+)
+"""Which run, with keys or without, and its share of the cases."""
+
+
+def main() -> int:
+    """Run all of them; answers the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--cases", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=60, help="each run ends by then")
+    arguments = parser.parse_args()
+    until_s = time.monotonic() + 60 * arguments.minutes
+    found = cases = 0
+    for run, keys, share in _RUNS:
+        with tempfile.TemporaryDirectory() as folder:
+            settings = settings_in(Path(folder))
+            train_into(settings)
+            count = round(arguments.cases * share)
+            report = run(settings, count, arguments.seed, keys=keys, until_s=until_s)
+        print(report, flush=True)
+        found += len(report.findings)
+        cases += report.cases
+    print(f"{cases} cases, {found} findings")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
