@@ -14,8 +14,8 @@ from closecast.prices import Prices
 
 Rows = NDArray[np.int64]
 
-# Moves that so many known ones are like tell nothing. A low price has a wide tolerance: without these
-# limits one window of a penny stock took 20 ms among 100 symbols, and sixteen together 1.8 s.
+# Moves that so many known ones are like tell nothing. A low price has a wide tolerance: without
+# these limits one window of a penny stock took 20 ms among 100 symbols, sixteen together 1.8 s.
 _CROWD = 1_000
 _MOST_ALIKE = 5_000
 _PAD = 1024  # more than any window has: what lies beyond the end is NaN, and agrees with nothing
