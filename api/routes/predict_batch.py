@@ -36,7 +36,7 @@ from closecast.serving import Foretold, Prediction, Snapshot
 
 router = APIRouter(tags=["forecasts"], route_class=LeanRoute)
 
-# To tell what is wrong with each of many windows takes seconds: the first one that is wrong will do.
+# To tell what is wrong with each of many windows takes seconds: the first wrong one will do.
 _WINDOWS = TypeAdapter(Annotated[list[Window], FailFast()])
 _VALIDATED_AT_ONCE = 128
 
