@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pydantic import FailFast, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from api.deps import Service
-from api.errors import document_of, responses
+from api.errors import UNEXPECTED, document_of, problem_document, responses
 from api.lean import LeanRoute, in_body, json_body
 from api.negotiation import AcceptLanguage, language_headers, request_language
 from api.predicting import asked_levels, members, question, settled
@@ -33,9 +34,11 @@ from closecast.drift import Language
 from closecast.errors import ClosecastError
 from closecast.serving import Snapshot
 
+log = logging.getLogger(__name__)
+
 router = APIRouter(tags=["forecasts"], route_class=LeanRoute)
 
-# To tell what is wrong with each of many windows takes seconds: the first one that is wrong will do.
+# To tell what is wrong with each of many windows takes seconds: the first that is wrong will do.
 _WINDOWS = TypeAdapter(Annotated[list[Window], FailFast()])
 _VALIDATED_AT_ONCE = 128
 
@@ -185,6 +188,10 @@ class _Batch:
                     results[row] = members(asked, said, self.language)
                 except ClosecastError as error:
                     results[row] = self._refused(error, first + row)
+                except Exception:  # the answer has begun: its end must not be missing
+                    log.exception("a window of a batch failed", extra={"window": first + row})
+                    request_id = self.request.scope.get("request_id")
+                    results[row] = {"problem": problem_document(*UNEXPECTED, request_id)}
         return results
 
     def _refused(self, error: ClosecastError, row: int) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from closecast.prices import Prices
 
 Rows = NDArray[np.int64]
 
-# Moves that so many known ones are like tell nothing. A low price has a wide tolerance: without these
-# limits one window of a penny stock took 20 ms among 100 symbols, and sixteen together 1.8 s.
+# Moves that so many known ones are like tell nothing. A low price has a wide tolerance: without
+# these limits a window of a penny stock took 20 ms among 100 symbols, and sixteen together 1.8 s.
 _CROWD = 1_000
 _MOST_ALIKE = 5_000
 _PAD = 1024  # more than any window has: what lies beyond the end is NaN, and agrees with nothing
@@ -78,8 +78,8 @@ class ReturnIndex:
         before = moves[rows, np.maximum(columns - 1, 0)]
         agree = np.abs(self._returns[places + 1] - after) <= near
         others = np.abs(self._returns[places - 1] - before) <= near
-        strictly = both or counts[which] > _CROWD
-        kept = np.flatnonzero((agree & others) | ((agree | others) & ~np.asarray(strictly)))
+        one_will_do = counts[which] <= (-1 if both else _CROWD)
+        kept = np.flatnonzero((agree & others) | ((agree | others) & one_will_do))
         return rows[kept], columns[kept], places[kept] - columns[kept]
 
     def agreement(
