@@ -56,6 +56,8 @@ STATUS: dict[type[e.ClosecastError], int] = {
 }
 _BY_FAULT = {"caller": 422, "service": 500, "upstream": 503}
 _RETRY_AFTER_S = 5
+UNEXPECTED = 500, "internal_error", "something failed that should not; the log has the request id"
+"""Status, code and detail of what is nobody's fault but ours."""
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -241,13 +243,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     # Starlette logs the traceback after this answer; nothing of it goes to the caller.
-    return problem(
-        request,
-        500,
-        "internal_error",
-        "something failed that should not; the log has the request id",
-        headers=OF_A_PROBLEM,
-    )
+    return problem(request, *UNEXPECTED, headers=OF_A_PROBLEM)
 
 
 HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[JSONResponse]]] = {

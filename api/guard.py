@@ -11,6 +11,7 @@ from api.access import KEY_NAME, needed_scope
 from api.locality import address_of, is_local, is_loopback
 from api.middleware import send_problem
 from api.rates import Rate
+from api.route_templates import routed_path
 from closecast.keys import ApiKey, KeyStore
 from closecast.settings import Settings
 
@@ -46,7 +47,7 @@ class Guard:
         await self._app(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> _Refusal | None:
-        method, path = scope["method"], _routed_path(scope)
+        method, path = scope["method"], routed_path(scope)
         needed = needed_scope(method, path)
         if needed == "nothing":
             return self._too_often(self._rate, scope, None) if path not in _HEALTH else None
@@ -122,12 +123,3 @@ def _token(scope: Scope) -> bytes:
         if name == b"x-api-key":
             token = value
     return token
-
-
-def _routed_path(scope: Scope) -> str:
-    """The path as the router compares it: without the prefix that a proxy put before it."""
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "")
-    if root and path.startswith(f"{root}/"):
-        return path[len(root) :]
-    return path

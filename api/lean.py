@@ -14,6 +14,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.route_templates import routed_path
+
 Model = TypeVar("Model", bound=BaseModel)
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 Handlers = Mapping[type[Exception], Handler]
@@ -36,7 +38,7 @@ class Shortcut:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = self._routes.get(scope["path"]) if scope["type"] == "http" else None
+        found = self._routes.get(routed_path(scope)) if scope["type"] == "http" else None
         if found is None or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import MEDIA_TYPE, problem_document
 from api.json_depth import nests_deeper
-from api.route_templates import RouteTemplates
+from api.route_templates import RouteTemplates, routed_path
 from api.telemetry import Telemetry
 from closecast.logs import REQUEST_ID
 
@@ -51,7 +51,7 @@ class RequestEnvelope:
         scope["request_id"] = request_id
         REQUEST_ID.set(request_id)
         came, started = time.time(), time.perf_counter()
-        route = self._route_of(scope["path"])
+        route = self._route_of(routed_path(scope))
         # Of the lifespan's state: there is none where the application was never started.
         telemetry: Telemetry | None = scope.get("state", {}).get("telemetry")
         if telemetry is not None:
@@ -146,7 +146,7 @@ class BodyLimit:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._app(scope, receive, send)
             return
-        most = self._max_batch_bytes if scope["path"] == _BATCH else self._max_bytes
+        most = self._max_batch_bytes if routed_path(scope) == _BATCH else self._max_bytes
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         # Python refuses to read a number of thousands of digits.
         if announced.isdigit() and (len(announced) > 18 or int(announced) > most):

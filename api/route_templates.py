@@ -6,9 +6,21 @@ import re
 from collections.abc import Iterable
 
 from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import Scope
 
 UNMATCHED = "unmatched"
 """The label of paths that lead nowhere: whatever is tried, it is one."""
+
+
+def routed_path(scope: Scope) -> str:
+    """The path as the router compares it: without the prefix that a proxy put before it.
+
+    >>> routed_path({"path": "/api/train", "root_path": "/api"}), routed_path({"path": "/train"})
+    ('/train', '/train')
+    """
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path[len(root) :] if root and path.startswith(f"{root}/") else path
 
 
 class RouteTemplates:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access import ASSETS, KEY_NAME
+from api.route_templates import routed_path
 
 _ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
@@ -47,7 +48,7 @@ class SecurityHeaders:
                 headers = [*message.get("headers", ()), *_ALWAYS]
                 given = {name for name, _ in headers}
                 if _POLICY not in given:
-                    headers.append(_policy_at(scope["path"]))
+                    headers.append(_policy_at(routed_path(scope)))
                 if KEY_NAME in scope and b"cache-control" not in given:
                     headers.append(_PRIVATE)
                 message["headers"] = headers

@@ -30,7 +30,8 @@ BUCKETS_S = (
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 MOST_SERIES = 2_000
-"""Requests are counted by no more combinations of method, route, status and version than this."""
+"""Requests are counted by no more combinations of method, route, status and version than this, and
+predictions by no more of symbol, version and warning: every training makes another version."""
 
 _Request = tuple[str, str, int, str]
 _Counted = tuple[Callable[[], None], Callable[[float], None]]
@@ -221,8 +222,11 @@ class Telemetry:
         count = self._by_answer.get(answered)
         if count is None:
             symbol, version, warned = answered
-            labels = (symbol, version, "true" if warned else "false")
-            count = self._by_answer[answered] = self._predictions.labels(*labels).inc
+            kept = len(self._by_answer) < MOST_SERIES
+            labels = (symbol, version if kept else "other", "true" if warned else "false")
+            count = self._predictions.labels(*labels).inc
+            if kept:
+                self._by_answer[answered] = count
         count()
         for code in prediction.findings:
             found = (prediction.symbol, code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import Future
@@ -17,7 +18,7 @@ from pydantic import FailFast, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from api.deps import Service
-from api.errors import document_of, responses
+from api.errors import UNEXPECTED, document_of, problem_document, responses
 from api.lean import LeanRoute, in_body, json_body
 from api.negotiation import AcceptLanguage, language_headers, request_language
 from api.predicting import asked_levels, members, question, settled
@@ -33,6 +34,8 @@ from api.together import MOST_AT_ONCE, Question, answer_all, at_once
 from closecast.drift import Language
 from closecast.errors import ClosecastError
 from closecast.serving import Foretold, Prediction, Snapshot
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["forecasts"], route_class=LeanRoute)
 
@@ -211,6 +214,11 @@ class _Batch:
                     results[row] = members(asked, said, self.language)
                 except ClosecastError as error:
                     results[row] = self._refused(error, part.first + row)
+                except Exception:  # the answer has begun: its end must not be missing
+                    about = {"window": part.first + row}
+                    log.exception("a window of a batch failed", extra=about)
+                    request_id = self.request.scope.get("request_id")
+                    results[row] = {"problem": problem_document(*UNEXPECTED, request_id)}
         return results
 
     def _refused(self, error: ClosecastError, row: int) -> dict[str, Any]:

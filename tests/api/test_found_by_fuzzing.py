@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from api.main import create_app
 from closecast.registry import Registry
+from closecast.serving import Snapshot
 from closecast.settings import Settings
 from tests.live_server import live_server
 
@@ -76,3 +78,32 @@ def test_a_websocket_is_answered_by_the_application(published: Settings) -> None
     assert head.startswith(b"http/1.1 200 ")
     assert b"x-request-id: " in head
     assert b"content-security-policy: " in head
+
+
+@pytest.mark.parametrize("path", ["/drift", "/predict/batch"])
+def test_of_many_windows_the_first_that_is_wrong_is_told_of(client: TestClient, path: str) -> None:
+    """All of them were 131,072 errors, and four seconds in which nobody else was answered."""
+    good, bad = {"prices": [100.0] * 60}, {"prices": [""] * 512}
+    answer = client.post(path, json={"windows": [good, *[bad] * 255]})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert {e["pointer"].rpartition("/")[0] for e in answer.json()["errors"]} == {
+        "/windows/1/prices"
+    }
+
+
+def test_a_window_that_fails_unexpectedly_leaves_the_batch_whole(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer ended in the middle of its JSON, with the status 200."""
+    real = Snapshot.predict_batch
+
+    def failing(self: Snapshot, windows: Any, *rest: Any) -> Any:
+        if any(window[0] == 13 for window in windows):
+            raise ZeroDivisionError
+        return real(self, windows, *rest)
+
+    monkeypatch.setattr(Snapshot, "predict_batch", failing)
+    windows = [{"prices": [first, *[100.0] * 59]} for first in (100.0, 13.0, 101.0)]
+    answer = client.post("/predict/batch", json={"windows": windows}).json()
+    assert (answer["answered"], answer["refused"]) == (2, 1)
+    assert answer["results"][1]["problem"]["code"] == "internal_error"

@@ -17,7 +17,7 @@ from api.service_gauges import Kept
 from api.telemetry import MOST_SERIES, Telemetry
 from closecast.dated import DatedForecast, DatedStep, Outcome
 from closecast.errors import StorageFailed
-from closecast.ledger import Ledger
+from closecast.ledger import Ledger, Prediction
 from closecast.registry import Registry
 from closecast.settings import Settings
 
@@ -136,6 +136,17 @@ def test_however_many_versions_there_were_the_series_are_bounded(tmp_path: Path)
     [requests] = [family for family in series if family.name == "closecast_requests"]
     assert len(requests.samples) == MOST_SERIES + 1
     assert [s.value for s in requests.samples if s.labels["version"] == "other"] == [50]
+
+
+def test_predictions_of_however_many_versions_are_bounded(tmp_path: Path) -> None:
+    telemetry = Telemetry(tmp_path, recent_requests=0)
+    now = datetime.now(UTC)
+    for i in range(MOST_SERIES + 50):
+        telemetry.predicted(Prediction(now, None, "MSFT", f"v{i}", 1.0, 1.0, False, (), 1.0))
+    [*series] = text_string_to_metric_families(telemetry.exposition().decode())
+    [counted] = [family for family in series if family.name == "closecast_predictions"]
+    assert len(counted.samples) == MOST_SERIES + 1
+    assert [s.value for s in counted.samples if s.labels["version"] == "other"] == [50]
 
 
 def test_applications_of_one_process_count_apart(published: Settings) -> None:

@@ -28,7 +28,11 @@ ADMIN = sorted(
 READ = [
     *(("GET", path) for path in ("/", "/health", "/model", "/config", "/train", "/forecasts")),
     *(("GET", "/forecast/MSFT"), ("GET", "/nowhere"), ("HEAD", "/model"), ("OPTIONS", "/train")),
-    *(("POST", "/predict"), ("POST", "/drift")),
+    *(("GET", path) for path in ("/metrics", "/monitor", "/statistics", "/mlflow", "/drift")),
+    *(("GET", path) for path in ("/predictions", "/predictions.csv", "/performance/MSFT")),
+    *(("GET", "/model/versions"), ("GET", "/performance/MSFT/plot.png"), ("GET", "/drift/MSFT")),
+    *(("GET", "/forecast/MSFT/today"), ("GET", "/forecasts/nothing"), ("GET", "/train/nothing")),
+    *(("POST", "/predict"), ("POST", "/predict/batch"), ("POST", "/drift")),
 ]
 CONFIG: dict[str, Any] = {"json": {"hyperparameters": {"num_epochs": 3}}}
 ELSEWHERE = ("203.0.113.7", 50_000)
@@ -85,6 +89,20 @@ def test_every_route_that_may_change_something_is_classed(settings: Settings) ->
             continue
         for method in set(route.methods or ()) - READING:
             assert (method, route.path) in CHANGING, f"class {method} {route.path} in api/access.py"
+
+
+def test_every_operation_is_tried_with_and_without_a_key(settings: Settings) -> None:
+    """Those of the tables below; a route that is added later fails here until it is in one."""
+    tried = {
+        (method, path) for method, path in [*READ, *ADMIN] if method not in ("HEAD", "OPTIONS")
+    }
+    for path, operations in create_app(settings).openapi()["paths"].items():
+        for method in map(str.upper, operations):
+            if path in OPEN:
+                continue
+            filled = path.replace("{symbol}", "MSFT").replace("{job_id}", "nothing")
+            filled = filled.replace("{forecast_id}", "nothing")
+            assert (method, filled) in tried, f"try {method} {filled} with and without a key"
 
 
 def test_every_changing_route_needs_admin_but_for_those_that_only_compute() -> None:
@@ -255,6 +273,20 @@ def test_below_a_prefix_the_same_table_counts(settings: Settings) -> None:
         assert client.post("/api/predict", json={}, headers=bearer(read)).status_code == 422
         assert client.post("/api/config", **CONFIG, headers=bearer(read)).status_code == 403
         assert client.post("/api/config", **CONFIG, headers=bearer(admin)).status_code == 200
+
+
+def test_below_a_prefix_bodies_pages_and_counts_are_as_without(published: Settings) -> None:
+    chosen = published.model_copy(update={"max_body_bytes": 5_000})
+    window = {"prices": [100.0] * 60}
+    with LocalClient(create_app(chosen), root_path="/api") as client:
+        batch = client.post("/api/predict/batch", json={"windows": [window] * 20})
+        alone = client.post("/api/predict", json={**window, "symbol": "x" * 9_000})
+        page = client.get("/api/docs")
+        counted = client.get("/api/metrics").text
+    assert (batch.status_code, alone.status_code) == (200, 413)
+    assert "script-src" in page.headers["content-security-policy"]
+    assert 'route="/predict/batch"' in counted
+    assert 'route="unmatched"' not in counted
 
 
 def test_who_moved_a_model_is_the_key_and_not_only_what_was_said(published: Settings) -> None:

@@ -126,3 +126,28 @@ def test_windows_together_are_found_where_they_are_found_alone() -> None:
     assert together == [locate(closes, MSFT) for closes in sent]
     matches = [place.match for place in together if place]
     assert matches == [*3 * ["exact"], *2 * ["reversed"], "gapped", "exact"]
+
+
+def penny(seed: int) -> FloatArray:
+    """Closes of about one, in cents: half of all known moves are like theirs."""
+    return np.round(1 + 0.01 * np.random.default_rng(seed).integers(0, 2, 60), 2)
+
+
+def test_a_crowd_of_moves_that_are_alike_is_no_crowd_of_places() -> None:
+    """Each place that is compared costs: of a penny stock there were a hundred thousand."""
+
+    def places(times: int) -> int:
+        index = OtherCloses([MSFT, AAPL] * times).index
+        moves = np.diff(np.log(penny(0)))[None]
+        rows, _, _ = index.like(moves, np.arange(59)[None], np.full(1, 1e-3))
+        return len(rows)
+
+    assert places(10) <= places(1)
+
+
+def test_a_window_that_stands_out_is_found_among_crowds() -> None:
+    sent = np.stack([penny(1), AAPL.closes[700:760], penny(2)])
+    found = locate_elsewhere(sent, OtherCloses([MSFT, AAPL] * 10))
+    assert found[0] is found[2] is None
+    assert found[1] is not None
+    assert (found[1][0].symbol, found[1][1].first) == ("AAPL", 700)
