@@ -7,7 +7,6 @@ from pathlib import Path
 from benchmarks.chaos.callers import START
 from benchmarks.chaos.siege import SYMBOLS
 from closecast.forecasters import preset
-from closecast.pipeline import TrainRequest, run_training
 from closecast.registry import Registry
 from closecast.settings import Settings
 
@@ -32,6 +31,9 @@ def settings_in(folder: Path, *, tracking: bool = False) -> Settings:
 
 def trained_in(folder: Path) -> None:
     """An ``ewma`` and a pooled ``mlp`` of both symbols, and for the first one an LSTM on top."""
+    # Not at the top: every child that is killed imports what its parent's main module does.
+    from closecast.pipeline import TrainRequest, run_training
+
     settings = settings_in(folder)
     registry = Registry(settings.models_url)
     span = {"source": "sample", "start": START}
