@@ -139,8 +139,7 @@ def test_a_crowd_of_moves_that_are_alike_is_no_crowd_of_places() -> None:
     def places(times: int) -> int:
         index = OtherCloses([MSFT, AAPL] * times).index
         moves = np.diff(np.log(penny(0)))[None]
-        rows, _, _ = index.like(moves, np.arange(59)[None], np.full(1, 1e-3))
-        return len(rows)
+        return len(index.like(moves, np.arange(59)[None], np.full(1, 1e-3)).rows)
 
     assert places(10) <= places(1)
 
