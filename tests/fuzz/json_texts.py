@@ -117,7 +117,7 @@ def _string(name: Any) -> str:
 def _changed(random: Random, value: Any) -> Any:
     places = [*_places(value)]
     if not places or random.random() < 0.05:
-        return random.choice((*OTHERS, *TEXTS, *NUMBERS))
+        return copy.deepcopy(random.choice((*OTHERS, *TEXTS, *NUMBERS)))
     holder, key = random.choice(places)
     random.choice(_CHANGES)(random, holder, key)
     return value
@@ -139,7 +139,8 @@ def _replace(random: Random, holder: Any, key: Any) -> None:
     old = holder[key]
     kinds = {str: TEXTS, int: NUMBERS, float: NUMBERS}
     same = kinds.get(type(old), OTHERS)
-    holder[key] = random.choice(same if random.random() < 0.6 else (*NUMBERS, *TEXTS, *OTHERS))
+    chosen = random.choice(same if random.random() < 0.6 else (*NUMBERS, *TEXTS, *OTHERS))
+    holder[key] = copy.deepcopy(chosen)  # it may be changed in its turn
 
 
 def _remove(random: Random, holder: Any, key: Any) -> None:

@@ -18,7 +18,7 @@ from closecast.settings import Settings
 from tests.fuzz import fuzzed_service
 from tests.fuzz.fuzz_case import FuzzCase
 from tests.fuzz.fuzzed_service import LogListener, MemoryWatch
-from tests.fuzz.json_texts import spoiled
+from tests.fuzz.json_texts import OTHERS, spoiled
 from tests.fuzz.promises import ALWAYS, Answered, Promises
 from tests.fuzz.running import fuzz_in_process, fuzz_over_socket
 from tests.fuzz.shrinking import smallest_of
@@ -170,6 +170,17 @@ def test_the_same_seed_makes_the_same_body_and_another_one_another() -> None:
     made = [[spoiled(Random(seed), value) for _ in range(3)] for seed in (1, 1, 2)]
     assert made[0] == made[1] != made[2]
     assert value == {"prices": [1.0, 2.0, 3.0], "symbol": "MSFT"}
+
+
+def test_what_was_made_before_changes_nothing() -> None:
+    """A request is made from the seed and its number alone, or it could not be made again."""
+    others = repr(OTHERS)
+    value = {"windows": [{"prices": [1.0, 2.0]}, {"symbol": "MSFT"}], "levels": [0.5]}
+    first = spoiled(Random(3), value)
+    for seed in range(3_000):
+        spoiled(Random(seed), value)
+    assert repr(OTHERS) == others
+    assert spoiled(Random(3), value) == first
 
 
 def test_the_smallest_request_is_what_is_wrong_and_nothing_else() -> None:
