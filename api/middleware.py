@@ -39,7 +39,7 @@ class RequestEnvelope:
     def __init__(self, app: ASGIApp, templates: RouteTemplates) -> None:
         self._app = app
         self._route_of = templates.of
-        self._bits = random.Random().getrandbits  # noqa: S311
+        self._bits = random.Random().getrandbits  # noqa: S311  # nosec B311
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
