@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -88,9 +89,9 @@ def trained(folder: Path, seeds: Sequence[int] = (1,)) -> Served:
     return Served(environment, versions, newest.info.forecaster)
 
 
-def asked_windows(count: int = WINDOWS) -> list[list[float]]:
+def asked_windows(count: int = WINDOWS, since: date | None = None) -> list[list[float]]:
     """Real consecutive closes of the symbol and walks of noise, in turn, all different."""
-    closes = SampleSource().read(SYMBOL, None, None).closes
+    closes = SampleSource().read(SYMBOL, since, None).closes
     starts = np.linspace(0, len(closes) - LENGTH, (count + 1) // 2).astype(int)
     rng = np.random.default_rng(0)
     windows = []

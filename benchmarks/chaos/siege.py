@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,10 @@ _STAGES = ("any", "collect", "preprocess", "first model", "train", "evaluate", "
 _STAGE_WITHIN_S = 8.0
 _JOBS_WITHIN_S = 240.0
 _WINDOWS = 40
+
+_KNOWN_SINCE = date(2017, 1, 3)
+"""Trainings collect from ``callers.START``, updates from the beginning: of older windows the
+service says where they come from only while it knows closes of then."""
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -65,7 +70,7 @@ def besiege(
         Of ``time.monotonic``: no kill after it.
     """
     chance = random.Random(seed)
-    windows = asked_windows(_WINDOWS)
+    windows = asked_windows(_WINDOWS, since=_KNOWN_SINCE)
     family = Family(environment_of(settings), folder, workers)
     ledger = Ledger(settings.ledger_url)
     callers = Callers(family, windows, SYMBOLS, seed)
@@ -248,7 +253,17 @@ def _wrong(
             kind = judge(window, body)
             tally.hold(f"different answers of /predict: {kind.partition(chr(9))[2]}")
             if kind.partition("\t")[2] not in RIGHT:
-                yield f"window {window}: {kind}"
+                yield f"window {window}: {kind}: {_members_apart(body, expected, window)}"
+
+
+def _members_apart(body: bytes, expected: Mapping[str, Sequence[bytes]], window: int) -> str:
+    """What was said and would be said by itself, of each member that differs."""
+    said = json.loads(body)
+    if said["model_version"] not in expected:
+        return "nobody can ask it again"
+    wanted = json.loads(expected[said["model_version"]][window])
+    apart = {k: (said[k], wanted.get(k)) for k in said if said[k] != wanted.get(k)}
+    return str({k: v for k, v in apart.items() if k != "model_generation"})[:300]
 
 
 def _count(answers: Answers, tally: Tally) -> None:
