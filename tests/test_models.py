@@ -12,7 +12,7 @@ import pytest
 
 from closecast.bundle import EVALUATION_FILE
 from closecast.calendar_cache import CalendarCache
-from closecast.errors import DamagedBundle
+from closecast.errors import DamagedBundle, StorageFailed
 from closecast.price_cache import PriceCache
 from closecast.prices import Prices
 from closecast.registry import Registry
@@ -119,6 +119,20 @@ def test_a_look_at_closes_that_did_not_change_reads_nothing(
     reads = counted(monkeypatch, PriceCache, "symbols")
     models.read_closes()
     assert reads == []
+
+
+def test_names_that_callers_make_up_while_the_store_is_away_are_not_all_kept(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(symbol: str) -> None:
+        raise StorageFailed("the store is away")
+
+    monkeypatch.setattr(models.registry, "pointer", away)
+    for number in range(1100):
+        assert models.look(f"SYM{number:04}").outcome == "failed"
+    assert len(models.failures()) == 1000
+    assert models.look("MSFT").outcome == "failed"
+    assert "MSFT" in models.failures()
 
 
 def test_a_folder_that_is_not_there_is_no_closes(tmp_path: Path, models: Models) -> None:

@@ -134,6 +134,7 @@ class _Pulse(threading.Thread):
         self._beat()
 
     def _beat(self) -> None:
+        p95_ms = None
         try:
             progress = self._progress
             if not self._may_go_on.is_set():
@@ -146,7 +147,8 @@ class _Pulse(threading.Thread):
             return
         except ClosecastError as error:  # the next beat may succeed; the lease allows for some
             log.warning("no heartbeat", extra={"job_id": self._job_id, "reason": str(error)})
-            p95_ms = None
+        except Exception:  # a pulse that ends silently could be neither cancelled nor paused
+            log.exception("no heartbeat", extra={"job_id": self._job_id})
         if self._budget.pauses(p95_ms):
             self._may_go_on.clear()
         else:

@@ -36,6 +36,7 @@ from closecast.symbols import canonical, exchange_of
 log = logging.getLogger(__name__)
 
 _SAME_RETURN = 1e-6
+_MOST_FAILURES = 1000
 _LOOKED_AT_S = 0.05
 _FEW = 64  # symbols whose closes are read in a tenth of a second: at once, not in the background
 # Adjusted history is rewritten after every dividend: a level from further back than this differs
@@ -163,7 +164,9 @@ class Models:
                     )
                 if pointer is not None:
                     self._refused[symbol] = pointer.generation
-                self._failures[symbol] = error
+                # While the store is away, whatever callers name fails: that is not all kept.
+                if serving or symbol == self.default_symbol or len(self._failures) < _MOST_FAILURES:
+                    self._failures[symbol] = error
                 return Reload(symbol, "failed", old, None, str(error))
             if self._closes_stamp is None and len(self.cache.symbols()) <= _FEW:
                 self.read_closes()
