@@ -540,7 +540,8 @@ def test_an_unknown_job_is_said_to_be_unknown(ledger: Ledger, ask: str, job_id: 
         (None, timedelta(0), False),
         (None, LEASE, False),
         (None, LEASE + MOMENT, True),
-        (None, -1000 * LEASE, False),  # the clock was set back
+        (None, -LEASE, False),  # the clock was set back
+        (None, -1000 * LEASE, True),  # by more than a living worker would leave as it is
     ],
 )
 def test_a_worker_is_dead_if_it_is_known_to_be_or_silent_for_longer_than_its_lease(

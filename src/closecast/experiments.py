@@ -127,8 +127,12 @@ def _run(client: Any, run: Any, known: Mapping[str, _Curves]) -> dict[str, Any]:
         "training_seconds": single.get("training_seconds"),
         "best_valid_loss": single.get("best_valid_loss"),
         "params": dict(run.data.params),
-        # MLflow's own tags name the user and the script's path.
-        "tags": {k: v for k, v in run.data.tags.items() if not k.startswith("mlflow.")},
+        # MLflow's own tags name the user and the script's path; ours, the process.
+        "tags": {
+            name: value
+            for name, value in run.data.tags.items()
+            if not name.startswith(("mlflow.", "closecast."))
+        },
         "metrics": single,
         "steps": _steps(single, ""),
         "steps_with_history": _steps(single, "history_"),

@@ -386,7 +386,7 @@ from closecast.registry import Registry
 registry = Registry(sys.argv[1])
 bundle = registry.load(registry.pointer("MSFT").version)
 print(registry.publish(bundle.manifest.info, bundle.files).version, flush=True)
-registry._one_writer = lambda: os.kill(os.getpid(), signal.SIGKILL)
+registry._store.one_writer = lambda: os.kill(os.getpid(), signal.SIGKILL)
 registry.promote("MSFT", registry.pointer("MSFT").version, "never")
 """
 
