@@ -39,24 +39,33 @@ class Question:
 
 
 class Together:
-    """Answers what came in during one turn of the event loop as one batch.
+    """Answers what comes in at once as one batch.
 
-    Nobody waits for anybody: what is there is answered at the end of the turn, be it one. Under
-    load that is as many as there are connections, at half the time for each. Where a model would
-    answer a window with other bits among others than alone, each is answered alone.
+    Nobody waits for a clock: who came alone is answered at the end of this turn of the event loop,
+    several at the end of the next one. Under load that is as many as there are connections, at
+    half the time for each. Where a model would answer a window with other bits among others than
+    alone, each is answered alone.
     """
 
     def __init__(self) -> None:
         self._waiting: list[tuple[Question, asyncio.Future[Prediction]]] = []
 
     def ask(self, question: Question) -> asyncio.Future[Prediction]:
-        """The answer, at the end of this turn of the event loop."""
+        """The answer, after this turn of the event loop or the next."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Prediction] = loop.create_future()
         if not self._waiting:
-            loop.call_soon(self._answer)
+            loop.call_soon(self._begin)
         self._waiting.append((question, future))
         return future
+
+    def _begin(self) -> None:
+        # Where two came at once, others are on their way: they were answered together before, and
+        # have sent their next windows while these were read. One more turn takes them along.
+        if len(self._waiting) > 1:
+            asyncio.get_running_loop().call_soon(self._answer)
+        else:
+            self._answer()
 
     def _answer(self) -> None:
         first = self._waiting[0][0]
