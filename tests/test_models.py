@@ -63,6 +63,20 @@ def test_a_bundle_of_many_symbols_is_read_and_measured_once(
     assert one.first_state.last_close != other.first_state.last_close
 
 
+def test_a_version_that_comes_back_is_not_measured_again(
+    models: Models, pooled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speed = models.get("MSFT").speed
+    models.registry.rollback("MSFT", "for tests", by="tests")
+    models.look("MSFT")
+    gc.collect()
+    tried = counted(monkeypatch, Snapshot, "_measured")
+    models.registry.promote("MSFT", pooled, "for tests", by="tests")
+    assert models.look("MSFT").outcome == "swapped"
+    assert models.get("MSFT").speed == speed
+    assert tried == []
+
+
 def test_what_nobody_serves_any_more_is_let_go(models: Models, pooled: str) -> None:
     for symbol in ("MSFT", "AAPL"):
         models.get(symbol)

@@ -28,7 +28,7 @@ from closecast.errors import (
 from closecast.price_cache import PriceCache
 from closecast.prices import Prices
 from closecast.registry import Registry
-from closecast.serving.parts import Parts
+from closecast.serving.parts import Parts, Speed
 from closecast.serving.snapshot import Snapshot
 from closecast.sessions import SessionTable
 from closecast.symbols import canonical, exchange_of
@@ -73,6 +73,7 @@ class Models:
         self._failures: dict[str, Exception] = {}
         self._refused: dict[str, int] = {}
         self._loading = threading.Lock()
+        self._speeds: dict[str, Speed] = {}
         self._parts: WeakValueDictionary[str, Parts] = WeakValueDictionary()
         self._closes: dict[str, tuple[float, Prices | None]] = {}
         self._others = OtherCloses([])
@@ -156,6 +157,7 @@ class Models:
                     return Reload(symbol, "unchanged", old, pointer.version)
                 parts = self._parts_of(pointer.version, symbol)
                 snapshot = Snapshot.from_parts(symbol, pointer.generation, parts)
+                self._speeds[pointer.version] = snapshot.speed  # of one that comes back, known
             except (ClosecastError, OSError) as error:
                 if str(self._failures.get(symbol)) != str(error):
                     log.error(
@@ -183,6 +185,7 @@ class Models:
         parts = self._parts.get(version)
         if parts is None:
             parts = Parts(self.registry.load_to_serve(version, symbol))
+            parts.speed = self._speeds.get(version)
             self._parts[version] = parts
         require_symbol(parts.manifest, symbol)
         return parts
