@@ -42,7 +42,7 @@ class Together:
     """Answers what comes in at once as one batch.
 
     Nobody waits for a clock: who came alone is answered at the end of this turn of the event loop,
-    several at the end of the next one. Under load that is as many as there are connections, at
+    several once a turn brings no more. Under load that is as many as there are connections, at
     half the time for each. Where a model would answer a window with other bits among others than
     alone, each is answered alone.
     """
@@ -55,15 +55,16 @@ class Together:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Prediction] = loop.create_future()
         if not self._waiting:
-            loop.call_soon(self._begin)
+            loop.call_soon(self._begin, 1)
         self._waiting.append((question, future))
         return future
 
-    def _begin(self) -> None:
+    def _begin(self, before: int) -> None:
         # Where two came at once, others are on their way: they were answered together before, and
-        # have sent their next windows while these were read. One more turn takes them along.
-        if len(self._waiting) > 1:
-            asyncio.get_running_loop().call_soon(self._answer)
+        # have sent their next windows while these were read. Each turn takes along who has come.
+        now = len(self._waiting)
+        if before < now < MOST_AT_ONCE:
+            asyncio.get_running_loop().call_soon(self._begin, now)
         else:
             self._answer()
 
