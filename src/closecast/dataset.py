@@ -39,7 +39,8 @@ _INPUT_LIMIT = 10.0  # standardised returns beyond this say "huge" and nothing m
 
 def log_returns(closes: FloatArray) -> FloatArray:
     """Log returns along the last axis: shape (..., n) to (..., n - 1)."""
-    return np.asarray(np.diff(np.log(closes), axis=-1))
+    logs = np.log(closes)
+    return np.asarray(logs[..., 1:] - logs[..., :-1])
 
 
 def ewma_volatility(returns: FloatArray, floor: float = 0.0) -> FloatArray:
@@ -68,8 +69,10 @@ def ewma_volatility(returns: FloatArray, floor: float = 0.0) -> FloatArray:
     squares = np.square(returns)
     # Not a matrix product: BLAS rounds a row differently in another batch, and a window's
     # features must be the same bits whatever is computed beside them.
-    roots = [np.sqrt((squares * weights).sum(axis=-1)) for weights in _fading(returns.shape[-1])]
-    return np.asarray(np.maximum(np.mean(roots, axis=0), floor))
+    roots = [
+        np.sqrt(np.add.reduce(squares * weights, axis=-1)) for weights in _fading(returns.shape[-1])
+    ]
+    return np.asarray(np.maximum(sum(roots[1:], roots[0]) / len(roots), floor))
 
 
 @lru_cache(maxsize=64)
@@ -111,7 +114,7 @@ def standardise(windows: FloatArray, floor: float) -> tuple[FloatArray, FloatArr
     returns = log_returns(windows)
     volatility = ewma_volatility(returns, floor)
     inputs = returns / volatility[..., None]
-    return np.clip(inputs, -_INPUT_LIMIT, _INPUT_LIMIT), volatility
+    return np.minimum(np.maximum(inputs, -_INPUT_LIMIT), _INPUT_LIMIT), volatility
 
 
 @dataclass(frozen=True, eq=False)

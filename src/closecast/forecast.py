@@ -118,7 +118,7 @@ class Forecast:
 
 def growth(log_return: NDArray[np.float64]) -> NDArray[np.float64]:
     """What a price is multiplied by; any shape."""
-    return np.asarray(np.exp(np.clip(log_return, -MAX_LOG_RETURN, MAX_LOG_RETURN)))
+    return np.exp(np.minimum(np.maximum(log_return, -MAX_LOG_RETURN), MAX_LOG_RETURN))
 
 
 def stack(forecasts: Sequence[Forecast]) -> Forecast:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from closecast.drift import Baseline, Context, DriftDetector
-from closecast.drift.reading import Reading, read
+from closecast.drift.reading import Moves, Reading, read
 from closecast.drift.statistics import STATISTICS, Statistic
 from tests.made_data import FloatArray, as_prices, garch, random_walk
 
@@ -37,10 +37,10 @@ def reading_of(windows: FloatArray, *, known: bool = True, factor: float = 1.0) 
     m = len(windows)
     levels = np.full(m, BASELINE.volatility), np.full(m, BASELINE.still_share)
     if not known:
-        return read(factor * windows, *levels)
+        return read(Moves.of(factor * windows), *levels)
     gap = np.log(windows[:, 0] / BEFORE.closes[-1]) / BASELINE.volatility
     scale = np.full(m, BASELINE.volatility)
-    return read(factor * windows, *levels, np.full(m, BASELINE.volatility), gap, scale)
+    return read(Moves.of(factor * windows), *levels, np.full(m, BASELINE.volatility), gap, scale)
 
 
 class StatisticContract(ABC):
@@ -117,7 +117,7 @@ class StatisticContract(ABC):
         windows = np.stack([random_walk(length, seed, 0.015).closes for seed in range(5)])
         level = np.full(5, 0.015)
         gap = np.zeros(5)
-        reading = read(windows, level, np.full(5, 0.01), level, gap, level)
+        reading = read(Moves.of(windows), level, np.full(5, 0.01), level, gap, level)
         values = self.statistic.measure(reading)
         assert values.shape == (5,)
         assert np.isfinite(values).all()

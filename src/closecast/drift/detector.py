@@ -13,7 +13,7 @@ from closecast.drift.baseline import Baseline
 from closecast.drift.context import Context
 from closecast.drift.dates import check_dates, check_volume, news_speaks
 from closecast.drift.memory import Fact, Memory, recall
-from closecast.drift.reading import FloatArray, Reading, read
+from closecast.drift.reading import FloatArray, Moves, Reading, read
 from closecast.drift.sentences import sentence
 from closecast.drift.statistics import STATISTICS, Cause, Statistic
 from closecast.drift.thresholds import TAIL, Threshold
@@ -48,13 +48,14 @@ class DriftDetector:
 
     def check_batch(self, windows: FloatArray, contexts: Sequence[Context | None]) -> list[Verdict]:
         """:meth:`check` of windows, shape (m, n), each with its context."""
-        memories = recall(windows, contexts)
+        moves = Moves.of(windows)
+        memories = recall(moves, contexts)
         findings: list[list[Finding]] = [[] for _ in windows]
         if windows.shape[1] >= LEAST:
             for known in (False, True):
                 rows = [i for i, m in enumerate(memories) if (m.before is not None) is known]
                 if rows:
-                    self._measure(windows, rows, memories, contexts, findings)
+                    self._measure(moves.rows(rows), rows, memories, contexts, findings)
         sufficient = windows.shape[1] >= SUFFICIENT
         for i, (context, memory) in enumerate(zip(contexts, memories, strict=True)):
             if context is not None:
@@ -69,35 +70,36 @@ class DriftDetector:
             for found, memory in zip(findings, memories, strict=True)
         ]
 
-    def _read(self, windows: FloatArray, memories: Sequence[Memory]) -> Reading:
-        own, every = self.baseline, np.ones(len(windows))
-        volatility, still = own.volatility * every, own.still_share * every
-        level = own.wildness * volatility
+    def _read(self, moves: Moves, memories: Sequence[Memory]) -> Reading:
+        own, n = self.baseline, len(moves)
+        volatility, still = np.full(n, own.volatility), np.full(n, own.still_share)
+        level = np.full(n, own.wildness * own.volatility)
         if memories[0].before is None:
-            return read(windows, volatility, still, level=level)
+            return read(moves, volatility, still, level=level)
         # Years of calm or one frozen feed before the window are no scale.
         before = np.array([max(memory.before or 0.0, 0.2 * own.volatility) for memory in memories])
         scale = before * np.sqrt([memory.gap_sessions for memory in memories])
         gap = np.array([memory.gap or 0.0 for memory in memories]) / scale
-        return read(windows, volatility, still, before, gap, scale, level)
+        return read(moves, volatility, still, before, gap, scale, level)
 
     def _measure(
         self,
-        windows: FloatArray,
+        moves: Moves,
         rows: Sequence[int],
         memories: Sequence[Memory],
         contexts: Sequence[Context | None],
         findings: Sequence[list[Finding]],
     ) -> None:
-        """Add what statistics say of some windows; all know the closes before them, or none."""
-        reading = self._read(windows[rows], [memories[i] for i in rows])
+        """Add what statistics say of some rows; all know the closes before them, or none."""
+        reading = self._read(moves, [memories[i] for i in rows])
         known = reading.before is not None
         measured = [
             (statistic, threshold, statistic.measure(reading))
             for statistic, threshold in self._measured[known]
         ]
-        # What is beyond its threshold is rare: one look finds all of it.
         found = np.array([values for *_, values in measured]) > self._limits[known]
+        if not found.any():  # as nearly always
+            return
         for which, row in np.argwhere(found).tolist():
             statistic, threshold, values = measured[which]
             value = round(float(values[row]), 6)

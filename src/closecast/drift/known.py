@@ -57,9 +57,8 @@ class ReturnIndex:
         # A NaN after each history: no window goes on from one to the next.
         self._returns = np.concatenate([*(x for part in parts for x in (part, gap)), pad])
         self._ends = np.cumsum([len(part) + 1 for part in parts], dtype=np.int64)
-        order = self._returns.argsort()[: len(self._returns) - len(parts) - _PAD]  # NaN come last
-        self._order = order.astype(np.int32)
-        self._sorted = self._returns[order]
+        self._order = self._returns.argsort()[: len(self._returns) - len(parts) - _PAD]  # NaN last
+        self._sorted = self._returns[self._order]
 
     def like(self, moves: FloatArray, landmarks: Rows, tolerance: FloatArray) -> Likeness:
         """Known moves that are like landmarks of windows, and so is a neighbour of each.
@@ -72,27 +71,29 @@ class ReturnIndex:
         moves : array, shape (m, n - 1)
             Log returns of m windows.
         landmarks : array of int, shape (m, k)
-            Which of them to look for: those that stand out, for few others are like them.
+                Which of them to look for: those that stand out, for few others are like them.
         tolerance : array, shape (m,)
+            Of each window's moves; of one that is NaN nothing is found.
         """
         wanted = moves[np.arange(len(moves))[:, None], landmarks]
         off = tolerance[:, None]
         low = self._sorted.searchsorted(wanted - off).ravel()
         counts = self._sorted.searchsorted(wanted + off).ravel() - low
-        counts[counts > _MOST_ALIKE] = 0
-        total = int(counts.sum())
+        counts *= counts <= _MOST_ALIKE
+        ends = counts.cumsum()
+        total = int(ends[-1])
         if not total:
             return _NOWHERE
-        which = np.repeat(np.arange(len(counts)), counts)
-        first = np.repeat(counts.cumsum() - counts, counts)
-        places = self._order[np.arange(total) - first + low[which]].astype(np.int64)
+        which = np.arange(len(counts)).repeat(counts)
+        places = self._order[np.arange(total) + (low + counts - ends)[which]]
         rows, columns, last = which // landmarks.shape[1], landmarks.ravel()[which], moves.shape[1]
         near = tolerance[rows]
-        after = np.abs(self._returns[places + 1] - moves[rows, np.minimum(columns + 1, last - 1)])
-        before = np.abs(self._returns[places - 1] - moves[rows, np.maximum(columns - 1, 0)])
-        both = np.maximum(after, before) <= near
-        # NaN, where a history begins or ends: one side is enough for the one, not for the other.
-        enough = both | ((np.fmin(after, before) <= near) & (counts[which] <= _CROWD))
+        after = self._returns[places + 1] - moves[rows, np.minimum(columns + 1, last - 1)]
+        before = self._returns[places - 1] - moves[rows, np.maximum(columns - 1, 0)]
+        # NaN, where a history begins or ends, is like nothing: then the other side decides.
+        goes_on, comes_from = np.abs(after) <= near, np.abs(before) <= near
+        both = goes_on & comes_from
+        enough = both | ((goes_on | comes_from) & (counts <= _CROWD)[which])
         kept = enough.nonzero()[0]
         return Likeness(rows[kept], columns[kept], places[kept] - columns[kept], both[kept])
 
@@ -164,6 +165,11 @@ class OtherCloses:
     def __init__(self, series: Iterable[Prices]) -> None:
         self.series = tuple(prices for prices in series if len(prices) > 1)
         self.index = ReturnIndex([np.log(prices.closes) for prices in self.series])
+        self._symbols = {prices.symbol for prices in self.series}
+
+    def are_only(self, known: Prices | None) -> bool:
+        """Whether there is nothing else here than closes of one symbol."""
+        return known is not None and self._symbols <= {known.symbol}
 
     def __iter__(self) -> Iterator[Prices]:
         return iter(self.series)

@@ -10,8 +10,8 @@ import numpy as np
 
 from closecast.drift.context import Context, Dates
 from closecast.drift.known import OtherCloses, history_of
-from closecast.drift.provenance import Place, correlation, locate, locate_elsewhere
-from closecast.drift.reading import FloatArray
+from closecast.drift.provenance import Place, Sought, correlation, locate, locate_elsewhere
+from closecast.drift.reading import FloatArray, Moves
 from closecast.drift.statistics.base import Cause
 from closecast.drift.statistics.jump import like_unit
 from closecast.errors import InvalidSymbol
@@ -66,17 +66,20 @@ class Memory:
 _NOTHING = Memory()
 
 
-def recall(windows: FloatArray, contexts: Sequence[Context | None]) -> list[Memory]:
-    """Compare windows of closes, shape (m, n), with what is known beside each."""
-    memories = [_NOTHING] * len(windows)
+def recall(moves: Moves, contexts: Sequence[Context | None]) -> list[Memory]:
+    """Compare windows of closes with what is known beside each."""
+    memories = [_NOTHING] * len(moves)
+    if all(context is None for context in contexts):
+        return memories
+    sought = Sought.of(moves)
     places: dict[int, Place | None] = {}
-    for rows, known in _grouped(contexts, range(len(windows)), lambda context: context.known):
-        places |= zip(rows, locate(windows[rows], known), strict=True)
+    for rows, known in _grouped(contexts, range(len(moves)), lambda context: context.known):
+        places |= zip(rows, locate(sought.rows(rows), known), strict=True)
     elsewhere: dict[int, tuple[Prices, Place] | None] = {}
-    lost = [i for i in range(len(windows)) if places.get(i) is None]
-    for rows, others in _grouped(contexts, lost, lambda context: context.others):
+    lost = [i for i in range(len(moves)) if places.get(i) is None]
+    for rows, others in _grouped(contexts, lost, _others):
         index = others if isinstance(others, OtherCloses) else OtherCloses(others)
-        elsewhere |= zip(rows, locate_elsewhere(windows[rows], index), strict=True)
+        elsewhere |= zip(rows, locate_elsewhere(sought.rows(rows), index), strict=True)
     for i, context in enumerate(contexts):
         if context is None:
             continue
@@ -85,8 +88,16 @@ def recall(windows: FloatArray, contexts: Sequence[Context | None]) -> list[Memo
         elif (found := elsewhere.get(i)) is not None:
             memories[i] = _elsewhere(context, *found)
         elif context.known is not None:
-            memories[i] = _not_found(windows[i], context, context.known)
+            memories[i] = _not_found(moves.closes[i], context, context.known)
     return memories
+
+
+def _others(context: Context) -> Iterable[Prices] | None:
+    """Where a window may still be that is not among the symbol's own closes."""
+    others = context.others
+    if isinstance(others, OtherCloses) and others.are_only(context.known):
+        return None
+    return others
 
 
 def _grouped(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from closecast.drift.known import Likeness, OtherCloses, ReturnIndex, Rows, history_of
-from closecast.drift.reading import FloatArray
+from closecast.drift.reading import FloatArray, Moves
 from closecast.prices import Prices
 
 _CENT = 0.0105  # closes are sent with two decimals: two of them differ by half a cent each
@@ -45,78 +45,103 @@ class Place:
     log_factor: float
 
 
-def locate(windows: FloatArray, known: Prices) -> list[Place | None]:
-    """Find windows of closes, shape (m, n), among known closes.
+@dataclass(frozen=True, slots=True, eq=False)
+class Sought:
+    """Windows that are to be found among known closes.
+
+    Attributes
+    ----------
+    tolerance : array, shape (m,)
+        How far a log return may be from a known one that is the same: what rounding to cents does
+        to it. NaN where there is nothing to recognise: a frozen stretch is everywhere.
+    landmarks : array of int, shape (m, k)
+        Columns of the largest moves, the largest first: few others are like them.
+    """
+
+    moves: Moves
+    tolerance: FloatArray
+    landmarks: Rows
+
+    @classmethod
+    def of(cls, moves: Moves) -> Self:
+        """Of windows of any length."""
+        tolerance = (_CENT / moves.closes.min(axis=1)).clip(*_TOLERANCE)
+        tolerance[~_moving(moves.sizes)] = np.nan
+        return cls(moves, tolerance, moves.sizes.argsort(axis=1)[:, : -_LANDMARKS - 1 : -1])
+
+    def rows(self, rows: Sequence[int]) -> Self:
+        """Some of the windows; increasing."""
+        if len(rows) == len(self.tolerance):
+            return self
+        return type(self)(self.moves.rows(rows), self.tolerance[rows], self.landmarks[rows])
+
+
+def locate(sought: Sought, known: Prices) -> list[Place | None]:
+    """Find windows of closes among known closes.
 
     Compared as returns, within what rounding to cents does to them: 85 % of them have to agree,
     and ten at least. A chance match is out of the question: ten returns of other days agree with
     a probability of some 1e-20.
     """
-    found: list[Place | None] = [None] * len(windows)
-    if windows.shape[1] <= _ENOUGH or len(known) <= _ENOUGH:
+    logs, moves = sought.moves.logs, sought.moves.returns
+    n, length = moves.shape
+    found: list[Place | None] = [None] * n
+    if length < _ENOUGH or len(known) <= _ENOUGH:
         return found
     history = history_of(known)
-    logs, index = np.log(windows), history.index
-    moves, tolerance = logs[:, 1:] - logs[:, :-1], _tolerance(windows)
-    among = _moving(moves)
-    n = len(among)
+    index = history.index
     # Each window once as it is and once newest first: then those that are left in pieces.
-    both_ways = np.concatenate([moves[among], -moves[among, ::-1]])
-    near = np.concatenate([tolerance[among]] * 2)
-    alike = index.like(both_ways, _standing_out(both_ways, _LANDMARKS), near)
+    both_ways = np.concatenate([moves, -moves[:, ::-1]])
+    landmarks = np.concatenate([sought.landmarks, length - 1 - sought.landmarks])
+    near = np.concatenate([sought.tolerance, sought.tolerance])
+    alike = index.like(both_ways, landmarks, near)
     for row, start in _aligned(both_ways, near, index, alike):
-        i = int(among[row % n])
+        i = row % n
         if found[i] is not None:  # those that are as they should be come first
             continue
         if row < n:
             found[i] = _place("exact", start, start, logs[i], history.log_closes)
         else:
             found[i] = _place("reversed", start, start, logs[i, ::-1], history.log_closes)
-    for row in _partly_there(alike, n):
-        i = int(among[row])
+    for i in _partly_there(alike, n):
         if found[i] is None:
             there = history.log_closes[1:] - history.log_closes[:-1]
-            if pieces := _two_pieces(moves[i], there, float(tolerance[i])):
+            if pieces := _two_pieces(moves[i], there, float(sought.tolerance[i])):
                 found[i] = _place("gapped", *pieces, logs[i], history.log_closes)
     return found
 
 
-def locate_elsewhere(windows: FloatArray, others: OtherCloses) -> list[tuple[Prices, Place] | None]:
+def locate_elsewhere(sought: Sought, others: OtherCloses) -> list[tuple[Prices, Place] | None]:
     """The same among the closes of many symbols: in one piece and in its own order only."""
-    found: list[tuple[Prices, Place] | None] = [None] * len(windows)
-    if windows.shape[1] <= _ENOUGH or not others.series:
+    logs, moves = sought.moves.logs, sought.moves.returns
+    found: list[tuple[Prices, Place] | None] = [None] * len(moves)
+    if moves.shape[1] < _ENOUGH or not others.series:
         return found
-    logs = np.log(windows)
-    moves, tolerance = logs[:, 1:] - logs[:, :-1], _tolerance(windows)
-    among = _moving(moves)
-    moves, tolerance = moves[among], tolerance[among]
-    landmarks = _standing_out(moves, _LANDMARKS_ELSEWHERE)
-    alike = others.index.like(moves, landmarks, tolerance)
-    for row, start in _aligned(moves, tolerance, others.index, alike):
-        i = int(among[row])
+    landmarks = sought.landmarks[:, :_LANDMARKS_ELSEWHERE]
+    alike = others.index.like(moves, landmarks, sought.tolerance)
+    for i, start in _aligned(moves, sought.tolerance, others.index, alike):
         which, first = others.index.row_of(start)
         prices = others.series[which]
         found[i] = prices, _place("exact", first, first, logs[i], prices.log_closes)
     return found
 
 
-def _tolerance(windows: FloatArray) -> FloatArray:
-    return np.asarray(np.clip(_CENT / windows.min(axis=1), *_TOLERANCE))
-
-
 def _aligned(
     moves: FloatArray, tolerance: FloatArray, there: ReturnIndex, alike: Likeness
 ) -> Iterator[tuple[int, int]]:
     """Rows of ``moves`` that are known in one piece, each once, and where that begins."""
-    inside = (alike.starts >= 0).nonzero()[0]
-    if not len(inside):
+    if not len(alike.starts) or not len(inside := (alike.starts >= 0).nonzero()[0]):
         return
     rows, starts = alike.rows[inside], alike.starts[inside]
     agree, common = there.agreement(starts, moves[rows], tolerance[rows])
     done = set()
     for c in ((common >= _ENOUGH) & (agree >= _SAME * common)).nonzero()[0].tolist():
         row = int(rows[c])
-        if row not in done and len(_moving(moves[row : row + 1, : common[c]])):
+        if row in done:
+            continue
+        # What moves may lie beyond the end of what is known.
+        known = moves[row : row + 1, : common[c]]
+        if known.shape[1] == moves.shape[1] or _moving(np.abs(known)).all():
             done.add(row)
             yield row, int(starts[c])
 
@@ -149,19 +174,16 @@ def _dense(rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _partly_there(alike: Likeness, n: int) -> list[int]:
     """Which of the first n rows have two landmarks, and both neighbours of each, in one piece."""
+    if not len(alike.rows):
+        return []
     where = zip(alike.rows[alike.both].tolist(), alike.starts[alike.both].tolist(), strict=True)
     pieces = Counter(where)
     return sorted({row for (row, _), landmarks in pieces.items() if row < n and landmarks >= 2})
 
 
-def _standing_out(moves: FloatArray, count: int) -> Rows:
-    """Columns of the largest moves of each row, the largest first: few others are like them."""
-    return np.asarray(np.abs(moves).argsort(axis=1)[:, : -count - 1 : -1])
-
-
-def _moving(moves: FloatArray) -> Rows:
-    """Rows in which there is anything to recognise: a frozen stretch is everywhere."""
-    return np.flatnonzero((np.abs(moves) > _STILL).sum(axis=1) >= _ENOUGH)
+def _moving(sizes: FloatArray) -> NDArray[np.bool_]:
+    """Rows in which there is anything to recognise."""
+    return np.asarray(np.add.reduce(sizes > _STILL, axis=1) >= _ENOUGH)
 
 
 def _place(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,44 @@ _CLIP = 6.0  # of the median absolute return: one fault must not hide another
 _LARGE = 4.0
 _DECIMALS = 12
 _STILL = 1e-6  # adjusted closes of equal raw ones differ in their last digits
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moves:
+    """Windows of closes and their log returns: what everything else begins with.
+
+    All but the closes is free of the price level: another currency changes nothing.
+
+    Attributes
+    ----------
+    closes, logs : arrays, shape (m, n)
+        Oldest first, and their logarithms.
+    returns, sizes : arrays, shape (m, n - 1)
+        Log returns, rounded to twelve decimals, and their absolute values.
+    """
+
+    closes: FloatArray
+    logs: FloatArray
+    returns: FloatArray
+    sizes: FloatArray
+
+    @classmethod
+    def of(cls, closes: FloatArray) -> Self:
+        """Of windows of positive, finite closes, shape (m, n)."""
+        logs = np.log(closes)
+        # A currency changes the last bits of a log return, and nothing may hang on those.
+        returns = (logs[:, 1:] - logs[:, :-1]).round(_DECIMALS)
+        return cls(closes, logs, returns, np.abs(returns))
+
+    def rows(self, rows: Sequence[int]) -> Self:
+        """Some of the windows; increasing."""
+        if len(rows) == len(self):
+            return self
+        picked = (self.closes, self.logs, self.returns, self.sizes)
+        return type(self)(*(array[rows] for array in picked))
+
+    def __len__(self) -> int:
+        return len(self.closes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,8 +88,10 @@ class Reading:
         EWMA volatility just before the window, where the closes are known.
     still : array of bool, shape (m, n - 1)
         Whether the close did not move.
+    still_rows : sequence of int
+        Windows in which it did not, at least once.
     still_share : array, shape (m,)
-        How often the symbol's closes do not move in clean data.
+        How often a close stays the same: as in training, or as the window's own ticks make it.
     gap, gap_scale : arrays, shape (m,), or None
         Signed log distance of the first close from the last known one over its scale, and that
         scale: the volatility before the window times the root of the sessions between them.
@@ -66,6 +108,7 @@ class Reading:
     level: FloatArray
     before: FloatArray | None
     still: NDArray[np.bool_]
+    still_rows: Sequence[int]
     still_share: FloatArray
     gap: FloatArray | None = None
     gap_scale: FloatArray | None = None
@@ -75,7 +118,7 @@ class Reading:
 
 
 def read(
-    windows: FloatArray,
+    moves: Moves,
     volatility: FloatArray,
     still_share: FloatArray,
     before: FloatArray | None = None,
@@ -83,14 +126,8 @@ def read(
     gap_scale: FloatArray | None = None,
     level: FloatArray | None = None,
 ) -> Reading:
-    """Read windows of closes, shape (m, n), each with the levels of its symbol, shape (m,).
-
-    All that comes out is free of the price level: another currency changes nothing.
-    """
-    logs = np.log(windows)
-    # A currency changes the last bits of a log return, and nothing may hang on those.
-    returns = np.round(logs[:, 1:] - logs[:, :-1], _DECIMALS)
-    sizes = np.abs(returns)
+    """Read m windows, each with the levels of its symbol, shape (m,)."""
+    returns, sizes = moves.returns, moves.sizes
     n = returns.shape[1]
     around, past, first = _weights(n)
     floor = _FLOOR * volatility[:, None]
@@ -101,8 +138,14 @@ def read(
     standardised = returns / np.maximum(np.sqrt(variance), floor / 3)
     share = n // QUARTERS
     rest = np.minimum(sizes, _LARGE * typical)[:, n - QUARTERS * share :]
-    quarters = rest.reshape(len(rest), QUARTERS, share).mean(axis=2)
+    quarters = np.add.reduce(rest.reshape(len(rest), QUARTERS, share), axis=2) / share
     around_both = np.maximum(cut @ around, floor)
+    still = sizes < _STILL
+    quarters *= NORMAL
+    still_rows: list[int] = []
+    if still.any():
+        still_rows = np.flatnonzero(still.any(axis=1)).tolist()
+        still_share = np.maximum(still_share, _share_by_ticks(sizes, still, quarters))
     return Reading(
         returns=returns,
         sizes=sizes,
@@ -110,15 +153,29 @@ def read(
         around_two=around_both[:, n:],
         standardised=standardised,
         clipped=np.minimum(np.maximum(standardised, -_LARGE), _LARGE),
-        quarters=NORMAL * quarters,
+        quarters=quarters,
         volatility=volatility,
         level=volatility if level is None else level,
         before=before,
-        still=sizes < _STILL,
+        still=still,
+        still_rows=still_rows,
         still_share=still_share,
         gap=gap,
         gap_scale=gap_scale,
     )
+
+
+def _share_by_ticks(
+    sizes: FloatArray, still: NDArray[np.bool_], quarters: FloatArray
+) -> FloatArray:
+    """How often closes would stay the same for the size of their ticks alone, shape (m,).
+
+    Prices in steps of a tick stay with a probability of about 0.4 ticks per volatility; the
+    smallest move of the window is a tick, or less where prices have none.
+    """
+    ticks = np.where(still, np.inf, sizes).min(axis=1)
+    shares = 0.4 * ticks / np.maximum(quarters.mean(axis=1), 1e-9)
+    return np.where(np.isfinite(ticks), shares, 0.0)
 
 
 def ewma_before(closes: FloatArray) -> float | None:

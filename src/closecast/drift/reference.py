@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from closecast.dataset import log_returns, long_run_volatility
-from closecast.drift.reading import FloatArray, Reading, ewma_before, read
+from closecast.drift.reading import FloatArray, Moves, Reading, ewma_before, read
 from closecast.drift.statistics import STATISTICS
 from closecast.prices import Prices
 from closecast.sources.sample import SampleSource
@@ -155,7 +155,7 @@ def _measured(
 ) -> tuple[dict[str, FloatArray], dict[str, FloatArray], NDArray[np.datetime64], FloatArray]:
     closes = prices.closes
     first = np.arange(min(_WARM_UP, len(closes) - seq_length), len(closes) - seq_length + 1, STEP)
-    windows = sliding_window_view(closes, seq_length)[first]
+    windows = Moves.of(sliding_window_view(closes, seq_length)[first])
     returns = log_returns(closes)
     level = np.full(len(first), long_run_volatility(returns))
     still = np.full(len(first), still_share_of(returns, pooled))

@@ -25,7 +25,7 @@ class FrozenFeed(Statistic):
 
     def measure(self, reading: Reading) -> FloatArray:
         values = np.zeros(len(reading))
-        for i in np.flatnonzero(reading.still.any(axis=1)).tolist():
+        for i in reading.still_rows:
             start, stop = _longest_run(reading.still[i])
             share = _share(reading, i)
             surprise = -(stop - start) * log10(share) - log10(reading.still.shape[1])
@@ -49,7 +49,7 @@ class FilledDays(Statistic):
     def measure(self, reading: Reading) -> FloatArray:
         n = reading.still.shape[1]
         values = np.zeros(len(reading))
-        for i in np.flatnonzero(reading.still.any(axis=1)).tolist():
+        for i in reading.still_rows:
             count = len(_scattered(reading.still[i]))
             values[i] = _surprises(n, _share(reading, i))[count]
         return values
@@ -60,15 +60,7 @@ class FilledDays(Statistic):
 
 
 def _share(reading: Reading, i: int) -> float:
-    """How often a close stays the same: as in training, or as the window's own ticks make it.
-
-    Prices in steps of a tick stay with a probability of about 0.4 ticks per volatility; the
-    smallest move of the window is a tick, or less where prices have none.
-    """
-    tick = float(reading.sizes[i][~reading.still[i]].min(initial=np.inf))
-    typical = max(float(reading.quarters[i].mean()), 1e-9)
-    share = max(float(reading.still_share[i]), 0.4 * tick / typical if np.isfinite(tick) else 0.0)
-    return round(min(share, 0.5), 3)
+    return round(min(float(reading.still_share[i]), 0.5), 3)
 
 
 def _longest_run(still: np.ndarray) -> tuple[int, int]:

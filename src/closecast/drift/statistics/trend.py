@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import sqrt
+
 import numpy as np
 
 from closecast.drift.reading import FloatArray, Reading
@@ -21,8 +23,8 @@ class Week(Statistic):
     sessions = 5
 
     def measure(self, reading: Reading) -> FloatArray:
-        sums = np.abs(reading.clipped[:, -self.sessions :].sum(axis=1))
-        return np.asarray(sums / np.sqrt(min(self.sessions, reading.clipped.shape[1])))
+        last = reading.clipped[:, -self.sessions :]
+        return np.asarray(np.abs(np.add.reduce(last, axis=1)) / sqrt(last.shape[1]))
 
     def cause(self, reading: Reading, i: int, value: float) -> Cause:
         moves = reading.returns[i, -self.sessions :]

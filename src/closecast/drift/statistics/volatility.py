@@ -98,7 +98,8 @@ class WildWeek(Statistic):
     weights = 0.04, 0.1
 
     def measure(self, reading: Reading) -> FloatArray:
-        return np.asarray(np.abs(reading.clipped[:, -5:]).mean(axis=1))
+        last = np.abs(reading.clipped[:, -5:])
+        return np.asarray(np.add.reduce(last, axis=1) / last.shape[1])
 
     def cause(self, reading: Reading, i: int, value: float) -> Cause:
         n = reading.returns.shape[1]

@@ -20,6 +20,8 @@ from closecast.forecasters.files import dump_state, reading
 NETWORK_FILE = "network.onnx"
 WEIGHTS_FILE = "weights.safetensors"
 
+_OUTPUTS = ("location", "scale")
+
 
 @dataclass(frozen=True, eq=False)
 class LstmPredictor(Predictor):
@@ -64,16 +66,21 @@ class LstmPredictor(Predictor):
                 f"{NETWORK_FILE} is not a network that can be run: {error}"
             ) from error
 
+    @cached_property
+    def _roots(self) -> FloatArray:
+        """What a random walk's deviation grows by, shape (horizon,)."""
+        return np.sqrt(np.arange(1, self.horizon + 1))
+
     def run_network(self, inputs: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Standardised location and scale, shapes (n, horizon), from (n, seq_length - 1)."""
         batch = inputs.astype(np.float32)[:, :, None]
-        location, scale = self._session.run(None, {"inputs": batch})
+        location, scale = self._session.run(_OUTPUTS, {"inputs": batch})
         return location.astype(np.float64), scale.astype(np.float64)
 
     def location_scale(self, windows: FloatArray) -> tuple[FloatArray, FloatArray]:
         inputs, volatility = standardise(windows, FLOOR_SHARE * self.long_run)
         location, scale = self.run_network(inputs)
-        unit = volatility[:, None] * np.sqrt(np.arange(1, self.horizon + 1))
+        unit = volatility[:, None] * self._roots
         return unit * location, unit * scale
 
     def predict_batch(self, windows: FloatArray) -> Forecast:
