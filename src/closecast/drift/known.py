@@ -97,6 +97,14 @@ class ReturnIndex:
         kept = enough.nonzero()[0]
         return Likeness(rows[kept], columns[kept], places[kept] - columns[kept], both[kept])
 
+    def pairs(self, moves: FloatArray, tolerance: float) -> tuple[Rows, Rows]:
+        """Which of the moves of a window, shape (n - 1,), is like which known one; (c,) each."""
+        low = self._sorted.searchsorted(moves - tolerance)
+        counts = self._sorted.searchsorted(moves + tolerance, "right") - low
+        ends = counts.cumsum()
+        rows = np.arange(len(moves)).repeat(counts)
+        return rows, self._order[np.arange(ends[-1]) + (low + counts - ends)[rows]]
+
     def agreement(
         self, starts: Rows, moves: FloatArray, tolerance: FloatArray
     ) -> tuple[Rows, Rows]:

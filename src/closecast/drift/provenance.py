@@ -104,10 +104,10 @@ def locate(sought: Sought, known: Prices) -> list[Place | None]:
         else:
             found[i] = _place("reversed", start, start, logs[i, ::-1], history.log_closes)
     for i in _partly_there(alike, n):
-        if found[i] is None:
-            there = history.log_closes[1:] - history.log_closes[:-1]
-            if pieces := _two_pieces(moves[i], there, float(sought.tolerance[i])):
-                found[i] = _place("gapped", *pieces, logs[i], history.log_closes)
+        if found[i] is None and (
+            pieces := _two_pieces(moves[i], index, float(sought.tolerance[i]))
+        ):
+            found[i] = _place("gapped", *pieces, logs[i], history.log_closes)
     return found
 
 
@@ -146,13 +146,13 @@ def _aligned(
             yield row, int(starts[c])
 
 
-def _two_pieces(sent: FloatArray, there: FloatArray, tolerance: float) -> tuple[int, int] | None:
-    """Start of the first and of the last of several pieces that fit ``there``."""
-    rows, columns = np.nonzero(np.abs(sent[:, None] - there[None, :]) <= tolerance)
-    offsets, counts = np.unique(columns - rows, return_counts=True)
+def _two_pieces(sent: FloatArray, there: ReturnIndex, tolerance: float) -> tuple[int, int] | None:
+    """Start of the first and of the last of several pieces that are known."""
+    rows, places = there.pairs(sent, tolerance)
+    offsets, counts = np.unique(places - rows, return_counts=True)
     pieces = []
     for best in np.argsort(counts)[::-1][:_MOST_PIECES]:
-        piece = _dense(rows[columns - rows == offsets[best]])
+        piece = _dense(rows[places - rows == offsets[best]])
         if len(piece) >= _ENOUGH:
             pieces.append((float(np.median(piece)), int(offsets[best]), len(piece)))
     pieces.sort()
