@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from api.access import KEY_NAME, needed_scope
 from api.locality import address_of, is_local, is_loopback
-from api.middleware import send_problem
 from api.rates import Rate
+from api.refusals import Refusal, header
 from api.route_templates import routed_path
 from closecast.keys import ApiKey, KeyStore
 from closecast.settings import Settings
 
 _CREATE = "`closecast keys create NAME --scope admin`"
-
-
-class _Refusal(NamedTuple):
-    status: int
-    code: str
-    detail: str
-    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 class Guard:
@@ -31,22 +23,14 @@ class Guard:
     It is on the way of every prediction: no request objects, nothing parsed that is not needed.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, keys: KeyStore) -> None:
-        self._app = app
+    def __init__(self, settings: Settings, keys: KeyStore) -> None:
         self._keys = keys
         self._on_loopback = is_loopback(settings.host)
         self._rate = Rate(settings.rate_limit) if settings.rate_limit else None
         self._training = Rate(settings.rate_limit_train) if settings.rate_limit_train else None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (refusal := self._refusal(scope)) is not None:
-            status, code, detail, headers = refusal
-            # The body was not read: whatever is left of it must not be taken for a request.
-            await send_problem(scope, send, status, code, detail, close=True, headers=headers)
-            return
-        await self._app(scope, receive, send)
-
-    def _refusal(self, scope: Scope) -> _Refusal | None:
+    def __call__(self, scope: Scope) -> Refusal | None:
+        """Why a request may not pass."""
         method, path = scope["method"], routed_path(scope)
         needed = needed_scope(method, path)
         if needed == "nothing":
@@ -58,7 +42,7 @@ class Guard:
             if key is None:
                 refused = _NO_KEY if not token else _UNKNOWN_KEY
             elif needed == "admin" and key.scope != "admin":
-                refused = _Refusal(
+                refused = Refusal(
                     403,
                     "scope_too_small",
                     f"the key {key.name} may read; {method} {path[:100]} needs one with the scope "
@@ -75,7 +59,7 @@ class Guard:
             return self._too_often(self._training, scope, key)
         return None
 
-    def _too_often(self, rate: Rate | None, scope: Scope, key: ApiKey | None) -> _Refusal | None:
+    def _too_often(self, rate: Rate | None, scope: Scope, key: ApiKey | None) -> Refusal | None:
         if rate is None:
             return None
         wait_s = rate.wait_s(f"key:{key.name}" if key else address_of(scope))
@@ -83,7 +67,7 @@ class Guard:
             return None
         seconds = max(1, math.ceil(wait_s))
         whose = f"the key {key.name}" if key else "your address"
-        return _Refusal(
+        return Refusal(
             429,
             "rate_limited",
             f"{whose} may send {rate.text} here; try again in {seconds} s",
@@ -91,26 +75,38 @@ class Guard:
         )
 
 
+def cross_site(scope: Scope) -> Refusal | None:
+    """Refuses what a page of another site makes a browser send here.
+
+    A service on loopback has no password; without this any open web page could retrain it.
+    """
+    if scope["method"] in ("GET", "HEAD", "OPTIONS"):
+        return None
+    from_site = header(scope, b"sec-fetch-site")
+    return _CROSS_SITE if from_site in (b"cross-site", b"same-site") else None
+
+
 _HEALTH = frozenset({"/health/live", "/health/ready"})
 _CHALLENGE = ((b"www-authenticate", b'Bearer realm="closecast"'),)
-_NO_KEY = _Refusal(
+_NO_KEY = Refusal(
     401,
     "key_needed",
     "send an API key: `Authorization: Bearer KEY` or `X-API-Key: KEY`",
     _CHALLENGE,
 )
-_UNKNOWN_KEY = _Refusal(
+_UNKNOWN_KEY = Refusal(
     401,
     "unknown_key",
     "this API key is not known here, or was revoked",
     ((b"www-authenticate", b'Bearer realm="closecast", error="invalid_token"'),),
 )
-_NEEDS_KEY = _Refusal(
+_NEEDS_KEY = Refusal(
     403,
     "admin_needs_key",
     "without API keys, only programs on the machine itself may change something, and only while "
     f"the service listens on a loopback address: {_CREATE} on that machine makes a key",
 )
+_CROSS_SITE = Refusal(403, "cross_site_request", "pages of other sites may not call this")
 
 
 def _token(scope: Scope) -> bytes:

@@ -13,11 +13,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from api.body_limit import BodyLimit
 from api.deps import Service
+from api.envelope import RequestEnvelope
 from api.errors import HANDLERS, add_error_handlers, document_problems
-from api.guard import Guard
+from api.guard import Guard, cross_site
 from api.lean import Shortcut
-from api.middleware import BodyLimit, RequestEnvelope, SameOrigin
 from api.route_templates import RouteTemplates
 from api.routes import (
     config,
@@ -34,7 +35,6 @@ from api.routes import (
     statistics,
     train,
 )
-from api.security_headers import SecurityHeaders
 from closecast import __version__
 from closecast.dated import Kind
 from closecast.keys import KeyStore
@@ -122,12 +122,10 @@ def create_app(
         max_depth=chosen.max_json_depth,
         timeout_s=chosen.body_timeout_s,
     )
-    app.add_middleware(SameOrigin)
-    app.add_middleware(Guard, settings=chosen, keys=keys)
-    app.add_middleware(SecurityHeaders)
     templates = RouteTemplates()
     templates.add(app.routes)
-    app.add_middleware(RequestEnvelope, templates=templates)
+    checks = (Guard(chosen, keys), cross_site)
+    app.add_middleware(RequestEnvelope, templates=templates, checks=checks)
     if chosen.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=chosen.trusted_proxies)
     for routes in (

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from api.access import ASSETS, KEY_NAME
 from api.route_templates import routed_path
+
+Headers = list[tuple[bytes, bytes]]
 
 _ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
@@ -29,32 +31,17 @@ _PRIVATE = (b"cache-control", b"no-store")
 OF_A_PROBLEM = {
     name.decode("latin-1"): value.decode("latin-1") for name, value in (*_ALWAYS, _NOTHING)
 }
-"""For answers that are sent outside of the middleware."""
+"""For answers that are sent outside of the envelope."""
 
 
-class SecurityHeaders:
-    """Adds them to every answer; a page that brings a policy of its own keeps it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = [*message.get("headers", ()), *_ALWAYS]
-                given = {name for name, _ in headers}
-                if _POLICY not in given:
-                    headers.append(_policy_at(routed_path(scope)))
-                if KEY_NAME in scope and b"cache-control" not in given:
-                    headers.append(_PRIVATE)
-                message["headers"] = headers
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
+def add_security_headers(headers: Headers, scope: Scope) -> None:
+    """To those of an answer; a page that brings a policy of its own keeps it."""
+    given = {name for name, _ in headers}
+    headers += _ALWAYS
+    if _POLICY not in given:
+        headers.append(_policy_at(routed_path(scope)))
+    if KEY_NAME in scope and b"cache-control" not in given:
+        headers.append(_PRIVATE)
 
 
 def _policy_at(path: str) -> tuple[bytes, bytes]:

@@ -73,8 +73,10 @@ def set_up_logging(level: str = "INFO") -> None:
 
     Uvicorn's own loggers are routed the same way, so one stream holds one format.
     """
-    # No line tells of threads and processes: what nobody reads need not be found out each time.
+    # No line tells of threads, processes and places in the code: what nobody reads need not be
+    # found out each time.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # documented; only the name looks private
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.body_limit import BodyLimit
 from api.json_depth import nests_deeper
 from api.main import create_app
-from api.middleware import BodyLimit
 from api.rates import Rate
 from closecast.keys import KeyStore
 from closecast.settings import Settings
