@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -30,7 +31,7 @@ from api.schemas.batches import (
     BatchRequest,
 )
 from api.schemas.predictions import Window
-from api.together import MOST_AT_ONCE, Question, answer_all, at_once
+from api.together import Question, answer_all
 from closecast.drift import Language
 from closecast.errors import ClosecastError
 from closecast.serving import Foretold, Prediction, Snapshot
@@ -42,6 +43,13 @@ router = APIRouter(tags=["forecasts"], route_class=LeanRoute)
 # To tell what is wrong with each of many windows takes seconds: the first wrong one will do.
 _WINDOWS = TypeAdapter(Annotated[list[Window], FailFast()])
 _VALIDATED_AT_ONCE = 128
+
+# Of one network call: the first ones are few, so that the event loop has something to do soon.
+_FIRST_PART, _PART = 16, 64
+_JUDGED_AT_ONCE = 64
+"""Windows; the event loop is held for one or two milliseconds by so many."""
+
+_Network = tuple[Future[Any], Callable[[Any], Foretold]]
 
 
 @router.post(
@@ -166,13 +174,10 @@ class _Batch:
         yield b"]," + orjson.dumps(counts)[1:]
 
     def _parts(self, windows: Sequence[Window]) -> Iterator[tuple[int, Sequence[Window]]]:
-        """As many windows as may be answered in one go, and where they begin."""
-        first = 0
-        while first < len(windows):
-            found = self._models[windows[first].symbol]
-            most = at_once(found) if isinstance(found, Snapshot) else MOST_AT_ONCE
-            yield first, windows[first : first + most]
-            first += most
+        """As many windows as go through the network together, and where they begin."""
+        yield 0, windows[:_FIRST_PART]
+        for first in range(_FIRST_PART, len(windows), _PART):
+            yield first, windows[first : first + _PART]
 
     async def _begun(self, first: int, windows: Sequence[Window]) -> _Part:
         """What is known beside some windows; the network begins with them."""
@@ -185,20 +190,21 @@ class _Batch:
                 kinds.setdefault(asked.kind, []).append((row, asked))
             else:
                 refused[row] = snapshot
-        groups = [
-            _Group(
-                [row for row, _ in rows],
-                [asked for _, asked in rows],
-                self.service.network.submit(
-                    rows[0][1].snapshot.foretold,
-                    [asked.closes for _, asked in rows],
-                    self.levels,
-                    rows[0][1].state,
-                ),
-            )
-            for rows in kinds.values()
-        ]
+        groups = []
+        for numbered in kinds.values():
+            rows, questions = zip(*numbered, strict=True)
+            groups.append(_Group(rows, questions, *self._steps(questions)))
         return _Part(first, len(windows), groups, refused)
+
+    def _steps(self, questions: Sequence[Question]) -> _Network | tuple[None, None]:
+        """The network begins with questions of one kind; not if one of them cannot be asked."""
+        first = questions[0]
+        try:
+            closes = first.snapshot.closes([asked.closes for asked in questions])
+            steps = first.snapshot.steps(closes, self.levels, first.state)
+        except Exception:  # whose it is shows when each is asked alone
+            return None, None
+        return self.service.network.submit(steps.run), steps.finish
 
     async def _ended(self, part: _Part) -> list[dict[str, Any]]:
         """One result for each window of a part."""
@@ -206,7 +212,8 @@ class _Batch:
         for row, error in part.refused.items():
             results[row] = self._refused(error, part.first + row)
         for group in part.groups:
-            for row, asked, answer in await group.answers():
+            answers = await group.answers()
+            for row, asked, answer in zip(group.rows, group.questions, answers, strict=True):
                 try:
                     if isinstance(answer, Exception):
                         raise answer
@@ -230,20 +237,27 @@ class _Batch:
 class _Group:
     """Questions of one kind, and what the network will say of them."""
 
-    rows: list[int]
-    questions: list[Question]
-    network: Future[Foretold]
+    rows: Sequence[int]
+    questions: Sequence[Question]
+    network: Future[Any] | None
+    finish: Callable[[Any], Foretold] | None
 
-    async def answers(self) -> Iterator[tuple[int, Question, Prediction | Exception]]:
-        """For each question its row in the part, and its answer or why there is none."""
+    async def answers(self) -> Sequence[Prediction | Exception]:
+        """For each question its answer, or why there is none."""
+        if self.network is not None and self.finish is not None:
+            with suppress(Exception):  # whose it is shows when each is asked alone
+                return await self._judged(self.finish(await asyncio.wrap_future(self.network)))
+        return await run_in_threadpool(answer_all, self.questions)
+
+    async def _judged(self, foretold: Foretold) -> list[Prediction]:
         snapshot = self.questions[0].snapshot
-        answers: Sequence[Prediction | Exception]
-        try:
-            foretold = await asyncio.wrap_future(self.network)
-            answers = snapshot.judged(foretold, [asked.context for asked in self.questions])
-        except Exception:  # whose it is shows when each is asked alone
-            answers = await run_in_threadpool(answer_all, self.questions)
-        return zip(self.rows, self.questions, answers, strict=True)
+        found: list[Prediction] = []
+        for first in range(0, len(self.questions), _JUDGED_AT_ONCE):
+            some = slice(first, first + _JUDGED_AT_ONCE)
+            contexts = [asked.context for asked in self.questions[some]]
+            found += snapshot.judged(foretold.rows(some), contexts)
+            await asyncio.sleep(0)  # others have their turn
+        return found
 
 
 @dataclass(frozen=True, slots=True)

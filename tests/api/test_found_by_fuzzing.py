@@ -95,14 +95,14 @@ def test_a_window_that_fails_unexpectedly_leaves_the_batch_whole(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer ended in the middle of its JSON, with the status 200."""
-    real = Snapshot.foretold
+    real = Snapshot.steps
 
     def failing(self: Snapshot, windows: Any, *rest: Any) -> Any:
         if any(window[0] == 13 for window in windows):
             raise ZeroDivisionError
         return real(self, windows, *rest)
 
-    monkeypatch.setattr(Snapshot, "foretold", failing)
+    monkeypatch.setattr(Snapshot, "steps", failing)
     windows = [{"prices": [first, *[100.0] * 59]} for first in (100.0, 13.0, 101.0)]
     answer = client.post("/predict/batch", json={"windows": windows}).json()
     assert (answer["answered"], answer["refused"]) == (2, 1)

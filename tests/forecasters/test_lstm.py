@@ -179,7 +179,7 @@ def test_mse_has_no_law_and_takes_its_quantiles_from_the_training_errors() -> No
     predictor = trained("mse")
     examples = make_examples(TRAIN, 15, 2)
     forecast = predictor.predict_batch(examples.windows)
-    location, _ = predictor.run_network(inputs_of(predictor, TRAIN))
+    location, _ = predictor.network_steps(inputs_of(predictor, TRAIN))()
     unit = forecast.scale  # the network's own scale is 1: that loss does not train it
     errors = (examples.targets - location * unit) / unit
     assert predictor.shape_quantiles == pytest.approx(

@@ -12,11 +12,14 @@ from pydantic import ValidationError
 from closecast.errors import InvalidHyperparameters, UnknownName
 from closecast.forecasters.base import (
     Forecaster,
+    LocationScale,
     Parameters,
     Predictor,
     Runtime,
+    Steps,
     TrainingReport,
     Watch,
+    all_at_the_end,
 )
 from closecast.forecasters.shrunk import load_shrunk
 
@@ -164,11 +167,14 @@ __all__ = [
     "DEFAULT_FORECASTER",
     "FORECASTERS",
     "Forecaster",
+    "LocationScale",
     "Parameters",
     "Predictor",
     "Runtime",
+    "Steps",
     "TrainingReport",
     "Watch",
+    "all_at_the_end",
     "forecaster_for",
     "load_predictor",
     "make_forecaster",

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self, final
+from typing import Any, ClassVar, Generic, Self, TypeVar, final
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -17,6 +17,8 @@ from closecast.errors import TooFewCloses
 from closecast.forecast import Forecast
 from closecast.prices import Prices
 
+T = TypeVar("T")
+U = TypeVar("U")
 FloatArray = NDArray[np.float64]
 Watch = Callable[[Mapping[str, Any]], None]
 """Receives training progress (``epoch``, ``epochs``, ``train_loss``, ``valid_loss``, …).
@@ -73,6 +75,43 @@ class Runtime:
     threads: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Steps(Generic[T]):
+    """Work in two steps.
+
+    Attributes
+    ----------
+    run : callable
+        Most of the work, in compiled code that needs no lock of Python's: a thread of its own
+        takes nothing from the others.
+    finish : callable
+        The rest, of what ``run`` answered.
+    """
+
+    run: Callable[[], Any]
+    finish: Callable[[Any], T]
+
+    def __call__(self) -> T:
+        """Both steps."""
+        return self.finish(self.run())
+
+    def then(self, more: Callable[[T], U]) -> Steps[U]:
+        """The same, and something after it."""
+        return Steps(self.run, lambda found: more(self.finish(found)))
+
+
+def all_at_the_end(call: Callable[[], T]) -> Steps[T]:
+    """Steps of which the first one has nothing to do."""
+    return Steps(_nothing, lambda _: call())
+
+
+def _nothing() -> None:
+    pass
+
+
+LocationScale = tuple[FloatArray, FloatArray]
+
+
 class Predictor(ABC):
     """A trained model. Immutable; carries its own preprocessing; saves without pickle."""
 
@@ -99,7 +138,7 @@ class Predictor(ABC):
             A batch of ``n``; quantiles at :data:`closecast.forecast.PROBABILITIES`.
         """
 
-    def location_scale(self, windows: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def location_scale(self, windows: FloatArray) -> LocationScale:
         """Location and scale of :meth:`predict_batch`, shapes (n, horizon): the same bits.
 
         What serving calibrates by itself; a predictor that is quicker without its quantiles
@@ -107,6 +146,10 @@ class Predictor(ABC):
         """
         forecast = self.predict_batch(windows)
         return forecast.location, forecast.scale
+
+    def steps(self, windows: FloatArray) -> Steps[LocationScale]:
+        """:meth:`location_scale` in two steps; a predictor with a network overrides this."""
+        return all_at_the_end(lambda: self.location_scale(windows))
 
     def with_training(self, training: TrainingReport) -> Self:
         """The same model with another report of how it came about."""

@@ -10,7 +10,7 @@ from typing import Any, Self
 from closecast.arrays import read_only
 from closecast.errors import DamagedBundle
 from closecast.forecast import Forecast
-from closecast.forecasters.base import FloatArray, Predictor
+from closecast.forecasters.base import FloatArray, LocationScale, Predictor, Steps
 from closecast.prices import Prices
 
 LOCATION_FILE = "location.json"
@@ -50,8 +50,14 @@ class ShrunkPredictor(Predictor):
     def predict_batch(self, windows: FloatArray) -> Forecast:
         return self._moved(self.inner.predict_batch(windows))
 
-    def location_scale(self, windows: FloatArray) -> tuple[FloatArray, FloatArray]:
-        location, scale = self.inner.location_scale(windows)
+    def location_scale(self, windows: FloatArray) -> LocationScale:
+        return self._shrunk(self.inner.location_scale(windows))
+
+    def steps(self, windows: FloatArray) -> Steps[LocationScale]:
+        return self.inner.steps(windows).then(self._shrunk)
+
+    def _shrunk(self, found: LocationScale) -> LocationScale:
+        location, scale = found
         return location * self.shrinkage.factor, scale
 
     def predict_along(self, series: Sequence[Prices], newest: int | None = None) -> list[Forecast]:

@@ -29,7 +29,7 @@ from closecast.errors import (
     WrongWindowLength,
 )
 from closecast.forecast import PROBABILITIES, growth
-from closecast.forecasters import Predictor
+from closecast.forecasters import LocationScale, Predictor, Steps, all_at_the_end
 from closecast.intervals import Calibration, LiveState
 from closecast.prices import MAX_PRICE, MIN_PRICE
 from closecast.serving.parts import Parts, Speed
@@ -121,6 +121,10 @@ class Foretold:
     levels: tuple[float, ...]
     prices: FloatArray
     state: LiveState | None
+
+    def rows(self, rows: slice) -> Foretold:
+        """Some of them."""
+        return replace(self, closes=self.closes[rows], prices=self.prices[rows])
 
 
 @dataclass(frozen=True)
@@ -257,26 +261,48 @@ class Snapshot:
         TooFewCloses
             If a level needs more past errors than there are.
         """
-        return self.judged(self.foretold(windows, levels, state), contexts)
+        return self.judged(self.foretold(self.closes(windows), levels, state), contexts)
 
     def foretold(
-        self,
-        windows: Sequence[Sequence[float]],
-        levels: Sequence[float] = LEVELS,
-        state: LiveState | None = None,
+        self, closes: FloatArray, levels: Sequence[float] = LEVELS, state: LiveState | None = None
     ) -> Foretold:
-        """The first half of :meth:`predict_batch`: the network's, which needs no lock of Python's.
+        """The first half of :meth:`predict_batch`: the network's.
+
+        Parameters
+        ----------
+        closes : array, shape (m, n)
+            Of :meth:`closes`.
 
         Raises
         ------
-        WrongWindowLength, InvalidPrices, TooFewCloses
+        TooFewCloses
         """
-        closes, levels = self._closes(windows), tuple(levels)
+        return self.steps(closes, levels, state)()
+
+    def steps(
+        self, closes: FloatArray, levels: Sequence[float] = LEVELS, state: LiveState | None = None
+    ) -> Steps[Foretold]:
+        """:meth:`foretold` in two steps, of which the first may be another thread's."""
+        wanted = tuple(levels)
+
+        def of_windows(found: LocationScale) -> Foretold:
+            location, scale = found
+            returns = location[..., None] + scale[..., None] * self._quantiles(wanted)
+            return self._priced(closes, wanted, returns, None)
+
         if state is None:
-            location, scale = self.predictor.location_scale(closes)
-            returns = location[..., None] + scale[..., None] * self._quantiles(levels)
-        else:
-            returns = self._living(state, levels)
+            return self.predictor.steps(closes).then(of_windows)
+        return all_at_the_end(
+            lambda: self._priced(closes, wanted, self._living(state, wanted), state)
+        )
+
+    def _priced(
+        self,
+        closes: FloatArray,
+        levels: tuple[float, ...],
+        returns: FloatArray,
+        state: LiveState | None,
+    ) -> Foretold:
         if not np.isfinite(returns).all():
             raise DamagedBundle(f"bundle {self.version} answers no numbers")
         return Foretold(closes, levels, closes[:, -1, None, None] * growth(returns), state)
@@ -329,9 +355,15 @@ class Snapshot:
         ------
         WrongWindowLength, InvalidPrices
         """
-        return self.detector.check(self._closes([closes])[0], context)
+        return self.detector.check(self.closes([closes])[0], context)
 
-    def _closes(self, windows: Sequence[Sequence[float]]) -> FloatArray:
+    def closes(self, windows: Sequence[Sequence[float]]) -> FloatArray:
+        """Windows that this bundle can answer, as an array of shape (m, n).
+
+        Raises
+        ------
+        WrongWindowLength, InvalidPrices
+        """
         length = self.manifest.info.seq_length
         for closes in windows:
             if len(closes) != length:

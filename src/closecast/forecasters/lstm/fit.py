@@ -217,7 +217,7 @@ def check_agreement(network: LstmNetwork, predictor: LstmPredictor, inputs: Floa
     with torch.no_grad():
         batch = torch.tensor(inputs, dtype=torch.float32)[:, :, None]
         location, scale = (t.numpy().astype(np.float64) for t in network(batch))
-    served_location, served_scale = predictor.run_network(inputs)
+    served_location, served_scale = predictor.network_steps(inputs)()
     # A location crosses zero, so it is compared as what it does to a price.
     daily = 0.02 * np.sqrt(np.arange(1, predictor.horizon + 1))
     growth = np.abs(np.expm1(daily * (served_location - location))).max()

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from closecast.arrays import read_only
 from closecast.dataset import FLOOR_SHARE, standardise
 from closecast.errors import DamagedBundle
 from closecast.forecast import PROBABILITIES, Forecast
-from closecast.forecasters.base import FloatArray, Predictor, TrainingReport
+from closecast.forecasters.base import (
+    FloatArray,
+    LocationScale,
+    Predictor,
+    Steps,
+    TrainingReport,
+)
 from closecast.forecasters.files import dump_state, reading
 
 NETWORK_FILE = "network.onnx"
@@ -71,17 +78,18 @@ class LstmPredictor(Predictor):
         """What a random walk's deviation grows by, shape (horizon,)."""
         return np.sqrt(np.arange(1, self.horizon + 1))
 
-    def run_network(self, inputs: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def network_steps(self, inputs: FloatArray) -> Steps[LocationScale]:
         """Standardised location and scale, shapes (n, horizon), from (n, seq_length - 1)."""
-        batch = inputs.astype(np.float32)[:, :, None]
-        location, scale = self._session.run(_OUTPUTS, {"inputs": batch})
-        return location.astype(np.float64), scale.astype(np.float64)
+        fed = {"inputs": inputs.astype(np.float32)[:, :, None]}
+        return Steps(partial(self._session.run, _OUTPUTS, fed), _doubles)
 
-    def location_scale(self, windows: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def steps(self, windows: FloatArray) -> Steps[LocationScale]:
         inputs, volatility = standardise(windows, FLOOR_SHARE * self.long_run)
-        location, scale = self.run_network(inputs)
         unit = volatility[:, None] * self._roots
-        return unit * location, unit * scale
+        return self.network_steps(inputs).then(lambda said: (unit * said[0], unit * said[1]))
+
+    def location_scale(self, windows: FloatArray) -> LocationScale:
+        return self.steps(windows)()
 
     def predict_batch(self, windows: FloatArray) -> Forecast:
         location, scale = self.location_scale(windows)
@@ -116,6 +124,11 @@ class LstmPredictor(Predictor):
             )
         _ = predictor._session  # a network that cannot run is found on loading, not on serving
         return predictor
+
+
+def _doubles(said: Sequence[NDArray[np.float32]]) -> LocationScale:
+    location, scale = said
+    return location.astype(np.float64), scale.astype(np.float64)
 
 
 def _whole(weights: bytes) -> bytes:
