@@ -167,8 +167,7 @@ class _Batch:
                 ahead = await self._begun(*following)
             results = await self._ended(part)
             answered += sum("problem" not in result for result in results)
-            pieces = [orjson.dumps(result) for result in results]
-            yield (b"," if part.first else b'{"results":[') + b",".join(pieces)
+            yield (b"," if part.first else b'{"results":[') + orjson.dumps(results)[1:-1]
             await asyncio.sleep(0)
         counts = {"answered": answered, "refused": len(windows) - answered}
         yield b"]," + orjson.dumps(counts)[1:]

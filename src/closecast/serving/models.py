@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import operator
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal
 from weakref import WeakValueDictionary
@@ -77,6 +78,7 @@ class Models:
         self._parts: WeakValueDictionary[str, Parts] = WeakValueDictionary()
         self._closes: dict[str, tuple[float, Prices | None]] = {}
         self._others = OtherCloses([])
+        self._contexts: dict[tuple[str, bool], tuple[tuple[object, ...], Context]] = {}
         self._closes_stamp: int | None = None
 
     def canonical(self, symbol: str | None) -> str:
@@ -256,25 +258,41 @@ class Models:
         """
         wanted = self.canonical(symbol)
         known = self._known(wanted)
+        if as_of is None and sessions is None and volume is None:
+            return self._undated(wanted, symbol is not None, known)
         day = None if as_of is None else np.datetime64(as_of, "D")
         dates = None if sessions is None else np.array(sessions, dtype="datetime64[D]")
-        undated = day is None and dates is None
-        snapshot = self._snapshots.get(wanted)
-        return Context(
+        undated = self._undated(wanted, symbol is not None, known)
+        newest = day if dates is None else dates.max()
+        return replace(
+            undated,
+            level_known=undated.level_known and known is not None and not _rewritten(known, newest),
+            as_of=day,
+            sessions=dates,
+            volume=None if volume is None else np.asarray(volume, dtype=np.float64),
+            calendar=None if newest is None else self._calendar(wanted),
+        )
+
+    def _undated(self, symbol: str, named: bool, known: Prices | None) -> Context:
+        """What is known beside closes alone: the same object until something of it changes."""
+        snapshot, others = self._snapshots.get(symbol), self._others
+        parts = (snapshot, others, known)
+        kept = self._contexts.get((symbol, named))
+        if kept is not None and all(map(operator.is_, kept[0], parts)):
+            return kept[1]
+        made = Context(
             known=known,
-            others=self._others,
-            symbol_named=symbol is not None,
+            others=others,
+            symbol_named=named,
             level_known=(
                 known is not None
                 and snapshot is not None
                 and known.basis == snapshot.detector.baseline.basis != "unknown"
-                and not _rewritten(known, day if dates is None else dates.max())
             ),
-            as_of=day,
-            sessions=dates,
-            volume=None if volume is None else np.asarray(volume, dtype=np.float64),
-            calendar=None if undated else self._calendar(wanted),
         )
+        if snapshot is not None:  # whatever else a caller names is not kept
+            self._contexts[symbol, named] = parts, made
+        return made
 
     def _known(self, symbol: str) -> Prices | None:
         """The newest collected closes; the file is looked at some twenty times a second."""
