@@ -509,3 +509,42 @@ def test_the_verdict_is_about_the_window_that_ends_at_the_origin(world: World) -
 def test_without_closes_nothing_is_said_of_drift(world: World) -> None:
     answer = answered(world.forecasting().answer("MSFT"))
     assert (answer.verdict, answer.drift_warning, answer.drift_details) == (None, False, [])
+
+
+# -- the calibration behind a window ----------------------------------------------------------------
+
+
+def collected(world: World, last: str) -> None:
+    sessions = np.arange(np.datetime64(last) - 70, np.datetime64(last) + 1)
+    closes = 100 + np.arange(71.0)
+    world.prices.put(Prices("MSFT", sessions, closes, "made", "raw"))
+
+
+@pytest.mark.parametrize(("last", "holds_s"), [("2022-12-22", 59.0), ("2022-12-23", 0.9)])
+def test_a_calibration_holds_longer_once_it_has_absorbed_the_newest_close(
+    world: World, monkeypatch: pytest.MonkeyPatch, last: str, holds_s: float
+) -> None:
+    """Where a thousand symbols took turns, each request looked into the ledger."""
+    clock = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    snapshot = FakeModels().get()
+    forecasting = world.forecasting()
+    collected(world, last)
+    state = forecasting.newest_state(snapshot)
+    assert (state is None) is (last != "2022-12-22")
+    clock[0] += holds_s
+    assert forecasting.recent_state(snapshot) == (True, state)
+    clock[0] += 1.1
+    assert forecasting.recent_state(snapshot) == (False, None)
+
+
+def test_a_new_close_or_another_model_ends_what_was_known_of_a_calibration(world: World) -> None:
+    snapshot = FakeModels().get()
+    forecasting = world.forecasting()
+    assert forecasting.recent_state(snapshot) == (False, None)
+    collected(world, "2022-12-22")
+    forecasting.newest_state(snapshot)
+    assert forecasting.recent_state(snapshot)[0]
+    assert not forecasting.recent_state(FakeModels().get())[0]
+    collected(world, "2022-12-23")
+    assert not forecasting.recent_state(snapshot)[0]

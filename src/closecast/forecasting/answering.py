@@ -43,7 +43,9 @@ from closecast.symbols import exchange_of
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_RECENT_S = 1.0
+# Between two looks into the ledger for a calibration. One that has absorbed the newest close
+# changes with the next one, and its file tells that; any other may be absorbed at any moment.
+_ABSORBED_S, _BEHIND_S = 60.0, 1.0
 
 
 class Living(Protocol):
@@ -180,11 +182,13 @@ class Forecasting:
     def recent_state(self, snapshot: Snapshot) -> tuple[bool, LiveState | None]:
         """What :meth:`newest_state` answered a moment ago, and whether that still holds.
 
-        Reads nothing but the stamp of the symbol's closes: what changes a calibration comes with
-        a new close.
+        Reads nothing but the stamp of the symbol's closes.
         """
         known = self._recent.get(snapshot.symbol)
-        if known is None or known[0] is not snapshot or time.monotonic() - known[2] > _RECENT_S:
+        if known is None or known[0] is not snapshot:
+            return False, None
+        holds_s = _BEHIND_S if known[3] is None else _ABSORBED_S
+        if time.monotonic() - known[2] > holds_s:
             return False, None
         try:
             same = self._prices.get(snapshot.symbol) is known[1]
