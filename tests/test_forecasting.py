@@ -511,7 +511,7 @@ def test_without_closes_nothing_is_said_of_drift(world: World) -> None:
     assert (answer.verdict, answer.drift_warning, answer.drift_details) == (None, False, [])
 
 
-# -- the calibration behind a window ----------------------------------------------------------------
+# -- the calibration behind a window ----------------------------------------------------------
 
 
 def collected(world: World, last: str) -> None:

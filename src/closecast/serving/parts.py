@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from closecast.bundle import (
     BASELINE_FILE,
     EVALUATION_FILE,
@@ -96,7 +98,11 @@ class Parts:
     def _by_symbol(self, name: str) -> dict[str, bytes]:
         content = self._file(name)
         try:
-            documents: dict[str, Any] = json.loads(content)
-            return {symbol: json.dumps(one).encode() for symbol, one in documents.items()}
+            try:  # ten times as fast, and the only one of both that takes no NaN
+                documents: dict[str, Any] = orjson.loads(content)
+                return {symbol: orjson.dumps(one) for symbol, one in documents.items()}
+            except orjson.JSONDecodeError:
+                documents = json.loads(content)
+                return {symbol: json.dumps(one).encode() for symbol, one in documents.items()}
         except (ValueError, AttributeError) as error:
             raise DamagedBundle(f"{name} does not parse: {error!r}") from error
