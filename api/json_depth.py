@@ -36,8 +36,9 @@ def nests_deeper(text: bytes, limit: int) -> bool:
 
 def _outside_strings(text: bytes) -> bytes:
     """The brackets that are in no string, all of them square."""
-    escaped = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    left = escaped.translate(_TO_SQUARE, _BUT_BRACKETS_AND_QUOTES)
+    if b"\\" in text:
+        text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    left = text.translate(_TO_SQUARE, _BUT_BRACKETS_AND_QUOTES)
     # Two quotes side by side end what they begin, be they one string or the border of two: millions
     # of strings that hold no bracket go without a search for each.
     return _STRING.sub(b"", left.replace(b'""', b""))

@@ -44,8 +44,9 @@ router = APIRouter(tags=["forecasts"], route_class=LeanRoute)
 _WINDOWS = TypeAdapter(Annotated[list[Window], FailFast()])
 _VALIDATED_AT_ONCE = 128
 
-# Of one network call: the first ones are few, so that the event loop has something to do soon.
-_FIRST_PART, _PART = 16, 64
+# Windows of one network call: few at the beginning and at the end, so that neither the event loop
+# nor the network waits long for the other.
+_FEW, _MANY = 16, 64
 _JUDGED_AT_ONCE = 64
 """Windows; the event loop is held for one or two milliseconds by so many."""
 
@@ -174,9 +175,11 @@ class _Batch:
 
     def _parts(self, windows: Sequence[Window]) -> Iterator[tuple[int, Sequence[Window]]]:
         """As many windows as go through the network together, and where they begin."""
-        yield 0, windows[:_FIRST_PART]
-        for first in range(_FIRST_PART, len(windows), _PART):
-            yield first, windows[first : first + _PART]
+        first, count = 0, _FEW
+        while first < len(windows):
+            yield first, windows[first : first + count]
+            first += count
+            count = min(_MANY, max(_FEW, (len(windows) - first) // 2))
 
     async def _begun(self, first: int, windows: Sequence[Window]) -> _Part:
         """What is known beside some windows; the network begins with them."""

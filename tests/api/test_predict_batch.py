@@ -182,7 +182,7 @@ def test_a_large_answer_is_compressed_for_who_wants_it_and_a_small_one_is_not(
 def test_one_symbol_is_answered_by_one_version_though_a_model_is_swapped_meanwhile(
     published: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predict_batch, "_FIRST_PART", 2)
+    monkeypatch.setattr(predict_batch, "_FEW", 2)
     app = create_app(published)
     with TestClient(app) as client:
         models = app.state.service.models
