@@ -149,8 +149,8 @@ def test_targets_are_judged_by_ratios_within_a_round() -> None:
     assert found["requests/s over the usual service at equal work, 16 connections"] == "4.00 ok"
     assert found["requests/s with everything over the best peer's network alone"] == "3.08 ok"
     assert found["p50 at one connection over the usual service's"] == "0.40 ok"
-    assert found["requests/s of two workers over one"] == "1.75 ok"
-    assert found["CPU per request of two workers over one"] == "1.05 ok"
+    assert found["requests/s of two workers over one, 16 connections"] == "1.75 ok"
+    assert found["CPU per request of two workers over one, 16 connections"] == "1.05 ok"
     assert found["batch of 512, us a window"] == "90.00 ok"
     assert found["errors of this service"] == "0.00 ok"
 
@@ -160,8 +160,8 @@ def test_what_is_missed_or_not_measured_is_called_so() -> None:
     assert found["requests/s over the usual service at equal work, 16 connections"] == "3.50 ok"
     assert found["the same, wanted"] == "3.50 MISSED"
     assert found["requests/s with everything over the best peer's network alone"] == "2.69 MISSED"
-    assert found["requests/s of two workers over one"] == "1.14 MISSED"
-    assert found["CPU per request of two workers over one"] == "0.80 MISSED"
+    assert found["requests/s of two workers over one, 16 connections"] == "1.14 MISSED"
+    assert found["CPU per request of two workers over one, 16 connections"] == "0.80 MISSED"
     assert found["batch of 512, us a window"] == "not measured"
     assert "not there yet" in batch_line(results(batch="not there yet"))
 
