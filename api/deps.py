@@ -24,7 +24,7 @@ from closecast.ledger import Ledger, Prediction, PredictionLog
 from closecast.ledger.database import Clock
 from closecast.price_cache import PriceCache
 from closecast.registry import Registry
-from closecast.serving import FleetReporter, Models, PointerFollower
+from closecast.serving import FleetReporter, KnownCloses, Models, PointerFollower
 from closecast.settings import Settings
 
 
@@ -71,7 +71,7 @@ class Service:
         registry = Registry(settings.models_url)
         cache = PriceCache(settings.data_dir / "prices")
         calendars = CalendarCache(settings.data_dir / "calendars")
-        models = Models(registry, cache, calendars, settings.default_symbol)
+        models = Models(registry, KnownCloses(cache, calendars), settings.default_symbol)
         ledger = Ledger(settings.ledger_url, clock)
         latencies = Latencies()
         fleet = FleetReporter(models, ledger.processes, latencies)

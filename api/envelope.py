@@ -82,7 +82,7 @@ class RequestEnvelope:
                     return
             await self._app(scope, receive, send_enveloped)
         except Exception:
-            status = status or 500
+            status = 500  # also of an answer that broke off after its head
             raise
         finally:
             status = status or CALLER_LEFT

@@ -35,13 +35,15 @@ async def question(
     service: Service, window: Window, snapshot: Snapshot, levels: tuple[float, ...]
 ) -> Question:
     """A window with everything that is known beside it."""
-    models = service.models
+    closes, named = service.models.closes, window.symbol is not None
     state: LiveState | None = None
-    if window.symbol is not None and models.ends_with(snapshot.symbol, window.prices):
+    if named and (prices := closes.that_end_with(snapshot.symbol, window.prices)) is not None:
         known, state = service.forecasting.recent_state(snapshot)
         if not known:
             state = await run_in_threadpool(service.forecasting.newest_state, snapshot)
-    context = models.context(window.symbol, window.as_of, window.sessions, window.volume)
+        if state is not None and state.session != prices.sessions[-1]:
+            state = None  # a newer close came meanwhile
+    context = closes.context(snapshot, named, window.as_of, window.sessions, window.volume)
     return Question(snapshot, window.prices, context, levels, state)
 
 

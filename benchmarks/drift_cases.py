@@ -10,7 +10,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.drift import Context
+from closecast.drift import Context, OtherCloses
 from closecast.prices import Prices
 from closecast.sessions import session_table
 from closecast.sources.sample import SampleSource
@@ -103,7 +103,7 @@ def sample_series() -> tuple[Prices, ...]:
 
 def _memory(case: Case, others: Sequence[Prices]) -> Context:
     rest = [prices for prices in others if prices.symbol != case.symbol]
-    return Context(known=case.known, others=rest, as_of=case.as_of)
+    return Context(known=case.known, others=OtherCloses(rest), as_of=case.as_of)
 
 
 def _dated(case: Case, others: Sequence[Prices]) -> Context:

@@ -545,6 +545,8 @@ def test_a_new_close_or_another_model_ends_what_was_known_of_a_calibration(world
     collected(world, "2022-12-22")
     forecasting.newest_state(snapshot)
     assert forecasting.recent_state(snapshot)[0]
-    assert not forecasting.recent_state(FakeModels().get())[0]
+    other = FakeModels().get()
+    other.generation = 2
+    assert not forecasting.recent_state(other)[0]
     collected(world, "2022-12-23")
     assert not forecasting.recent_state(snapshot)[0]

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import gc
 import json
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from closecast.bundle import EVALUATION_FILE
 from closecast.calendar_cache import CalendarCache
 from closecast.errors import DamagedBundle, StorageFailed
 from closecast.price_cache import PriceCache
-from closecast.prices import Prices
 from closecast.registry import Registry
-from closecast.serving import Models, Snapshot
+from closecast.serving import KnownCloses, Models, Snapshot
 from closecast.serving.parts import Parts
 from closecast.settings import Settings
 from closecast.sources.sample import SampleSource
@@ -26,7 +23,7 @@ from closecast.sources.sample import SampleSource
 def models(published: Settings) -> Models:
     cache = PriceCache(published.data_dir / "prices")
     calendars = CalendarCache(published.data_dir / "calendars")
-    return Models(Registry(published.models_url), cache, calendars, "MSFT")
+    return Models(Registry(published.models_url), KnownCloses(cache, calendars), "MSFT")
 
 
 @pytest.fixture
@@ -110,31 +107,6 @@ def test_a_damaged_file_is_said_to_be_one(
         Parts(type(bundle)(bundle.manifest, missing))
 
 
-def test_newly_collected_closes_are_known_after_a_look(models: Models) -> None:
-    models.get("MSFT")
-    foreign = 50 * np.exp(np.cumsum(np.random.default_rng(5).normal(0, 0.02, 300)))
-
-    def said() -> str | None:
-        context = models.context("MSFT")
-        found = models.get("MSFT").check(foreign[100:160].tolist(), context).provenance
-        return found.symbol if found else None
-
-    assert said() is None
-    days = np.busday_offset("2020-01-01", np.arange(300), roll="forward")
-    models.cache.put(Prices("KO", days, foreign, "made"))
-    models.read_closes()
-    assert said() == "KO"
-
-
-def test_a_look_at_closes_that_did_not_change_reads_nothing(
-    models: Models, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    models.read_closes()
-    reads = counted(monkeypatch, PriceCache, "symbols")
-    models.read_closes()
-    assert reads == []
-
-
 def test_names_that_callers_make_up_while_the_store_is_away_are_not_all_kept(
     models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,9 +119,3 @@ def test_names_that_callers_make_up_while_the_store_is_away_are_not_all_kept(
     assert len(models.failures()) == 1000
     assert models.look("MSFT").outcome == "failed"
     assert "MSFT" in models.failures()
-
-
-def test_a_folder_that_is_not_there_is_no_closes(tmp_path: Path, models: Models) -> None:
-    models.cache = PriceCache(tmp_path / "nowhere")
-    models.read_closes()
-    assert list(models._others) == []

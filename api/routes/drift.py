@@ -148,10 +148,11 @@ def show_drift(
 
 
 def _checked(service: Service, row: int, window: Window) -> tuple[Snapshot, Verdict]:
-    models = service.models
     try:
-        snapshot = models.get(window.symbol)
-        context = models.context(window.symbol, window.as_of, window.sessions, window.volume)
+        snapshot = service.models.get(window.symbol)
+        context = service.models.closes.context(
+            snapshot, window.symbol is not None, window.as_of, window.sessions, window.volume
+        )
         return snapshot, snapshot.check(window.prices, context)
     except ClosecastError as error:
         raise InPart(error, f"/windows/{row}") from error
@@ -167,7 +168,7 @@ def _answer(snapshot: Snapshot, verdict: Verdict, language: Language) -> WindowV
 
 
 def _newest(service: Service, snapshot: Snapshot, language: Language) -> WindowVerdict | None:
-    context = service.models.context(snapshot.symbol)
+    context = service.models.closes.context(snapshot)
     prices, length = context.known, snapshot.manifest.info.seq_length
     if prices is None or len(prices) < length:
         return None

@@ -43,7 +43,7 @@ def health(service: ServiceDep) -> HealthAnswer:
                 model="predictor.json" in files,
                 intervals="intervals.json" in files,
                 drift_baseline="baseline_stats.json" in files,
-                collected_prices=models.cache.path(models.default_symbol).exists(),
+                collected_prices=models.closes.cache.path(models.default_symbol).exists(),
             ),
             "models": [
                 Served(

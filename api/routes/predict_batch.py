@@ -34,7 +34,7 @@ from api.schemas.predictions import Window
 from api.together import Question, answer_all
 from closecast.drift import Language
 from closecast.errors import ClosecastError
-from closecast.serving import Foretold, Prediction, Snapshot
+from closecast.serving import Foretold, Prediction, Snapshot, unknown
 
 log = logging.getLogger(__name__)
 
@@ -145,10 +145,17 @@ class _Batch:
             self._models |= await run_in_threadpool(self._load, missing)
 
     def _load(self, symbols: Sequence[str | None]) -> dict[str | None, Snapshot | ClosecastError]:
+        models = self.service.models
         found: dict[str | None, Snapshot | ClosecastError] = {}
+        known: list[str] | None = None
         for symbol in symbols:
             try:
-                found[symbol] = self.service.models.get(symbol)
+                wanted = models.canonical(symbol)
+                # Of thousands of names that callers make up, each would look into the store.
+                known = models.registry.symbols() if known is None else known
+                if wanted not in known and wanted != models.default_symbol:
+                    raise unknown(wanted, known)
+                found[symbol] = models.get(symbol)
             except ClosecastError as error:
                 found[symbol] = error
         return found

@@ -93,6 +93,24 @@ def test_one_that_cannot_be_answered_does_not_stop_the_others(client: TestClient
     assert pointers == ["/windows/1/symbol", "/windows/3/prices", "/windows/4/symbol"]
 
 
+def test_thousands_of_names_that_callers_make_up_are_one_look_into_the_store(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = client.app.state.service.models.registry  # type: ignore[attr-defined]
+    looks, real = [], registry.symbols
+
+    def symbols() -> Any:
+        looks.append(1)
+        return real()
+
+    monkeypatch.setattr(registry, "symbols", symbols)
+    monkeypatch.setattr(registry, "pointer", lambda symbol: looks.append(symbol))
+    answer = ask(client, [{"prices": [1.0], "symbol": f"X{i:03}"} for i in range(300)])
+    assert answer["refused"] == 300
+    assert {r["problem"]["code"] for r in answer["results"]} == {"unknown_symbol"}
+    assert looks == [1]
+
+
 def test_a_refused_fault_is_refused_in_its_place(published: Settings) -> None:
     split = MSFT[-60:].tolist()
     split[30:] = [c / 2 for c in split[30:]]
@@ -187,7 +205,7 @@ def test_one_symbol_is_answered_by_one_version_though_a_model_is_swapped_meanwhi
     with TestClient(app) as client:
         models = app.state.service.models
         before = client.get("/model").json()
-        real, moved = models.context, []
+        real, moved = models.closes.context, []
 
         def context(*about: Any) -> Any:
             if not moved:  # in the middle of the first part
@@ -195,7 +213,7 @@ def test_one_symbol_is_answered_by_one_version_though_a_model_is_swapped_meanwhi
                 moved.append(models.look("MSFT"))
             return real(*about)
 
-        monkeypatch.setattr(models, "context", context)
+        monkeypatch.setattr(models.closes, "context", context)
         answer = ask(client, [{"prices": walk(i)} for i in range(10)])
         assert moved[0].outcome == "swapped"
         after = client.post("/predict", json={"prices": walk(1)}).json()

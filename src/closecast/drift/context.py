@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from closecast.drift.known import OtherCloses
 from closecast.drift.reading import FloatArray
 from closecast.prices import Prices
 from closecast.sessions import SessionTable
@@ -23,8 +23,8 @@ class Context:
     ----------
     known : Prices
         The symbol's own closes, as far as the service has collected them.
-    others : iterable of Prices
-        Closes of other symbols; asked only where the window is not among ``known``.
+    others : OtherCloses
+        Of other symbols; looked through only where the window is not among ``known``.
     symbol_named : bool
         Whether the caller named the symbol. Without that, "not this symbol's closes" is no more
         than ``regime``.
@@ -42,7 +42,7 @@ class Context:
     """
 
     known: Prices | None = None
-    others: Iterable[Prices] = ()
+    others: OtherCloses | None = None
     symbol_named: bool = True
     level_known: bool = True
     as_of: np.datetime64 | None = None

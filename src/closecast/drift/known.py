@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -173,11 +173,12 @@ class OtherCloses:
     def __init__(self, series: Iterable[Prices]) -> None:
         self.series = tuple(prices for prices in series if len(prices) > 1)
         self.index = ReturnIndex([np.log(prices.closes) for prices in self.series])
-        self._symbols = {prices.symbol for prices in self.series}
+        self._by_symbol = {prices.symbol: prices for prices in self.series}
+
+    def of(self, symbol: str) -> Prices | None:
+        """Those of one symbol."""
+        return self._by_symbol.get(symbol)
 
     def are_only(self, known: Prices | None) -> bool:
         """Whether there is nothing else here than closes of one symbol."""
-        return known is not None and self._symbols <= {known.symbol}
-
-    def __iter__(self) -> Iterator[Prices]:
-        return iter(self.series)
+        return known is not None and self._by_symbol.keys() <= {known.symbol}

@@ -78,8 +78,7 @@ def recall(moves: Moves, contexts: Sequence[Context | None]) -> list[Memory]:
     elsewhere: dict[int, tuple[Prices, Place] | None] = {}
     lost = [i for i in range(len(moves)) if places.get(i) is None]
     for rows, others in _grouped(contexts, lost, _others):
-        index = others if isinstance(others, OtherCloses) else OtherCloses(others)
-        elsewhere |= zip(rows, locate_elsewhere(sought.rows(rows), index), strict=True)
+        elsewhere |= zip(rows, locate_elsewhere(sought.rows(rows), others), strict=True)
     for i, context in enumerate(contexts):
         if context is None:
             continue
@@ -92,12 +91,10 @@ def recall(moves: Moves, contexts: Sequence[Context | None]) -> list[Memory]:
     return memories
 
 
-def _others(context: Context) -> Iterable[Prices] | None:
+def _others(context: Context) -> OtherCloses | None:
     """Where a window may still be that is not among the symbol's own closes."""
     others = context.others
-    if isinstance(others, OtherCloses) and others.are_only(context.known):
-        return None
-    return others
+    return None if others is None or others.are_only(context.known) else others
 
 
 def _grouped(

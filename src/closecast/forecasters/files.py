@@ -25,5 +25,5 @@ def reading(files: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
         if not isinstance(state, dict):
             raise ValueError(f"{STATE_FILE} holds a {type(state).__name__}, no state")
         yield state
-    except (KeyError, ValueError, TypeError) as error:
+    except Exception as error:  # whatever wrong bytes lead to
         raise DamagedBundle(f"the predictor's files do not fit together: {error!r}") from error

@@ -47,6 +47,8 @@ T = TypeVar("T")
 # changes with the next one, and its file tells that; any other may be absorbed at any moment.
 _ABSORBED_S, _BEHIND_S = 60.0, 1.0
 
+_Served = tuple[str, int]  # version and generation
+
 
 class Living(Protocol):
     """Knows the calibration as it is now."""
@@ -89,7 +91,7 @@ class Forecasting:
         self._policy = Policy.from_settings(settings)
         # The worker has the real clock: what it collected now would be foresight in a replay.
         wake = hand_over if kind == "live" else None
-        self._recent: dict[str, tuple[Snapshot, Prices | None, float, LiveState | None]] = {}
+        self._recent: dict[str, tuple[_Served, Prices | None, float, LiveState | None]] = {}
         self._refresh = Refresh(ledger, settings, clock, wake)
 
     def answer(
@@ -168,24 +170,26 @@ class Forecasting:
 
     def newest_state(self, snapshot: Snapshot) -> LiveState | None:
         """The live calibration, if it has absorbed the newest known close of its symbol."""
+        prices = found = None
         try:
             prices = self._prices.get(snapshot.symbol)
             state = self.living.state(snapshot)
         except ClosecastError as error:  # a window can be answered without it
             log.warning("live calibration unreadable", extra={"reason": str(error)})
-            return None
-        known = prices is not None and state.session == prices.sessions[-1]
-        found = state if known else None
-        self._recent[snapshot.symbol] = (snapshot, prices, time.monotonic(), found)
+        else:
+            if prices is not None and state.session == prices.sessions[-1]:
+                found = state
+        made = snapshot.version, snapshot.generation
+        self._recent[snapshot.symbol] = made, prices, time.monotonic(), found
         return found
 
     def recent_state(self, snapshot: Snapshot) -> tuple[bool, LiveState | None]:
         """What :meth:`newest_state` answered a moment ago, and whether that still holds.
 
-        Reads nothing but the stamp of the symbol's closes.
+        Reads nothing but the stamp of the symbol's closes, and those where they changed.
         """
         known = self._recent.get(snapshot.symbol)
-        if known is None or known[0] is not snapshot:
+        if known is None or known[0] != (snapshot.version, snapshot.generation):
             return False, None
         holds_s = _BEHIND_S if known[3] is None else _ABSORBED_S
         if time.monotonic() - known[2] > holds_s:

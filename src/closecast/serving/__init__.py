@@ -1,8 +1,9 @@
-"""Serving: immutable snapshots of bundles, loaded whole, tried out, swapped by one assignment."""
+"""Serving: immutable snapshots of bundles, each swapped for the next by one assignment."""
 
 from closecast.serving.fleet import Fleet, FleetReporter, Worker
 from closecast.serving.follower import PointerFollower
-from closecast.serving.models import Models, Reload
+from closecast.serving.known_closes import KnownCloses
+from closecast.serving.models import Models, Reload, unknown
 from closecast.serving.policy import COLLECT_AGAIN, Policy
 from closecast.serving.snapshot import LEVELS, Foretold, Interval, Prediction, Snapshot, Step
 
@@ -13,6 +14,7 @@ __all__ = [
     "FleetReporter",
     "Foretold",
     "Interval",
+    "KnownCloses",
     "Models",
     "PointerFollower",
     "Policy",
@@ -21,4 +23,5 @@ __all__ = [
     "Snapshot",
     "Step",
     "Worker",
+    "unknown",
 ]

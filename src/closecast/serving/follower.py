@@ -128,7 +128,7 @@ class PointerFollower:
             started = time.monotonic()
             try:
                 self.look()
-                self._models.read_closes()
+                self._models.closes.read()
             except Exception:  # a follower that dies silently would freeze every model for good
                 log.exception("looking at the pointers failed")
             if time.monotonic() - started > 1:

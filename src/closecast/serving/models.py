@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import logging
-import operator
 import threading
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import date
+from dataclasses import dataclass
 from typing import Literal
 from weakref import WeakValueDictionary
 
-import numpy as np
-
 from closecast.bundle import require_symbol
-from closecast.calendar_cache import CalendarCache
-from closecast.drift import Context, OtherCloses
 from closecast.errors import (
     ClosecastError,
     DamagedBundle,
@@ -26,23 +19,16 @@ from closecast.errors import (
     UnverifiedBundle,
     UnverifiedModel,
 )
-from closecast.price_cache import PriceCache
-from closecast.prices import Prices
 from closecast.registry import Registry
+from closecast.serving.known_closes import KnownCloses
 from closecast.serving.parts import Parts, Speed
 from closecast.serving.snapshot import Snapshot
-from closecast.sessions import SessionTable
-from closecast.symbols import canonical, exchange_of
+from closecast.symbols import canonical
 
 log = logging.getLogger(__name__)
 
-_SAME_RETURN = 1e-6
 _MOST_FAILURES = 1000
-_LOOKED_AT_S = 0.05
 _FEW = 64  # symbols whose closes are read in a tenth of a second: at once, not in the background
-# Adjusted history is rewritten after every dividend: a level from further back than this differs
-# between two downloads by more than the market moves in a day.
-_REWRITTEN_AFTER_DAYS = 180
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +48,11 @@ class Models:
     def __init__(
         self,
         registry: Registry,
-        cache: PriceCache,
-        calendars: CalendarCache,
+        closes: KnownCloses,
         default_symbol: str,
     ) -> None:
         self.registry = registry
-        self.cache = cache
-        self.calendars = calendars
+        self.closes = closes
         self.default_symbol = canonical(default_symbol)
         self._snapshots: dict[str, Snapshot] = {}
         self._failures: dict[str, Exception] = {}
@@ -76,10 +60,6 @@ class Models:
         self._loading = threading.Lock()
         self._speeds: dict[str, Speed] = {}
         self._parts: WeakValueDictionary[str, Parts] = WeakValueDictionary()
-        self._closes: dict[str, tuple[float, Prices | None]] = {}
-        self._others = OtherCloses([])
-        self._contexts: dict[tuple[str, bool], tuple[tuple[object, ...], Context]] = {}
-        self._closes_stamp: int | None = None
 
     def canonical(self, symbol: str | None) -> str:
         """The canonical spelling; of the default symbol where none is named."""
@@ -134,11 +114,7 @@ class Models:
             raise NoModel(
                 f"no model for {wanted} yet: train one with `make serve` or POST /train, then retry"
             )
-        known = ", ".join(self.registry.symbols()[:20]) or "none"
-        raise UnknownSymbol(
-            f"no model for {wanted}; there are models for: {known}. "
-            f'Train one with POST /train {{"symbol": "{wanted}"}}'
-        )
+        raise unknown(wanted, self.registry.symbols())
 
     def look(self, symbol: str) -> Reload:
         """Compare with the pointer, and load and swap if it moved. A failure changes nothing."""
@@ -172,8 +148,8 @@ class Models:
                 if serving or symbol == self.default_symbol or len(self._failures) < _MOST_FAILURES:
                     self._failures[symbol] = error
                 return Reload(symbol, "failed", old, None, str(error))
-            if self._closes_stamp is None and len(self.cache.symbols()) <= _FEW:
-                self.read_closes()
+            if not self.closes.were_read and len(self.closes.cache.symbols()) <= _FEW:
+                self.closes.read()
             self._snapshots[symbol] = snapshot
             self._failures.pop(symbol, None)
             log.info(
@@ -194,23 +170,8 @@ class Models:
 
     def look_at_all(self) -> list[Reload]:
         """:meth:`look` at every loaded symbol and at the default one."""
-        self.read_closes()
+        self.closes.read()
         return [self.look(symbol) for symbol in sorted({self.default_symbol, *self._snapshots})]
-
-    def read_closes(self) -> None:
-        """Read again what was collected of all symbols, if anything changed.
-
-        Among these a foreign window is looked for; a request reads no files for that. Costs one
-        look at the folder where nothing changed.
-        """
-        stamp = self.cache.stamp()
-        if stamp == self._closes_stamp:
-            return
-        self._closes = {}
-        found = [p for symbol in self.cache.symbols() if (p := self._known(symbol)) is not None]
-        if tuple(found) != self._others.series:
-            self._others = OtherCloses(found)
-        self._closes_stamp = stamp
 
     def data_end(self, symbol: str) -> tuple[str, str] | None:
         """The current version of a canonical symbol, and the last session it was made from.
@@ -225,100 +186,10 @@ class Models:
         spans = self.registry.manifest(pointer.version).info.data
         return pointer.version, next(s.last_session for s in spans if s.symbol == symbol)
 
-    def ends_with(self, symbol: str, closes: Sequence[float]) -> bool:
-        """Whether the known closes of a canonical symbol end with these.
 
-        Compared as returns: another basis, or a restated history, is the same window.
-        """
-        prices = self._known(symbol)
-        if prices is None or len(prices) < len(closes) or len(closes) < 2:
-            return False
-        known = prices.log_closes[-len(closes) :]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            sent = np.log(np.asarray(closes, dtype=np.float64))
-            apart = np.abs((sent[1:] - sent[:-1]) - (known[1:] - known[:-1]))
-        return bool(apart.max() <= _SAME_RETURN)  # NaN is not
-
-    def context(
-        self,
-        symbol: str | None,
-        as_of: date | None = None,
-        sessions: Sequence[date] | None = None,
-        volume: Sequence[float] | None = None,
-    ) -> Context:
-        """What is known beside a window of closes, for :class:`closecast.drift.DriftDetector`.
-
-        The closes that the service has collected itself, of the symbol and of those it is served
-        with, the calendar of its exchange, and what the caller says.
-
-        Parameters
-        ----------
-        sessions, volume : sequences of the window's length, optional
-            Date of each close, and what was traded on it.
-        """
-        wanted = self.canonical(symbol)
-        known = self._known(wanted)
-        if as_of is None and sessions is None and volume is None:
-            return self._undated(wanted, symbol is not None, known)
-        day = None if as_of is None else np.datetime64(as_of, "D")
-        dates = None if sessions is None else np.array(sessions, dtype="datetime64[D]")
-        undated = self._undated(wanted, symbol is not None, known)
-        newest = day if dates is None else dates.max()
-        return replace(
-            undated,
-            level_known=undated.level_known and known is not None and not _rewritten(known, newest),
-            as_of=day,
-            sessions=dates,
-            volume=None if volume is None else np.asarray(volume, dtype=np.float64),
-            calendar=None if newest is None else self._calendar(wanted),
-        )
-
-    def _undated(self, symbol: str, named: bool, known: Prices | None) -> Context:
-        """What is known beside closes alone: the same object until something of it changes."""
-        snapshot, others = self._snapshots.get(symbol), self._others
-        parts = (snapshot, others, known)
-        kept = self._contexts.get((symbol, named))
-        if kept is not None and all(map(operator.is_, kept[0], parts)):
-            return kept[1]
-        made = Context(
-            known=known,
-            others=others,
-            symbol_named=named,
-            level_known=(
-                known is not None
-                and snapshot is not None
-                and known.basis == snapshot.detector.baseline.basis != "unknown"
-            ),
-        )
-        if snapshot is not None:  # whatever else a caller names is not kept
-            self._contexts[symbol, named] = parts, made
-        return made
-
-    def _known(self, symbol: str) -> Prices | None:
-        """The newest collected closes; the file is looked at some twenty times a second."""
-        now = time.monotonic()
-        seen = self._closes.get(symbol)
-        if seen is not None and now - seen[0] < _LOOKED_AT_S:
-            return seen[1]
-        try:
-            prices = self.cache.get(symbol)
-        except ClosecastError as error:
-            log.warning("price cache unreadable", extra={"symbol": symbol, "reason": str(error)})
-            prices = None
-        if symbol in self._snapshots:  # whatever else a caller names is not kept
-            self._closes[symbol] = now, prices
-        return prices
-
-    def _calendar(self, symbol: str) -> SessionTable | None:
-        try:
-            return self.calendars.get(exchange_of(symbol))
-        except ClosecastError as error:
-            log.warning("calendar unreadable", extra={"symbol": symbol, "reason": str(error)})
-            return None
-
-
-def _rewritten(known: Prices, day: np.datetime64 | None) -> bool:
-    """Whether known levels of a day may have been rewritten since."""
-    if day is None or known.basis != "adjusted":
-        return False
-    return int((known.sessions[-1] - day).astype(int)) > _REWRITTEN_AFTER_DAYS
+def unknown(symbol: str, known: Sequence[str]) -> UnknownSymbol:
+    """That there is no model of a canonical symbol; ``known`` are those that have one."""
+    return UnknownSymbol(
+        f"no model for {symbol}; there are models for: {', '.join(known[:20]) or 'none'}. "
+        f'Train one with POST /train {{"symbol": "{symbol}"}}'
+    )
