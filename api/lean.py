@@ -24,7 +24,7 @@ Handlers = Mapping[type[Exception], Handler]
 class Shortcut:
     """Takes requests of lean routes past the router and FastAPI's own layers around it.
 
-    The innermost of the application's middlewares. Errors are answered as the application does,
+    Inside of what limits and counts. Errors are answered as the application does,
     by its own handlers; whoever reads the scope finds the route there, as behind the router.
     """
 

@@ -57,12 +57,11 @@ class Parts:
         self.manifest: Manifest = bundle.manifest
         self.predictor: Predictor = load_predictor(bundle.manifest.info.forecaster, bundle.files)
         self.speed: Speed | None = None
-        self._files = bundle.files
         self._documents = {
-            name: self._by_symbol(name) for name in (BASELINE_FILE, INTERVALS_FILE, EVALUATION_FILE)
+            name: _by_symbol(bundle, name)
+            for name in (BASELINE_FILE, INTERVALS_FILE, EVALUATION_FILE)
         }
-        self._states = StatesFile(self._file(LIVE_FILE))
-        self._files = {}  # their content was read; the bytes need not stay
+        self._states = StatesFile(_file(bundle, LIVE_FILE))
 
     def document(self, name: str, symbol: str) -> bytes:
         """One symbol's part of a JSON file.
@@ -90,19 +89,21 @@ class Parts:
             raise DamagedBundle(f"{LIVE_FILE} is of {state.horizon} steps, not {horizon}")
         return state
 
-    def _file(self, name: str) -> bytes:
-        if name not in self._files:
-            raise DamagedBundle(f"bundle {self.manifest.version} has no {name}")
-        return self._files[name]
 
-    def _by_symbol(self, name: str) -> dict[str, bytes]:
-        content = self._file(name)
-        try:
-            try:  # ten times as fast, and the only one of both that takes no NaN
-                documents: dict[str, Any] = orjson.loads(content)
-                return {symbol: orjson.dumps(one) for symbol, one in documents.items()}
-            except orjson.JSONDecodeError:
-                documents = json.loads(content)
-                return {symbol: json.dumps(one).encode() for symbol, one in documents.items()}
-        except (ValueError, AttributeError) as error:
-            raise DamagedBundle(f"{name} does not parse: {error!r}") from error
+def _file(bundle: Bundle, name: str) -> bytes:
+    if name not in bundle.files:
+        raise DamagedBundle(f"bundle {bundle.manifest.version} has no {name}")
+    return bundle.files[name]
+
+
+def _by_symbol(bundle: Bundle, name: str) -> dict[str, bytes]:
+    content = _file(bundle, name)
+    try:
+        try:  # ten times as fast, and the only one of both that takes no NaN
+            documents: dict[str, Any] = orjson.loads(content)
+            return {symbol: orjson.dumps(one) for symbol, one in documents.items()}
+        except orjson.JSONDecodeError:
+            documents = json.loads(content)
+            return {symbol: json.dumps(one).encode() for symbol, one in documents.items()}
+    except (ValueError, AttributeError) as error:
+        raise DamagedBundle(f"{name} does not parse: {error!r}") from error

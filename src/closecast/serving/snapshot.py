@@ -1,9 +1,8 @@
-"""Serving: immutable snapshots of bundles, loaded whole, tried out, swapped by one assignment."""
+"""An immutable snapshot of a bundle, ready to answer for one symbol: loaded whole and tried out."""
 
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -35,7 +34,6 @@ from closecast.prices import MAX_PRICE, MIN_PRICE
 from closecast.serving.parts import Parts, Speed
 from closecast.verdict import Verdict
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 FloatArray = NDArray[np.float64]
 
@@ -242,7 +240,7 @@ class Snapshot:
     ) -> list[Prediction]:
         """Answer several windows, each as if it were alone, in a fraction of the time.
 
-        To the last bit where :attr:`same_together` says so, else to some 1e-7.
+        To the last bit where ``speed.same_together`` says so, else to some 1e-7.
 
         Parameters
         ----------
@@ -282,19 +280,24 @@ class Snapshot:
     def steps(
         self, closes: FloatArray, levels: Sequence[float] = LEVELS, state: LiveState | None = None
     ) -> Steps[Foretold]:
-        """:meth:`foretold` in two steps, of which the first may be another thread's."""
+        """:meth:`foretold` in two steps, of which the first may be another thread's.
+
+        Raises
+        ------
+        TooFewCloses
+        """
         wanted = tuple(levels)
+        if state is not None:
+            living = self._living(state, wanted)
+            return all_at_the_end(lambda: self._priced(closes, wanted, living, state))
+        quantiles = self._quantiles(wanted)  # a level too many is no work for the network
 
         def of_windows(found: LocationScale) -> Foretold:
             location, scale = found
-            returns = location[..., None] + scale[..., None] * self._quantiles(wanted)
+            returns = location[..., None] + scale[..., None] * quantiles
             return self._priced(closes, wanted, returns, None)
 
-        if state is None:
-            return self.predictor.steps(closes).then(of_windows)
-        return all_at_the_end(
-            lambda: self._priced(closes, wanted, self._living(state, wanted), state)
-        )
+        return self.predictor.steps(closes).then(of_windows)
 
     def _priced(
         self,
