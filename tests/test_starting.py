@@ -216,6 +216,29 @@ def test_the_command_queues_only_what_is_missing(
     ledger.close()
 
 
+@pytest.mark.parametrize("damaged", ["MSFT", "AAPL"])
+def test_a_damaged_pointer_is_no_reason_to_train_first_and_none_not_to_serve(
+    published: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    damaged: str,
+) -> None:
+    (Path(published.models_url) / "current" / f"{damaged}.json").write_text("{}")
+    for name, value in environment_of(published).items():
+        monkeypatch.setenv(name, value)
+    served: list[Any] = []
+    monkeypatch.setattr("uvicorn.run", lambda *app, **__: served.append(app))
+    monkeypatch.setattr("closecast.cli._check_port_is_free", lambda _: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    main(["serve", "--train-if-missing", "--symbols", "MSFT,AAPL"])
+    assert served
+    said = "The model of MSFT cannot be shown: " if damaged == "MSFT" else "Serving MSFT with "
+    assert said in capsys.readouterr().out
+    ledger = Ledger(published.ledger_url)
+    assert ledger.jobs.newest() == []
+    ledger.close()
+
+
 @pytest.mark.parametrize("source", ["sample", "yahoo"])
 def test_a_process_that_trains_first_loads_nothing_that_only_training_needs(
     settings: Settings, source: str

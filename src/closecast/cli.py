@@ -17,7 +17,7 @@ from ipaddress import ip_address
 
 from pydantic import ValidationError
 
-from closecast.errors import BadSetting, ClosecastError, JobCancelled
+from closecast.errors import BadSetting, ClosecastError, DamagedBundle, JobCancelled
 from closecast.forecasters import AUTO, DEFAULT_FORECASTER, FORECASTERS
 from closecast.jobs.supervisor import can_train, require_training
 from closecast.keys import KeyStore
@@ -161,7 +161,10 @@ def _train_first(settings: Settings, named: str | None) -> bool:
         # The other sources cannot list symbols, and would bring pandas into the serving process.
         named = settings.default_symbol
     symbols = _symbols(named, settings.source, settings)
-    if _made_before(settings, symbols, DEFAULT_FORECASTER):
+    try:
+        if _made_before(settings, symbols, DEFAULT_FORECASTER):
+            return False
+    except DamagedBundle:  # of a pointer: the API leads back from it, another training does not
         return False
     say = functools.partial(print, flush=True)
     FirstTraining(settings, symbols, say, lambda: _welcome(settings)).start()
