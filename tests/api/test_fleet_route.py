@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,6 +86,16 @@ def test_a_reload_says_why_a_process_could_not_follow(
     assert answer["followed"] is False
     [there] = [w for w in answer["workers"] if w["process"] == ELSEWHERE]
     assert there["failure"] == "network.onnx is missing"
+
+
+def test_nobody_has_followed_a_pointer_that_cannot_be_read(
+    client: TestClient, published: Settings
+) -> None:
+    (Path(published.models_url) / "current" / "MSFT.json").write_text("{}")
+    for body in (None, {"symbol": "MSFT"}):
+        answer = client.post("/model/reload", json=body).json()
+        assert [reload["outcome"] for reload in answer["reloads"]] == ["failed"]
+        assert answer["followed"] is False
 
 
 def test_whoever_follows_is_part_of_the_answer_to_a_rollback(
