@@ -83,7 +83,7 @@ def _free_bytes(folder: Path) -> int:
     there = folder.resolve()
     while not there.exists():
         there = there.parent
-    return psutil.disk_usage(str(there)).free
+    return int(psutil.disk_usage(str(there)).free)
 
 
 def _ledger_state(service: Service) -> str:

@@ -163,6 +163,18 @@ def test_while_the_first_model_is_trained_answers_say_how_far_it_is(
     }
 
 
+def test_the_training_of_another_symbol_is_not_the_first_one(
+    empty_client: TestClient, ledger: Ledger
+) -> None:
+    ours, _ = ledger.jobs.submit("train", "MSFT+1", {"symbols": ["AAPL", "MSFT"]})
+    ledger.jobs.claim("me")
+    ledger.jobs.finish(ours.id, "me", "failed", reason="no_prices: the source has none")
+    ledger.jobs.submit("train", "KO", {"symbols": ["KO"]})
+    problem = empty_client.get("/model").json()
+    assert problem["training"]["url"] == f"/train/{ours.id}"
+    assert "the last training has failed" in problem["detail"]
+
+
 def test_a_first_training_that_failed_is_told_with_its_reason(
     empty_client: TestClient, ledger: Ledger
 ) -> None:
