@@ -14,6 +14,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from ipaddress import ip_address
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -120,8 +121,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(arguments: argparse.Namespace, settings: Settings) -> None:
-    import uvicorn
-
     changes = {
         key: value
         for key in ("host", "port", "workers")
@@ -138,11 +137,10 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> None:
     # Uvicorn drains on SIGTERM, then raises it again: a clean end is no death by signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with shared_metrics(settings.data_dir / "metrics", settings.workers):
-        uvicorn.run(
-            "api.main:app",
+        _run(
+            settings.workers,
             host=settings.host,
             port=settings.port,
-            workers=settings.workers,
             log_config=None,
             access_log=False,
             http="api.one_write:OneWriteProtocol",
@@ -153,6 +151,22 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> None:
             ws="none",  # no route speaks it, and what refuses it lies outside of the application
             timeout_graceful_shutdown=settings.drain_s,
         )
+
+
+def _run(workers: int, **options: Any) -> None:
+    """Until a signal. Uvicorn ends well where its processes failed to start; this does not."""
+    import uvicorn
+    from uvicorn.config import STARTUP_FAILURE
+    from uvicorn.supervisors import Multiprocess
+
+    if workers == 1:
+        uvicorn.run("api.main:app", workers=1, **options)
+        return
+    config = uvicorn.Config("api.main:app", workers=workers, **options)
+    server = Multiprocess(config, sockets=[config.bind_socket()])
+    server.run()
+    if any(process.exitcode == STARTUP_FAILURE for process in server.processes):
+        sys.exit(1)
 
 
 def _train_first(settings: Settings, named: str | None) -> bool:
