@@ -137,8 +137,9 @@ async def _in_part(request: Request, error: Exception) -> JSONResponse:
 async def _completed(request: Request, error: e.ClosecastError) -> e.ClosecastError:
     if not isinstance(error, e.NoModel):
         return error
-    jobs = request.app.state.service.ledger.jobs
-    return await run_in_threadpool(with_training, error, jobs)
+    service = request.app.state.service  # of no other symbol is there such an error
+    symbol = service.models.default_symbol
+    return await run_in_threadpool(with_training, error, service.ledger.jobs, symbol)
 
 
 def _problem_of(request: Request, error: e.ClosecastError, part: str | None = None) -> JSONResponse:

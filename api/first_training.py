@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from closecast.errors import ClosecastError, NoModel
-from closecast.ledger import ACTIVE, Job, Jobs
+from closecast.ledger import ACTIVE, Job, Jobs, JobState
+
+_LOOKED_AT = 200
 
 
-def with_training(error: NoModel, jobs: Jobs) -> NoModel:
-    """The same error, with how far the newest training is, or how it ended.
+def with_training(error: NoModel, jobs: Jobs, symbol: str) -> NoModel:
+    """The same error, with how far the newest training of the symbol is, or how it ended.
 
     As it was where nobody has asked for a training, or the ledger does not answer.
     """
     try:
-        newest = jobs.newest(limit=1, states=ACTIVE, task="train") or jobs.newest(1, task="train")
+        job = _newest(jobs, symbol, ACTIVE) or _newest(jobs, symbol)
     except ClosecastError:
         return error
-    if not newest or newest[0].state == "succeeded":
+    if job is None or job.state == "succeeded":
         return error
-    [job] = newest
     phase, percent = job.progress.get("stage"), job.progress.get("percent")
     training = {
         "state": job.state,
@@ -28,6 +31,15 @@ def with_training(error: NoModel, jobs: Jobs) -> NoModel:
     }
     subject = str(error).partition(":")[0]
     return NoModel(f"{subject}; {_said(job, phase, percent)}", training)
+
+
+def _newest(jobs: Jobs, symbol: str, states: tuple[JobState, ...] | None = None) -> Job | None:
+    trainings = jobs.newest(_LOOKED_AT, states, task="train")
+    return next((job for job in trainings if symbol in _symbols(job)), None)
+
+
+def _symbols(job: Job) -> Sequence[str]:
+    return job.arguments.get("symbols") or [job.symbol]
 
 
 def _said(job: Job, phase: str | None, percent: float | None) -> str:

@@ -35,6 +35,11 @@ def submit_training(service: Service, asked: TrainBody, idempotency_key: str | N
     TrainingUnavailable, InvalidSymbol, UnknownName, InvalidHyperparameters, JobConflict
     StorageFailed
     """
+    request = asked.model_dump_json()
+    if idempotency_key is not None:  # a replay stays one, whatever is served or configured now
+        job = service.ledger.jobs.replayed("train", idempotency_key, request)
+        if job is not None:
+            return job
     require_training()
     symbols = _symbols(service, asked)
     for symbol in symbols:
@@ -51,7 +56,7 @@ def submit_training(service: Service, asked: TrainBody, idempotency_key: str | N
         "fine_tune": asked.fine_tune,
     }
     job, _ = service.ledger.jobs.submit(
-        "train", panel_name(symbols), arguments, idempotency_key, asked.model_dump_json()
+        "train", panel_name(symbols), arguments, idempotency_key, request
     )
     return job
 

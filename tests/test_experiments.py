@@ -31,6 +31,7 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     settings = settings_in(home, mlflow_tracking_uri=f"sqlite:///{home}/mlflow.sqlite")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         for i in range(3):
             record(settings, "closecast/MSFT", f"v{i}", mape=1.0 + i)
         record(settings, "closecast/MSFT+1", "panel", mape=float("nan"))

@@ -963,10 +963,42 @@ def test_a_full_disk_loses_the_change_and_not_the_ledger(tmp_path: Path) -> None
     ledger.close()
 
 
-@pytest.mark.parametrize("url", ["", "data/ledger.sqlite", "nosuch://x/y", "sqlite+nosuch:///x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "data/ledger.sqlite",
+        "nosuch://x/y",
+        "sqlite+nosuch:///x",
+        "postgresql://a:b@db:54x2/l",
+        "postgresql://somebody:secret/ledger",
+    ],
+)
 def test_what_is_no_address_of_a_database_is_a_bad_setting(url: str) -> None:
-    with pytest.raises(BadSetting, match="CLOSECAST_LEDGER_URL: "):
+    with pytest.raises(BadSetting, match="CLOSECAST_LEDGER_URL: ") as caught:
         Ledger(url)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("query", "seconds", "milliseconds"),
+    [("", 5, 10_000), ("?connect_timeout=60&tcp_user_timeout=7000", "60", "7000")],
+)
+def test_a_server_is_not_waited_for_longer_than_seconds_unless_the_url_says_so(
+    monkeypatch: pytest.MonkeyPatch, query: str, seconds: object, milliseconds: object
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def connect(*_: Any, **parameters: Any) -> None:
+        asked.append(parameters)
+        raise psycopg.OperationalError("gone")
+
+    monkeypatch.setattr(psycopg, "connect", connect)
+    ledger = Ledger(f"postgresql://somebody@127.0.0.1:1/ledger{query}")
+    with pytest.raises(StorageFailed):
+        ledger.check()
+    assert asked[0]["connect_timeout"] == seconds
+    assert asked[0]["tcp_user_timeout"] == milliseconds
 
 
 def test_a_server_that_does_not_answer_is_named_without_its_password() -> None:

@@ -119,3 +119,25 @@ def test_names_that_callers_make_up_while_the_store_is_away_are_not_all_kept(
     assert len(models.failures()) == 1000
     assert models.look("MSFT").outcome == "failed"
     assert "MSFT" in models.failures()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ImportError("no such library")])
+def test_whatever_a_load_fails_with_the_old_one_stays_and_it_is_said_once(
+    models: Models, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    before = models.get("MSFT")
+    models.registry.rollback("MSFT", "a test")
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "_parts_of", fail)
+        outcomes = [models.look("MSFT") for _ in range(3)]
+    assert {outcome.outcome for outcome in outcomes} == {"failed"}
+    assert models.serving("MSFT") is before
+    assert models.failures() == {"MSFT": f"{type(error).__name__}: {error}"}
+    [told] = [r for r in caplog.records if r.message.startswith("model could not be loaded")]
+    assert told.exc_info is not None
+    assert models.look("MSFT").outcome == "swapped"
+    assert models.failures() == {}

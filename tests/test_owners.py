@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +42,20 @@ def test_of_a_container_with_the_same_host_name_nothing_is_known() -> None:
     assert owners.is_alive(named(f"{host}/{boot}-{int(namespace) + 1}")) is None
     assert owners.is_alive(named(f"{host}/ffffffff-{namespace}")) is None
     assert owners.is_alive(named(host)) is None  # as named before there were containers
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no such file is read")
+@pytest.mark.parametrize("error", [FileNotFoundError, ProcessLookupError])
+def test_a_process_that_ends_while_it_is_looked_at_is_dead(
+    monkeypatch: pytest.MonkeyPatch, error: type[OSError]
+) -> None:
+    me = owners.owner_name()
+
+    def gone(_: Path) -> str:
+        raise error
+
+    monkeypatch.setattr(Path, "read_text", gone)
+    assert owners.is_alive(me) is False
 
 
 def test_an_ended_process_is_dead() -> None:

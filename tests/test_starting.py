@@ -81,6 +81,37 @@ def test_a_service_that_cannot_work_ends_with_one_line(tmp_path: Path, workers: 
     assert done.stdout == ""
 
 
+_FAILS_IN_ITS_PROCESSES = """
+import os, sys
+from closecast import cli
+
+refuse = cli.check_start
+
+def check_start(settings, **how):
+    refuse(settings, **how)
+    os.environ["CLOSECAST_DATA_DIR"] = "/dev/null/data"  # what the processes read
+
+cli.check_start = check_start
+cli.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_start_that_fails_in_the_processes_is_no_success(
+    settings: Settings, workers: str
+) -> None:
+    port = str(free_port())
+    arguments = ["serve", "--port", port, "--workers", workers]
+    done = subprocess.run(
+        [sys.executable, "-c", _FAILS_IN_ITS_PROCESSES, *arguments],
+        env={**os.environ, **environment_of(settings)},
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode not in (0, -9), done.stderr[-2000:]
+
+
 def test_without_a_model_a_service_starts_where_one_can_come_to_be(settings: Settings) -> None:
     check_start(settings)
 
@@ -213,6 +244,29 @@ def test_the_command_queues_only_what_is_missing(
     for thread in threading.enumerate():
         if isinstance(thread, FirstTraining):
             thread.join()
+    ledger.close()
+
+
+@pytest.mark.parametrize("damaged", ["MSFT", "AAPL"])
+def test_a_damaged_pointer_is_no_reason_to_train_first_and_none_not_to_serve(
+    published: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    damaged: str,
+) -> None:
+    (Path(published.models_url) / "current" / f"{damaged}.json").write_text("{}")
+    for name, value in environment_of(published).items():
+        monkeypatch.setenv(name, value)
+    served: list[Any] = []
+    monkeypatch.setattr("uvicorn.run", lambda *app, **__: served.append(app))
+    monkeypatch.setattr("closecast.cli._check_port_is_free", lambda _: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    main(["serve", "--train-if-missing", "--symbols", "MSFT,AAPL"])
+    assert served
+    said = "The model of MSFT cannot be shown: " if damaged == "MSFT" else "Serving MSFT with "
+    assert said in capsys.readouterr().out
+    ledger = Ledger(published.ledger_url)
+    assert ledger.jobs.newest() == []
     ledger.close()
 
 

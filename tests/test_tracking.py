@@ -9,9 +9,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
+from closecast import tracking
 from closecast.owners import owner_name
 from closecast.settings import Settings
 from closecast.tracking import close_abandoned_runs, has_abandoned_runs, record_run
@@ -33,6 +35,7 @@ def tracked(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Setting
     settings = settings_in(home, mlflow_tracking_uri=f"sqlite:///{home}/not/yet/mlflow.sqlite")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         assert record(settings, experiment="first") is not None
     return settings
 
@@ -50,6 +53,7 @@ def _put_back(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     logger = logging.getLogger("mlflow")
     level = logger.level
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     yield
     logger.setLevel(level)
 
@@ -332,6 +336,45 @@ def test_where_nobody_was_killed_mlflow_is_not_even_loaded(tmp_path: Path) -> No
     )
     done = subprocess.run([sys.executable, "-c", program], check=False)
     assert done.returncode == 0
+
+
+def test_a_run_that_could_not_be_closed_stays_noted_when_the_next_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    settings = settings_in(tmp_path, mlflow_tracking_uri=f"sqlite:///{tmp_path}/mlflow.sqlite")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise ConnectionError("MLflow is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_terminated", fail)
+        assert record(settings) is None
+    assert record(settings) is not None
+    assert not has_abandoned_runs(settings), "their process lives"
+    monkeypatch.setattr(tracking, "is_alive", lambda owner: owner != owner_name())
+    assert has_abandoned_runs(settings)
+    [closed] = close_abandoned_runs(settings)
+    client = MlflowClient(tracking_uri=settings.mlflow_tracking_uri)
+    assert client.get_run(closed).info.status == "KILLED"
+    assert not has_abandoned_runs(settings)
+
+
+def test_a_server_that_is_away_is_asked_three_times_and_not_for_a_quarter_of_an_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES")
+    settings = settings_in(tmp_path, mlflow_tracking_uri="http://127.0.0.1:9")
+    notes = tmp_path / "mlruns" / ".recording"
+    notes.mkdir(parents=True)
+    place, _, start = owner_name().rsplit(":", 2)
+    (notes / quote(f"{place}:999999999:{start}", safe="")).touch()  # as written before
+    monkeypatch.setattr("mlflow.MlflowClient.search_experiments", lambda _: [])
+    monkeypatch.setattr("mlflow.MlflowClient.search_runs", lambda *_: [])
+    assert close_abandoned_runs(settings) == []
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "2"
+    assert list(notes.iterdir()) == []
 
 
 def test_a_note_is_gone_once_its_run_is_closed(tracked: Settings) -> None:

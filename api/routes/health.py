@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import psutil
 from fastapi import APIRouter
@@ -22,8 +23,12 @@ def health(service: ServiceDep) -> HealthAnswer:
     """CPU, memory, artefacts, and what is served beside what is published."""
     models = service.models
     served = models.serving(models.default_symbol)
-    files = service.registry.files_of(served.version) if served else set()
     failures = models.failures()
+    files: set[str] = set()
+    try:
+        files = service.registry.files_of(served.version) if served else files
+    except ClosecastError as error:
+        failures.setdefault(models.default_symbol, str(error))
     ledger = _ledger_state(service)
     if served is None:
         status = "no_model"
@@ -37,7 +42,7 @@ def health(service: ServiceDep) -> HealthAnswer:
             "cpu_percent": psutil.cpu_percent(),
             "memory_percent": psutil.virtual_memory().percent,
             "process_memory_mb": round(service.process.memory_info().rss / 1e6, 1),
-            "disk_free_gb": round(psutil.disk_usage(str(service.settings.data_dir)).free / 1e9, 1),
+            "disk_free_gb": round(_free_bytes(service.settings.data_dir) / 1e9, 1),
             "default_symbol": models.default_symbol,
             "artefacts": Artefacts(
                 model="predictor.json" in files,
@@ -71,6 +76,14 @@ def ready(service: ServiceDep) -> Alive:
     """The default symbol can be forecast. Stays so while a reload is under way."""
     service.models.get()
     return Alive(status="ready")
+
+
+def _free_bytes(folder: Path) -> int:
+    """On the disk of a folder, or where it would be made again if somebody has removed it."""
+    there = folder.resolve()
+    while not there.exists():
+        there = there.parent
+    return int(psutil.disk_usage(str(there)).free)
 
 
 def _ledger_state(service: Service) -> str:

@@ -194,7 +194,8 @@ def _reloaded(
     fleet = service.fleet.wait_for(generations)
     return ReloadAnswer(
         process_id=os.getpid(),
-        followed=all(
+        followed=all(outcome.outcome != "failed" for outcome in outcomes)
+        and all(
             worker.has_followed(generations[worker.symbol])
             and (worker.serving is None or worker.serving.failure is None)
             for worker in fleet.workers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, Body, Header, Path, Query, Response
+from fastapi import APIRouter, Body, Header, Path, Query, Response
 
 from api.deps import ServiceDep
 from api.errors import responses
@@ -22,7 +22,6 @@ JobId = Annotated[str, Path(max_length=64, description="As answered by `POST /tr
 @router.post("", status_code=202, responses=responses(400, 404, 409, 413, 415, 422, 503))
 def start_training(
     service: ServiceDep,
-    background: BackgroundTasks,
     response: Response,
     body: Annotated[TrainBody | None, Body()] = None,
     idempotency_key: Annotated[
@@ -41,7 +40,7 @@ def start_training(
     """
     job = submit_training(service, body or TrainBody(), idempotency_key)
     if service.supervisor is not None:
-        background.add_task(service.supervisor.hand_over)
+        service.supervisor.hand_over()
     response.headers["Location"] = f"/train/{job.id}"
     return job_answer(job)
 

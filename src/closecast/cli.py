@@ -14,10 +14,11 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from ipaddress import ip_address
+from typing import Any
 
 from pydantic import ValidationError
 
-from closecast.errors import BadSetting, ClosecastError, JobCancelled
+from closecast.errors import BadSetting, ClosecastError, DamagedBundle, JobCancelled
 from closecast.forecasters import AUTO, DEFAULT_FORECASTER, FORECASTERS
 from closecast.jobs.supervisor import can_train, require_training
 from closecast.keys import KeyStore
@@ -120,8 +121,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(arguments: argparse.Namespace, settings: Settings) -> None:
-    import uvicorn
-
     changes = {
         key: value
         for key in ("host", "port", "workers")
@@ -138,11 +137,10 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> None:
     # Uvicorn drains on SIGTERM, then raises it again: a clean end is no death by signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with shared_metrics(settings.data_dir / "metrics", settings.workers):
-        uvicorn.run(
-            "api.main:app",
+        _run(
+            settings.workers,
             host=settings.host,
             port=settings.port,
-            workers=settings.workers,
             log_config=None,
             access_log=False,
             http="api.one_write:OneWriteProtocol",
@@ -155,13 +153,32 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> None:
         )
 
 
+def _run(workers: int, **options: Any) -> None:
+    """Until a signal. Uvicorn ends well where its processes failed to start; this does not."""
+    import uvicorn
+    from uvicorn.config import STARTUP_FAILURE
+    from uvicorn.supervisors import Multiprocess
+
+    if workers == 1:
+        uvicorn.run("api.main:app", workers=1, **options)
+        return
+    config = uvicorn.Config("api.main:app", workers=workers, **options)
+    server = Multiprocess(config, sockets=[config.bind_socket()])
+    server.run()
+    if any(process.exitcode == STARTUP_FAILURE for process in server.processes):
+        sys.exit(1)
+
+
 def _train_first(settings: Settings, named: str | None) -> bool:
     """Queue the first training, if there is need for one, and show how far it is."""
     if named is None and settings.source != "sample":
         # The other sources cannot list symbols, and would bring pandas into the serving process.
         named = settings.default_symbol
     symbols = _symbols(named, settings.source, settings)
-    if _made_before(settings, symbols, DEFAULT_FORECASTER):
+    try:
+        if _made_before(settings, symbols, DEFAULT_FORECASTER):
+            return False
+    except DamagedBundle:  # of a pointer: the API leads back from it, another training does not
         return False
     say = functools.partial(print, flush=True)
     FirstTraining(settings, symbols, say, lambda: _welcome(settings)).start()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -42,9 +41,6 @@ def write_experiments(settings: Settings) -> Path:
     """
     if not settings.mlflow_tracking_uri:
         raise BadSetting("MLflow is turned off: CLOSECAST_MLFLOW_TRACKING_URI is empty")
-    # A worker has more to do than to wait a quarter of an hour for a server that is away.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
         experiments = _experiments(settings)
     except Exception as error:  # MLflow raises errors of half a dozen libraries

@@ -57,8 +57,8 @@ def is_alive(owner: str) -> bool | None:
         return None
     try:
         return _start_time(process_id_of(owner)) == owner.rsplit(":", 1)[1]
-    except psutil.NoSuchProcess:
-        return False
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+        return False  # the latter two: it ended while it was looked at
 
 
 def _start_time(pid: int) -> str:

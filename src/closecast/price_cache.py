@@ -31,7 +31,10 @@ class PriceCache:
         return self.folder / f"{folder_name(symbol)}.npz"
 
     def stamp(self) -> int | None:
-        """Another one whenever anything was stored since; ``None`` before anything was."""
+        """Another one after a file was stored or removed; ``None`` where no folder can be read.
+
+        Two that are stored within one tick of the file system's clock may leave the same.
+        """
         try:
             return os.stat(self.folder).st_mtime_ns
         except OSError:

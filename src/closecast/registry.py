@@ -38,8 +38,6 @@ from closecast.store import Stamps, Store
 from closecast.symbols import canonical, folder_name
 
 MANIFEST = "manifest.json"
-_ABANDONED_S = 3600.0
-_TICK_NS = 50_000_000
 _VERSION = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 
 
@@ -85,8 +83,7 @@ class Registry:
             manifest = Manifest.model_validate_json(content)
         except ValidationError as error:
             raise DamagedBundle(
-                f"bundle {version}: {MANIFEST} is not one of ours ({error.error_count()} problems, "
-                f"first at {'.'.join(map(str, error.errors()[0]['loc'])) or 'the top'})"
+                f"bundle {version}: {MANIFEST} is not one of ours ({_problems(error)})"
             ) from error
         if manifest.version != version:
             raise DamagedBundle(f"bundle {version} says it is {manifest.version}: a foreign folder")
@@ -172,7 +169,9 @@ class Registry:
         try:
             pointer = Pointer.model_validate_json(content)
         except ValidationError as error:
-            raise DamagedBundle(f"the pointer of {symbol} is not one of ours: {error}") from error
+            raise DamagedBundle(
+                f"the pointer of {symbol} is not one of ours ({_problems(error)})"
+            ) from error
         if pointer.symbol != canonical(symbol):
             raise DamagedBundle(f"the pointer of {symbol} is one of {pointer.symbol}")
         return pointer
@@ -353,6 +352,12 @@ class Registry:
         )
         self._store.write(_place_of(symbol), pointer.model_dump_json(indent=1).encode())
         return pointer
+
+
+def _problems(error: ValidationError) -> str:
+    """In one line: how many there are, and where the first one is."""
+    place = ".".join(map(str, error.errors()[0]["loc"])) or "the top"
+    return f"{error.error_count()} problems, first at {place}"
 
 
 def _place_of(symbol: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,7 +59,6 @@ def record_run(
     """
     if not settings.mlflow_tracking_uri:
         return None
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
         return _record(settings, experiment, run_name, parameters, metrics, curves, tags, artifacts)
     except Exception as error:  # MLflow raises errors of half a dozen libraries
@@ -69,9 +69,6 @@ def record_run(
 @contextmanager
 def connected(settings: Settings) -> Iterator[MlflowClient]:
     """A client whose database is ready; of all processes here, one at a time makes it so."""
-    from mlflow import MlflowClient
-
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # migrations are no news to a user
     folder = settings.mlflow_artifact_dir.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     uri = settings.mlflow_tracking_uri
@@ -79,7 +76,17 @@ def connected(settings: Settings) -> Iterator[MlflowClient]:
         Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     # Processes that create the database at once break each other's migrations.
     with FileLock(folder.parent / ".mlflow.lock", timeout=120):
-        yield MlflowClient(tracking_uri=uri)
+        yield _client(settings)
+
+
+def _client(settings: Settings) -> MlflowClient:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # A worker has more to do than to wait a quarter of an hour for a server that is away.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    from mlflow import MlflowClient
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # migrations are no news to a user
+    return MlflowClient(tracking_uri=settings.mlflow_tracking_uri)
 
 
 def _record(
@@ -92,9 +99,9 @@ def _record(
     tags: Mapping[str, str],
     artifacts: Mapping[str, Path],
 ) -> str:
-    from mlflow.entities import Metric, Param, RunTag
-
     with connected(settings) as client:
+        from mlflow.entities import Metric, Param, RunTag
+
         found = client.get_experiment_by_name(experiment)
         uri = settings.mlflow_tracking_uri
         folder = settings.mlflow_artifact_dir.resolve()
@@ -106,10 +113,11 @@ def _record(
                 experiment, artifact_location=None if uri.startswith("http") else folder.as_uri()
             )
         )
-    note = _note_of(settings, owner_name())
+    owner = owner_name()
+    note = _note_of(settings, owner)
     note.parent.mkdir(parents=True, exist_ok=True)
     note.touch()
-    run = client.create_run(experiment_id, run_name=run_name, tags={_OWNER: owner_name()})
+    run = client.create_run(experiment_id, run_name=run_name, tags={_OWNER: owner})
     run_id = str(run.info.run_id)
     status = "FAILED"
     try:
@@ -147,11 +155,10 @@ def close_abandoned_runs(settings: Settings) -> list[str]:
     dead = _abandoned_notes(settings)
     if not dead:
         return []
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     closed = []
     try:
         for note in dead:
-            closed += _close_runs_of(settings, unquote(note.name))
+            closed += _close_runs_of(settings, _owner_in(note))
             note.unlink(missing_ok=True)
     except Exception as error:  # as above; the next worker tries again
         log.warning("MLflow could not close abandoned runs", extra={"reason": repr(error)})
@@ -161,10 +168,7 @@ def close_abandoned_runs(settings: Settings) -> list[str]:
 
 
 def _close_runs_of(settings: Settings, owner: str) -> list[str]:
-    from mlflow import MlflowClient
-
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    client = MlflowClient(tracking_uri=settings.mlflow_tracking_uri)
+    client = _client(settings)
     experiments = [found.experiment_id for found in client.search_experiments()]
     runs = client.search_runs(
         experiments, f"attributes.status = 'RUNNING' and tags.`{_OWNER}` = '{owner}'"
@@ -186,11 +190,16 @@ def _abandoned_notes(settings: Settings) -> list[Path]:
 
 
 def _note_of(settings: Settings, owner: str) -> Path:
-    return _notes(settings) / quote(owner, safe="")
+    """A new one for each run: those that a process could not close stay noted beside the next."""
+    return _notes(settings) / f"{quote(owner, safe='')}+{uuid.uuid4().hex}"
+
+
+def _owner_in(note: Path) -> str:
+    return unquote(note.name.partition("+")[0])
 
 
 def _is_abandoned(note: Path) -> bool:
-    alive = is_alive(unquote(note.name))
+    alive = is_alive(_owner_in(note))
     if alive is None:  # of another machine, or of this one before it went down
         try:
             return time.time() - note.stat().st_mtime > _ABANDONED_S

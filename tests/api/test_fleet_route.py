@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,6 +88,16 @@ def test_a_reload_says_why_a_process_could_not_follow(
     assert there["failure"] == "network.onnx is missing"
 
 
+def test_nobody_has_followed_a_pointer_that_cannot_be_read(
+    client: TestClient, published: Settings
+) -> None:
+    (Path(published.models_url) / "current" / "MSFT.json").write_text("{}")
+    for body in (None, {"symbol": "MSFT"}):
+        answer = client.post("/model/reload", json=body).json()
+        assert [reload["outcome"] for reload in answer["reloads"]] == ["failed"]
+        assert answer["followed"] is False
+
+
 def test_whoever_follows_is_part_of_the_answer_to_a_rollback(
     client: TestClient, published: Settings, generation: int
 ) -> None:
@@ -150,6 +161,18 @@ def test_while_the_first_model_is_trained_answers_say_how_far_it_is(
         "url": f"/train/{job.id}",
         "reason": None,
     }
+
+
+def test_the_training_of_another_symbol_is_not_the_first_one(
+    empty_client: TestClient, ledger: Ledger
+) -> None:
+    ours, _ = ledger.jobs.submit("train", "MSFT+1", {"symbols": ["AAPL", "MSFT"]})
+    ledger.jobs.claim("me")
+    ledger.jobs.finish(ours.id, "me", "failed", reason="no_prices: the source has none")
+    ledger.jobs.submit("train", "KO", {"symbols": ["KO"]})
+    problem = empty_client.get("/model").json()
+    assert problem["training"]["url"] == f"/train/{ours.id}"
+    assert "the last training has failed" in problem["detail"]
 
 
 def test_a_first_training_that_failed_is_told_with_its_reason(

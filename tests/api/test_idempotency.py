@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,7 +13,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.main import create_app
+from api.schemas.training import TrainBody
 from closecast.ledger import JobState, Ledger
+from closecast.registry import Registry
 from closecast.settings import Settings
 from tests.live_server import live_server
 
@@ -41,6 +46,45 @@ def test_a_replay_is_the_first_answer_also_when_the_job_has_ended(
     assert again.json()["state"] == end
     assert len(client.get("/train").json()["jobs"]) == 1
     assert not same(first, client.post("/train", json=BODY))
+
+
+def test_a_replay_is_the_first_answer_also_when_other_symbols_are_served(
+    client: TestClient, published: Settings
+) -> None:
+    registry = Registry(published.models_url)
+    of_both = next(m for m in registry.versions("AAPL") if len(m.info.symbols) == 2)
+    first = client.post("/train", json={}, headers=KEY)
+    assert first.json()["symbol"] == "MSFT"
+    moved = {"version": of_both.version, "reason": "a test"}
+    assert client.post("/model/promote", json=moved).status_code == 200
+    assert same(first, client.post("/train", json={}, headers=KEY))
+    other = client.post("/train", json={"preset": "quick"}, headers=KEY)
+    assert (other.status_code, other.json()["code"]) == (409, "job_conflict")
+
+
+def test_a_replay_is_answered_also_where_the_request_could_not_be_any_more(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = client.post("/train", json=BODY, headers=KEY)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert same(first, client.post("/train", json=BODY, headers=KEY))
+    assert client.post("/train", json=BODY).status_code == 503
+
+
+def test_a_key_that_an_earlier_version_stored_with_the_symbol_is_still_known(
+    client: TestClient, published: Settings
+) -> None:
+    ledger = Ledger(published.ledger_url)
+    asked = TrainBody().model_dump_json()
+    old = hashlib.sha256(json.dumps(["train", "MSFT+1", asked]).encode()).hexdigest()
+    job, _ = ledger.jobs.submit("train", "MSFT+1", {}, KEY["Idempotency-Key"], asked)
+    with sqlite3.connect(published.data_dir / "ledger.sqlite") as connection:
+        connection.execute("UPDATE idempotency_keys SET request_digest = ?", [old])
+    connection.close()
+    ledger.close()
+    again = client.post("/train", json={}, headers=KEY)
+    assert (again.status_code, again.json()["id"]) == (202, job.id)
+    assert client.post("/train", json=BODY, headers=KEY).status_code == 409
 
 
 def test_the_key_of_another_request_is_refused(client: TestClient) -> None:

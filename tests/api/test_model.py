@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from api.main import create_app
 from api.schemas.model_examples import PROMOTE_BODY, ROLLBACK_BODY
 from api.schemas.models import PromoteBody, RollbackBody
 from closecast.bundle import Pointer
+from closecast.errors import StorageFailed
 from closecast.registry import Registry
 from closecast.settings import Settings
 from tests.api.test_predict import WINDOW
@@ -236,6 +238,34 @@ def test_a_damaged_pointer_shows_no_history_and_a_promotion_mends_it(
     assert client.get("/health").json()["status"] == "ok"
 
 
+def test_health_is_told_while_the_models_cannot_be_read(
+    client: TestClient, published: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> None:
+        raise StorageFailed("the store is away")
+
+    monkeypatch.setattr(Registry, "files_of", away)
+    monkeypatch.setattr(Registry, "pointer", away)
+    answer = client.get("/health")
+    assert answer.status_code == 200
+    health = answer.json()
+    assert health["status"] == "degraded"
+    assert health["failures"] == {"MSFT": "the store is away"}
+    assert health["artefacts"]["model"] is False
+    assert client.get("/health/ready").status_code == 200
+
+
+def test_health_is_told_after_the_data_folder_was_removed(
+    published: Settings, tmp_path: Path
+) -> None:
+    elsewhere = published.model_copy(update={"ledger_url": f"sqlite:///{tmp_path}/ledger.sqlite"})
+    with LocalClient(create_app(elsewhere), raise_server_exceptions=False) as client:
+        shutil.rmtree(published.data_dir)
+        answer = client.get("/health")
+    assert answer.status_code == 200
+    assert answer.json()["disk_free_gb"] > 0
+
+
 def test_examples_of_bodies_are_bodies() -> None:
     for example in PROMOTE_BODY.values():
         PromoteBody.model_validate(example["value"])
@@ -382,6 +412,7 @@ def test_a_bundle_without_a_passed_leak_check_is_not_served(
 
 _KILLED_BEFORE_PROMOTING = """
 import os, signal, sys
+from closecast.errors import StorageFailed
 from closecast.registry import Registry
 registry = Registry(sys.argv[1])
 bundle = registry.load(registry.pointer("MSFT").version)

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from closecast.errors import NoPrices
+from closecast.errors import NoPrices, StorageFailed
 from closecast.jobs import worker
 from closecast.jobs.tasks import TASKS, Tell
-from closecast.ledger import Job, Ledger
+from closecast.ledger import Job, Jobs, Ledger
 from closecast.owners import is_alive, owner_name
 from closecast.settings import Settings
 
@@ -90,6 +90,56 @@ def test_a_job_that_was_taken_away_ends_without_a_word(
 
     job = run(settings, ledger, monkeypatch, task)
     assert (job.state, job.reason, job.result) == ("failed", "its lease ran out", None)
+
+
+@pytest.mark.parametrize("end", ["succeeded", "failed"])
+def test_a_ledger_that_is_away_when_a_job_ends_is_waited_for(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    finish, refused = Jobs.finish, 3
+
+    def away(*arguments: Any, **named: Any) -> bool:
+        nonlocal refused
+        refused -= 1
+        if refused >= 0:
+            raise StorageFailed("the disk is full")
+        return finish(*arguments, **named)
+
+    def task(*_: Any) -> dict[str, Any]:
+        if end == "failed":
+            raise NoPrices("nothing there")
+        return {"promoted": ["MSFT"]}
+
+    monkeypatch.setattr(Jobs, "finish", away)
+    monkeypatch.setattr(worker, "_RECORD_AGAIN_S", 0.01)
+    assert run(settings, ledger, monkeypatch, task).state == end
+
+
+def test_a_ledger_that_stays_away_ends_the_worker_and_the_job_is_nobodys_success(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any, **__: Any) -> bool:
+        raise StorageFailed("the disk is full")
+
+    monkeypatch.setattr(Jobs, "finish", away)
+    monkeypatch.setattr(worker, "_RECORD_AGAIN_S", 0.01)
+    brief = settings.model_copy(update={"job_lease_s": 0.1})
+    with pytest.raises(StorageFailed):
+        run(brief, ledger, monkeypatch, lambda *_: {})
+    [job] = ledger.jobs.newest()
+    assert job.state == "running", "until it is taken from a worker that is gone"
+
+
+def test_no_job_waits_for_mlflow(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr("os.nice", lambda _: 0)
+    monkeypatch.setitem(TASKS, "train", lambda *_: done.append("job") or {})
+    monkeypatch.setattr(worker, "close_abandoned_runs", lambda _: done.append("runs"))
+    ledger.jobs.submit("train", "MSFT", {})
+    worker.run_worker(settings, once=True)
+    assert done == ["job", "runs"]
 
 
 def eventually(ledger: Ledger, condition: Callable[[Job], bool]) -> Job:

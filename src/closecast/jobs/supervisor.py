@@ -74,7 +74,7 @@ class Supervisor:
         self._wake.set()
 
     def stop(self) -> None:
-        """End the worker and the supervision; a running job is marked failed, never lost."""
+        """End the worker and the supervision; its job is queued again, or fails the second time."""
         self._stopping = True
         self._wake.set()
         self._thread.join(timeout=15)

@@ -8,14 +8,15 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from closecast.errors import ClosecastError, JobCancelled
+from closecast.errors import ClosecastError, JobCancelled, StorageFailed
 from closecast.experiments import renew_experiments
 from closecast.jobs.budget import LatencyBudget
-from closecast.jobs.tasks import TASKS
-from closecast.ledger import Job, Ledger
+from closecast.jobs.tasks import TASKS, Tell
+from closecast.ledger import Job, JobState, Ledger
 from closecast.owners import die_with_parent, is_alive, owner_name, place
 from closecast.settings import Settings
 from closecast.tracking import close_abandoned_runs
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 
 _POLL_S = 0.3
 _BEAT_S = 0.5
+_RECORD_AGAIN_S = 0.5
 
 
 def run_worker(settings: Settings, *, parent: int | None = None, once: bool = False) -> None:
@@ -42,7 +44,6 @@ def run_worker(settings: Settings, *, parent: int | None = None, once: bool = Fa
     if parent is not None:
         die_with_parent(parent, signal.SIGKILL)
     os.nice(19 - os.nice(0))  # predictions come first, always
-    close_abandoned_runs(settings)
     ledger = Ledger(settings.ledger_url)
     owner = owner_name()
     idle_since = time.monotonic()
@@ -56,7 +57,8 @@ def run_worker(settings: Settings, *, parent: int | None = None, once: bool = Fa
             run_job(settings, ledger, job, owner)
             idle_since = time.monotonic()
         elif not looked:
-            looked = True  # of trainings before there was such a file; no job waits for it
+            looked = True  # once, at what no job waits for: MLflow may be slow, or away
+            close_abandoned_runs(settings)
             renew_experiments(settings, if_missing=True)
         elif once or (parent and time.monotonic() - idle_since > settings.worker_idle_s):
             break
@@ -71,23 +73,58 @@ def run_job(settings: Settings, ledger: Ledger, job: Job, owner: str) -> None:
     pulse = _Pulse(ledger, job.id, owner, budget)
     pulse.start()
     log.info("job started", extra={"job_id": job.id, "task": job.task, "symbol": job.symbol})
+    end = _run_task(settings, job, pulse.tell)
+    pulse.stop()
+    recorded = _record(ledger, job, owner, end, settings.job_lease_s)
+    log.log(
+        logging.WARNING if end.state == "failed" else logging.INFO,
+        f"job {end.state}",
+        extra={"job_id": job.id, "recorded": recorded, "reason": end.reason},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How a task ended."""
+
+    state: JobState
+    result: Mapping[str, Any] | None = None
+    reason: str | None = None
+
+
+def _run_task(settings: Settings, job: Job, tell: Tell) -> _End:
     try:
-        result = TASKS[job.task](settings, job.arguments, pulse.tell)
-        pulse.stop()
-        ended = ledger.jobs.finish(job.id, owner, "succeeded", result=result)
-        log.info("job succeeded", extra={"job_id": job.id, "recorded": ended})
+        return _End("succeeded", TASKS[job.task](settings, job.arguments, tell))
     except JobCancelled as error:
-        pulse.stop()
-        ledger.jobs.finish(job.id, owner, "cancelled", reason=str(error))
-        log.info("job cancelled", extra={"job_id": job.id})
+        return _End("cancelled", reason=str(error))
     except ClosecastError as error:
-        pulse.stop()
-        ledger.jobs.finish(job.id, owner, "failed", reason=f"{error.code}: {error}")
-        log.warning("job failed", extra={"job_id": job.id, "reason": str(error)})
+        return _End("failed", reason=f"{error.code}: {error}")
     except Exception as error:  # a bug must not take the worker, or the record, with it
-        pulse.stop()
-        ledger.jobs.finish(job.id, owner, "failed", reason=f"{type(error).__name__}: {error}")
-        log.exception("job failed unexpectedly", extra={"job_id": job.id})
+        log.exception("a task failed unexpectedly", extra={"job_id": job.id})
+        return _End("failed", reason=f"{type(error).__name__}: {error}")
+
+
+def _record(ledger: Ledger, job: Job, owner: str, end: _End, patience_s: float) -> bool:
+    """Write how a job ended; ``False`` if it was no longer this worker's.
+
+    A model that serves already is not made again because the ledger is away for a moment.
+
+    Raises
+    ------
+    StorageFailed
+        If the ledger stays away for so long.
+    """
+    give_up_at = time.monotonic() + patience_s
+    while True:
+        try:
+            return ledger.jobs.finish(
+                job.id, owner, end.state, result=end.result, reason=end.reason
+            )
+        except StorageFailed as error:
+            if time.monotonic() > give_up_at:
+                raise
+            log.warning("job not recorded yet", extra={"job_id": job.id, "reason": str(error)})
+            time.sleep(_RECORD_AGAIN_S)
 
 
 class _Pulse(threading.Thread):

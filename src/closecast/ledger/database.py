@@ -40,13 +40,18 @@ class Database:
             parsed = sa.make_url(url)
         except sa.exc.ArgumentError as error:
             raise BadSetting(f"CLOSECAST_LEDGER_URL: {error}") from error
+        except ValueError:  # it shows what was taken for a port: without a host, the password
+            raise BadSetting("CLOSECAST_LEDGER_URL: what follows host: is no port number") from None
         self._shown_url = parsed.render_as_string(hide_password=True)
         self._sqlite_file = parsed.database if parsed.get_backend_name() == "sqlite" else None
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
         try:
             self._engine = sa.create_engine(
-                parsed, pool_pre_ping=self._sqlite_file is None, json_serializer=_json
+                parsed,
+                pool_pre_ping=self._sqlite_file is None,
+                json_serializer=_json,
+                connect_args=_time_limits(parsed),
             )
         except (sa.exc.ArgumentError, ImportError) as error:
             raise BadSetting(
@@ -131,6 +136,14 @@ class Database:
         except FileNotFoundError:
             return None
         return status.st_dev, status.st_ino
+
+
+def _time_limits(url: sa.URL) -> dict[str, int]:
+    """For a server that vanishes without a word: the kernel alone would wait for minutes."""
+    if url.drivername != "postgresql+psycopg":
+        return {}
+    limits = {"connect_timeout": 5, "tcp_user_timeout": 10_000}  # seconds; milliseconds
+    return {name: limit for name, limit in limits.items() if name not in url.query}
 
 
 def _json(value: Any) -> str:

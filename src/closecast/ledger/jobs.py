@@ -129,7 +129,7 @@ class Jobs:
             another request.
         """
         fingerprint = _digest([task, symbol, dict(arguments)])
-        sent = _digest([task, symbol, dict(arguments) if request is None else request])
+        sent = _sent(task, symbol, arguments, request)
         for _ in range(5):  # the job in the way may end between the refusal and the look at it
             job_id = uuid.uuid4().hex
             row = {
@@ -147,7 +147,7 @@ class Jobs:
             }
             try:
                 with self._database.transaction() as connection:
-                    if found := self._keyed(connection, idempotency_key, sent):
+                    if found := self._keyed(connection, idempotency_key, sent, task, request):
                         return found, False
                     twin = self._twin(connection, task, symbol, fingerprint)
                     if twin is None:
@@ -165,7 +165,21 @@ class Jobs:
                 continue
         raise StorageFailed(f"could not queue {task} for {symbol}: the ledger is too busy")
 
-    def _keyed(self, connection: Connection, key: str | None, sent: str) -> Job | None:
+    def replayed(self, task: str, idempotency_key: str, request: str) -> Job | None:
+        """The job that a key belongs to, whatever such a request would come to now.
+
+        Raises
+        ------
+        JobConflict
+            If the key was used for another request.
+        """
+        sent = _sent(task, "", {}, request)
+        with self._database.transaction(read_only=True) as connection:
+            return self._keyed(connection, idempotency_key, sent, task, request)
+
+    def _keyed(
+        self, connection: Connection, key: str | None, sent: str, task: str, request: str | None
+    ) -> Job | None:
         if key is None:
             return None
         bound = connection.execute(
@@ -179,11 +193,14 @@ class Jobs:
             ).first()
         if bound is None:
             return None
-        if bound.request_digest != sent:
+        job = _job(connection.execute(_jobs.select().where(_jobs.c.id == bound.job_id)).one())
+        # An earlier version took the symbol in, which for a request without one is the panel that
+        # was served then.
+        if bound.request_digest not in (sent, _digest([task, job.symbol, request])):
             raise JobConflict(
-                "this Idempotency-Key was used for another request: send a new key", bound.job_id
+                "this Idempotency-Key was used for another request: send a new key", job.id
             )
-        return _job(connection.execute(_jobs.select().where(_jobs.c.id == bound.job_id)).one())
+        return job
 
     def _twin(self, connection: Connection, task: str, symbol: str, fingerprint: str) -> Job | None:
         row = connection.execute(
@@ -390,6 +407,11 @@ class Jobs:
                 .values(state="queued", owner=None, started_at=None, progress={})
             )
         return bool(taken.rowcount)
+
+
+def _sent(task: str, symbol: str, arguments: Mapping[str, Any], request: str | None) -> str:
+    """Of what a caller sent; what it comes to (symbols, too) may be something else next time."""
+    return _digest([task, symbol, dict(arguments)] if request is None else [task, request])
 
 
 def _digest(value: Any) -> str:

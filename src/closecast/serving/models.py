@@ -75,7 +75,7 @@ class Models:
 
     def failures(self) -> dict[str, str]:
         """Symbols whose pointer leads to something that could not be loaded, and why."""
-        return {symbol: str(error) for symbol, error in list(self._failures.items())}
+        return {symbol: _said(error) for symbol, error in list(self._failures.items())}
 
     def refused_generation(self, symbol: str) -> int | None:
         """Generation of the pointer that a symbol's failure is about, where it could be read."""
@@ -136,18 +136,20 @@ class Models:
                 parts = self._parts_of(pointer.version, symbol)
                 snapshot = Snapshot.from_parts(symbol, pointer.generation, parts)
                 self._speeds[pointer.version] = snapshot.speed  # of one that comes back, known
-            except (ClosecastError, OSError) as error:
-                if str(self._failures.get(symbol)) != str(error):
+            except Exception as error:  # also a bug, or memory: the symbols after it must follow
+                reason = _said(error)
+                if self.failures().get(symbol) != reason:
                     log.error(
                         "model could not be loaded; the one before keeps serving",
-                        extra={"symbol": symbol, "serving": old, "reason": str(error)},
+                        extra={"symbol": symbol, "serving": old, "reason": reason},
+                        exc_info=not isinstance(error, (ClosecastError, OSError)),
                     )
                 if pointer is not None:
                     self._refused[symbol] = pointer.generation
                 # While the store is away, whatever callers name fails: that is not all kept.
                 if serving or symbol == self.default_symbol or len(self._failures) < _MOST_FAILURES:
                     self._failures[symbol] = error
-                return Reload(symbol, "failed", old, None, str(error))
+                return Reload(symbol, "failed", old, None, reason)
             if not self.closes.were_read and len(self.closes.cache.symbols()) <= _FEW:
                 self.closes.read()
             self._snapshots[symbol] = snapshot
@@ -193,3 +195,9 @@ def unknown(symbol: str, known: Sequence[str]) -> UnknownSymbol:
         f"no model for {symbol}; there are models for: {', '.join(known[:20]) or 'none'}. "
         f'Train one with POST /train {{"symbol": "{symbol}"}}'
     )
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, (ClosecastError, OSError)):
+        return str(error)
+    return f"{type(error).__name__}: {error}"  # which says little by itself: MemoryError is empty
