@@ -73,7 +73,7 @@ def test_a_key_is_made_listed_and_revoked_as_shown(tmp_path: Path) -> None:
             check=True,
             capture_output=True,
         )
-    assert KeyStore(settings.keys_path).all() == ()
+    assert KeyStore(settings.keys_path).listed() == ()
 
 
 @pytest.mark.parametrize("program", blocks("python"))
