@@ -116,7 +116,7 @@ def _token(scope: Scope) -> bytes:
         if name == b"authorization":
             kind, _, rest = value.partition(b" ")
             if kind.lower() == b"bearer":  # another kind is a proxy's, and no key of ours
-                return rest.strip()
+                return bytes(rest.strip())
         elif name == b"x-api-key":
             token = value
     return token
