@@ -1,4 +1,4 @@
-"""The log of what ``POST /predict`` and its batches answered, written beside the request, never in its way."""
+"""The log of the windows that were answered, written beside the request, never in its way."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _BATCH = 500
 
 
 class Prediction(NamedTuple):
-    """One window that was answered, alone or in a batch; a tuple, because a dataclass takes longer to make.
+    """One window, answered alone or in a batch; a tuple: a dataclass takes longer to make.
 
     Attributes
     ----------
