@@ -113,6 +113,7 @@ lock: ## Resolve poetry.lock again and export constraints.txt (needs poetry with
 	poetry lock
 	poetry export --all-extras --without-hashes -f constraints.txt -o constraints.txt
 
-clean: ## Remove the environment, caches and everything that runs produced
+clean: ## Remove the environment, caches and what runs produced; API keys and the ledger stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find models data mlruns results -mindepth 1 -not -name README.md -delete
+	find models data mlruns results -mindepth 1 -not -name README.md \
+		-not -path data/api_keys.json -not -path 'data/ledger.sqlite*' -delete

@@ -22,6 +22,8 @@ Check = Callable[[Scope], Refusal | None]
 
 CALLER_LEFT = 499
 """Counted and logged where the caller hung up before there was an answer; nobody is sent it."""
+_LOGGED_OF_A_PATH = 500
+"""Characters; a path may be as long as whoever calls likes, without a key, too."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -54,7 +56,8 @@ class RequestEnvelope:
         scope["request_id"] = request_id
         REQUEST_ID.set(request_id)
         came, started = time.time(), time.perf_counter()
-        route = self._route_of(routed_path(scope))
+        path = routed_path(scope)  # now: a mounted application moves the scope's root
+        route = self._route_of(path)
         # Of the lifespan's state: there is none where the application was never started.
         telemetry: Telemetry | None = scope.get("state", {}).get("telemetry")
         if telemetry is not None:
@@ -71,7 +74,7 @@ class RequestEnvelope:
                         version = item[1].decode("latin-1")
                     if item[0] != b"x-request-id":
                         headers.append(item)
-                add_security_headers(headers, scope)
+                add_security_headers(headers, path, scope)
                 message["headers"] = headers
             await send(message)
 
@@ -96,7 +99,7 @@ class RequestEnvelope:
                     extra={
                         "request_id": request_id,
                         "method": method,
-                        "path": scope["path"],
+                        "path": scope["path"][:_LOGGED_OF_A_PATH],
                         "status": status,
                         "ms": round(1000 * took_s, 2),
                     },

@@ -36,7 +36,7 @@ class Guard:
         if needed == "nothing":
             return self._too_often(self._rate, scope, None) if path not in _HEALTH else None
         key, refused = None, None
-        if self._keys.any:
+        if self._keys.are_there:
             token = _token(scope)
             key = self._keys.find(token) if token else None
             if key is None:
@@ -115,7 +115,8 @@ def _token(scope: Scope) -> bytes:
     for name, value in scope["headers"]:
         if name == b"authorization":
             kind, _, rest = value.partition(b" ")
-            return rest.strip() if kind.lower() == b"bearer" else b""
-        if name == b"x-api-key":
+            if kind.lower() == b"bearer":  # another kind is a proxy's, and no key of ours
+                return bytes(rest.strip())
+        elif name == b"x-api-key":
             token = value
     return token

@@ -50,6 +50,8 @@ def address_of(scope: Scope) -> str:
 
     >>> address_of({"client": ("2001:db8::1:2:3", 5)}), address_of({"client": None})
     ('2001:db8::/64', 'unix')
+    >>> address_of({"client": ("::ffff:192.0.2.7", 5)})
+    '192.0.2.7'
     """
     client = scope.get("client")
     if not client:
@@ -61,10 +63,12 @@ def address_of(scope: Scope) -> str:
 @lru_cache(maxsize=1024)
 def _network_of(host: str) -> str:
     try:
-        packed = IPv6Address(host).packed
+        address = IPv6Address(host)
     except ValueError:
         return host
-    return f"{IPv6Address(packed[:8] + bytes(8))}/64"
+    if address.ipv4_mapped is not None:  # to a socket of both kinds every IPv4 client is one
+        return str(address.ipv4_mapped)
+    return f"{IPv6Address(address.packed[:8] + bytes(8))}/64"
 
 
 def _is_here(end: tuple[str, int | None] | None) -> bool:

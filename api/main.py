@@ -129,7 +129,8 @@ def create_app(
     )
     templates = RouteTemplates()
     templates.add(app.routes)
-    checks = (Guard(chosen, keys), cross_site)
+    # What a page of another site sends takes nothing from the owner's rates.
+    checks = (cross_site, Guard(chosen, keys))
     app.add_middleware(RequestEnvelope, templates=templates, checks=checks)
     if chosen.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=chosen.trusted_proxies)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from starlette.types import Scope
 
 from api.access import ASSETS, KEY_NAME
-from api.route_templates import routed_path
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -34,12 +33,18 @@ OF_A_PROBLEM = {
 """For answers that are sent outside of the envelope."""
 
 
-def add_security_headers(headers: Headers, scope: Scope) -> None:
-    """To those of an answer; a page that brings a policy of its own keeps it."""
+def add_security_headers(headers: Headers, path: str, scope: Scope) -> None:
+    """To those of an answer; a page that brings a policy of its own keeps it.
+
+    Parameters
+    ----------
+    path : str
+        As the router compared it.
+    """
     given = {name for name, _ in headers}
     headers += _ALWAYS
     if _POLICY not in given:
-        headers.append(_policy_at(routed_path(scope)))
+        headers.append(_policy_at(path))
     if KEY_NAME in scope and b"cache-control" not in given:
         headers.append(_PRIVATE)
 

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, TypeVar
@@ -18,7 +19,7 @@ from api.machine import Machine
 from closecast import __version__
 from closecast.bundle import Manifest
 from closecast.dated import Kind
-from closecast.errors import ClosecastError
+from closecast.errors import ClosecastError, StorageFailed
 from closecast.forecasting import Forecasting, Freshness
 from closecast.ledger import ACTIVE, Ledger
 from closecast.ledger.database import Clock
@@ -79,7 +80,8 @@ class _Skill:
 class ServiceGauges(Collector):
     """Gauges that any process tells alike: they come from what all of them share.
 
-    A part that fails is left out and counted; the others are told all the same.
+    All but ``models_refused``, which is what the process that is asked could not load. A part
+    that fails is left out and counted, and so is a symbol; the others are told all the same.
 
     Parameters
     ----------
@@ -117,6 +119,7 @@ class ServiceGauges(Collector):
         for part in (
             self.machine,
             self.models,
+            self.refused,
             self.closes,
             self.skill,
             self.jobs,
@@ -125,8 +128,7 @@ class ServiceGauges(Collector):
             try:
                 yield from list(part())
             except Exception as error:  # one that cannot be told must not hide all others
-                log.warning("a metric is missing", extra={"part": part.__name__, "reason": error})
-                self._failed(part.__name__)
+                self._missing(part.__name__, error)
 
     def machine(self) -> Iterator[Metric]:
         """CPU, memory, disk."""
@@ -163,6 +165,9 @@ class ServiceGauges(Collector):
             ["symbol"],
             [([s], (now - m.created_at).total_seconds()) for s, m in current],
         )
+
+    def refused(self) -> Iterator[Metric]:
+        """What this process could not load."""
         yield _gauge(
             "models_refused",
             "Symbols whose newest bundle cannot be served; the one before is.",
@@ -261,35 +266,55 @@ class ServiceGauges(Collector):
     def _look_at_models(self) -> Sequence[tuple[str, Manifest]]:
         current = []
         for symbol in self._registry.symbols()[:MOST_SYMBOLS]:
-            pointer = self._registry.pointer(symbol)
-            if pointer is None:
-                continue
-            manifest = self._manifests.get(pointer.version)
-            if manifest is None:
-                manifest = self._registry.manifest(pointer.version)
-            current.append((symbol, manifest))
+            with self._without("models", symbol):
+                pointer = self._registry.pointer(symbol)
+                if pointer is None:
+                    continue
+                manifest = self._manifests.get(pointer.version)
+                if manifest is None:
+                    manifest = self._registry.manifest(pointer.version)
+                current.append((symbol, manifest))
         self._manifests = {manifest.version: manifest for _, manifest in current}
         return current
 
     def _look_at_closes(self) -> Sequence[tuple[str, Freshness]]:
-        return [
-            (symbol, found)
-            for symbol, _ in self._current.get()
-            if (found := self._forecasting.freshness(symbol)) is not None
-        ]
+        told = []
+        for symbol, _ in self._current.get():
+            with self._without("closes", symbol):
+                found = self._forecasting.freshness(symbol)
+                if found is not None:
+                    told.append((symbol, found))
+        return told
 
     def _look_at_skill(self) -> Sequence[_Skill]:
         since = (self._clock() - _JUDGED_BY).date()
         found = []
         for symbol, _ in self._current.get():
-            rows = self._ledger.forecasts.scored(symbol, self._kind, since=since)
-            overall = summarise(rows).overall
-            if overall is not None:
+            with self._without("skill", symbol):
+                rows = self._ledger.forecasts.scored(symbol, self._kind, since=since)
+                overall = summarise(rows).overall
+                if overall is None:
+                    continue
                 coverage = tuple((c.level, c.observed.value) for c in overall.coverage)
                 found.append(
                     _Skill(symbol, overall.n, overall.relative_mae.value, overall.crps, coverage)
                 )
         return found
+
+    @contextmanager
+    def _without(self, part: str, symbol: str) -> Iterator[None]:
+        """Leave a symbol out that cannot be told of."""
+        try:
+            yield
+        except StorageFailed:
+            # Hardly one symbol's: each of the others would wait for the same ledger.
+            raise
+        except ClosecastError as error:
+            self._missing(part, error, symbol)
+
+    def _missing(self, part: str, error: Exception, symbol: str | None = None) -> None:
+        log.warning("a metric is missing", extra={"part": part, "symbol": symbol, "reason": error})
+        self._failed(part)
 
 
 def _gauge(

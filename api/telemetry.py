@@ -108,13 +108,13 @@ class Telemetry:
         )
         self._predictions = Counter(
             "closecast_predictions",
-            "Windows that POST /predict answered; drift_warning: whether drift found something.",
+            "Windows answered, alone or in a batch; drift_warning: whether drift found something.",
             ["symbol", "version", "drift_warning"],
             registry=own,
         )
         self._findings = Counter(
             "closecast_drift_findings",
-            "What drift found in the windows that POST /predict answered.",
+            "What drift found in the windows answered, alone or in a batch.",
             ["symbol", "code"],
             registry=own,
         )

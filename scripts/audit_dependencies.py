@@ -60,21 +60,22 @@ def audit(wanted: Sequence[str], command: Sequence[str] = PIP_AUDIT) -> list[dic
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "requirements.txt"
         file.write_text("\n".join(wanted) + "\n", encoding="utf-8")
-        done = subprocess.run(  # a file that was just made  # nosec B603
-            [*command, "--requirement", str(file), *_OPTIONS],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_TIMEOUT_S,
-        )
+        try:
+            done = subprocess.run(  # a file that was just made  # nosec B603
+                [*command, "--requirement", str(file), *_OPTIONS],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_TIMEOUT_S,
+            )
+        except subprocess.TimeoutExpired:
+            raise NotAuditedError(f"no answer within {_TIMEOUT_S} s") from None
     try:
         found: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError, TypeError):
         said = done.stderr.strip()
         # pip-audit ends with 1 whatever went wrong; only the network's absence is nobody's fault.
-        if any(
-            sign in said.lower() for sign in ("connect", "network", "timed out", "resolve host")
-        ):
+        if any(sign in said.lower() for sign in _NO_NETWORK):
             raise NotAuditedError(_last_line(said)) from None
         raise AuditFailedError(said or f"pip-audit ended with {done.returncode}") from None
     if all("skip_reason" in entry for entry in found):

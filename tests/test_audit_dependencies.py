@@ -82,6 +82,14 @@ def test_where_nobody_answers_that_is_said_loudly_and_lint_goes_on(
     assert len(fake.asked) == 1, "one question is enough to know"
 
 
+def test_one_that_never_answers_is_one_that_is_not_there(
+    fake: FakeAudit, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scripts.audit_dependencies._TIMEOUT_S", 0.0)
+    assert fake.says(FINE) == 0
+    assert "NOT AUDITED" in capsys.readouterr().out
+
+
 def test_a_database_that_knows_nothing_is_no_clean_bill(
     fake: FakeAudit, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -107,13 +108,13 @@ def test_a_name_is_taken_once(store: KeyStore) -> None:
     token = store.create("ops", "read")
     with pytest.raises(InvalidKeyName, match="revoke it first"):
         store.create("ops", "admin")
-    assert loaded(store).find(token.encode()) == store.all()[0]
+    assert loaded(store).find(token.encode()) == store.listed()[0]
 
 
 def test_keys_made_at_the_same_time_are_all_kept(store: KeyStore) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: KeyStore(store.path).create(f"key-{n}", "read"), range(8)))
-    assert {key.name for key in store.all()} == {f"key-{n}" for n in range(8)}
+    assert {key.name for key in store.listed()} == {f"key-{n}" for n in range(8)}
 
 
 def test_a_revoked_key_is_not_found_and_the_others_are(store: KeyStore) -> None:
@@ -134,17 +135,17 @@ def test_revoking_what_is_not_there_names_what_is(store: KeyStore) -> None:
 
 
 def test_without_a_file_there_are_no_keys(store: KeyStore) -> None:
-    assert not loaded(store).any
+    assert not loaded(store).are_there
 
 
 @pytest.mark.usefixtures("at_once")
 def test_a_change_is_seen_while_serving(store: KeyStore) -> None:
     serving = loaded(store)
     token = store.create("ops", "read")
-    assert serving.any
+    assert serving.are_there
     assert serving.find(token.encode()) is not None
     store.revoke("ops")
-    assert not serving.any
+    assert not serving.are_there
     assert serving.find(token.encode()) is None
 
 
@@ -154,11 +155,11 @@ def test_the_file_is_not_looked_at_for_every_request(
     store.create("ops", "read")
     serving, looks = loaded(store), []
     monkeypatch.setattr(keys_module, "_LOOK_S", 3600.0)
-    assert serving.any
+    assert serving.are_there
     original = Path.stat
     monkeypatch.setattr(Path, "stat", lambda *a, **k: looks.append(a) or original(*a, **k))
     serving._look_at = 0.0
-    assert all(serving.any for _ in range(100))
+    assert all(serving.are_there for _ in range(100))
     assert len(looks) == 1
 
 
@@ -206,10 +207,90 @@ def test_a_file_that_is_damaged_while_serving_opens_nothing(
     else:
         store.path.write_bytes(content)
     with caplog.at_level(logging.ERROR):
-        assert all(serving.any for _ in range(5))
+        assert all(serving.are_there for _ in range(5))
         assert serving.find(token.encode()) is not None
         assert serving.find(b"closecast_other") is None
     assert len([r for r in caplog.records if "cannot be read again" in r.message]) == 1
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_first_file_that_is_damaged_lets_nobody_pass(
+    store: KeyStore, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    serving = loaded(store)
+    assert not serving.are_there
+    store.path.parent.mkdir()
+    store.path.write_bytes(content)
+    assert all(serving.are_there for _ in range(5))
+    assert serving.find(b"closecast_any") is None
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    store.path.unlink()
+    token = store.create("ops", "read")
+    assert serving.are_there
+    assert serving.find(token.encode()) is not None
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_first_file_of_another_user_lets_nobody_pass_until_it_can_be_read(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = loaded(store)
+    token = store.create("ops", "read").encode()
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", denied)
+        assert serving.are_there
+        assert serving.find(token) is None
+    store.path.chmod(0o640)  # as a chown does, it changes neither content nor its time
+    assert serving.are_there
+    assert serving.find(token) is not None
+
+
+@pytest.mark.usefixtures("at_once")
+def test_where_nobody_can_tell_whether_there_is_a_file_nobody_passes(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    serving = loaded(store)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "stat", denied)
+        patched.setattr(Path, "read_bytes", denied)
+        assert all(serving.are_there for _ in range(5))
+        assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert not serving.are_there
+
+
+def denied(path: Path, **_: object) -> None:
+    raise PermissionError(13, "Permission denied", str(path))
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["a file before", "none before"])
+def test_what_root_writes_belongs_to_the_service_s_user(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    store.path.parent.mkdir()
+    if before:
+        store.create("old", "read")
+    if os.geteuid() == 0:  # only then there are two users to tell apart
+        os.chown(store.path.parent, 4321, 4322)
+        if before:
+            os.chown(store.path, 5321, 5322)
+    was = (store.path if before else store.path.parent).stat()
+    given = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "fchown", lambda _, *owner: given.append(owner))
+    monkeypatch.setattr(os, "chown", lambda _, *owner, **__: given.append(owner))
+    store.create("ops", "admin")
+    # The file, and the lock that the next writer has to open.
+    assert given == [(was.st_uid, was.st_gid)] * 2
+
+
+def test_what_another_user_writes_is_given_to_nobody(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "fchown", lambda *_: pytest.fail("only root may"))
+    monkeypatch.setattr(os, "chown", lambda *_, **__: pytest.fail("only root may"))
+    store.create("ops", "admin")
 
 
 @pytest.mark.usefixtures("at_once")
@@ -217,10 +298,10 @@ def test_after_it_is_mended_the_file_counts_again(store: KeyStore) -> None:
     old = store.create("old", "read")
     serving = loaded(store)
     store.path.write_bytes(b"{")
-    assert serving.any
+    assert serving.are_there
     store.path.unlink()
     new = store.create("new", "read")
-    assert serving.any
+    assert serving.are_there
     assert serving.find(old.encode()) is None
     assert serving.find(new.encode()) is not None
 
@@ -260,7 +341,7 @@ def test_a_key_is_made_shown_once_listed_and_revoked(
     assert token not in listed
     main(["keys", "revoke", "ops"])
     assert "No key is left" in capsys.readouterr().err
-    assert not loaded(KeyStore(here)).any
+    assert not loaded(KeyStore(here)).are_there
 
 
 def test_another_place_can_be_set(

@@ -50,6 +50,9 @@ class Recording:
             raise StorageFailed("the disk is full")
         self.rows += rows
 
+    def prune(self, keep: int) -> int:
+        return 0
+
 
 def started(into: Any, **changes: Any) -> PredictionLog:
     return PredictionLog(into, **{"interval_s": 0.001, **changes})
@@ -75,6 +78,14 @@ def test_the_log_keeps_the_newest_answers(ledger: Ledger) -> None:
     kept = ledger.predictions.newest(1000)
     assert kept == [answered(i) for i in range(299, 299 - len(kept), -1)]
     assert len(kept) == 20  # one batch, pruned once
+
+
+def test_what_processes_before_it_left_is_pruned_by_the_first_batch(ledger: Ledger) -> None:
+    ledger.predictions.log([answered(i) for i in range(300)])
+    log = PredictionLog(ledger.predictions, interval_s=60, keep=200)
+    log.put(answered(300))
+    log.close()
+    assert ledger.predictions.newest(1000) == [answered(i) for i in range(300, 100, -1)]
 
 
 def test_an_answer_may_have_no_request_id(ledger: Ledger) -> None:

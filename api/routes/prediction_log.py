@@ -1,4 +1,4 @@
-"""``/predictions``: the log of what ``POST /predict`` answered, as pages and as a table."""
+"""``/predictions``: the log of the windows that were answered, as pages and as a table."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ def list_predictions(
         int | None, Query(ge=0, le=2**63 - 1, description="As `next` of the page before has it.")
     ] = None,
 ) -> PredictionPage:
-    """What `POST /predict` answered, the last logged first; written within a second or two.
+    """Windows that `POST /predict` and `/predict/batch` answered, the last logged first.
 
-    The log is kept best effort, the newest `CLOSECAST_PREDICTIONS_KEPT` of it; what was lost is
-    counted in `closecast_predictions_dropped_total`.
+    Written within a second or two and best effort, the newest `CLOSECAST_PREDICTIONS_KEPT` are
+    kept; what was lost is counted in `closecast_predictions_dropped_total`.
     """
     rows = service.ledger.predictions.page(wanted, limit + 1, before_id)
     shown = rows[:limit]

@@ -291,13 +291,13 @@ class MakingKeys(Operation):
 
     def once(self, n: int) -> Any:
         self._store.create(f"k{n}", "read")
-        for key in self._store.all()[:-_KEYS_KEPT]:
+        for key in self._store.listed()[:-_KEYS_KEPT]:
             self._store.revoke(key.name)
         return n
 
     def broken(self, promised: Collection[Any]) -> Iterator[str]:
         try:
-            names = {key.name for key in self._store.all()}
+            names = {key.name for key in self._store.listed()}
         except ClosecastError as error:
             yield f"the keys are damaged: {error}"
             return

@@ -28,13 +28,17 @@ def storage(place: object) -> Iterator[None]:
         ) from error
 
 
-def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:
+def write_atomically(
+    path: Path, content: bytes, mode: int = 0o666, owner: tuple[int, int] | None = None
+) -> None:
     """Replace ``path`` by ``content``, durably.
 
     Parameters
     ----------
     mode : int
         Permissions of the new file, less those that the umask takes.
+    owner : tuple of int, optional
+        User and group that it shall belong to; only root may give files away.
 
     Raises
     ------
@@ -48,6 +52,8 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:
         try:
             # Unlike mkstemp's, this file can be read by other users if the umask allows it.
             with open(scratch, "xb", opener=lambda name, how: os.open(name, how, mode)) as file:
+                if owner:
+                    os.fchown(file.fileno(), *owner)
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())

@@ -363,7 +363,7 @@ def _create_key(arguments: argparse.Namespace, settings: Settings) -> None:
 
 
 def _list_keys(_arguments: argparse.Namespace, settings: Settings) -> None:
-    for key in KeyStore(settings.keys_path).all():
+    for key in KeyStore(settings.keys_path).listed():
         print(f"{key.name:<24}{key.scope:<8}{key.created_at:%Y-%m-%dT%H:%M:%SZ}")
 
 

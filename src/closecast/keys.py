@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import os
 import re
 import secrets
 import time
@@ -18,7 +19,7 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from closecast.atomic import storage, write_atomically
-from closecast.errors import ClosecastError, InvalidKeyName, StorageFailed, UnknownName
+from closecast.errors import InvalidKeyName, StorageFailed, UnknownName
 from closecast.redaction import KEY_PREFIX
 
 log = logging.getLogger(__name__)
@@ -60,14 +61,19 @@ class _Document(BaseModel):
 class KeyStore:
     """The keys in one file; without a file there are none.
 
-    A process that serves looks at the file again at most once a second. A file that is damaged
-    or gone meanwhile opens nothing: the keys that were read last stay in force.
+    A process that serves looks at the file again at most once a second. A file that is damaged,
+    unreadable or gone meanwhile opens nothing: the keys that were read last stay in force. If
+    there were none yet, nobody passes while there is a file that cannot be used.
+
+    A file that root writes belongs to whom the one before belonged, the first one to the owner
+    of its folder: a service that does not run as root can read it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._keys: tuple[tuple[bytes, ApiKey], ...] = ()
-        self._stamp: tuple[int, int, int] | None = None
+        self._locked = False
+        self._stamp: tuple[int, ...] | None = None
         self._look_at = 0.0
 
     # -- while serving -----------------------------------------------------------------------
@@ -85,11 +91,11 @@ class KeyStore:
         self._look_at = time.monotonic() + _LOOK_S
 
     @property
-    def any(self) -> bool:
-        """Whether there are keys at all."""
+    def are_there(self) -> bool:
+        """Whether a key is needed: there are some, or a file that may hold some."""
         if time.monotonic() >= self._look_at:
             self._look()
-        return bool(self._keys)
+        return self._locked or bool(self._keys)
 
     def find(self, token: bytes) -> ApiKey | None:
         """The key that a token belongs to; takes the same time whichever it is."""
@@ -104,7 +110,7 @@ class KeyStore:
 
     # -- administration ----------------------------------------------------------------------
 
-    def all(self) -> tuple[ApiKey, ...]:
+    def listed(self) -> tuple[ApiKey, ...]:
         """The keys as the file has them now, in the order in which they were made.
 
         Raises
@@ -158,38 +164,54 @@ class KeyStore:
 
     def _look(self) -> None:
         self._look_at = time.monotonic() + _LOOK_S
+        stamp = self._stamp_now()
+        if stamp == self._stamp:
+            return
+        # Noted before it is read, so that a damaged file is told of once, not every second.
+        self._stamp = stamp
         try:
-            stamp = self._stamp_now()
-            if stamp == self._stamp:
-                return
-            # Noted before it is read, so that a damaged file is told of once, not every second.
-            self._stamp = stamp
-            if stamp is None:
-                raise StorageFailed(f"the API keys {self.path} are gone")
-            self._take(self._read())
-        except ClosecastError as error:
-            log.error(
-                "the API keys cannot be read again; those read last stay in force",
-                extra={"reason": str(error), "keys": len(self._keys)},
-            )
+            self._take(self._read_file())
+        except FileNotFoundError:
+            self._locked = False
+            self._tell(f"the API keys {self.path} are gone")
+        except StorageFailed as error:
+            self._locked = True
+            self._tell(str(error))
+
+    def _tell(self, reason: str) -> None:
+        force = "those read last stay in force"
+        if not self._keys:
+            force = "nobody passes" if self._locked else "there were none"
+        log.error(
+            f"the API keys cannot be read again; {force}",
+            extra={"reason": reason, "keys": len(self._keys)},
+        )
 
     def _take(self, document: _Document) -> None:
         self._keys = tuple((bytes.fromhex(key.sha256), key) for key in document.keys)
+        self._locked = False
 
-    def _stamp_now(self) -> tuple[int, int, int] | None:
+    def _stamp_now(self) -> tuple[int, ...] | None:
+        """What differs after a change, of owner and permissions, too; ``None`` without a file."""
         try:
             status = self.path.stat()
         except FileNotFoundError:
             return None
-        except OSError as error:
-            raise self._unusable(str(error)) from error
-        return status.st_mtime_ns, status.st_ino, status.st_size
+        except OSError:
+            return ()  # there may be one; whoever reads it is told why that is impossible
+        return status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size
 
     def _read(self) -> _Document:
         try:
-            return _Document.model_validate_json(self.path.read_bytes())
+            return self._read_file()
         except FileNotFoundError:
             return _Document()
+
+    def _read_file(self) -> _Document:
+        try:
+            return _Document.model_validate_json(self.path.read_bytes())
+        except FileNotFoundError:
+            raise
         except OSError as error:
             raise self._unusable(error.strerror or str(error)) from error
         except ValidationError as error:
@@ -205,7 +227,15 @@ class KeyStore:
 
     def _write(self, keys: tuple[ApiKey, ...]) -> None:
         content = _Document(keys=keys).model_dump_json(indent=1).encode()
-        write_atomically(self.path, content, mode=0o600)
+        write_atomically(self.path, content, mode=0o600, owner=self._owner())
+
+    def _owner(self) -> tuple[int, int] | None:
+        """Whom a file that root writes shall belong to; ``None``: whoever writes it."""
+        if os.geteuid() != 0:
+            return None
+        with storage(self.path):
+            status = (self.path if self.path.exists() else self.path.parent).stat()
+        return status.st_uid, status.st_gid
 
     @contextmanager
     def _one_writer(self) -> Iterator[None]:
@@ -213,6 +243,8 @@ class KeyStore:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path.parent / f".{self.path.name}.lock", timeout=30)
             lock.acquire()
+            if owner := self._owner():
+                os.chown(lock.lock_file, *owner, follow_symlinks=False)
         try:
             yield
         finally:

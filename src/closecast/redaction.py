@@ -13,28 +13,34 @@ HIDDEN = "***"
 KEY_PREFIX = "closecast_"
 """What every API key starts with, so that programs that look for leaked secrets know one."""
 
-# Repetitions are bounded: a text made to be slow to search must not be.
+# Repetitions that something has to follow are bounded: a text made to be slow to search, such as
+# a://a://a://, takes a tenth of a second, and not a time that grows with the square of its length.
 _SENSITIVE_NAME = (
     r"[a-z0-9_.-]{0,40}(?:api[_-]?key|secret|passw(?:or)?d|pwd|token|signature|credentials?"
     r"|access[_-]?key(?:[_-]?id)?)"
 )
+_NAMED = rf"\b{_SENSITIVE_NAME}\\{{0,7}}['\"]?\s{{0,20}}[=:]\s{{0,20}}"
 _PATTERNS = (
     # scheme://user:password@host, with any character but blanks and quotes in the password.
     (
         re.compile(
-            r"(\b[a-z][a-z0-9+.-]{0,20}://)(?:[^\s/'\"<>@:]*:[^\s'\"<>]*|[^\s/'\"<>]*)@", re.I
+            r"(\b[a-z][a-z0-9+.-]{0,20}://)"
+            r"(?:[^\s/'\"<>@:]{0,128}:[^\s'\"<>]{0,512}|[^\s/'\"<>]{0,512})@",
+            re.I,
         ),
         rf"\1{HIDDEN}@",
     ),
-    (re.compile(rf"\b{KEY_PREFIX}[A-Za-z0-9_-]{{8,}}"), HIDDEN),
-    (re.compile(r"\b((?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}", re.I), rf"\1{HIDDEN}"),
-    # name=value in a query or an environment; "name": "value" in a document, escaped or not.
+    # As long as a token is: names of metrics begin like one.
+    (re.compile(rf"\b{KEY_PREFIX}[A-Za-z0-9_-]{{40,}}"), HIDDEN),
+    (re.compile(r"\b((?:bearer|basic)\s{1,20})[A-Za-z0-9._~+/=-]{8,}", re.I), rf"\1{HIDDEN}"),
+    # "name": "several words" in a document, escaped or not, up to the closing quote.
     (
-        re.compile(
-            rf"\b({_SENSITIVE_NAME}\\{{0,7}}['\"]?\s*[=:]\s*\\{{0,7}}['\"]?)(?!\*\*\*)"
-            r"[^\s&'\"\\,;}\])]+",
-            re.I,
-        ),
+        re.compile(rf"({_NAMED}(\\{{0,7}}(['\"])))(?!\*\*\*)(?:(?!\3)[^\\]){{1,1000}}(?=\2)", re.I),
+        rf"\1{HIDDEN}",
+    ),
+    # name=value in a query or an environment, and what is left of the others.
+    (
+        re.compile(rf"({_NAMED}\\{{0,7}}['\"]?)(?!\*\*\*)[^\s&'\"\\,;}}\])]+", re.I),
         rf"\1{HIDDEN}",
     ),
 )
@@ -43,6 +49,7 @@ _SIGNS = (
     *("://", KEY_PREFIX, "bearer", "basic", "key", "secret", "passw", "pwd", "token"),
     *("signature", "credential"),
 )
+_NO_SECRETS = frozenset({"PWD", "OLDPWD"})  # folders, which half of all messages name
 _LEAST = 6
 """Characters; a shorter value would be hidden inside ordinary words, too."""
 
@@ -69,7 +76,7 @@ def secrets_in(environment: Mapping[str, str]) -> tuple[str, ...]:
     """
     found: set[str] = set()
     for name, value in environment.items():
-        if re.fullmatch(_SENSITIVE_NAME, name, re.I):
+        if name not in _NO_SECRETS and re.fullmatch(_SENSITIVE_NAME, name, re.I):
             found.add(value)
         if match := re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^:/@\s]*:(.+)@", value):
             found |= {match[1], unquote(match[1])}

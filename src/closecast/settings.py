@@ -35,8 +35,8 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(
         Path("data"),
-        description="Price cache, calendars, processed windows; the ledger, too, unless "
-        "LEDGER_URL says otherwise.",
+        description="Price cache, calendars, processed windows, API keys; where the ledger is, "
+        "LEDGER_URL says.",
     )
     results_dir: Path = Field(Path("results"), description="Evaluations, plots, training logs.")
     ledger_url: str = Field(
@@ -114,7 +114,8 @@ class Settings(BaseSettings):
         100_000,
         ge=100,
         le=100_000_000,
-        description="Answers of POST /predict that the ledger keeps, the newest ones.",
+        description="Answers of POST /predict and windows of POST /predict/batch that the ledger "
+        "keeps, the newest ones.",
     )
 
     recent_requests: int = Field(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -322,6 +323,14 @@ def test_addresses_of_one_ipv6_network_count_together(settings: Settings) -> Non
         assert LocalClient(app, client=("2001:db8:0:1::1", 5)).get("/config").status_code == 200
 
 
+def test_ipv4_clients_of_a_socket_of_both_kinds_count_each_alone(settings: Settings) -> None:
+    app = create_app(settings.model_copy(update={"rate_limit": "1/hour"}))
+    with LocalClient(app):
+        each = [LocalClient(app, client=(f"::ffff:192.0.2.{n}", 5)) for n in (1, 2)]
+        assert [client.get("/config").status_code for client in each] == [200, 200]
+        assert LocalClient(app, client=("192.0.2.1", 5)).get("/config").status_code == 429
+
+
 def test_guesses_at_keys_count_for_the_address(settings: Settings) -> None:
     token = KeyStore(settings.keys_path).create("ops", "read")
     with LocalClient(create_app(settings.model_copy(update={"rate_limit": "2/hour"}))) as client:
@@ -346,6 +355,15 @@ def test_trainings_have_a_rate_of_their_own(settings: Settings) -> None:
         assert client.post("/config", **CONFIG).status_code == 200
 
 
+def test_pages_of_other_sites_use_up_nobody_s_trainings(settings: Settings) -> None:
+    app = create_app(settings.model_copy(update={"rate_limit_train": "1/hour"}))
+    with LocalClient(app) as client:
+        for _ in range(3):
+            answer = client.post("/train", headers={"sec-fetch-site": "cross-site"})
+            assert answer.json()["code"] == "cross_site_request"
+        assert client.post("/train").status_code != 429
+
+
 def test_who_may_not_train_uses_up_nobody_s_trainings(settings: Settings) -> None:
     keys = KeyStore(settings.keys_path)
     read, admin = keys.create("r", "read"), keys.create("a", "admin")
@@ -361,3 +379,12 @@ def test_by_default_reading_has_no_limit_and_training_has(settings: Settings) ->
     assert settings.rate_limit_train == "60/hour"
     with LocalClient(create_app(settings)) as client:
         assert {client.get("/config").status_code for _ in range(100)} == {200}
+
+
+def test_of_a_long_path_the_log_has_the_beginning(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    with LocalClient(create_app(settings)) as client, caplog.at_level(logging.INFO):
+        client.get("/" + "a://" * 5_000)
+    [line] = [record for record in caplog.records if record.name == "closecast.access"]
+    assert len(line.path) == 500  # type: ignore[attr-defined]

@@ -16,7 +16,8 @@ from api.main import create_app
 from api.service_gauges import Kept
 from api.telemetry import MOST_SERIES, Telemetry
 from closecast.dated import DatedForecast, DatedStep, Outcome
-from closecast.errors import StorageFailed
+from closecast.errors import CalendarTooShort, StorageFailed
+from closecast.forecasting import Forecasting, Freshness
 from closecast.ledger import Ledger, Prediction
 from closecast.registry import Registry
 from closecast.settings import Settings
@@ -205,6 +206,50 @@ def test_models_and_closes_have_ages(published: Settings) -> None:
         bell = datetime(2022, 12, 28, 21, tzinfo=UTC)
         expected_s = (now - bell).total_seconds()
         assert value(client, "closecast_data_age_seconds", symbol="MSFT") == expected_s
+
+
+@pytest.mark.parametrize("damaged", ["pointer", "manifest"])
+def test_a_damaged_model_of_one_symbol_hides_nobody_else_s_metrics(
+    published: Settings, damaged: str
+) -> None:
+    now = datetime(2022, 12, 30, 12, tzinfo=UTC)
+    with TestClient(create_app(published, clock=lambda: now)) as client:
+        registry = Registry(published.models_url)
+        pointer = registry.pointer("MSFT")
+        assert pointer is not None
+        place = "current/MSFT.json" if damaged == "pointer" else f"bundles/{pointer.version}"
+        file = Path(published.models_url) / place
+        (file if damaged == "pointer" else file / "manifest.json").write_text("{}")
+        assert value(client, "closecast_model_age_seconds", symbol="MSFT") is None
+        assert value(client, "closecast_model_age_seconds", symbol="AAPL") is not None
+        assert value(client, "closecast_data_age_sessions", symbol="AAPL") is not None
+        assert value(client, "closecast_scrape_errors_total", part="models") == 1
+
+
+def test_what_was_refused_is_told_without_the_models(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Registry, "symbols", lambda _: 1 / 0)
+    assert value(client, "closecast_models_refused") == 0
+    assert value(client, "closecast_model_info") is None
+
+
+def test_a_calendar_that_is_too_short_hides_no_other_symbol(
+    published: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Forecasting.freshness
+
+    def freshness(self: Forecasting, symbol: str) -> Freshness | None:
+        if symbol == "AAPL":
+            raise CalendarTooShort("it ends")
+        return original(self, symbol)
+
+    monkeypatch.setattr(Forecasting, "freshness", freshness)
+    now = datetime(2022, 12, 30, 12, tzinfo=UTC)
+    with TestClient(create_app(published, clock=lambda: now)) as client:
+        assert value(client, "closecast_data_age_sessions", symbol="MSFT") == 1
+        assert value(client, "closecast_data_age_sessions", symbol="AAPL") is None
+        assert value(client, "closecast_scrape_errors_total", part="closes") == 1
 
 
 def test_live_skill_and_coverage_come_from_the_ledger(published: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -203,6 +204,11 @@ def test_another_header_is_no_key(keyed: Keyed, header: str) -> None:
 
 def test_a_key_may_come_in_a_header_of_its_own(keyed: Keyed) -> None:
     assert keyed.http.get("/config", headers={"x-api-key": keyed.read}).status_code == 200
+
+
+def test_a_proxy_s_own_credentials_beside_it_hide_no_key(keyed: Keyed) -> None:
+    headers = {"authorization": "Basic YW5uOnNlY3JldA==", "x-api-key": keyed.read}
+    assert keyed.http.get("/config", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("token", ["", "x", "closecast_" + "A" * 43, "ops", "é", "x" * 5000])
@@ -466,6 +472,19 @@ def test_every_answer_says_how_it_may_be_used(
     assert {name: answer.headers.get(name) for name in SAFE} == SAFE
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
     assert len(answer.headers.get_list("content-security-policy")) == 1
+
+
+def test_what_the_documentation_loads_has_the_documentation_s_policy(
+    empty_client: TestClient,
+) -> None:
+    policy = "content-security-policy"
+    page = empty_client.get("/docs")
+    assets = re.findall(r'(?:src|href)="(/static-offline-docs/[^"]+)"', page.text)
+    assert assets
+    for path in assets:
+        answer = empty_client.get(path)
+        assert answer.status_code == 200
+        assert answer.headers[policy] == page.headers[policy]
 
 
 def test_only_the_documentation_may_run_scripts(empty_client: TestClient) -> None:

@@ -1,4 +1,4 @@
-"""The log of what ``POST /predict`` answered, written beside the request, never in its way."""
+"""The log of the windows that were answered, written beside the request, never in its way."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _BATCH = 500
 
 
 class Prediction(NamedTuple):
-    """One answer of ``POST /predict``; a tuple, because a dataclass takes longer to make.
+    """One window, answered alone or in a batch; a tuple: a dataclass takes longer to make.
 
     Attributes
     ----------
@@ -146,7 +146,8 @@ class PredictionLog:
     interval_s : float
         Time between two writes.
     keep : int
-        Answers that the ledger keeps, a tenth more at times; older ones are deleted.
+        Answers that the ledger keeps, at times a tenth more of each process that writes; older
+        ones are deleted, for the first time after the first write.
     """
 
     def __init__(
@@ -158,7 +159,7 @@ class PredictionLog:
     ) -> None:
         self._predictions = predictions
         self._keep = keep
-        self._since_pruned = 0
+        self._since_pruned = keep  # what processes before this one left is nobody else's
         self._capacity = capacity
         self._waiting: queue.SimpleQueue[Prediction] = queue.SimpleQueue()
         self._interval_s = interval_s
