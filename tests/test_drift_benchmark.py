@@ -189,7 +189,8 @@ def test_what_is_known_ends_where_it_says() -> None:
     assert memory is not None
     assert memory.known is not None
     assert memory.known.sessions[-1] == case.sessions[-1] == memory.as_of
-    assert "KO" not in {prices.symbol for prices in memory.others}
+    assert memory.others is not None
+    assert "KO" not in {prices.symbol for prices in memory.others.series}
 
 
 # --- nobody judges by what he saw ----------------------------------------------------------

@@ -78,7 +78,7 @@ def test_a_published_model_answers_from_the_end_of_its_data(published: Settings)
     with LocalClient(app) as client:
         for symbol in ("MSFT", "AAPL"):
             answer = client.get(f"/forecast/{symbol}?levels=0.5,0.99").json()
-            closes = app.state.service.models.cache.get(symbol)
+            closes = app.state.service.models.closes.of(symbol)
             assert (answer["origin"], answer["age"]) == (closes.span[1], 0)
             assert answer["last_close"] == closes.closes[-1]
             today = client.get(f"/forecast/{symbol}/today").json()
