@@ -45,10 +45,8 @@ _WINDOWS = TypeAdapter(Annotated[list[Window], FailFast()])
 _VALIDATED_AT_ONCE = 128
 
 # Windows of one network call: few at the beginning and at the end, so that neither the event loop
-# nor the network waits long for the other.
+# nor the network waits long for the other; never so many that they hold the event loop for 5 ms.
 _FEW, _MANY = 16, 64
-_JUDGED_AT_ONCE = 64
-"""Windows; the event loop is held for one or two milliseconds by so many."""
 
 _Network = tuple[Future[Any], Callable[[Any], Foretold]]
 
@@ -255,18 +253,12 @@ class _Group:
         """For each question its answer, or why there is none."""
         if self.network is not None and self.finish is not None:
             with suppress(Exception):  # whose it is shows when each is asked alone
-                return await self._judged(self.finish(await asyncio.wrap_future(self.network)))
+                foretold = self.finish(await asyncio.wrap_future(self.network))
+                snapshot = self.questions[0].snapshot
+                found = snapshot.judged(foretold, [asked.context for asked in self.questions])
+                await asyncio.sleep(0)  # others have their turn before all this is written down
+                return found
         return await run_in_threadpool(answer_all, self.questions)
-
-    async def _judged(self, foretold: Foretold) -> list[Prediction]:
-        snapshot = self.questions[0].snapshot
-        found: list[Prediction] = []
-        for first in range(0, len(self.questions), _JUDGED_AT_ONCE):
-            some = slice(first, first + _JUDGED_AT_ONCE)
-            contexts = [asked.context for asked in self.questions[some]]
-            found += snapshot.judged(foretold.rows(some), contexts)
-            await asyncio.sleep(0)  # others have their turn
-        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ from closecast.forecasters.base import (
     Steps,
     TrainingReport,
     Watch,
-    all_at_the_end,
 )
 from closecast.forecasters.shrunk import load_shrunk
 
@@ -174,7 +173,6 @@ __all__ = [
     "Steps",
     "TrainingReport",
     "Watch",
-    "all_at_the_end",
     "forecaster_for",
     "load_predictor",
     "make_forecaster",

@@ -82,8 +82,8 @@ class Steps(Generic[T]):
     Attributes
     ----------
     run : callable
-        Most of the work, in compiled code that needs no lock of Python's: a thread of its own
-        takes nothing from the others.
+        Most of the work, for a thread of its own. A network's is compiled code that needs no lock
+        of Python's, and takes nothing from the others.
     finish : callable
         The rest, of what ``run`` answered.
     """
@@ -98,15 +98,6 @@ class Steps(Generic[T]):
     def then(self, more: Callable[[T], U]) -> Steps[U]:
         """The same, and something after it."""
         return Steps(self.run, lambda found: more(self.finish(found)))
-
-
-def all_at_the_end(call: Callable[[], T]) -> Steps[T]:
-    """Steps of which the first one has nothing to do."""
-    return Steps(_nothing, lambda _: call())
-
-
-def _nothing() -> None:
-    pass
 
 
 LocationScale = tuple[FloatArray, FloatArray]
@@ -149,7 +140,7 @@ class Predictor(ABC):
 
     def steps(self, windows: FloatArray) -> Steps[LocationScale]:
         """:meth:`location_scale` in two steps; a predictor with a network overrides this."""
-        return all_at_the_end(lambda: self.location_scale(windows))
+        return Steps(lambda: self.location_scale(windows), lambda found: found)
 
     def with_training(self, training: TrainingReport) -> Self:
         """The same model with another report of how it came about."""

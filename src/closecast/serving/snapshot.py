@@ -28,7 +28,7 @@ from closecast.errors import (
     WrongWindowLength,
 )
 from closecast.forecast import PROBABILITIES, growth
-from closecast.forecasters import LocationScale, Predictor, Steps, all_at_the_end
+from closecast.forecasters import LocationScale, Predictor, Steps
 from closecast.intervals import Calibration, LiveState
 from closecast.prices import MAX_PRICE, MIN_PRICE
 from closecast.serving.parts import Parts, Speed
@@ -119,10 +119,6 @@ class Foretold:
     levels: tuple[float, ...]
     prices: FloatArray
     state: LiveState | None
-
-    def rows(self, rows: slice) -> Foretold:
-        """Some of them."""
-        return replace(self, closes=self.closes[rows], prices=self.prices[rows])
 
 
 @dataclass(frozen=True)
@@ -289,7 +285,7 @@ class Snapshot:
         wanted = tuple(levels)
         if state is not None:
             living = self._living(state, wanted)
-            return all_at_the_end(lambda: self._priced(closes, wanted, living, state))
+            return Steps(lambda: living, lambda found: self._priced(closes, wanted, found, state))
         quantiles = self._quantiles(wanted)  # a level too many is no work for the network
 
         def of_windows(found: LocationScale) -> Foretold:
