@@ -15,6 +15,7 @@ from tests.fuzz.promises import Answered
 HANGS_S = 20.0
 _PATIENCE_S = 0.2
 _REFUSED = b"Invalid HTTP request received."
+_REFUSED_TYPE = "text/plain; charset=utf-8"  # the application's problems have another
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?")
 
 
@@ -271,6 +272,9 @@ async def _answer(reader: asyncio.StreamReader, method: str) -> Answered | None:
     if status < 200 and status != 101:
         return await _answer(reader, method)
     if method == "HEAD" or status in (101, 204, 304):
+        # Of an answer to HEAD the server keeps the body, or sends it all the same.
+        if status == 400 and answer.header(b"content-type") == _REFUSED_TYPE:
+            raise Refused
         return answer
     if answer.header(b"transfer-encoding") == "chunked":
         body = await _chunks(reader)

@@ -15,7 +15,7 @@ import pytest
 from api.errors import problem_document
 from api.main import create_app
 from closecast.settings import Settings
-from tests.fuzz import fuzzed_service
+from tests.fuzz import fuzzed_service, over_socket
 from tests.fuzz.fuzz_case import FuzzCase
 from tests.fuzz.fuzzed_service import LogListener, MemoryWatch
 from tests.fuzz.json_texts import OTHERS, spoiled
@@ -203,3 +203,24 @@ def test_what_is_printed_sends_the_same_bytes(body: bytes) -> None:
     command = FuzzCase("POST", b"/", (), body).as_curl().partition(" | curl")[0]
     printed = subprocess.run(["bash", "-c", command], capture_output=True, check=True)
     assert printed.stdout == body
+
+
+@pytest.mark.parametrize(
+    ("kind", "by_server"),
+    [("text/plain; charset=utf-8", True), ("application/problem+json", False)],
+)
+def test_what_the_server_itself_refuses_is_known_without_a_body_too(
+    kind: str, by_server: bool
+) -> None:
+    async def asked() -> Answered | None:
+        reader = asyncio.StreamReader()
+        reader.feed_data(f"HTTP/1.1 400 Bad Request\r\ncontent-type: {kind}\r\n\r\n".encode())
+        return await over_socket._answer(reader, "HEAD")
+
+    if by_server:
+        with pytest.raises(over_socket.Refused):
+            asyncio.run(asked())
+    else:
+        answer = asyncio.run(asked())
+        assert answer is not None
+        assert answer.status == 400
