@@ -71,7 +71,7 @@ class ReturnIndex:
         moves : array, shape (m, n - 1)
             Log returns of m windows.
         landmarks : array of int, shape (m, k)
-                Which of them to look for: those that stand out, for few others are like them.
+            Which of them to look for: those that stand out, for few others are like them.
         tolerance : array, shape (m,)
             Of each window's moves; of one that is NaN nothing is found.
         """
@@ -80,12 +80,9 @@ class ReturnIndex:
         low = self._sorted.searchsorted(wanted - off).ravel()
         counts = self._sorted.searchsorted(wanted + off).ravel() - low
         counts *= counts <= _MOST_ALIKE
-        ends = counts.cumsum()
-        total = int(ends[-1])
-        if not total:
+        which, places = self._places(low, counts)
+        if not len(which):
             return _NOWHERE
-        which = np.arange(len(counts)).repeat(counts)
-        places = self._order[np.arange(total) + (low + counts - ends)[which]]
         rows, columns, last = which // landmarks.shape[1], landmarks.ravel()[which], moves.shape[1]
         near = tolerance[rows]
         after = self._returns[places + 1] - moves[rows, np.minimum(columns + 1, last - 1)]
@@ -101,9 +98,13 @@ class ReturnIndex:
         """Which of the moves of a window, shape (n - 1,), is like which known one; (c,) each."""
         low = self._sorted.searchsorted(moves - tolerance)
         counts = self._sorted.searchsorted(moves + tolerance, "right") - low
+        return self._places(low, counts)
+
+    def _places(self, low: Rows, counts: Rows) -> tuple[Rows, Rows]:
+        """Of ranges of the sorted returns: which range each place is of, and the places."""
         ends = counts.cumsum()
-        rows = np.arange(len(moves)).repeat(counts)
-        return rows, self._order[np.arange(ends[-1]) + (low + counts - ends)[rows]]
+        which = np.arange(len(counts)).repeat(counts)
+        return which, self._order[np.arange(len(which)) + (low + counts - ends)[which]]
 
     def agreement(
         self, starts: Rows, moves: FloatArray, tolerance: FloatArray

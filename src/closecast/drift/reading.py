@@ -30,7 +30,7 @@ _STILL = 1e-6  # adjusted closes of equal raw ones differ in their last digits
 class Moves:
     """Windows of closes and their log returns: what everything else begins with.
 
-    All but the closes is free of the price level: another currency changes nothing.
+    Returns and sizes are free of the price level: another currency changes nothing.
 
     Attributes
     ----------
