@@ -11,6 +11,10 @@ FROM base AS build
 # The base's pip installs into the environment, which carries none of its own.
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_PYTHON=/opt/closecast
 RUN python -m venv --without-pip /opt/closecast
+# For the inner loops of drift; the images carry what it makes, not the compiler.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
 COPY pyproject.toml README.md constraints.txt ./
 COPY src ./src
 COPY api ./api
@@ -20,7 +24,8 @@ COPY scripts ./scripts
 RUN pip install -c constraints.txt ".[s3,postgres]" \
     && find /opt/closecast -type d -name tests -prune -exec rm -r {} + \
     && rm -f /opt/closecast/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so* \
-    && python -I -c "import api.main, closecast.cli, onnxruntime"
+    && python -I -c "import api.main, closecast.cli, onnxruntime" \
+    && python -I -c "from closecast.drift import compiled; assert compiled.loaded"
 
 FROM build AS build-train
 # Set to PyTorch's CPU index outside: the default wheel brings gigabytes of CUDA along.

@@ -40,7 +40,8 @@ $(VENV)/.torch: pyproject.toml
 	$(PIP) $(TORCH_INDEX) torch==2.13.0
 	@touch $@
 
-$(VENV)/.train: $(VENV)/.torch pyproject.toml constraints.txt
+# The installation compiles the inner loops of drift, too, if there is a C compiler.
+$(VENV)/.train: $(VENV)/.torch pyproject.toml constraints.txt src/closecast/drift/compiled.c
 	$(PIP) -c constraints.txt -e ".[train]"
 	@touch $@
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
+import orjson
 from fastapi import Request
+from orjson import Fragment
 from starlette.concurrency import run_in_threadpool
 
 from api.deps import Service
@@ -89,26 +92,19 @@ def settled(
 
 
 def members(asked: Question, prediction: Prediction, language: Language) -> dict[str, Any]:
-    """Of :class:`api.schemas.predictions.PredictAnswer`, ready to be written as JSON."""
-    levels = prediction.levels
-    path = [
-        {
-            "step": i,
-            "price": row[0],
-            "intervals": [
-                {"level": level, "lower": row[2 * k + 1], "upper": row[2 * k + 2]}
-                for k, level in enumerate(levels)
-            ],
-        }
-        for i, row in enumerate(prediction.rows, 1)
-    ]
+    """Of :class:`api.schemas.predictions.PredictAnswer`, ready to be written as JSON by orjson."""
+    levels, rows = prediction.levels, prediction.rows
     degraded = prediction.degraded_reason is not None
     said = verdict_members(prediction.verdict, language)
+    intervals, path = _with_gaps(levels, len(rows))
+    # To write fifty numbers between texts that are always the same takes a third of the time that
+    # thirty dictionaries take to make and to write.
+    numbers = (*orjson.dumps(rows).translate(None, b"[]").split(b","),)
     return {
-        "predicted_price": path[0]["price"],
+        "predicted_price": rows[0][0],
         "naive_price": prediction.naive_price,
-        "intervals": path[0]["intervals"],
-        "path": path,
+        "intervals": Fragment(intervals % numbers[1 : len(rows[0])]),
+        "path": Fragment(path % numbers),
         "symbol": prediction.symbol,
         "model_version": prediction.model_version,
         "model_generation": prediction.generation,
@@ -121,3 +117,16 @@ def members(asked: Question, prediction: Prediction, language: Language) -> dict
         "degraded_reason": prediction.degraded_reason,
         "timing": None,
     }
+
+
+@lru_cache(maxsize=100)
+def _with_gaps(levels: tuple[float, ...], horizon: int) -> tuple[bytes, bytes]:
+    """A step's intervals, and all steps, as JSON with a gap for each number."""
+    intervals = b"[%b]" % b",".join(
+        b'{"level":%b,"lower":%%b,"upper":%%b}' % orjson.dumps(level) for level in levels
+    )
+    steps = [
+        b'{"step":%d,"price":%%b,"intervals":%b}' % (step, intervals)
+        for step in range(1, horizon + 1)
+    ]
+    return intervals, b"[%b]" % b",".join(steps)

@@ -21,6 +21,8 @@ from tests.contracts.statistic import BASELINE, BEFORE, CLEAN, LENGTH
 from tests.drift.test_statistics import filled, frozen, leaning, window, with_jump, with_wrong_close
 from tests.made_data import FloatArray, patiently
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 DETECTOR = DriftDetector(BASELINE)
 
 ODD = {

@@ -7,25 +7,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closecast.drift import provenance
 from closecast.drift.known import OtherCloses
-from closecast.drift.provenance import Place, Sought
-from closecast.drift.provenance import locate as locate_sought
-from closecast.drift.provenance import locate_elsewhere as locate_sought_elsewhere
+from closecast.drift.provenance import Place
 from closecast.drift.reading import Moves
 from closecast.prices import Prices
 from closecast.sources.sample import SampleSource
 from tests.made_data import FloatArray, patiently
+
+pytestmark = pytest.mark.usefixtures("either_way")
 
 MSFT = SampleSource().fetch("MSFT")
 AAPL = SampleSource().fetch("AAPL")
 
 
 def locate_all(windows: FloatArray, known: Prices) -> list[Place | None]:
-    return locate_sought(Sought.of(Moves.of(windows)), known)
+    return provenance.locate(Moves.of(windows), known)
 
 
 def locate_elsewhere(windows: FloatArray, others: OtherCloses) -> list[tuple[Prices, Place] | None]:
-    return locate_sought_elsewhere(Sought.of(Moves.of(windows)), others)
+    return provenance.locate_elsewhere(Moves.of(windows), others)
 
 
 def locate(closes: FloatArray, known: Prices) -> Place | None:

@@ -14,6 +14,7 @@ from closecast.drift.context import Context
 from closecast.drift.dates import check_dates, check_volume, news_speaks
 from closecast.drift.memory import Fact, Memory, recall
 from closecast.drift.reading import FloatArray, Moves, Reading, read
+from closecast.drift.screening import Screen
 from closecast.drift.sentences import sentence
 from closecast.drift.statistics import STATISTICS, Cause, Statistic
 from closecast.drift.thresholds import TAIL, Threshold
@@ -76,11 +77,16 @@ class DriftDetector:
         level = np.full(n, own.wildness * own.volatility)
         if memories[0].before is None:
             return read(moves, volatility, still, level=level)
-        # Years of calm or one frozen feed before the window are no scale.
-        before = np.array([max(memory.before or 0.0, 0.2 * own.volatility) for memory in memories])
-        scale = before * np.sqrt([memory.gap_sessions for memory in memories])
-        gap = np.array([memory.gap or 0.0 for memory in memories]) / scale
+        before, gap, scale = self._before(memories)
         return read(moves, volatility, still, before, gap, scale, level)
+
+    def _before(self, memories: Sequence[Memory]) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Volatility before each window, its gap, and the scale of that; as in a reading."""
+        # Years of calm or one frozen feed before the window are no scale.
+        least = 0.2 * self.baseline.volatility
+        before = np.array([max(memory.before or 0.0, least) for memory in memories])
+        scale = before * np.sqrt([memory.gap_sessions for memory in memories])
+        return before, np.array([memory.gap or 0.0 for memory in memories]) / scale, scale
 
     def _measure(
         self,
@@ -91,15 +97,18 @@ class DriftDetector:
         findings: Sequence[list[Finding]],
     ) -> None:
         """Add what statistics say of some rows; all know the closes before them, or none."""
+        known = memories[rows[0]].before is not None
+        before, gap, _ = self._before([memories[i] for i in rows]) if known else (None,) * 3
+        kept = self._screens[known].suspicious(moves, before, gap)
+        if not kept:  # as nearly always
+            return
+        moves, rows = moves.rows(kept), [rows[i] for i in kept]
         reading = self._read(moves, [memories[i] for i in rows])
-        known = reading.before is not None
         measured = [
             (statistic, threshold, statistic.measure(reading))
             for statistic, threshold in self._measured[known]
         ]
         found = np.array([values for *_, values in measured]) > self._limits[known]
-        if not found.any():  # as nearly always
-            return
         for which, row in np.argwhere(found).tolist():
             statistic, threshold, values = measured[which]
             value = round(float(values[row]), 6)
@@ -120,6 +129,25 @@ class DriftDetector:
                 if key in STATISTICS and STATISTICS[key].weights[known]
             ]
             for known, thresholds in enumerate((self.baseline.alone, self.baseline.with_before))
+        )
+
+    @cached_property
+    def _screens(self) -> tuple[Screen, ...]:
+        own = self.baseline
+        return tuple(
+            Screen(
+                own.volatility,
+                own.wildness * own.volatility,
+                own.still_share,
+                dict(
+                    zip(
+                        (statistic.key for statistic, _ in measured),
+                        limits.ravel().tolist(),
+                        strict=True,
+                    )
+                ),
+            )
+            for measured, limits in zip(self._measured, self._limits, strict=True)
         )
 
     @cached_property

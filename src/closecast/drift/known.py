@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from closecast.drift import compiled
 from closecast.drift.reading import FloatArray, ewma_before
 from closecast.prices import Prices
 
@@ -16,8 +17,8 @@ Rows = NDArray[np.int64]
 
 # Moves that so many known ones are like tell nothing. A low price has a wide tolerance: without
 # these limits one window of a penny stock took 20 ms among 100 symbols, sixteen together 1.8 s.
-_CROWD = 1_000
-_MOST_ALIKE = 5_000
+CROWD = 1_000
+MOST_ALIKE = 5_000
 _PAD = 1024  # more than any window has: what lies beyond the end is NaN, and agrees with nothing
 
 
@@ -59,6 +60,14 @@ class ReturnIndex:
         self._ends = np.cumsum([len(part) + 1 for part in parts], dtype=np.int64)
         self._order = self._returns.argsort()[: len(self._returns) - len(parts) - _PAD]  # NaN last
         self._sorted = self._returns[self._order]
+        self.compiled = compiled.Index(
+            returns=self._returns,
+            sorted=self._sorted,
+            order=self._order,
+            ends=self._ends,
+            known=len(self._order),
+            histories=len(parts),
+        )
 
     def like(self, moves: FloatArray, landmarks: Rows, tolerance: FloatArray) -> Likeness:
         """Known moves that are like landmarks of windows, and so is a neighbour of each.
@@ -79,7 +88,7 @@ class ReturnIndex:
         off = tolerance[:, None]
         low = self._sorted.searchsorted(wanted - off).ravel()
         counts = self._sorted.searchsorted(wanted + off).ravel() - low
-        counts *= counts <= _MOST_ALIKE
+        counts *= counts <= MOST_ALIKE
         which, places = self._places(low, counts)
         if not len(which):
             return _NOWHERE
@@ -90,7 +99,7 @@ class ReturnIndex:
         # NaN, where a history begins or ends, is like nothing: then the other side decides.
         goes_on, comes_from = np.abs(after) <= near, np.abs(before) <= near
         both = goes_on & comes_from
-        enough = both | ((goes_on | comes_from) & (counts <= _CROWD)[which])
+        enough = both | ((goes_on | comes_from) & (counts <= CROWD)[which])
         kept = enough.nonzero()[0]
         return Likeness(rows[kept], columns[kept], places[kept] - columns[kept], both[kept])
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from closecast.drift.context import Context, Dates
 from closecast.drift.known import OtherCloses, history_of
-from closecast.drift.provenance import Place, Sought, correlation, locate, locate_elsewhere
+from closecast.drift.provenance import Place, correlation, locate, locate_elsewhere
 from closecast.drift.reading import FloatArray, Moves
 from closecast.drift.statistics.base import Cause
 from closecast.drift.statistics.jump import like_unit
@@ -71,14 +71,13 @@ def recall(moves: Moves, contexts: Sequence[Context | None]) -> list[Memory]:
     memories = [_NOTHING] * len(moves)
     if all(context is None for context in contexts):
         return memories
-    sought = Sought.of(moves)
     places: dict[int, Place | None] = {}
     for rows, known in _grouped(contexts, range(len(moves)), lambda context: context.known):
-        places |= zip(rows, locate(sought.rows(rows), known), strict=True)
+        places |= zip(rows, locate(moves.rows(rows), known), strict=True)
     elsewhere: dict[int, tuple[Prices, Place] | None] = {}
     lost = [i for i in range(len(moves)) if places.get(i) is None]
     for rows, others in _grouped(contexts, lost, _others):
-        elsewhere |= zip(rows, locate_elsewhere(sought.rows(rows), others), strict=True)
+        elsewhere |= zip(rows, locate_elsewhere(moves.rows(rows), others), strict=True)
     for i, context in enumerate(contexts):
         if context is None:
             continue

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.drift.known import Likeness, OtherCloses, ReturnIndex, Rows, history_of
+from closecast.drift import compiled
+from closecast.drift.known import (
+    CROWD,
+    MOST_ALIKE,
+    History,
+    Likeness,
+    OtherCloses,
+    ReturnIndex,
+    Rows,
+    history_of,
+)
 from closecast.drift.reading import FloatArray, Moves
 from closecast.prices import Prices
 
@@ -22,6 +32,18 @@ _STILL = 1e-4
 _MOST_PIECES = 6
 _SAME_IN_PIECES = 0.7
 _LANDMARKS, _LANDMARKS_ELSEWHERE = 8, 4  # moves that are looked for
+_RULES = compiled.Rules(
+    cent=_CENT,
+    least=_TOLERANCE[0],
+    most=_TOLERANCE[1],
+    still=_STILL,
+    same=_SAME,
+    enough=_ENOUGH,
+    crowd=CROWD,
+    most_alike=MOST_ALIKE,
+    landmarks=_LANDMARKS,
+    landmarks_elsewhere=_LANDMARKS_ELSEWHERE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,29 +89,45 @@ class Sought:
         """Of windows of any length."""
         tolerance = (_CENT / moves.closes.min(axis=1)).clip(*_TOLERANCE)
         tolerance[~_moving(moves.sizes)] = np.nan
-        return cls(moves, tolerance, moves.sizes.argsort(axis=1)[:, : -_LANDMARKS - 1 : -1])
-
-    def rows(self, rows: Sequence[int]) -> Self:
-        """Some of the windows; increasing."""
-        if len(rows) == len(self.tolerance):
-            return self
-        return type(self)(self.moves.rows(rows), self.tolerance[rows], self.landmarks[rows])
+        largest_first = np.argsort(-moves.sizes, axis=1, kind="stable")
+        return cls(moves, tolerance, largest_first[:, :_LANDMARKS])
 
 
-def locate(sought: Sought, known: Prices) -> list[Place | None]:
+def locate(moves: Moves, known: Prices) -> list[Place | None]:
     """Find windows of closes among known closes.
 
     Compared as returns, within what rounding to cents does to them: 85 % of them have to agree,
     and ten at least. A chance match is out of the question: ten returns of other days agree with
     a probability of some 1e-20.
     """
-    logs, moves = sought.moves.logs, sought.moves.returns
+    if moves.returns.shape[1] < _ENOUGH or len(known) <= _ENOUGH:
+        return [None] * len(moves)
+    history = history_of(known)
+    fast = compiled.of(moves)
+    if fast is None:
+        return _located(moves, history)
+    found: list[Place | None] = []
+    unsure = []
+    for i, (match, start) in enumerate(fast.recognise(history.index.compiled, _RULES, moves, True)):
+        place = None
+        if match == "unsure":
+            unsure.append(i)
+        elif match != "nowhere":
+            logs = moves.logs[i] if match == "exact" else moves.logs[i, ::-1]
+            place = _place(match, start, start, logs, history.log_closes)
+        found.append(place)
+    if unsure:
+        for i, place in zip(unsure, _located(moves.rows(unsure), history), strict=True):
+            found[i] = place
+    return found
+
+
+def _located(windows: Moves, history: History) -> list[Place | None]:
+    """What :func:`locate` finds, defined."""
+    sought = Sought.of(windows)
+    logs, moves, index = windows.logs, windows.returns, history.index
     n, length = moves.shape
     found: list[Place | None] = [None] * n
-    if length < _ENOUGH or len(known) <= _ENOUGH:
-        return found
-    history = history_of(known)
-    index = history.index
     # Each window once as it is and once newest first: then those that are left in pieces.
     both_ways = np.concatenate([moves, -moves[:, ::-1]])
     landmarks = np.concatenate([sought.landmarks, length - 1 - sought.landmarks])
@@ -111,19 +149,29 @@ def locate(sought: Sought, known: Prices) -> list[Place | None]:
     return found
 
 
-def locate_elsewhere(sought: Sought, others: OtherCloses) -> list[tuple[Prices, Place] | None]:
+def locate_elsewhere(moves: Moves, others: OtherCloses) -> list[tuple[Prices, Place] | None]:
     """The same among the closes of many symbols: in one piece and in its own order only."""
-    logs, moves = sought.moves.logs, sought.moves.returns
     found: list[tuple[Prices, Place] | None] = [None] * len(moves)
-    if moves.shape[1] < _ENOUGH or not others.series:
+    if moves.returns.shape[1] < _ENOUGH or not others.series:
         return found
-    landmarks = sought.landmarks[:, :_LANDMARKS_ELSEWHERE]
-    alike = others.index.like(moves, landmarks, sought.tolerance)
-    for i, start in _aligned(moves, sought.tolerance, others.index, alike):
+    fast = compiled.of(moves)
+    if fast is None:
+        starts = _starts_elsewhere(moves, others.index)
+    else:
+        places = fast.recognise(others.index.compiled, _RULES, moves, False)
+        starts = [(i, start) for i, (match, start) in enumerate(places) if match == "exact"]
+    for i, start in starts:
         which, first = others.index.row_of(start)
         prices = others.series[which]
-        found[i] = prices, _place("exact", first, first, logs[i], prices.log_closes)
+        found[i] = prices, _place("exact", first, first, moves.logs[i], prices.log_closes)
     return found
+
+
+def _starts_elsewhere(windows: Moves, index: ReturnIndex) -> Iterable[tuple[int, int]]:
+    sought = Sought.of(windows)
+    landmarks = sought.landmarks[:, :_LANDMARKS_ELSEWHERE]
+    alike = index.like(windows.returns, landmarks, sought.tolerance)
+    return _aligned(windows.returns, sought.tolerance, index, alike)
 
 
 def _aligned(

@@ -17,13 +17,13 @@ NORMAL = float(np.sqrt(np.pi / 2))
 
 QUARTERS = 4
 
-_DECAY = 0.94
-_AROUND = 0.9  # weight of the returns around a close, per session of distance
-_FLOOR = 0.3  # of the long-run volatility: a frozen stretch is no scale
-_CLIP = 6.0  # of the median absolute return: one fault must not hide another
-_LARGE = 4.0
+DECAY = 0.94
+AROUND = 0.9  # weight of the returns around a close, per session of distance
+FLOOR = 0.3  # of the long-run volatility: a frozen stretch is no scale
+CLIP = 6.0  # of the median absolute return: one fault must not hide another
+LARGE = 4.0
 _DECIMALS = 12
-_STILL = 1e-6  # adjusted closes of equal raw ones differ in their last digits
+STILL = 1e-6  # adjusted closes of equal raw ones differ in their last digits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +48,7 @@ class Moves:
     @classmethod
     def of(cls, closes: FloatArray) -> Self:
         """Of windows of positive, finite closes, shape (m, n)."""
+        closes = np.ascontiguousarray(closes)  # compiled code is given bare addresses
         logs = np.log(closes)
         # A currency changes the last bits of a log return, and nothing may hang on those.
         returns = (logs[:, 1:] - logs[:, :-1]).round(_DECIMALS)
@@ -130,17 +131,17 @@ def read(
     returns, sizes = moves.returns, moves.sizes
     n = returns.shape[1]
     around, past, first = _weights(n)
-    floor = _FLOOR * volatility[:, None]
+    floor = FLOOR * volatility[:, None]
     typical = np.maximum(np.sort(sizes, axis=1)[:, n // 2 : n // 2 + 1], floor)
-    cut = np.minimum(sizes, _CLIP * typical)
+    cut = np.minimum(sizes, CLIP * typical)
     start = volatility if before is None else before
     variance = (cut * cut) @ past + (start * start)[:, None] * first
     standardised = returns / np.maximum(np.sqrt(variance), floor / 3)
     share = n // QUARTERS
-    rest = np.minimum(sizes, _LARGE * typical)[:, n - QUARTERS * share :]
+    rest = np.minimum(sizes, LARGE * typical)[:, n - QUARTERS * share :]
     quarters = np.add.reduce(rest.reshape(len(rest), QUARTERS, share), axis=2) / share
     around_both = np.maximum(cut @ around, floor)
-    still = sizes < _STILL
+    still = sizes < STILL
     quarters *= NORMAL
     still_rows: list[int] = []
     if still.any():
@@ -152,7 +153,7 @@ def read(
         around_one=around_both[:, :n],
         around_two=around_both[:, n:],
         standardised=standardised,
-        clipped=np.minimum(np.maximum(standardised, -_LARGE), _LARGE),
+        clipped=np.minimum(np.maximum(standardised, -LARGE), LARGE),
         quarters=quarters,
         volatility=volatility,
         level=volatility if level is None else level,
@@ -185,7 +186,7 @@ def ewma_before(closes: FloatArray) -> float | None:
         return None
     logs = np.log(recent)
     sizes = np.abs(logs[1:] - logs[:-1])
-    cut = np.minimum(sizes, _CLIP * max(float(np.sort(sizes)[len(sizes) // 2]), 1e-9))
+    cut = np.minimum(sizes, CLIP * max(float(np.sort(sizes)[len(sizes) // 2]), 1e-9))
     weights = _fading(len(cut))
     return max(float(np.sqrt((cut * cut) @ weights)), 1e-9)
 
@@ -196,7 +197,7 @@ _LEAST_BEFORE = 20
 
 @lru_cache(maxsize=64)
 def _fading(n: int) -> FloatArray:
-    weights = _DECAY ** np.arange(n)[::-1]
+    weights = DECAY ** np.arange(n)[::-1]
     return np.asarray(weights / weights.sum())
 
 
@@ -204,9 +205,9 @@ def _fading(n: int) -> FloatArray:
 def _weights(n: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Matrices to multiply rows of n absolute (or squared) returns with, from the right."""
     lag = np.subtract.outer(np.arange(n), np.arange(n))  # later minus earlier
-    past = np.where(lag > 0, (1 - _DECAY) * _DECAY ** np.maximum(lag - 1, 0), 0.0)
+    past = np.where(lag > 0, (1 - DECAY) * DECAY ** np.maximum(lag - 1, 0), 0.0)
     around = np.concatenate([_around(n, 1), _around(n, 2)], axis=1)
-    found = [around, past.T.copy(), np.asarray(_DECAY ** np.arange(n))]
+    found = [around, past.T.copy(), np.asarray(DECAY ** np.arange(n))]
     for weights in found:
         weights.flags.writeable = False
     return found[0], found[1], found[2]
@@ -215,7 +216,7 @@ def _weights(n: int) -> tuple[FloatArray, FloatArray, FloatArray]:
 def _around(n: int, width: int) -> FloatArray:
     """Column i averages the returns before i and from ``i + width`` on, the nearest most."""
     lag = np.subtract.outer(np.arange(n - width + 1), np.arange(n))
-    left = np.where(lag > 0, _AROUND ** np.maximum(lag - 1, 0), 0.0)
-    right = np.where(lag <= -width, _AROUND ** np.maximum(-lag - width, 0), 0.0)
+    left = np.where(lag > 0, AROUND ** np.maximum(lag - 1, 0), 0.0)
+    right = np.where(lag <= -width, AROUND ** np.maximum(-lag - width, 0), 0.0)
     both = left + right
     return np.ascontiguousarray((NORMAL * both / both.sum(axis=1, keepdims=True)).T)

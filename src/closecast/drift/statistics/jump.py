@@ -25,6 +25,7 @@ _NAMES = list(SPLITS)
 _DAYS_MOVE = 4.0  # volatilities that the session itself may have added to the ratio
 _NEWS_MOVE = 0.1  # of LLY, MRK and BBY on days of news; crashes are seldom near 2:1
 _MOST_DAYS_MOVE = 0.15  # AAPL rose by .09 on the day of its split of 2000-06-21
+LEAST_JUMP = float(_LOGS[0]) - _MOST_DAYS_MOVE
 _UNSURE = 0.58  # a split of 3:2 is no larger than some crashes are
 _UNSURE_COST = 7 / 12
 
@@ -106,9 +107,9 @@ def like_unit(move: float, scale: float) -> str | None:
 def _scores(reading: Reading) -> FloatArray:
     sizes, around = reading.sizes, reading.around_one
     scores = np.zeros_like(sizes)
-    if sizes.max() < _LOGS[0] - _MOST_DAYS_MOVE:
+    if sizes.max() < LEAST_JUMP:
         return scores
-    for i, j in np.argwhere(sizes > _LOGS[0] - _MOST_DAYS_MOVE):
+    for i, j in np.argwhere(sizes > LEAST_JUMP):
         size, scale = float(sizes[i, j]), float(around[i, j])
         if size > UNITS or like_split(size, scale) is not None:
             scores[i, j] = size / scale * (1.0 if size > _UNSURE else _UNSURE_COST)

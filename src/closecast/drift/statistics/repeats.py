@@ -10,7 +10,7 @@ import numpy as np
 from closecast.drift.reading import FloatArray, Reading
 from closecast.drift.statistics.base import Cause, Statistic
 
-_FROZEN = 4  # still days in a row
+FROZEN = 4  # still days in a row
 _MOST = 300.0
 
 
@@ -27,7 +27,7 @@ class FrozenFeed(Statistic):
         values = np.zeros(len(reading))
         for i in reading.still_rows:
             start, stop = _longest_run(reading.still[i])
-            share = _share(reading, i)
+            share = rounded_share(float(reading.still_share[i]))
             surprise = -(stop - start) * log10(share) - log10(reading.still.shape[1])
             values[i] = min(max(surprise, 0.0), _MOST)
         return values
@@ -51,7 +51,7 @@ class FilledDays(Statistic):
         values = np.zeros(len(reading))
         for i in reading.still_rows:
             count = len(_scattered(reading.still[i]))
-            values[i] = _surprises(n, _share(reading, i))[count]
+            values[i] = surprises(n, rounded_share(float(reading.still_share[i])))[count]
         return values
 
     def cause(self, reading: Reading, i: int, value: float) -> Cause:
@@ -59,8 +59,9 @@ class FilledDays(Statistic):
         return Cause("filled_days", int(rows[0]) + 1, {"rows": len(rows)})
 
 
-def _share(reading: Reading, i: int) -> float:
-    return round(min(float(reading.still_share[i]), 0.5), 3)
+def rounded_share(still: float) -> float:
+    """Of still days, as both statistics take it."""
+    return round(min(still, 0.5), 3)
 
 
 def _longest_run(still: np.ndarray) -> tuple[int, int]:
@@ -80,11 +81,11 @@ def _longest_run(still: np.ndarray) -> tuple[int, int]:
 def _scattered(still: np.ndarray) -> np.ndarray:
     start, stop = _longest_run(still)
     rows = np.flatnonzero(still)
-    return rows[(rows < start) | (rows >= stop)] if stop - start >= _FROZEN else rows
+    return rows[(rows < start) | (rows >= stop)] if stop - start >= FROZEN else rows
 
 
 @lru_cache(maxsize=256)
-def _surprises(n: int, share: float) -> FloatArray:
+def surprises(n: int, share: float) -> FloatArray:
     """Minus log10 of P(X >= k), X binomial, for k = 0 .. n."""
     law = [comb(n, k) * share**k * (1 - share) ** (n - k) for k in range(n + 1)]
     tails = np.minimum(np.cumsum(law[::-1])[::-1], 1.0)

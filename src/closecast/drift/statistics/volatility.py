@@ -7,7 +7,7 @@ import numpy as np
 from closecast.drift.reading import FloatArray, Reading
 from closecast.drift.statistics.base import Cause, Statistic
 
-_LEAST = 0.05  # of the level that is compared with
+LEAST_RATIO = 0.05  # of the level that is compared with
 
 
 class Wild(Statistic):
@@ -111,4 +111,4 @@ class WildWeek(Statistic):
 
 
 def _log_ratio(volatility: FloatArray, level: FloatArray) -> FloatArray:
-    return np.asarray(np.log(np.maximum(volatility / level, _LEAST)))
+    return np.asarray(np.log(np.maximum(volatility / level, LEAST_RATIO)))

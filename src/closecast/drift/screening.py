@@ -1,0 +1,77 @@
+"""Which windows need a closer look: few, and compiled code tells which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import inf, log10
+
+import numpy as np
+
+from closecast.drift import compiled, reading
+from closecast.drift.reading import FloatArray, Moves
+from closecast.drift.statistics.jump import LEAST_JUMP
+from closecast.drift.statistics.repeats import FROZEN, rounded_share, surprises
+from closecast.drift.statistics.volatility import LEAST_RATIO
+
+
+class Screen:
+    """Passes over windows of one symbol that are within every threshold.
+
+    By upper bounds of the statistics: what is left is measured by their definitions, so that a
+    verdict does not depend on whether there is compiled code.
+
+    Parameters
+    ----------
+    volatility, level, still_share : float
+        The symbol's; as in :class:`closecast.drift.reading.Reading`.
+    limits : mapping of key to float
+        Of the statistics that are measured; beyond them a window is looked at.
+    """
+
+    def __init__(
+        self, volatility: float, level: float, still_share: float, limits: Mapping[str, float]
+    ) -> None:
+        self._symbol = volatility, level, rounded_share(still_share)
+        self._limits = limits
+        self._levels: dict[int, compiled.Levels] = {}
+
+    def suspicious(
+        self, moves: Moves, before: FloatArray | None, gap: FloatArray | None
+    ) -> Sequence[int]:
+        """Rows of windows in which a statistic may be beyond its limit.
+
+        Parameters
+        ----------
+        before, gap : arrays, shape (m,), or None
+            As in :class:`closecast.drift.reading.Reading`.
+        """
+        fast = compiled.of(moves)
+        if fast is None or not self._limits.keys() <= set(compiled.STATISTICS):
+            return range(len(moves))
+        n = moves.returns.shape[1]
+        levels = self._levels.get(n)
+        if levels is None:
+            levels = self._levels[n] = self._of_length(n)
+        return fast.suspicious(levels, moves, before, gap)
+
+    def _of_length(self, n: int) -> compiled.Levels:
+        volatility, level, still_share = self._symbol
+        limits = [self._limits.get(key, inf) for key in compiled.STATISTICS]
+        return compiled.Levels(
+            decay=reading.DECAY,
+            around=reading.AROUND,
+            floor=reading.FLOOR,
+            clip=reading.CLIP,
+            large=reading.LARGE,
+            still=reading.STILL,
+            normal=reading.NORMAL,
+            least_jump=LEAST_JUMP,
+            least_ratio=LEAST_RATIO,
+            frozen=FROZEN,
+            volatility=volatility,
+            level=level,
+            # Ticks may make still closes likelier than this, and so less surprising.
+            surprise=-log10(still_share) if still_share else inf,
+            filled=np.array(surprises(n, still_share)),
+            limits=tuple(limits),
+        )

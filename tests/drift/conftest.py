@@ -1,0 +1,18 @@
+"""Drift answers the same with compiled code and without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from closecast.drift import compiled
+
+
+@pytest.fixture(scope="module", params=["compiled", "numpy"])
+def either_way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each test twice; the first time with whatever code this machine could compile."""
+    with pytest.MonkeyPatch.context() as patched:
+        if request.param == "numpy":
+            patched.setattr(compiled, "loaded", None)
+        yield
