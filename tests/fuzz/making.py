@@ -130,7 +130,7 @@ _PAGES = (
     "/docs/oauth2-redirect",
     "/static-offline-docs/swagger-ui.css",
 )
-_LARGE = 0.01  # of the bodies for a batch: they take a hundred times as long
+_LARGE = 0.03  # of the bodies for a batch: they take a hundred times as long
 _CLIENTS = ("127.0.0.1",) * 8 + ("203.0.113.7", "2001:db8::1")
 
 
