@@ -7,11 +7,12 @@ import asyncio
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.json_depth import nests_deeper
 from api.refusals import Refusal, header, refuse
 from api.route_templates import routed_path
+from closecast.json_depth import Nesting, nests_deeper
 
 _BATCH = "/predict/batch"
+_AT_ONCE = 65_536  # bytes that are looked at before others have their turn: less than a millisecond
 
 
 class BodyLimit:
@@ -53,22 +54,15 @@ class BodyLimit:
             return
         try:
             async with asyncio.timeout(self._timeout_s):
-                body = await _read_whole(receive, most)
+                body = await self._read_whole(receive, most)
         except TimeoutError:
             detail = f"the body did not arrive within {self._timeout_s:g} s"
             await refuse(scope, send, Refusal(408, "body_too_slow", detail))
             return
         except ClientDisconnect:
             return
-        if body is None:
-            await refuse(scope, send, _too_large(most))
-            return
-        if nests_deeper(body, self._max_depth):
-            detail = (
-                f"the body has more than {self._max_depth} brackets inside each other; "
-                "no request needs more than a few"
-            )
-            await refuse(scope, send, Refusal(400, "json_too_deep", detail))
+        if isinstance(body, Refusal):
+            await refuse(scope, send, body)
             return
         delivered = False
 
@@ -81,24 +75,41 @@ class BodyLimit:
 
         await self._app(scope, replay, send)
 
-
-async def _read_whole(receive: Receive, most: int) -> bytes | None:
-    """The body, so that the application never sees half of one; ``None`` if it is too large."""
-    parts: list[bytes] = []
-    length = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        part = message.get("body", b"")
-        length += len(part)
-        if length > most:
-            return None
-        parts.append(part)
-        if not message.get("more_body", False):
-            return parts[0] if len(parts) == 1 else b"".join(parts)
+    async def _read_whole(self, receive: Receive, most: int) -> bytes | Refusal:
+        """The body, so that the application never sees half of one, or why not; at once then."""
+        parts: list[bytes] = []
+        length = 0
+        nesting = Nesting(self._max_depth)
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            part = message.get("body", b"")
+            more = message.get("more_body", False)
+            length += len(part)
+            if length > most:
+                return _too_large(most)
+            if not more and not parts and length <= _AT_ONCE:  # nearly all are so small
+                return _too_deep(self._max_depth) if nests_deeper(part, self._max_depth) else part
+            for first in range(0, len(part), _AT_ONCE):
+                if nesting.feed(part[first : first + _AT_ONCE]):
+                    return _too_deep(self._max_depth)
+                await asyncio.sleep(0)
+            parts.append(part)
+            if not more:
+                body = b"".join(parts)
+                await asyncio.sleep(0)
+                return body
 
 
 def _too_large(most: int) -> Refusal:
     detail = f"the body is larger than {most} bytes; a window of closes needs a few thousand"
     return Refusal(413, "body_too_large", detail)
+
+
+def _too_deep(limit: int) -> Refusal:
+    detail = (
+        f"the body has more than {limit} brackets inside each other; "
+        "no request needs more than a few"
+    )
+    return Refusal(400, "json_too_deep", detail)

@@ -19,6 +19,7 @@ RANKS = {
     "arrays": 0,
     "confinement": 0,
     "errors": 0,
+    "json_depth": 0,
     "latency": 0,
     "owners": 0,
     "logs": 1,

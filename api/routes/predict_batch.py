@@ -20,6 +20,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.deps import Service
 from api.errors import UNEXPECTED, document_of, problem_document, responses
+from api.json_in_pieces import parsed
 from api.lean import LeanRoute, in_body, json_body
 from api.negotiation import AcceptLanguage, language_headers, request_language
 from api.predicting import asked_levels, members, question, settled
@@ -42,7 +43,7 @@ router = APIRouter(tags=["forecasts"], route_class=LeanRoute)
 
 # To tell what is wrong with each of many windows takes seconds: the first wrong one will do.
 _WINDOWS = TypeAdapter(Annotated[list[Window], FailFast()])
-_VALIDATED_AT_ONCE = 128
+_VALIDATED_AT_ONCE = 32
 
 # Windows of one network call: few at the beginning and at the end, so that neither the event loop
 # nor the network waits long for the other; never so many that they hold the event loop for 5 ms.
@@ -75,26 +76,19 @@ async def predict_batch(
         language=request_language(request),
         started=started,
     )
-    envelope = _envelope(await json_body(request))
-    batch.levels = asked_levels(envelope.levels)
-    windows = await _windows(envelope.windows)
+    async with parsed(await json_body(request)) as said:
+        envelope = _envelope(said)
+        batch.levels = asked_levels(envelope.levels)
+        windows = await _windows(envelope.windows)
     await batch.find_models(windows)
     return StreamingResponse(
         batch.answer(windows), 200, language_headers(batch.language), "application/json"
     )
 
 
-def _envelope(body: bytes) -> BatchEnvelope:
+def _envelope(said: Any) -> BatchEnvelope:
     try:
-        return BatchEnvelope.model_validate(orjson.loads(body))
-    except orjson.JSONDecodeError as error:
-        item = {
-            "type": "json_invalid",
-            "loc": ("body",),
-            "msg": "JSON",
-            "ctx": {"error": error.msg},
-        }
-        raise RequestValidationError([item]) from error
+        return BatchEnvelope.model_validate(said)
     except ValidationError as error:
         raise in_body(error) from error
 
@@ -110,6 +104,9 @@ async def _windows(sent: Sequence[Any]) -> list[Window]:
             for item in problems:
                 body, windows, row, *rest = item["loc"]
                 item["loc"] = (body, windows, first + row, *rest)
+            while found:  # all at once would take long
+                del found[-_VALIDATED_AT_ONCE:]
+                await asyncio.sleep(0)
             raise RequestValidationError(problems) from error
         await asyncio.sleep(0)
     return found
@@ -158,13 +155,13 @@ class _Batch:
                 found[symbol] = error
         return found
 
-    async def answer(self, windows: Sequence[Window]) -> AsyncIterator[bytes]:
-        """The body of the answer, piece by piece.
+    async def answer(self, windows: list[Window]) -> AsyncIterator[bytes]:
+        """The body of the answer, piece by piece; what is answered leaves ``windows``.
 
         A thread of its own is one part ahead with the network, which needs no lock of Python's;
         so the event loop has half of the work, and others their turn between two parts.
         """
-        answered = 0
+        answered, count = 0, len(windows)
         parts = self._parts(windows)
         ahead: _Part | None = await self._begun(*next(parts))
         while ahead is not None:
@@ -175,16 +172,18 @@ class _Batch:
             answered += sum("problem" not in result for result in results)
             yield (b"," if part.first else b'{"results":[') + orjson.dumps(results)[1:-1]
             await asyncio.sleep(0)
-        counts = {"answered": answered, "refused": len(windows) - answered}
+        counts = {"answered": answered, "refused": count - answered}
         yield b"]," + orjson.dumps(counts)[1:]
 
-    def _parts(self, windows: Sequence[Window]) -> Iterator[tuple[int, Sequence[Window]]]:
+    def _parts(self, windows: list[Window]) -> Iterator[tuple[int, Sequence[Window]]]:
         """As many windows as go through the network together, and where they begin."""
         first, count = 0, _FEW
-        while first < len(windows):
-            yield first, windows[first : first + count]
-            first += count
-            count = min(_MANY, max(_FEW, (len(windows) - first) // 2))
+        while windows:
+            part = windows[:count]
+            del windows[:count]  # not all at once in the end, which would take long
+            yield first, part
+            first += len(part)
+            count = min(_MANY, max(_FEW, len(windows) // 2))
 
     async def _begun(self, first: int, windows: Sequence[Window]) -> _Part:
         """What is known beside some windows; the network begins with them."""

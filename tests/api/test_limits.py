@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.body_limit import BodyLimit
-from api.json_depth import nests_deeper
 from api.main import create_app
 from api.rates import Rate
+from closecast import json_depth
+from closecast.json_depth import Nesting, nests_deeper
 from closecast.keys import KeyStore
 from closecast.settings import Settings
 from tests.live_server import live_server
@@ -53,6 +54,62 @@ def test_the_depth_of_any_json_is_what_a_parser_finds(
     for indent in (None, 1):
         text = json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode()
         assert nests_deeper(text, limit) == (depth_of(value) > limit)
+
+
+def depth_before_the_first_error(text: bytes) -> int:
+    """Byte by byte, as a parser of UTF-8 goes; beyond its first error nothing is promised."""
+    depth = deepest = 0
+    in_string = escaped = False
+    for byte in text:
+        if escaped:
+            escaped = False
+        elif byte == ord("\\"):
+            escaped = True
+        elif byte == ord('"'):
+            in_string = not in_string
+        elif not in_string and byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif not in_string and byte in b"]}":
+            depth = max(0, depth - 1)
+    return deepest
+
+
+PIECES = st.lists(
+    st.lists(st.sampled_from([*'[]{}"\\,a', "[[", "]]", '""', '\\"', '["']), max_size=12).map(
+        lambda parts: "".join(parts).encode()
+    ),
+    max_size=8,
+)
+
+
+@patiently
+@given(PIECES, st.integers(0, 5), st.booleans())
+def test_however_a_text_is_cut_it_nests_the_same(
+    pieces: list[bytes], limit: int, arrays: bool
+) -> None:
+    text = b"".join(pieces)
+    # No parser gets past a backslash before one of these; here it would hide them.
+    if not any(b"\\" + bytes([bracket]) in text for bracket in b"[]{}"):
+        assert nests_deeper(text, limit) == (depth_before_the_first_error(text) > limit)
+    with pytest.MonkeyPatch.context() as patch:
+        if arrays:
+            patch.setattr(json_depth, "_FEW", -1)
+        for cut in (pieces, [bytes([byte]) for byte in text], [text]):
+            nesting = Nesting(limit)
+            assert any(nesting.feed(piece) for piece in cut) == nests_deeper(text, limit)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 5, 1000])
+def test_wide_characters_are_found_whenever_they_come(cut: int) -> None:
+    """Strings end elsewhere: brackets that seem to be closed may not be."""
+    deep = ('["]",' * 40 + "1" + "]" * 40).encode("utf-16-le")
+    late = b"[" + b'"]",["[",' * 20 + b'"\0"'
+    for text in (deep, late):
+        nesting = Nesting(16)
+        pieces = [text[i : i + cut] for i in range(0, len(text), cut)]
+        assert any(nesting.feed(piece) for piece in pieces)
+        assert nests_deeper(text, 16)
 
 
 @pytest.mark.parametrize("depth", [1, 4, 16, 17, 200])
@@ -182,6 +239,61 @@ def test_a_body_passes_up_to_the_limit_of_its_path(
 @pytest.mark.parametrize("length", [b"9" * 30, b"9" * 5000])
 def test_a_length_of_many_digits_is_large(length: bytes) -> None:
     assert through(parts(b"1"), headers=[(b"content-length", length)]) == 413
+
+
+class Turns:
+    """Counts how often others have their turn while something runs."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def __aenter__(self) -> Turns:
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            self.count += 1
+            await asyncio.sleep(0)
+
+
+def test_others_have_their_turn_while_a_large_body_is_looked_at() -> None:
+    body = b"[1]" * 1_400_000
+
+    async def count() -> int:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            assert (await receive())["body"] == body
+
+        async def receive() -> Any:
+            return parts(body)[0]
+
+        limit = BodyLimit(app, len(body), len(body), 4, 60.0)
+        scope = {"type": "http", "method": "POST", "path": "/predict/batch", "headers": []}
+        async with Turns() as turns:
+            await limit(scope, receive, None)  # type: ignore[arg-type]
+        return turns.count
+
+    assert asyncio.run(count()) >= len(body) // 65_536
+
+
+@pytest.mark.parametrize("size", [65_536, 10_000_000], ids=["as a server sends", "whole"])
+def test_a_deep_body_is_refused_without_waiting_for_its_end(size: int) -> None:
+    body = b'{"windows": ' + b"[" * 200_000
+    messages = parts(*(body[i : i + size] for i in range(0, len(body), size)))
+    messages[-1]["more_body"] = True
+    sizes = {"max_bytes": 10**7, "max_batch_bytes": 10**7}
+    assert through(messages, "/predict/batch", **sizes) == 400
+    assert len(messages) == max(0, len(body) // size)
+
+
+@pytest.mark.parametrize("size", [1, 7, 65_536, 65_537])
+def test_a_body_in_parts_arrives_as_it_was_sent(size: int) -> None:
+    body = (b'{"windows": [["a[\\"[", [1]]' + b', "[[[[\\\\"' * 20_000)[: size * 300] + b"]}"
+    sent = parts(*(body[i : i + size] for i in range(0, len(body), size)))
+    assert through(sent, "/predict/batch", max_batch_bytes=10**7) == body
 
 
 def test_a_client_that_goes_away_is_not_answered() -> None:

@@ -130,6 +130,7 @@ _PAGES = (
     "/docs/oauth2-redirect",
     "/static-offline-docs/swagger-ui.css",
 )
+_LARGE = 0.03  # of the bodies for a batch: they take a hundred times as long
 _CLIENTS = ("127.0.0.1",) * 8 + ("203.0.113.7", "2001:db8::1")
 
 
@@ -183,6 +184,8 @@ class Maker:
         if "requestBody" in operation:
             valid = random.choice(self._bodies[template])
             body = spoiled(random, valid) if random.random() < 0.97 else b""
+            if template == "/predict/batch" and random.random() < _LARGE:
+                body = _large(random, body)
             if random.random() < 0.95:
                 headers = (_JSON, *headers)
         elif random.random() < 0.03:
@@ -237,6 +240,18 @@ class Maker:
             one = (b"authorization", b"Bearer " + token), (b"x-api-key", token)
             headers.insert(random.randrange(len(headers) + 1), random.choice(one))
         return tuple(headers)
+
+
+def _large(random: Random, body: bytes) -> bytes:
+    """The same JSON, if it is any, so large that it is parsed in pieces; or cut, or repeated."""
+    spaces = b" " * (300_000 // (body.count(b",") + 1))
+    padded = body.replace(b",", b"," + spaces) or b" " * 300_000
+    way = random.random()
+    if way < 0.7:
+        return padded
+    if way < 0.85:
+        return padded[: random.randrange(262_144, len(padded) + 262_145)] + body
+    return body * (300_000 // (len(body) + 1) + 1)
 
 
 def _quoted(random: Random, text: str, safe: str) -> str:
