@@ -115,8 +115,11 @@ def post(path: str, body: bytes) -> bytes:
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
-def first_answer(received: bytes) -> tuple[int, bytes, int] | None:
+def first_answer(received: bytes | bytearray) -> tuple[int, bytes, int] | None:
     """Status, body and whole length of the first answer; ``None`` while it is not all there.
+
+    One in chunks may count as not all there until what was received ends with a last chunk: to look
+    through all chunks each time that one comes would take the generator longer than the server.
 
     Raises
     ------
@@ -131,6 +134,8 @@ def first_answer(received: bytes) -> tuple[int, bytes, int] | None:
         raise UnreadableAnswer(head[:60])
     start = end + 4
     if b"\r\ntransfer-encoding: chunked" in head:
+        if not received.endswith(b"0\r\n\r\n"):
+            return None
         found = _joined_chunks(received, start)
         return None if found is None else (int(status), *found)
     at = head.find(b"\r\ncontent-length:")
@@ -139,10 +144,10 @@ def first_answer(received: bytes) -> tuple[int, bytes, int] | None:
     length = int(head[at + 17 :].partition(b"\r\n")[0])
     if len(received) < start + length:
         return None
-    return int(status), received[start : start + length], start + length
+    return int(status), bytes(received[start : start + length]), start + length
 
 
-def _joined_chunks(received: bytes, at: int) -> tuple[bytes, int] | None:
+def _joined_chunks(received: bytes | bytearray, at: int) -> tuple[bytes, int] | None:
     chunks = []
     while (line := received.find(b"\r\n", at)) >= 0:
         size = int(received[at:line].partition(b";")[0], 16)
@@ -210,7 +215,7 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, run: _Run) -> None:
         self._run = run
-        self._received = b""
+        self._received = bytearray()
         self.request = 0
         self.since: float | None = None  # None: nothing is under way
 
@@ -224,7 +229,7 @@ class _Connection(asyncio.Protocol):
         self.transport.write(self._run.load.requests[request])
 
     def data_received(self, data: bytes) -> None:
-        self._received = self._received + data if self._received else data
+        self._received += data
         try:
             found = first_answer(self._received)
         except (UnreadableAnswer, ValueError):
@@ -234,7 +239,7 @@ class _Connection(asyncio.Protocol):
         if found is None:
             return
         status, body, length = found
-        self._received = self._received[length:]
+        del self._received[:length]
         self._run.answered(self, status, body)
 
     def connection_lost(self, error: Exception | None) -> None:

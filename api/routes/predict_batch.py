@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any
 
 import orjson
@@ -48,6 +50,7 @@ _VALIDATED_AT_ONCE = 32
 # Windows of one network call: few at the beginning and at the end, so that neither the event loop
 # nor the network waits long for the other; never so many that they hold the event loop for 5 ms.
 _FEW, _MANY = 16, 64
+_AHEAD = 2  # parts that the network has been given: it need not wait for the event loop
 
 _Network = tuple[Future[Any], Callable[[Any], Foretold]]
 
@@ -158,16 +161,16 @@ class _Batch:
     async def answer(self, windows: list[Window]) -> AsyncIterator[bytes]:
         """The body of the answer, piece by piece; what is answered leaves ``windows``.
 
-        A thread of its own is one part ahead with the network, which needs no lock of Python's;
-        so the event loop has half of the work, and others their turn between two parts.
+        A thread of its own is ahead with the network, which needs no lock of Python's; so the
+        event loop has half of the work, and others their turn between two parts.
         """
         answered, count = 0, len(windows)
         parts = self._parts(windows)
-        ahead: _Part | None = await self._begun(*next(parts))
-        while ahead is not None:
-            part, ahead = ahead, None
+        ahead = deque([await self._begun(*part) for part in islice(parts, _AHEAD)])
+        while ahead:
+            part = ahead.popleft()
             if (following := next(parts, None)) is not None:
-                ahead = await self._begun(*following)
+                ahead.append(await self._begun(*following))
             results = await self._ended(part)
             answered += sum("problem" not in result for result in results)
             yield (b"," if part.first else b'{"results":[') + orjson.dumps(results)[1:-1]

@@ -33,7 +33,7 @@ _predictions = sa.Table(
     sa.Column("duration_ms", sa.Double, nullable=False),
     sqlite_autoincrement=True,  # a pruned number is not given again: numbers tell the order
 )
-_BATCH = 500
+_BATCH = 2_000
 
 
 class Prediction(NamedTuple):

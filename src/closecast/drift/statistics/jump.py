@@ -20,6 +20,7 @@ SPLITS = {
 UNITS = float(np.log(15))
 """A larger move is no news, whatever the company did."""
 
+_LN_10 = float(np.log(10))
 _LOGS = np.array(list(SPLITS.values()))
 _NAMES = list(SPLITS)
 _DAYS_MOVE = 4.0  # volatilities that the session itself may have added to the ratio
@@ -98,8 +99,8 @@ def like_unit(move: float, scale: float) -> str | None:
     >>> like_unit(4.6, 0.02), like_unit(-6.9, 0.02), like_unit(2.3, 0.02)
     ('100', '1/1000', None)
     """
-    power = round(abs(move) / np.log(10))
-    if power < 2 or abs(abs(move) - power * np.log(10)) > _tolerance(scale, abs(move)):
+    power = round(abs(move) / _LN_10)
+    if power < 2 or abs(abs(move) - power * _LN_10) > _tolerance(scale, abs(move)):
         return None
     return _factor(move)
 
@@ -140,7 +141,7 @@ def _factor(log_return: float) -> str:
     >>> _factor(4.6), _factor(-6.9), _factor(3.4)
     ('100', '1/1000', '30')
     """
-    decimal = 10.0 ** round(abs(log_return) / np.log(10))
+    decimal = 10.0 ** round(abs(log_return) / _LN_10)
     near = abs(abs(log_return) - np.log(decimal)) < 3 * _MOST_DAYS_MOVE
     value = decimal if near else round(float(np.exp(abs(log_return))))
     return f"{value:g}" if log_return > 0 else f"1/{value:g}"
