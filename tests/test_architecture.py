@@ -21,6 +21,7 @@ RANKS = {
     "errors": 0,
     "json_depth": 0,
     "latency": 0,
+    "listening": 1,
     "owners": 0,
     "logs": 1,
     "progress": 0,

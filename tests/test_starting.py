@@ -230,7 +230,7 @@ def test_the_command_queues_only_what_is_missing(
     for name, value in environment_of(published).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("uvicorn.run", lambda *_, **__: None)
-    monkeypatch.setattr("closecast.cli._check_port_is_free", lambda _: None)
+    monkeypatch.setattr("closecast.cli.check_port_is_free", lambda *_: None)
     monkeypatch.setattr("signal.signal", lambda *_: None)
     ledger = Ledger(published.ledger_url)
     main(["serve", "--train-if-missing", "--symbols", "MSFT,AAPL"])
@@ -259,7 +259,7 @@ def test_a_damaged_pointer_is_no_reason_to_train_first_and_none_not_to_serve(
         monkeypatch.setenv(name, value)
     served: list[Any] = []
     monkeypatch.setattr("uvicorn.run", lambda *app, **__: served.append(app))
-    monkeypatch.setattr("closecast.cli._check_port_is_free", lambda _: None)
+    monkeypatch.setattr("closecast.cli.check_port_is_free", lambda *_: None)
     monkeypatch.setattr("signal.signal", lambda *_: None)
     main(["serve", "--train-if-missing", "--symbols", "MSFT,AAPL"])
     assert served

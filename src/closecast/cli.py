@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import functools
 import json
 import logging
 import os
 import signal
-import socket
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -18,10 +16,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from closecast.errors import BadSetting, ClosecastError, DamagedBundle, JobCancelled
+from closecast.errors import ClosecastError, DamagedBundle, JobCancelled
 from closecast.forecasters import AUTO, DEFAULT_FORECASTER, FORECASTERS
 from closecast.jobs.supervisor import can_train, require_training
 from closecast.keys import KeyStore
+from closecast.listening import check_port_is_free, port_of_several
 from closecast.logs import set_up_logging
 from closecast.metric_files import shared_metrics
 from closecast.options import add_fine_tune, add_hyperparameters, add_origin, hyperparameters
@@ -130,7 +129,7 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> None:
     # Spawned API processes read their settings from the environment.
     os.environ |= {f"CLOSECAST_{key.upper()}": str(value) for key, value in changes.items()}
     KeyStore(settings.keys_path).load()  # damaged keys are said here, in one line
-    _check_port_is_free(settings)
+    check_port_is_free(settings.host, settings.port)
     check_start(settings, trains=arguments.train_if_missing)
     if not (arguments.train_if_missing and _train_first(settings, arguments.symbols)):
         print(_welcome(settings), flush=True)
@@ -163,8 +162,9 @@ def _run(workers: int, **options: Any) -> None:
         uvicorn.run("api.main:app", workers=1, **options)
         return
     config = uvicorn.Config("api.main:app", workers=workers, **options)
-    server = Multiprocess(config, sockets=[config.bind_socket()])
-    server.run()
+    with port_of_several(config.host, config.port) as port:
+        server = Multiprocess(config, sockets=[port])
+        server.run()
     if any(process.exitcode == STARTUP_FAILURE for process in server.processes):
         sys.exit(1)
 
@@ -183,22 +183,6 @@ def _train_first(settings: Settings, named: str | None) -> bool:
     say = functools.partial(print, flush=True)
     FirstTraining(settings, symbols, say, lambda: _welcome(settings)).start()
     return True
-
-
-def _check_port_is_free(settings: Settings) -> None:
-    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            taken = error.errno == errno.EADDRINUSE
-            reason = (
-                "is taken by another program" if taken else f"cannot be bound ({error.strerror})"
-            )
-            raise BadSetting(
-                f"{settings.host}:{settings.port} {reason}; "
-                "choose another one with --port or CLOSECAST_PORT"
-            ) from error
 
 
 def _welcome(settings: Settings) -> str:
