@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from closecast.bundle import EVALUATION_FILE
+from closecast.bundle import EVALUATION_FILE, Bundle
 from closecast.calendar_cache import CalendarCache
 from closecast.errors import DamagedBundle, StorageFailed
 from closecast.price_cache import PriceCache
 from closecast.registry import Registry
 from closecast.serving import KnownCloses, Models, Snapshot
+from closecast.serving.models import Reload
 from closecast.serving.parts import Parts
 from closecast.settings import Settings
 from closecast.sources.sample import SampleSource
@@ -74,7 +75,10 @@ def test_a_version_that_comes_back_is_not_measured_again(
     assert tried == []
 
 
-def test_what_nobody_serves_any_more_is_let_go(models: Models, pooled: str) -> None:
+def test_a_large_bundle_that_nobody_serves_any_more_is_let_go(
+    models: Models, pooled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("closecast.serving.models._SMALL_BYTES", 1)
     for symbol in ("MSFT", "AAPL"):
         models.get(symbol)
     assert list(models._parts) == [pooled]
@@ -83,6 +87,37 @@ def test_what_nobody_serves_any_more_is_let_go(models: Models, pooled: str) -> N
         assert models.look(symbol).outcome == "swapped"
     gc.collect()
     assert pooled not in models._parts
+
+
+def go_back_and_forth(models: Models, version: str) -> Reload:
+    models.registry.rollback("MSFT", "for tests", by="tests")
+    assert models.look("MSFT").outcome == "swapped"
+    gc.collect()
+    models.registry.promote("MSFT", version, "for tests", by="tests")
+    return models.look("MSFT")
+
+
+def test_a_small_one_comes_back_as_it_was(models: Models, pooled: str) -> None:
+    before = models.get("MSFT")
+    assert go_back_and_forth(models, pooled).outcome == "swapped"
+    assert models.get("MSFT").parts is before.parts
+    assert models.get("MSFT").generation > before.generation
+
+
+def test_what_comes_back_is_read_again_for_it_may_be_damaged_by_now(
+    models: Models, pooled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models.get("MSFT")
+
+    def damaged(self: Registry, version: str, symbol: str) -> Bundle:
+        raise DamagedBundle("a byte of it is another one")
+
+    promote = models.registry.promote
+    models.registry.rollback("MSFT", "for tests", by="tests")
+    models.look("MSFT")
+    promote("MSFT", pooled, "for tests", by="tests")
+    monkeypatch.setattr(Registry, "load_to_serve", damaged)
+    assert models.look("MSFT").outcome == "failed"
 
 
 def test_each_symbol_says_what_the_bundle_says_of_it(models: Models, pooled: str) -> None:

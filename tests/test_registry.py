@@ -21,9 +21,11 @@ from typing import Any
 import botocore.exceptions
 import pytest
 import s3fs
+from hypothesis import given
+from hypothesis import strategies as st
 
 from closecast import registry as registry_module
-from closecast.bundle import GATE, Pointer
+from closecast.bundle import GATE, Pointer, Promotion
 from closecast.errors import (
     BadSetting,
     DamagedBundle,
@@ -34,7 +36,17 @@ from closecast.errors import (
     UnknownVersion,
     UnverifiedBundle,
 )
-from closecast.registry import MANIFEST, BundleInfo, Manifest, Registry
+from closecast.registry import (
+    HISTORY_KEPT,
+    MANIFEST,
+    WAYS_BACK_KEPT,
+    BundleInfo,
+    Manifest,
+    Registry,
+    _kept,
+    _way_back,
+)
+from tests.made_data import patiently
 from tests.s3_server import S3Server, s3_server
 
 FILES = {
@@ -345,6 +357,33 @@ def test_a_pointer_of_another_symbol_is_refused(local: Place) -> None:
 def generation_of(pointer: Pointer | None) -> int:
     assert pointer is not None
     return pointer.generation
+
+
+def test_the_newest_steps_are_kept_and_those_that_lead_back(place: Place) -> None:
+    first, a, b = place.published(), place.published(), place.published()
+    place.registry.promote("MSFT", first, "for tests", by="ana")
+    for _ in range(HISTORY_KEPT // 2 + 3):
+        place.registry.promote("MSFT", a, "for tests", by="ana")
+        pointer = place.registry.promote("MSFT", b, "for tests", by="ana")
+    kept = [step.generation for step in pointer.history]
+    assert kept == [1, 2, *range(8, HISTORY_KEPT + 8)]
+    assert place.registry.rollback("MSFT", "for tests", by="ana").version == a
+    assert place.registry.rollback("MSFT", "for tests", by="ana").version == first
+
+
+@patiently
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=300))
+def test_what_is_dropped_changes_nothing_of_the_way_back(versions: list[int]) -> None:
+    steps = [
+        Promotion(version=f"v{v}", generation=i, at=datetime.now(UTC), reason="r")
+        for i, v in enumerate(versions, 1)
+    ]
+    kept: tuple[Promotion, ...] = ()
+    for step in steps:
+        kept = _kept((*kept, step))
+    assert [s.version for s in _way_back(kept)] == [s.version for s in _way_back(steps)]
+    assert list(kept[-HISTORY_KEPT:]) == steps[-HISTORY_KEPT:]
+    assert len(kept) <= HISTORY_KEPT + WAYS_BACK_KEPT
 
 
 def test_who_asked_when_and_why_stay_in_the_history(place: Place) -> None:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
@@ -38,6 +38,12 @@ from closecast.store import Stamps, Store
 from closecast.symbols import canonical, folder_name
 
 MANIFEST = "manifest.json"
+HISTORY_KEPT = 100
+"""Newest steps of a pointer, for every process reads all of them at every move; besides, those
+that lead back to as many as ``WAYS_BACK_KEPT`` versions."""
+
+WAYS_BACK_KEPT = 20
+
 _VERSION = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 
 
@@ -348,7 +354,7 @@ class Registry:
             symbol=symbol,
             version=step.version,
             generation=step.generation,
-            history=((*before.history, step) if before else (step,)),
+            history=_kept((*(before.history if before else ()), step)),
         )
         self._store.write(_place_of(symbol), pointer.model_dump_json(indent=1).encode())
         return pointer
@@ -372,13 +378,28 @@ def _digits(manifest: str | bytes) -> str:
 
 def _earlier_versions(pointer: Pointer) -> list[str]:
     """Versions to go back to, the best first: a stack that a rollback pops, not a ping-pong."""
-    stack: list[str] = []
-    for step in pointer.history:
-        if step.version in stack:
-            del stack[stack.index(step.version) + 1 :]
-        else:
-            stack.append(step.version)
+    stack = [step.version for step in _way_back(pointer.history)]
     return [version for version in reversed(stack) if version != pointer.version]
+
+
+def _way_back(history: Sequence[Promotion]) -> list[Promotion]:
+    """The stack: each step to a version that is on it takes what came after that away."""
+    stack: list[Promotion] = []
+    for step in history:
+        versions = [one.version for one in stack]
+        if step.version in versions:
+            del stack[versions.index(step.version) + 1 :]
+        else:
+            stack.append(step)
+    return stack
+
+
+def _kept(history: Sequence[Promotion]) -> tuple[Promotion, ...]:
+    """The newest steps, and older ones that lead back: the stack stays what it was."""
+    newest = history[-HISTORY_KEPT:]
+    first = newest[0].generation
+    older = [step for step in _way_back(history)[-WAYS_BACK_KEPT:] if step.generation < first]
+    return (*older, *newest)
 
 
 def _check_version(version: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -28,6 +29,8 @@ from closecast.symbols import canonical
 log = logging.getLogger(__name__)
 
 _MOST_FAILURES = 1000
+_KEPT = 4  # of the bundles last loaded: to go back and forth takes half of the time
+_SMALL_BYTES = 4_000_000
 _FEW = 64  # symbols whose closes are read in a tenth of a second: at once, not in the background
 
 
@@ -60,6 +63,7 @@ class Models:
         self._loading = threading.Lock()
         self._speeds: dict[str, Speed] = {}
         self._parts: WeakValueDictionary[str, Parts] = WeakValueDictionary()
+        self._lately: deque[Parts] = deque(maxlen=_KEPT)
 
     def canonical(self, symbol: str | None) -> str:
         """The canonical spelling; of the default symbol where none is named."""
@@ -161,12 +165,16 @@ class Models:
             return Reload(symbol, "swapped", snapshot.version, pointer.version)
 
     def _parts_of(self, version: str, symbol: str) -> Parts:
-        """What the snapshots of a version share, as long as there is one of them."""
+        """What the snapshots of a version share, as long as there is one of them; or was lately."""
         parts = self._parts.get(version)
-        if parts is None:
-            parts = Parts(self.registry.load_to_serve(version, symbol))
-            parts.speed = self._speeds.get(version)
-            self._parts[version] = parts
+        if parts is None or all(one.version != version for one in self._snapshots.values()):
+            bundle = self.registry.load_to_serve(version, symbol)  # whole, also where it comes back
+            if parts is None or parts.manifest != bundle.manifest:
+                parts = Parts(bundle)
+                parts.speed = self._speeds.get(version)
+                self._parts[version] = parts
+            if parts.size <= _SMALL_BYTES:
+                self._lately.append(parts)
         require_symbol(parts.manifest, symbol)
         return parts
 

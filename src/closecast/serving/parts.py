@@ -44,6 +44,8 @@ class Parts:
 
     Attributes
     ----------
+    size : int
+        Of all files of the bundle, in bytes.
     speed : Speed or None
         Once one of its symbols was tried out.
 
@@ -56,6 +58,7 @@ class Parts:
     def __init__(self, bundle: Bundle) -> None:
         self.manifest: Manifest = bundle.manifest
         self.predictor: Predictor = load_predictor(bundle.manifest.info.forecaster, bundle.files)
+        self.size = sum(map(len, bundle.files.values()))
         self.speed: Speed | None = None
         self._documents = {
             name: _by_symbol(bundle, name)
