@@ -65,6 +65,7 @@ class Parts:
             for name in (BASELINE_FILE, INTERVALS_FILE, EVALUATION_FILE)
         }
         self._states = StatesFile(_file(bundle, LIVE_FILE))
+        self._first_states: dict[str, LiveState] = {}
 
     def document(self, name: str, symbol: str) -> bytes:
         """One symbol's part of a JSON file.
@@ -87,9 +88,12 @@ class Parts:
         DamagedBundle
             If there is none, or it is of another horizon.
         """
-        state, horizon = self._states.get(symbol), self.manifest.info.horizon
-        if state.horizon != horizon:
-            raise DamagedBundle(f"{LIVE_FILE} is of {state.horizon} steps, not {horizon}")
+        state = self._first_states.get(symbol)
+        if state is None:
+            state, horizon = self._states.get(symbol), self.manifest.info.horizon
+            if state.horizon != horizon:
+                raise DamagedBundle(f"{LIVE_FILE} is of {state.horizon} steps, not {horizon}")
+            self._first_states[symbol] = state
         return state
 
 
