@@ -118,9 +118,9 @@ def test_windows_that_are_odd_are_suspicious_and_few_others() -> None:
     screen = DETECTOR._screens[False]
     rows = range(100, 2500, 20)
     clean = Moves.of(np.array([MSFT.closes[i : i + LENGTH] for i in rows]))
-    assert len(screen.suspicious(clean, None, None)) < len(clean) / 5
+    assert len(screen.suspicious(clean.returns, None, None)) < len(clean) / 5
     odd = Moves.of(np.array([*ODD.values()]))
-    assert list(DriftDetector(BASELINE)._screens[False].suspicious(odd, None, None)) == [
+    assert list(DriftDetector(BASELINE)._screens[False].suspicious(odd.returns, None, None)) == [
         *range(len(ODD))
     ]
 
@@ -140,7 +140,7 @@ def test_each_statistic_alone_makes_a_window_suspicious(key: str, known: bool) -
         limit = float(np.quantile(values[values > values.min()], share)) - 1e-6
         own = BASELINE
         screen = Screen(own.volatility, own.volatility, own.still_share, {key: limit})
-        rows = set(screen.suspicious(Moves.of(windows), reading.before, reading.gap))
+        rows = set(screen.suspicious(reading.returns, reading.before, reading.gap))
         beyond = set(np.flatnonzero(values > limit).tolist())
         assert beyond
         # Three are bounded from above, not measured.

@@ -146,20 +146,22 @@ class Compiled:
         return [(MATCHES[match], start) for match, start in found]
 
     def suspicious(
-        self, levels: Levels, moves: Moves, before: FloatArray | None, gap: FloatArray | None
+        self, levels: Levels, returns: FloatArray, before: FloatArray | None, gap: FloatArray | None
     ) -> list[int]:
         """Rows of the windows in which a statistic may be beyond its limit; few others.
 
         Parameters
         ----------
+        returns : array, shape (m, n - 1)
+            Of the windows; contiguous, as ``before`` and ``gap`` are.
         before, gap : arrays, shape (m,), optional
             As in :class:`closecast.drift.reading.Reading`.
         """
-        found: NDArray[np.uint8] = np.empty(len(moves), np.uint8)
+        found: NDArray[np.uint8] = np.empty(len(returns), np.uint8)
         self._suspicious(
             levels.address,
-            *moves.returns.shape,
-            moves.returns.ctypes.data,
+            *returns.shape,
+            returns.ctypes.data,
             None if before is None else before.ctypes.data,
             None if gap is None else gap.ctypes.data,
             found.ctypes.data,
@@ -181,6 +183,6 @@ loaded = _load()
 """``None`` where there was no compiler, or the library is not of this code."""
 
 
-def of(moves: Moves) -> Compiled | None:
-    """The compiled loops, if there are any and they take windows of this length."""
-    return loaded if moves.returns.shape[1] <= MOST_RETURNS else None
+def of(returns: FloatArray) -> Compiled | None:
+    """The compiled loops, if there are any and they take as many returns as a window has here."""
+    return loaded if returns.shape[1] <= MOST_RETURNS else None

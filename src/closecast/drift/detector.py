@@ -56,7 +56,7 @@ class DriftDetector:
             for known in (False, True):
                 rows = [i for i, m in enumerate(memories) if (m.before is not None) is known]
                 if rows:
-                    self._measure(moves.rows(rows), rows, memories, contexts, findings)
+                    self._measure(moves, rows, memories, contexts, findings)
         sufficient = windows.shape[1] >= SUFFICIENT
         for i, (context, memory) in enumerate(zip(contexts, memories, strict=True)):
             if context is not None:
@@ -99,11 +99,11 @@ class DriftDetector:
         """Add what statistics say of some rows; all know the closes before them, or none."""
         known = memories[rows[0]].before is not None
         before, gap, _ = self._before([memories[i] for i in rows]) if known else (None,) * 3
-        kept = self._screens[known].suspicious(moves, before, gap)
-        if not kept:  # as nearly always
+        returns = moves.returns if len(rows) == len(moves) else moves.returns[rows]
+        rows = [rows[i] for i in self._screens[known].suspicious(returns, before, gap)]
+        if not rows:  # as nearly always
             return
-        moves, rows = moves.rows(kept), [rows[i] for i in kept]
-        reading = self._read(moves, [memories[i] for i in rows])
+        reading = self._read(moves.rows(rows), [memories[i] for i in rows])
         measured = [
             (statistic, threshold, statistic.measure(reading))
             for statistic, threshold in self._measured[known]

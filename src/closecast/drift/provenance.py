@@ -103,7 +103,7 @@ def locate(moves: Moves, known: Prices) -> list[Place | None]:
     if moves.returns.shape[1] < _ENOUGH or len(known) <= _ENOUGH:
         return [None] * len(moves)
     history = history_of(known)
-    fast = compiled.of(moves)
+    fast = compiled.of(moves.returns)
     if fast is None:
         return _located(moves, history)
     found: list[Place | None] = []
@@ -154,7 +154,7 @@ def locate_elsewhere(moves: Moves, others: OtherCloses) -> list[tuple[Prices, Pl
     found: list[tuple[Prices, Place] | None] = [None] * len(moves)
     if moves.returns.shape[1] < _ENOUGH or not others.series:
         return found
-    fast = compiled.of(moves)
+    fast = compiled.of(moves.returns)
     if fast is None:
         starts = _starts_elsewhere(moves, others.index)
     else:

@@ -8,7 +8,7 @@ from math import inf, log10
 import numpy as np
 
 from closecast.drift import compiled, reading
-from closecast.drift.reading import FloatArray, Moves
+from closecast.drift.reading import FloatArray
 from closecast.drift.statistics.jump import LEAST_JUMP
 from closecast.drift.statistics.repeats import FROZEN, rounded_share, surprises
 from closecast.drift.statistics.volatility import LEAST_RATIO
@@ -36,23 +36,23 @@ class Screen:
         self._levels: dict[int, compiled.Levels] = {}
 
     def suspicious(
-        self, moves: Moves, before: FloatArray | None, gap: FloatArray | None
+        self, returns: FloatArray, before: FloatArray | None, gap: FloatArray | None
     ) -> Sequence[int]:
         """Rows of windows in which a statistic may be beyond its limit.
 
         Parameters
         ----------
-        before, gap : arrays, shape (m,), or None
+        returns, before, gap : arrays
             As in :class:`closecast.drift.reading.Reading`.
         """
-        fast = compiled.of(moves)
+        fast = compiled.of(returns)
         if fast is None or not self._limits.keys() <= set(compiled.STATISTICS):
-            return range(len(moves))
-        n = moves.returns.shape[1]
+            return range(len(returns))
+        n = returns.shape[1]
         levels = self._levels.get(n)
         if levels is None:
             levels = self._levels[n] = self._of_length(n)
-        return fast.suspicious(levels, moves, before, gap)
+        return fast.suspicious(levels, returns, before, gap)
 
     def _of_length(self, n: int) -> compiled.Levels:
         volatility, level, still_share = self._symbol
