@@ -41,7 +41,7 @@ $(VENV)/.torch: pyproject.toml
 	@touch $@
 
 # The installation compiles the inner loops of drift, too, if there is a C compiler.
-$(VENV)/.train: $(VENV)/.torch pyproject.toml constraints.txt src/closecast/drift/compiled.c
+$(VENV)/.train: $(VENV)/.torch pyproject.toml constraints.txt src/closecast/drift/compiled.c scripts/compile_drift.py
 	$(PIP) -c constraints.txt -e ".[train]"
 	@touch $@
 

@@ -10,6 +10,7 @@ import subprocess  # nosec B404
 import sys
 import tempfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 DRIFT = Path(__file__).resolve().parent.parent / "src" / "closecast" / "drift"
@@ -27,17 +28,21 @@ def compile_library(source: Path, library: Path) -> str | None:
     str or None
         Why there is no library; ``None`` if there is one.
     """
-    compiler = shlex.split(os.environ.get("CC", "cc"))
+    compiler = shlex.split(os.environ.get("CC") or "cc")
     if not compiler or shutil.which(compiler[0]) is None:
         return "no C compiler"
     checksum = zlib.crc32(source.read_bytes())
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        made = Path(folder) / library.name
-        command = [*compiler, *OPTIONS, f"-DSOURCE={checksum}", "-o", str(made), str(source), "-lm"]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)  # nosec B603
-        if ended.returncode:
-            return f"{shlex.join(command)} failed: {ended.stderr.strip()[-500:]}"
-        made.replace(library)
+    try:
+        with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+            made = Path(folder) / library.name
+            command = [*compiler, *OPTIONS, f"-DSOURCE={checksum}"]
+            command += ["-o", str(made), str(source), "-lm"]
+            ended = subprocess.run(command, capture_output=True, text=True)  # nosec B603
+            if ended.returncode:
+                return f"{shlex.join(command)} failed: {ended.stderr.strip()[-500:]}"
+            made.replace(library)
+    except OSError as error:  # a folder that may only be read, say
+        return str(error)
     return None
 
 
@@ -47,7 +52,8 @@ def main() -> None:
     why = "not on Windows" if platform.system() == "Windows" else None
     why = why or compile_library(DRIFT / "compiled.c", library)
     if why:
-        library.unlink(missing_ok=True)
+        with suppress(OSError):  # one of other code is not loaded
+            library.unlink(missing_ok=True)
         print(f"drift stays with NumPy, which answers the same, later: {why}", file=sys.stderr)
 
 

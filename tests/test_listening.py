@@ -79,6 +79,20 @@ def test_two_services_do_not_share_a_port() -> None:
 
 
 @linux
+def test_nobody_else_binds_it_before_one_listens() -> None:
+    port = free_port()
+    with port_of_several("127.0.0.1", port) as shared:
+        with pytest.raises(BadSetting, match="is taken"):
+            check_port_is_free("127.0.0.1", port)
+        with pytest.raises(BadSetting, match="is taken"), port_of_several("localhost", port):
+            raise AssertionError
+        with pytest.raises(OSError, match="in use"):
+            socket.create_server(("127.0.0.1", port))
+        with as_a_process_gets_it(shared) as listener:
+            listener.listen()
+
+
+@linux
 def test_a_port_of_several_is_taken_once_one_listens() -> None:
     port = free_port()
     with port_of_several("127.0.0.1", port) as shared, as_a_process_gets_it(shared) as listener:

@@ -102,6 +102,7 @@ def test_a_small_one_comes_back_as_it_was(models: Models, pooled: str) -> None:
     assert go_back_and_forth(models, pooled).outcome == "swapped"
     assert models.get("MSFT").parts is before.parts
     assert models.get("MSFT").generation > before.generation
+    assert len(models._lately) == len(set(map(id, models._lately))) == 2
 
 
 def test_what_comes_back_is_read_again_for_it_may_be_damaged_by_now(

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -372,18 +372,42 @@ def test_the_newest_steps_are_kept_and_those_that_lead_back(place: Place) -> Non
 
 
 @patiently
-@given(st.lists(st.integers(0, 12), min_size=1, max_size=300))
-def test_what_is_dropped_changes_nothing_of_the_way_back(versions: list[int]) -> None:
-    steps = [
-        Promotion(version=f"v{v}", generation=i, at=datetime.now(UTC), reason="r")
-        for i, v in enumerate(versions, 1)
-    ]
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 12), st.sampled_from(["promotion", "rollback"]), st.booleans()),
+        min_size=1,
+        max_size=250,
+    )
+)
+def test_what_is_dropped_changes_nothing_of_the_way_back(
+    moves: list[tuple[int, Any, bool]],
+) -> None:
+    steps: list[Promotion] = []
+    for i, (v, kind, person) in enumerate(moves, 1):
+        step = Promotion(
+            version=f"v{v}",
+            generation=i,
+            at=datetime.now(UTC),
+            reason="r",
+            by="ana" if person else GATE,
+            kind=kind,
+            rolled_back=steps[-1].version if kind == "rollback" and steps else None,
+        )
+        steps.append(step)
+
+    def rolled_back(history: Sequence[Promotion]) -> frozenset[str]:
+        last = history[-1]
+        return Pointer(
+            symbol="MSFT", version=last.version, generation=last.generation, history=tuple(history)
+        ).rolled_back
+
     kept: tuple[Promotion, ...] = ()
     for step in steps:
         kept = _kept((*kept, step))
     assert [s.version for s in _way_back(kept)] == [s.version for s in _way_back(steps)]
+    assert rolled_back(kept) == rolled_back(steps)
     assert list(kept[-HISTORY_KEPT:]) == steps[-HISTORY_KEPT:]
-    assert len(kept) <= HISTORY_KEPT + WAYS_BACK_KEPT
+    assert len(kept) <= HISTORY_KEPT + WAYS_BACK_KEPT + 13
 
 
 def test_who_asked_when_and_why_stay_in_the_history(place: Place) -> None:

@@ -61,10 +61,14 @@ def port_of_several(host: str, port: int) -> Iterator[socket.socket]:
                 # Another service that starts this very moment could bind the same port: it must
                 # not. The name is no file, and is free again when this process ends.
                 guard = kept.enter_context(socket.socket(socket.AF_UNIX))
-                guard.bind(f"\0closecast {host}:{port}")
+                guard.bind(f"\0closecast port {port}")
                 shared: socket.socket = SharedPort(_family(host), (host, port))
+                # From now on no other program binds it, either, before a process listens.
+                shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
             else:
-                shared = socket.create_server((host, port), family=_family(host))
+                shared = socket.socket(_family(host))
+                shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                shared.bind((host, port))
         except OSError as error:
             raise _not_ours(host, port, error) from error
         yield kept.enter_context(shared)
@@ -76,5 +80,7 @@ def _family(host: str) -> socket.AddressFamily:
 
 def _not_ours(host: str, port: int, error: OSError) -> BadSetting:
     taken = error.errno == errno.EADDRINUSE
-    reason = "is taken by another program" if taken else f"cannot be bound ({error.strerror})"
+    reason = (
+        "is taken by another program" if taken else f"cannot be bound ({error.strerror or error})"
+    )
     return BadSetting(f"{host}:{port} {reason}; choose another one with --port or CLOSECAST_PORT")

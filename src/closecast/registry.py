@@ -39,8 +39,9 @@ from closecast.symbols import canonical, folder_name
 
 MANIFEST = "manifest.json"
 HISTORY_KEPT = 100
-"""Newest steps of a pointer, for every process reads all of them at every move; besides, those
-that lead back to as many as ``WAYS_BACK_KEPT`` versions."""
+"""Newest steps of a pointer, for every process reads all of them at every move. Kept besides: what
+leads back to the last ``WAYS_BACK_KEPT`` versions, unless a move went back further than that, and
+what says that a version was rolled back."""
 
 WAYS_BACK_KEPT = 20
 
@@ -395,11 +396,16 @@ def _way_back(history: Sequence[Promotion]) -> list[Promotion]:
 
 
 def _kept(history: Sequence[Promotion]) -> tuple[Promotion, ...]:
-    """The newest steps, and older ones that lead back: the stack stays what it was."""
-    newest = history[-HISTORY_KEPT:]
-    first = newest[0].generation
-    older = [step for step in _way_back(history)[-WAYS_BACK_KEPT:] if step.generation < first]
-    return (*older, *newest)
+    """The newest steps, those that lead back, and the last word on what was rolled back."""
+    last_word: dict[str, Promotion] = {}
+    for step in history:
+        if step.rolled_back is not None:
+            last_word[step.rolled_back] = step
+        elif step.by != GATE and step.version in last_word:
+            last_word[step.version] = step
+    wanted = (*history[-HISTORY_KEPT:], *_way_back(history)[-WAYS_BACK_KEPT:], *last_word.values())
+    generations = {step.generation for step in wanted}
+    return tuple(step for step in history if step.generation in generations)
 
 
 def _check_version(version: str) -> None:

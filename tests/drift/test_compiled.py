@@ -221,3 +221,9 @@ def test_without_a_compiler_the_installation_goes_on(
 ) -> None:
     monkeypatch.setenv("CC", "no-such-compiler")
     assert compile_library(compiled.SOURCE, tmp_path / "_compiled.so") == "no C compiler"
+
+
+def test_a_folder_that_does_not_take_it_is_no_error(tmp_path: Path) -> None:
+    why = compile_library(compiled.SOURCE, tmp_path / "nowhere" / "_compiled.so")
+    assert why is not None
+    assert ("No such file" in why) if compiler else (why == "no C compiler")

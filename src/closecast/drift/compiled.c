@@ -123,6 +123,8 @@ void closecast_recognise(
     const double *returns, int64_t both_ways, int64_t *matches, int64_t *starts)
 {
     int64_t count = both_ways ? rules->landmarks : rules->landmarks_elsewhere;
+    count = count < MOST_LANDMARKS ? count : MOST_LANDMARKS;
+    count = count < n ? count : n;
     for (int64_t row = 0; row < windows; row++) {
         const double *sent = closes + row * (n + 1), *moves = returns + row * n;
         double backwards[MOST_RETURNS], lowest = sent[0];

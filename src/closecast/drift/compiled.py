@@ -94,7 +94,7 @@ class Compiled:
     """The functions of the library.
 
     Called without releasing Python's lock: a piece of a batch takes a fraction of a millisecond,
-    and to get the lock back may take five.
+    and to get the lock back may take longer.
     """
 
     def __init__(self, library: Path) -> None:

@@ -48,7 +48,7 @@ class Moves:
     @classmethod
     def of(cls, closes: FloatArray) -> Self:
         """Of windows of positive, finite closes, shape (m, n)."""
-        closes = np.ascontiguousarray(closes)  # compiled code is given bare addresses
+        closes = np.ascontiguousarray(closes, np.float64)  # compiled code is given addresses
         logs = np.log(closes)
         # A currency changes the last bits of a log return, and nothing may hang on those.
         returns = (logs[:, 1:] - logs[:, :-1]).round(_DECIMALS)

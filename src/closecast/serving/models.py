@@ -140,6 +140,7 @@ class Models:
                 parts = self._parts_of(pointer.version, symbol)
                 snapshot = Snapshot.from_parts(symbol, pointer.generation, parts)
                 self._speeds[pointer.version] = snapshot.speed  # of one that comes back, known
+                self._keep(parts)
             except Exception as error:  # also a bug, or memory: the symbols after it must follow
                 reason = _said(error)
                 if self.failures().get(symbol) != reason:
@@ -173,10 +174,15 @@ class Models:
                 parts = Parts(bundle)
                 parts.speed = self._speeds.get(version)
                 self._parts[version] = parts
-            if parts.size <= _SMALL_BYTES:
-                self._lately.append(parts)
         require_symbol(parts.manifest, symbol)
         return parts
+
+    def _keep(self, parts: Parts) -> None:
+        """As one of those that were loaded lately, if it is small."""
+        if parts.size <= _SMALL_BYTES:
+            if parts in self._lately:
+                self._lately.remove(parts)
+            self._lately.append(parts)
 
     def look_at_all(self) -> list[Reload]:
         """:meth:`look` at every loaded symbol and at the default one."""
