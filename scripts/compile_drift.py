@@ -31,6 +31,7 @@ def compile_library(source: Path, library: Path) -> str | None:
     compiler = shlex.split(os.environ.get("CC") or "cc")
     if not compiler or shutil.which(compiler[0]) is None:
         return "no C compiler"
+    # As ``closecast.drift.compiled`` reckons it, which cannot be imported before NumPy is there.
     checksum = zlib.crc32(source.read_bytes())
     try:
         with tempfile.TemporaryDirectory(dir=library.parent) as folder:

@@ -79,6 +79,13 @@ def test_two_services_do_not_share_a_port() -> None:
 
 
 @linux
+def test_two_addresses_of_one_machine_have_each_a_port_of_that_number() -> None:
+    port = free_port()
+    with port_of_several("127.0.0.1", port), port_of_several("127.0.0.2", port):
+        pass
+
+
+@linux
 def test_nobody_else_binds_it_before_one_listens() -> None:
     port = free_port()
     with port_of_several("127.0.0.1", port) as shared:

@@ -58,20 +58,21 @@ def port_of_several(host: str, port: int) -> Iterator[socket.socket]:
     with ExitStack() as kept:
         try:
             if sys.platform == "linux":
-                # Another service that starts this very moment could bind the same port: it must
-                # not. The name is no file, and is free again when this process ends.
-                guard = kept.enter_context(socket.socket(socket.AF_UNIX))
-                guard.bind(f"\0closecast port {port}")
                 shared: socket.socket = SharedPort(_family(host), (host, port))
-                # From now on no other program binds it, either, before a process listens.
+                kept.enter_context(shared)
+                # From now on no other program binds it, before a process listens.
                 shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+                # A service like this one could: it must not. The name is no file, and is free
+                # again when this process ends.
+                guard = kept.enter_context(socket.socket(socket.AF_UNIX))
+                guard.bind(f"\0closecast {shared.getsockname()[:2]}")
             else:
-                shared = socket.socket(_family(host))
+                shared = kept.enter_context(socket.socket(_family(host)))
                 shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 shared.bind((host, port))
         except OSError as error:
             raise _not_ours(host, port, error) from error
-        yield kept.enter_context(shared)
+        yield shared
 
 
 def _family(host: str) -> socket.AddressFamily:

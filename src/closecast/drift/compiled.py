@@ -45,13 +45,13 @@ class _Numbers(Structure):
     """A structure of C that keeps the arrays alive which it points to."""
 
     def __init__(self, **values: Any) -> None:
-        arrays = {
+        self._arrays = {
             name: np.ascontiguousarray(value)
             for name, value in values.items()
             if isinstance(value, np.ndarray)
         }
-        self._kept = arrays
-        super().__init__(**values | {name: array.ctypes.data for name, array in arrays.items()})
+        pointers = {name: array.ctypes.data for name, array in self._arrays.items()}
+        super().__init__(**values | pointers)
 
     @property
     def address(self) -> int:

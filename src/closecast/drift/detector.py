@@ -26,6 +26,8 @@ LEAST = 10
 SUFFICIENT = 20
 """Closes from which on the statistics mean something."""
 
+_Before = tuple[FloatArray | None, FloatArray | None, FloatArray | None]
+
 _ORDER = {code: rank for rank, code in enumerate(get_args(Code))}
 
 
@@ -71,16 +73,13 @@ class DriftDetector:
             for found, memory in zip(findings, memories, strict=True)
         ]
 
-    def _read(self, moves: Moves, memories: Sequence[Memory]) -> Reading:
+    def _read(self, moves: Moves, came_before: _Before) -> Reading:
         own, n = self.baseline, len(moves)
         volatility, still = np.full(n, own.volatility), np.full(n, own.still_share)
         level = np.full(n, own.wildness * own.volatility)
-        if memories[0].before is None:
-            return read(moves, volatility, still, level=level)
-        before, gap, scale = self._before(memories)
-        return read(moves, volatility, still, before, gap, scale, level)
+        return read(moves, volatility, still, *came_before, level)
 
-    def _before(self, memories: Sequence[Memory]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def _before(self, memories: Sequence[Memory]) -> _Before:
         """Volatility before each window, its gap, and the scale of that; as in a reading."""
         # Years of calm or one frozen feed before the window are no scale.
         least = 0.2 * self.baseline.volatility
@@ -98,12 +97,14 @@ class DriftDetector:
     ) -> None:
         """Add what statistics say of some rows; all know the closes before them, or none."""
         known = memories[rows[0]].before is not None
-        before, gap, _ = self._before([memories[i] for i in rows]) if known else (None,) * 3
+        came_before = self._before([memories[i] for i in rows]) if known else (None,) * 3
         returns = moves.returns if len(rows) == len(moves) else moves.returns[rows]
-        rows = [rows[i] for i in self._screens[known].suspicious(returns, before, gap)]
-        if not rows:  # as nearly always
+        kept = self._screens[known].suspicious(returns, *came_before[:2])
+        if not kept:  # as nearly always
             return
-        reading = self._read(moves.rows(rows), [memories[i] for i in rows])
+        rows = [rows[i] for i in kept]
+        before, gap, scale = (None if array is None else array[kept] for array in came_before)
+        reading = self._read(moves.rows(rows), (before, gap, scale))
         measured = [
             (statistic, threshold, statistic.measure(reading))
             for statistic, threshold in self._measured[known]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import inf, log10
 
 import numpy as np
@@ -37,7 +37,7 @@ class Screen:
 
     def suspicious(
         self, returns: FloatArray, before: FloatArray | None, gap: FloatArray | None
-    ) -> Sequence[int]:
+    ) -> list[int]:
         """Rows of windows in which a statistic may be beyond its limit.
 
         Parameters
@@ -47,7 +47,7 @@ class Screen:
         """
         fast = compiled.of(returns)
         if fast is None or not self._limits.keys() <= set(compiled.STATISTICS):
-            return range(len(returns))
+            return [*range(len(returns))]
         n = returns.shape[1]
         levels = self._levels.get(n)
         if levels is None:
@@ -71,7 +71,7 @@ class Screen:
             volatility=volatility,
             level=level,
             # Ticks may make still closes likelier than this, and so less surprising.
-            surprise=-log10(still_share) if still_share else inf,
+            surprise=-log10(still_share),
             filled=np.array(surprises(n, still_share)),
             limits=tuple(limits),
         )
