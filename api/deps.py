@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Annotated
 
-import psutil
 from fastapi import Depends, Request
 
 from api.service_gauges import ServiceGauges
@@ -49,8 +47,6 @@ class Service:
     network: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, "batch-network")
     )
-    process: psutil.Process = field(default_factory=psutil.Process)
-    started: float = field(default_factory=time.monotonic)
     gauges: ServiceGauges = field(init=False)
 
     def __post_init__(self) -> None:
@@ -130,7 +126,6 @@ class Service:
         self.fleet.start()
         if self.supervisor is not None:
             self.supervisor.start()
-        psutil.cpu_percent()  # the first call has nothing to compare with and answers 0
 
     def stop(self) -> None:
         """The reverse."""

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -13,12 +14,19 @@ import psutil
 log = logging.getLogger(__name__)
 
 
+_FIRST_AFTER_S = 0.1
+"""Until the first measurement of the CPU; in much less, a count in 1/100 s has too few steps."""
+
+
 class Machine:
     """A thread that measures once a second; a request reads an attribute.
 
     Attributes
     ----------
-    cpu_percent, memory_percent : float
+    cpu_percent : float or None
+        Of the machine over the last second, in [0, 100]; ``None`` in the first 0.1 s, when there
+        is nothing to compare with yet.
+    memory_percent : float
         Of the machine, in [0, 100].
     resident_bytes : int
         Memory of this process.
@@ -46,7 +54,7 @@ class Machine:
         self._began = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="machine", daemon=True)
-        self.cpu_percent = 0.0
+        self.cpu_percent: float | None = None
         self.memory_percent = 0.0
         self.resident_bytes = 0
         self.cpu_seconds = 0.0
@@ -58,7 +66,6 @@ class Machine:
 
     def start(self) -> None:
         """Measure now, then once a second."""
-        psutil.cpu_percent()  # the first call has nothing to compare with and answers 0
         self.measure()
         self._thread.start()
 
@@ -76,13 +83,22 @@ class Machine:
         self._each(self)
 
     def disk(self) -> tuple[int, int]:
-        """Free and all bytes of the disk; looked at when asked, for it may be a network's."""
-        usage = psutil.disk_usage(str(self._folder))
-        return usage.free, usage.total
+        """Free and all bytes of the disk; looked at when asked, for it may be a network's.
+
+        Where the folder was removed: of the disk on which it would be made again.
+        """
+        folder = self._folder.resolve()
+        for place in (folder, *folder.parents):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                usage = psutil.disk_usage(str(place))
+                return usage.free, usage.total
+        raise FileNotFoundError(folder)
 
     def _run(self) -> None:
         psutil.cpu_percent()  # psutil compares with the last call of the same thread
-        while not self._stop.wait(self._interval_s):
+        pause_s = min(_FIRST_AFTER_S, self._interval_s)
+        while not self._stop.wait(pause_s):
+            pause_s = self._interval_s
             try:
                 self.cpu_percent = psutil.cpu_percent()
                 self.measure()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -135,10 +136,11 @@ class ServiceGauges(Collector):
         yield _gauge(
             "build_info", "The version of closecast, as a label.", ["version"], [([__version__], 1)]
         )
+        cpu_percent = self._machine.cpu_percent
         yield _gauge(
             "machine_cpu_ratio",
-            "Share of the machine's CPU time in use, 0 to 1.",
-            value=self._machine.cpu_percent / 100,
+            "Share of the machine's CPU time in use, 0 to 1; NaN in the first 0.1 s.",
+            value=math.nan if cpu_percent is None else cpu_percent / 100,
         )
         yield _gauge(
             "machine_memory_ratio",

@@ -160,11 +160,6 @@ class Telemetry:
         self._by_answer: dict[tuple[str, str, bool], Callable[[], None]] = {}
         self._by_finding: dict[tuple[str, str], Callable[[], None]] = {}
 
-    @property
-    def memory_percent(self) -> float:
-        """Of the machine's memory, as measured within the last second."""
-        return self.machine.memory_percent
-
     def start(self, predictions: PredictionLog) -> None:
         """Begin to measure.
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
-
-import psutil
 from fastapi import APIRouter
 
 from api.deps import Service, ServiceDep
@@ -30,6 +26,8 @@ def health(service: ServiceDep) -> HealthAnswer:
     except ClosecastError as error:
         failures.setdefault(models.default_symbol, str(error))
     ledger = _ledger_state(service)
+    machine = service.telemetry.machine
+    free, _ = machine.disk()
     if served is None:
         status = "no_model"
     else:
@@ -38,11 +36,11 @@ def health(service: ServiceDep) -> HealthAnswer:
         {
             "status": status,
             "version": __version__,
-            "uptime_s": round(time.monotonic() - service.started, 1),
-            "cpu_percent": psutil.cpu_percent(),
-            "memory_percent": psutil.virtual_memory().percent,
-            "process_memory_mb": round(service.process.memory_info().rss / 1e6, 1),
-            "disk_free_gb": round(_free_bytes(service.settings.data_dir) / 1e9, 1),
+            "uptime_s": round(machine.uptime_s, 1),
+            "cpu_percent": machine.cpu_percent,
+            "memory_percent": machine.memory_percent,
+            "process_memory_mb": round(machine.resident_bytes / 1e6, 1),
+            "disk_free_gb": round(free / 1e9, 1),
             "default_symbol": models.default_symbol,
             "artefacts": Artefacts(
                 model="predictor.json" in files,
@@ -76,14 +74,6 @@ def ready(service: ServiceDep) -> Alive:
     """The default symbol can be forecast. Stays so while a reload is under way."""
     service.models.get()
     return Alive(status="ready")
-
-
-def _free_bytes(folder: Path) -> int:
-    """On the disk of a folder, or where it would be made again if somebody has removed it."""
-    there = folder.resolve()
-    while not there.exists():
-        there = there.parent
-    return int(psutil.disk_usage(str(there)).free)
 
 
 def _ledger_state(service: Service) -> str:

@@ -69,7 +69,7 @@ async def predict(
     if body.timing:
         content["timing"] = {
             "response_time_sec": time.perf_counter() - started,
-            "memory_usage_percent": service.telemetry.memory_percent,
+            "memory_usage_percent": service.telemetry.machine.memory_percent,
         }
     service.latencies.add(time.perf_counter() - started)
     return Response(orjson.dumps(content), 200, headers, "application/json")

@@ -244,7 +244,9 @@ class HealthAnswer(Answer):
     status: Literal["ok", "degraded", "no_model"]
     version: str
     uptime_s: float
-    cpu_percent: float
+    cpu_percent: float | None = Field(
+        description="Of the machine, over the last second; `null` in the first 0.1 s."
+    )
     memory_percent: float = Field(description="Of the machine.")
     process_memory_mb: float = Field(description="Resident memory of this process.")
     disk_free_gb: float

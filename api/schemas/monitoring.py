@@ -40,7 +40,9 @@ class MonitorAnswer(Answer):
 
     process_id: int
     uptime_s: float
-    cpu_percent: float = Field(description="Of the machine, over the last second.")
+    cpu_percent: float | None = Field(
+        description="Of the machine, over the last second; `null` in the first 0.1 s."
+    )
     memory_percent: float = Field(description="Of the machine.")
     process_memory_mb: float = Field(description="Resident memory of this process.")
     disk_free_gb: float

@@ -255,15 +255,17 @@ def test_health_is_told_while_the_models_cannot_be_read(
     assert client.get("/health/ready").status_code == 200
 
 
-def test_health_is_told_after_the_data_folder_was_removed(
+def test_the_machine_is_described_after_the_data_folder_was_removed(
     published: Settings, tmp_path: Path
 ) -> None:
     elsewhere = published.model_copy(update={"ledger_url": f"sqlite:///{tmp_path}/ledger.sqlite"})
     with LocalClient(create_app(elsewhere), raise_server_exceptions=False) as client:
         shutil.rmtree(published.data_dir)
-        answer = client.get("/health")
-    assert answer.status_code == 200
-    assert answer.json()["disk_free_gb"] > 0
+        answers = [client.get(path) for path in ("/health", "/monitor")]
+        metrics = client.get("/metrics").text
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert all(answer.json()["disk_free_gb"] > 0 for answer in answers)
+    assert "\nclosecast_disk_free_bytes " in metrics
 
 
 def test_examples_of_bodies_are_bodies() -> None:
@@ -495,7 +497,7 @@ def test_a_first_model_is_picked_up_by_a_running_service(
 def test_an_unexpected_error_is_a_problem_with_the_request_id(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("psutil.cpu_percent", lambda: 1 / 0)
+    monkeypatch.setattr("api.routes.health.can_train", lambda: 1 / 0)
     answer = client.get("/health", headers={"x-request-id": "abc-9"})
     assert answer.status_code == 500
     assert answer.json()["code"] == "internal_error"

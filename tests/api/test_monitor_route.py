@@ -47,7 +47,6 @@ def test_it_tells_of_this_process_and_its_machine(client: TestClient) -> None:
     answer = client.get("/monitor").json()
     assert answer["process_id"] == os.getpid()
     assert answer["requests_in_flight"] == 1
-    assert 0 <= answer["cpu_percent"] <= 100
     assert 0 < answer["memory_percent"] <= 100
     resident_mb = psutil.Process().memory_info().rss / 1e6
     assert answer["process_memory_mb"] == pytest.approx(resident_mb, rel=0.5)
