@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from benchmarks.gate import decisions
 from closecast.evaluation import Losses, Mode
 from closecast.gate import (
     CURRENT,
     LEAST_ORIGINS,
+    SIGNIFICANCE,
     TOLERANCE,
     Decision,
     Policy,
@@ -24,6 +27,7 @@ from closecast.gate import (
     choose,
     decide,
 )
+from closecast.gate.comparing import compare, ordered
 from tests.made_data import FloatArray
 
 FIRST = np.datetime64("2020-01-01")
@@ -84,7 +88,7 @@ def test_the_same_model_again_is_no_evidence() -> None:
     same["candidate", "window only"] = same[CURRENT, "window only"]
     decision = alone(same)
     assert decision.outcome == "not_enough_evidence"
-    assert {c.p for c in decision.comparisons if c.against == CURRENT} == {1.0}
+    assert {c.p_one_sided for c in decision.comparisons if c.against == CURRENT} == {0.5}
 
 
 @pytest.mark.parametrize(
@@ -247,13 +251,13 @@ def test_twenty_symbols_on_the_same_days_are_not_twenty_times_the_days() -> None
     [decision] = {d.reason: d for d in decide(panel, "candidate", STANDING).values()}.values()
     assert {c.days for c in decision.comparisons} == {400}
     for joined, single in zip(decision.comparisons, alone(one).comparisons, strict=True):
-        assert joined.p == pytest.approx(single.p)
+        assert joined.p_one_sided == pytest.approx(single.p_one_sided)
 
 
 def test_who_was_chosen_among_many_has_to_be_better_beyond_the_luck_of_the_choice() -> None:
     found = made(seed=2, candidate=0.8995, current=0.905)
     [main] = [c for c in alone(found).comparisons if c.against == CURRENT][:1]
-    assert 0.02 < main.p / 2 < 0.05, "made so that one alone is just enough"
+    assert 0.02 < main.p_one_sided < 0.05, "made so that one alone is just enough"
     assert alone(found).outcome == "promoted"
     assert alone(found, attempts=5).outcome == "not_enough_evidence"
 
@@ -360,6 +364,66 @@ def test_what_becomes_current_is_never_clearly_worse_than_anything(
     assert json.loads(json.dumps(asdict(decision)))["reason"] == decision.reason
     again = alone(found, current=Standing("v", age_days))
     assert again == decision
+
+
+_P = re.compile(r"one-sided p ([\d.e-]+)(?: (<|>=) ([\d.e-]+))?")
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.floats(0.97, 1.03),
+    st.floats(0.97, 1.03),
+    st.integers(30, 300),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([1, 2, 5, 7]),
+    st.integers(1, 3),
+)
+def test_the_p_value_in_a_reason_agrees_with_the_decision(
+    candidate: float, current: float, days: int, seed: int, attempts: int, symbols: int
+) -> None:
+    panel = {
+        f"S{i}": made(days, seed + i, candidate=candidate, current=current) for i in range(symbols)
+    }
+    for decision in decide(panel, "candidate", STANDING, attempts=attempts).values():
+        found = _P.search(decision.reason)
+        assert found is not None
+        p, sign, level = float(found[1]), found[2], found[3] and float(found[3])
+        if sign is not None:
+            assert (p < level) == (sign == "<")
+            assert level <= SIGNIFICANCE
+        if decision.reason.startswith(("significantly", "better on average")):
+            assert sign == "<"
+        if decision.reason.startswith("cannot be told"):
+            assert sign == ">="
+            assert level == pytest.approx(SIGNIFICANCE / attempts, abs=1e-4)
+
+
+@settings(deadline=None)
+@given(st.floats(0, 0.5), st.sampled_from([SIGNIFICANCE / n for n in range(1, 30)]))
+@example(0.0499999, 0.05)
+@example(0.05, 0.05)
+@example(0.0500000001, 0.05)
+@example(0.0045479, 0.05 / 11)
+def test_rounding_never_turns_a_p_value_to_the_other_side_of_its_level(
+    p: float, level: float
+) -> None:
+    left, sign, right = ordered(p, level).split()
+    assert (float(left) < float(right)) == (p < level) == (sign == "<")
+
+
+@settings(deadline=None)
+@given(st.integers(10, 80), st.integers(0, 2**32 - 1), st.floats(0.5, 2))
+def test_the_one_sided_p_value_is_that_of_the_direction_of_the_ratio(
+    days: int, seed: int, ratio: float
+) -> None:
+    both = made(days, seed, candidate=ratio)
+    found = compare([both], "candidate", CURRENT, "window only", "crps")
+    ours, theirs = (both[name, "window only"].crps[:, 0] for name in ("candidate", CURRENT))
+    direction = "greater" if found.ratio > 1 else "less"
+    expected = stats.ttest_rel(ours, theirs, alternative=direction).pvalue
+    assert found.p_one_sided == pytest.approx(expected)
+    assert found.is_worse(0.05) == (found.ratio > 1 and expected < 0.05)
+    assert found.is_better(0.05) == (found.ratio < 1 and expected < 0.05)
 
 
 # -- the choice among several -------------------------------------------------------------------

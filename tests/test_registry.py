@@ -1076,7 +1076,13 @@ def test_a_manifest_stays_readable_for_years() -> None:
             "libraries": {},
             "training": {},
             "evaluation": {},
-            "gate": {},
+            "gate": {
+                "MSFT": {
+                    "outcome": "rejected",
+                    "reason": "significantly worse than naive: CRPS 1.0123 of naive (p 0.074)",
+                    "comparisons": [{"against": "naive", "ratio": 1.0123, "p": 0.074}],
+                }
+            },
             "leak_check": {},
         },
         "sha256": {"predictor.json": "0" * 64},

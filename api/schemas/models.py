@@ -131,9 +131,14 @@ class ModelAnswer(WorkersAnswer):
     left_out: dict[str, str] = Field(description="Symbols that were not learned from, and why.")
     evaluation: dict[str, Any] = Field(
         description="Of this symbol: every forecaster, from windows alone and with history, per "
-        "step, naive beside every score."
+        "step, naive beside every score. `p_mae` and `p_crps` are two-sided Diebold-Mariano "
+        "p-values."
     )
-    gate: dict[str, Any]
+    gate: dict[str, Any] = Field(
+        description="Outcome, reason, comparisons and the model confidence set. The gate decides "
+        "by `p_one_sided` of a comparison: the Diebold-Mariano p-value in the direction of "
+        "`ratio`. Models of earlier versions have a two-sided `p` in its place, twice as much."
+    )
     leak_check: dict[str, Any]
     fine_tuned_from: str | None
     libraries: dict[str, str]

@@ -100,7 +100,8 @@ class JobAnswer(Answer):
         "`paused` while it makes room for predictions that have become slow."
     )
     result: dict[str, Any] | None = Field(
-        description="When succeeded: version, promoted, gate, metrics beside naive."
+        description="When succeeded: version, promoted, gate, metrics beside naive. The gate's "
+        "`p_one_sided` is one-sided, `p_mae` and `p_crps` of the metrics are two-sided."
     )
     reason: str | None = Field(description="Why it failed or was cancelled.")
     created_at: datetime

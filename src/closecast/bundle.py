@@ -73,9 +73,15 @@ class BundleInfo(_Document):
         description="Of `auto`: p-values of the model confidence set, and who was left out.",
     )
     evaluation: dict[str, Any] = Field(
-        default_factory=dict, description="Per symbol, whole horizon; all of it: evaluation.json."
+        default_factory=dict,
+        description="Per symbol, whole horizon; all of it: evaluation.json. `p_mae` and `p_crps` "
+        "are two-sided.",
     )
-    gate: dict[str, Any] = Field(default_factory=dict, description="Per symbol.")
+    gate: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Per symbol: outcome, reason and comparisons. The gate decides by their "
+        "`p_one_sided`; `p` in manifests of earlier versions is two-sided, twice as much.",
+    )
     leak_check: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -19,10 +19,10 @@ _COLUMNS = (
     ("R²", "r2", "{:.4f}"),
     ("naive", "naive_r2", "{:.4f}"),
     ("rel. MAE", "relative_mae", "{:.4f}"),
-    ("p", "p_mae", "{:.2f}"),
+    ("2-sided p", "p_mae", "{:.2f}"),
     ("MASE", "mase", "{:.3f}"),
     ("CRPS/naive", "crps_ratio", "{:.4f}"),
-    ("p", "p_crps", "{:.2f}"),
+    ("2-sided p", "p_crps", "{:.2f}"),
     ("cover 80", "coverage_80", "{:.3f}"),
     ("cover 95", "coverage_95", "{:.3f}"),
 )

@@ -21,9 +21,9 @@ def learn_shrinkage(predictor: Predictor, valid: Sequence[Prices]) -> Shrinkage:
     """How much of a location has earned its place on rows that were not learned from.
 
     Per step the share with the least absolute error, where that is better than the naive
-    location with p < .05 (Diebold-Mariano, overlap respected); else 0. Symbols of one market
-    rise and fall together: the test sees one row per session, their mean, or twenty symbols in
-    one good year would look like twenty good years.
+    location with two-sided p < 0.05 (Diebold-Mariano, overlap respected); else 0. Symbols of
+    one market rise and fall together: the test sees one row per session, their mean, or twenty
+    symbols in one good year would look like twenty good years.
 
     Parameters
     ----------

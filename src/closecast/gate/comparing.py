@@ -31,11 +31,15 @@ class Comparison:
     ratio : float
         The candidate's mean loss over the other's, each step in units of naive's; below 1 is
         better.
-    p : float
-        Diebold-Mariano, overlapping steps with their lag, two-sided.
+    p_one_sided : float
+        Diebold-Mariano, overlapping steps with their lag: the p-value against equal accuracy of
+        a difference in the direction of ``ratio``. At most 0.5, which also stands for losses
+        that are equal or too few. The gate decides by this number; manifests of earlier
+        versions hold twice as much, two-sided, as ``p``.
     p_conditional, next_difference : float
-        Giacomini-White: whether it can be told in advance which does better, and the difference
-        that is expected now (negative: the candidate does).
+        Giacomini-White, a chi-squared test that has no sides: the p-value against "it cannot be
+        told in advance which of the two does better", and the difference that is expected now
+        (negative: the candidate does better).
     days : int
         Rows of the test.
     """
@@ -44,24 +48,41 @@ class Comparison:
     mode: Mode
     loss: Loss
     ratio: float
-    p: float
+    p_one_sided: float
     p_conditional: float
     next_difference: float
     days: int
 
     def is_worse(self, significance: float) -> bool:
-        """Whether the candidate is significantly worse."""
-        return self.ratio > 1 and self.p / 2 < significance
+        """Test whether the candidate is worse, at a one-sided level of significance."""
+        return self.ratio > 1 and self.p_one_sided < significance
 
     def is_better(self, significance: float) -> bool:
-        """Whether the candidate is significantly better."""
-        return self.ratio < 1 and self.p / 2 < significance
+        """Test whether the candidate is better, at a one-sided level of significance."""
+        return self.ratio < 1 and self.p_one_sided < significance
 
     def __str__(self) -> str:
+        return self._stated(f"{self.p_one_sided:.3f}")
+
+    def beside(self, significance: float) -> str:
+        """State the comparison with its p-value beside the level that it was held against."""
+        return self._stated(ordered(self.p_one_sided, significance))
+
+    def _stated(self, p: str) -> str:
         return (
             f"{_NAMES[self.loss]} {self.ratio:.4f} of {self.against} "
-            f"({self.mode}, p {self.p:.3f}, {self.days} days)"
+            f"({self.mode}, one-sided p {p}, {self.days} days)"
         )
+
+
+def ordered(p: float, significance: float) -> str:
+    """Write ``p < significance`` or ``p >= significance`` so that the rounded numbers agree."""
+    sign = "<" if p < significance else ">="
+    for digits in range(3, 17):
+        left, right = f"{p:.{digits}f}", f"{significance:.{digits}g}"
+        if (float(left) < float(right)) == (p < significance):
+            return f"{left} {sign} {right}"
+    return f"{p!r} {sign} {significance!r}"
 
 
 def gain_at_step_1(of_symbol: OfSymbol, candidate: str, mode: Mode) -> float:
@@ -78,11 +99,11 @@ def compare(
 ) -> Comparison:
     """The candidate beside one other, over symbols together."""
     if any((other, "window only") not in one for one in symbols):
-        return Comparison(other, mode, loss, 1.0, 1.0, 1.0, 0.0, 0)  # it could not be scored
+        return Comparison(other, mode, loss, 1.0, 0.5, 1.0, 0.0, 0)  # it could not be scored
     daily, steps = _daily(symbols, [candidate, other], mode, loss)
     ours, theirs = daily[candidate], daily[other]
     if not len(ours):
-        return Comparison(other, mode, loss, 1.0, 1.0, 1.0, 0.0, 0)
+        return Comparison(other, mode, loss, 1.0, 0.5, 1.0, 0.0, 0)
     conditional = giacomini_white(ours, theirs, steps)
     mean = float(theirs.mean())
     return Comparison(
@@ -90,7 +111,8 @@ def compare(
         mode=mode,
         loss=loss,
         ratio=float(ours.mean()) / mean if mean else 1.0,
-        p=diebold_mariano(ours, theirs, steps)[1],
+        # A ratio to losses that are all zero does not exist, and so has no direction.
+        p_one_sided=diebold_mariano(ours, theirs, steps)[1] / 2 if mean else 0.5,
         p_conditional=conditional.p,
         next_difference=conditional.next_difference,
         days=len(ours),

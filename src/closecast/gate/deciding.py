@@ -21,6 +21,7 @@ from closecast.gate.comparing import (
     compare,
     confidence_set,
     gain_at_step_1,
+    ordered,
 )
 
 Outcome = Literal["promoted", "rejected", "not_enough_evidence"]
@@ -29,8 +30,9 @@ CURRENT = "current"
 """What the model that serves now is called among the losses."""
 
 SIGNIFICANCE = 0.05
-"""One-sided. Of 500 candidates on 250 days each are promoted: .4 % of those 3 % worse in truth,
-3.4 % of those 1 % worse, 6.6 % of equals; ``python -m benchmarks.gate`` prints it."""
+"""One-sided: ``Comparison.p_one_sided`` has to be below it. Of 500 candidates on 250 days each
+are promoted: 0.4 % of those 3 % worse in truth, 3.4 % of those 1 % worse, 6.6 % of equals;
+``python -m benchmarks.gate`` prints it."""
 
 LEAST_ORIGINS = 100
 """With fewer days a difference of 5 % in CRPS is lost in the noise."""
@@ -103,7 +105,8 @@ def decide(
     worse than what serves, or outside the model confidence set with the baselines. Promoted:
     significantly better than what serves in CRPS with history over the symbols together, and not
     expected to be worse now. Where nothing serves, not to be worse is enough, and a baseline is
-    always taken.
+    always taken. "Significantly" is one-sided, and a reason states the p-value that decided beside
+    the level that it was held against.
 
     Parameters
     ----------
@@ -187,14 +190,14 @@ def _of_all(
         return Decision("promoted", f"the first one, so that something answers: {main}", True)
     for comparison in standing:
         if comparison.is_worse(SIGNIFICANCE):
-            reason = f"significantly worse than what serves: {comparison}"
+            reason = f"significantly worse than what serves: {comparison.beside(SIGNIFICANCE)}"
             return Decision("rejected", reason, False)
     if confidence[candidate] <= 1 - CONFIDENCE:
         best = max(confidence, key=lambda name: confidence[name])
         return Decision(
             "rejected",
             f"{best} is better: the candidate is outside the model confidence set "
-            f"(p {confidence[candidate]:.3f}); {main}",
+            f"(p {confidence[candidate]:.3f} <= {1 - CONFIDENCE:.2f}); {main}",
             False,
         )
     if main.days < LEAST_ORIGINS:
@@ -204,16 +207,23 @@ def _of_all(
             False,
         )
     if current is None:
-        return Decision("promoted", f"nothing serves, and it is not worse than naive: {main}", True)
+        reason = (
+            "nothing serves, and the candidate is inside the model confidence set "
+            f"(p {confidence[candidate]:.3f} > {1 - CONFIDENCE:.2f}); {main}"
+        )
+        return Decision("promoted", reason, True)
     if not main.is_better(significance):
-        return Decision("not_enough_evidence", f"cannot be told from what serves: {main}", False)
+        reason = f"cannot be told from what serves: {main.beside(significance)}"
+        return Decision("not_enough_evidence", reason, False)
     if main.p_conditional < SIGNIFICANCE and main.next_difference > 0:
         return Decision(
             "not_enough_evidence",
-            f"better on average, yet expected to be worse now (p {main.p_conditional:.3f}); {main}",
+            "better on average, yet expected to be worse now (Giacomini-White p "
+            f"{ordered(main.p_conditional, SIGNIFICANCE)}); {main.beside(significance)}",
             False,
         )
-    return Decision("promoted", f"significantly better than what serves: {main}", True)
+    reason = f"significantly better than what serves: {main.beside(significance)}"
+    return Decision("promoted", reason, True)
 
 
 def _by_policy(
@@ -266,5 +276,5 @@ def _own_objection(
                 comparison = compare([of_symbol], candidate, other, mode, loss)
                 if comparison.is_worse(levels[other]):
                     who = "naive" if other == "naive" else "what serves"
-                    return f"significantly worse than {who}: {comparison}"
+                    return f"significantly worse than {who}: {comparison.beside(levels[other])}"
     return None
