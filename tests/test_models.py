@@ -10,6 +10,8 @@ import pytest
 
 from closecast.bundle import EVALUATION_FILE, Bundle
 from closecast.calendar_cache import CalendarCache
+from closecast.drift import unmeasured
+from closecast.drift.statistics import STATISTICS
 from closecast.errors import DamagedBundle, StorageFailed
 from closecast.price_cache import PriceCache
 from closecast.registry import Registry
@@ -141,6 +143,19 @@ def test_a_damaged_file_is_said_to_be_one(
     missing = {key: value for key, value in bundle.files.items() if key != name}
     with pytest.raises(DamagedBundle, match=f"no {name}"):
         Parts(type(bundle)(bundle.manifest, missing))
+
+
+def test_a_bundle_that_is_older_than_a_statistic_is_served_without_it(
+    models: Models, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(STATISTICS, "extra", STATISTICS["jump"])
+    monkeypatch.setattr(unmeasured, "_logged", set())
+    assert models.look("MSFT").outcome == "swapped"
+    models.registry.rollback("MSFT", "for tests", by="tests")
+    assert models.look("MSFT").outcome == "swapped"
+    assert len(models.get("MSFT").predict(SampleSource().fetch("MSFT").closes[-60:]).rows) > 0
+    lines = [record for record in caplog.records if hasattr(record, "statistics")]
+    assert [line.__dict__["statistics"] for line in lines] == [["extra"]]
 
 
 def test_names_that_callers_make_up_while_the_store_is_away_are_not_all_kept(

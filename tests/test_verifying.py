@@ -20,6 +20,8 @@ from closecast.bundle import (
     LIVE_FILE,
 )
 from closecast.cli import main
+from closecast.drift.reference import sample_reference
+from closecast.drift.statistics import STATISTICS
 from closecast.errors import UnknownVersion
 from closecast.forecasters.ewma import EwmaForecaster, EwmaPredictor
 from closecast.forecasters.files import STATE_FILE
@@ -212,6 +214,19 @@ def test_a_drift_baseline_of_something_else_fails(pool: Settings) -> None:
     found = verify(pool, forged(pool, files))
     assert BASELINE_FILE in found.checks[-1].said
     assert not found.passed
+
+
+def test_a_bundle_that_is_older_than_a_drift_statistic_is_made_again_without_it(
+    pool: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = version_of(pool, "ewma")
+    monkeypatch.setitem(STATISTICS, "extra", STATISTICS["trend_week"])
+    sample_reference.cache_clear()
+    try:
+        found = verify(pool, version, quick=True)
+    finally:
+        sample_reference.cache_clear()
+    assert outcomes(found)["preprocessing"] == "passed"
 
 
 @pytest.mark.parametrize("where", ["overall", "step", "origins"])

@@ -13,7 +13,7 @@ from cronsim import CronSim
 
 from closecast.arrays import Floats
 from closecast.bundle import BASELINE_FILE, Bundle, BundleInfo, DataSpan, Manifest, of_symbol
-from closecast.drift import Baseline, DriftDetector, discoveries
+from closecast.drift import Baseline, DriftDetector, discoveries, warn_of_unmeasured
 from closecast.errors import ClosecastError
 from closecast.faults import find_faults
 from closecast.forecasters import BASELINES
@@ -268,8 +268,9 @@ def regime_verdicts(
         windows = _windows(prices, span, bundle.manifest.info.seq_length) if prices else None
         if windows is None:
             continue
-        baseline = of_symbol(bundle.files, BASELINE_FILE, span.symbol)
-        detector = DriftDetector(Baseline.from_json(baseline))
+        baseline = Baseline.from_json(of_symbol(bundle.files, BASELINE_FILE, span.symbol))
+        warn_of_unmeasured(baseline, bundle.manifest.version)
+        detector = DriftDetector(baseline)
         before, after = (detector.check(window) for window in windows)
         if after.level != "fault":
             then.append(before)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from closecast.drift import Baseline, DriftDetector
+from closecast.drift import Baseline, DriftDetector, reference
 from closecast.drift.reference import measure_reference, sample_reference
 from closecast.drift.statistics import STATISTICS
 from closecast.drift.thresholds import TAIL
@@ -189,9 +189,45 @@ def test_damaged_json_is_refused(content: bytes) -> None:
         Baseline.from_json(content)
 
 
-def test_a_baseline_without_a_new_statistics_threshold_is_refused() -> None:
-    """A bundle from before the statistic was added cannot be judged by it."""
+def test_a_baseline_that_is_older_than_a_statistic_is_judged_by_the_others() -> None:
+    odd = TRAIN.closes[:LENGTH].copy()
+    odd[30:] /= 2
     for key in STATISTICS:
         rest = {k: v for k, v in BASELINE.with_before.items() if k != key}
-        with pytest.raises(DamagedBundle, match=key):
-            Baseline.from_json(replace(BASELINE, with_before=rest).to_json())
+        alone = {k: v for k, v in BASELINE.alone.items() if k != key}
+        older = Baseline.from_json(replace(BASELINE, alone=alone, with_before=rest).to_json())
+        assert older.unmeasured == (key,)
+        names = {finding.statistic for finding in DriftDetector(older).check(odd).findings}
+        assert STATISTICS[key].name not in names
+    assert BASELINE.unmeasured == ()
+
+
+@pytest.mark.parametrize("mode", ["alone", "with_before"])
+def test_thresholds_of_unknown_statistics_alone_are_refused(mode: str) -> None:
+    with pytest.raises(DamagedBundle, match=f"{mode} has no threshold of any statistic"):
+        Baseline.from_json(json.dumps({**GOOD, mode: {"gone": ONE}}).encode())
+
+
+def test_a_baseline_of_older_code_says_which_command_makes_it_anew() -> None:
+    older = {k: v for k, v in GOOD.items() if k not in ("alone", "with_before")}
+    with pytest.raises(
+        DamagedBundle,
+        match=r"no alone, with_before, so an older closecast made it: .*train --symbol MADE",
+    ):
+        Baseline.from_json(json.dumps(older).encode())
+
+
+def test_without_a_statistic_thresholds_are_those_of_code_that_did_not_have_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So that a bundle that is older than a statistic can be made again, bit for bit."""
+    fewer = [key for key in STATISTICS if key != "trend_week"]
+    as_then = Baseline.fit(TRAIN, LENGTH, statistics=fewer)
+    kept = {key: BASELINE.with_before[key] for key in as_then.with_before}
+    assert as_then.with_before != kept
+    monkeypatch.delitem(STATISTICS, "trend_week")
+    reference.sample_reference.cache_clear()
+    try:
+        assert Baseline.fit(TRAIN, LENGTH) == as_then
+    finally:
+        reference.sample_reference.cache_clear()

@@ -130,7 +130,7 @@ def test_windows_that_are_odd_are_suspicious_and_few_others() -> None:
     ("key", "known"),
     [
         (key, known)
-        for key in STATISTICS
+        for key in compiled.STATISTICS
         for known in (False, True)
         if STATISTICS[key].weights[known]
     ],

@@ -6,6 +6,7 @@ from closecast.drift.detector import DriftDetector
 from closecast.drift.known import OtherCloses
 from closecast.drift.monitor import ARL0, Monitor, discoveries, tail_probability
 from closecast.drift.sentences import Language, in_language
+from closecast.drift.unmeasured import warn_of_unmeasured
 
 __all__ = [
     "ARL0",
@@ -19,4 +20,5 @@ __all__ = [
     "discoveries",
     "in_language",
     "tail_probability",
+    "warn_of_unmeasured",
 ]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 import numpy as np
 
 from closecast.dataset import log_returns, long_run_volatility
 from closecast.drift.reference import STEP, Reference, sample_reference, still_share_of
-from closecast.drift.statistics import STATISTICS
+from closecast.drift.statistics import keys_measured
 from closecast.drift.thresholds import CHANNELS, TAIL, Rate, Threshold, thresholds_for
 from closecast.errors import DamagedBundle, TooFewCloses
 from closecast.faults import find_faults
@@ -22,6 +22,7 @@ RATES: Mapping[Channel, float] = {"fault": 0.01, "regime": 0.01}
 """Wanted shares of clean windows with a finding."""
 
 _MOST_FAULTS = 5
+_MODES = ("alone", "with_before")
 _METHOD = (
     "thresholds from pooled windows of other symbols, each in units of its own long-run "
     "volatility; the union of a channel's statistics has the wanted rate, for regimes at a high "
@@ -47,7 +48,8 @@ class Baseline:
     reference : mapping
         Which windows the thresholds come from: symbols, span, number, hash, method.
     alone, with_before : mapping of key to Threshold
-        For a window alone, and where the closes before it are known.
+        For a window alone, and where the closes before it are known. A bundle has none of a
+        statistic that is newer than itself, and may have one of a statistic that is gone.
     rates : mapping
         ``alone`` and ``with_before`` to channel to :class:`Rate`.
     """
@@ -76,6 +78,7 @@ class Baseline:
         seq_length: int,
         rates: Mapping[Channel, float] = RATES,
         reference: Reference | None = None,
+        statistics: Collection[str] | None = None,
     ) -> Self:
         """From the training part.
 
@@ -86,6 +89,8 @@ class Baseline:
         reference : Reference, optional
             Clean windows of many symbols; those of the embedded sample up to the end of the
             training part by default. The symbol's own are left out.
+        statistics : collection of str, optional
+            Keys of the statistics that share the rates; all by default.
 
         Raises
         ------
@@ -102,6 +107,8 @@ class Baseline:
         others = pool.without(train.symbol)
         if len(others.symbols):
             pool = others
+        if statistics is not None:
+            pool = pool.only(statistics)
         returns = log_returns(train.closes)
         faults = find_faults(train)
         wrong = np.isin(train.sessions[1:].astype(str), [str(fault.date) for fault in faults])
@@ -139,22 +146,34 @@ class Baseline:
             rates={"alone": reached, "with_before": reached_before},
         )
 
+    @property
+    def unmeasured(self) -> tuple[str, ...]:
+        """Keys of statistics that lack a threshold, of a window alone or of one with closes before.
+
+        They are newer than the bundle: no window is measured by them.
+        """
+        missing: set[str] = set()
+        for known, thresholds in enumerate((self.alone, self.with_before)):
+            missing |= keys_measured(known=bool(known)).difference(thresholds)
+        return tuple(sorted(missing))
+
     def to_json(self) -> bytes:
         """As ``baseline_stats.json``, 8 KB at most."""
         return json.dumps(asdict(self), indent=1).encode()
 
     @classmethod
     def from_json(cls, content: bytes) -> Self:
-        """Read :meth:`to_json`.
+        """Read :meth:`to_json`, also of code that had fewer statistics, or others.
 
         Raises
         ------
         DamagedBundle
-            If it is something else.
+            If it is something else, or has no threshold at all that can be measured.
         """
         try:
             values: dict[str, Any] = json.loads(content)
-            for mode in ("alone", "with_before"):
+            _refuse_other_members(values)
+            for mode in _MODES:
                 values[mode] = {key: _threshold(found) for key, found in values[mode].items()}
             values["rates"] = {
                 mode: {channel: Rate(**of_mode[channel]) for channel in CHANNELS}
@@ -163,15 +182,24 @@ class Baseline:
             values["faults"] = tuple(values["faults"])
             baseline = cls(**values)
             for known, thresholds in enumerate((baseline.alone, baseline.with_before)):
-                wanted = {key for key, statistic in STATISTICS.items() if statistic.weights[known]}
-                if missing := wanted.difference(thresholds):
-                    raise ValueError(f"no thresholds for {sorted(missing)}")
+                if keys_measured(known=bool(known)).isdisjoint(thresholds):
+                    raise ValueError(f"{_MODES[known]} has no threshold of any statistic")
             levels = (baseline.volatility, baseline.wildness, baseline.still_share)
             if not all(0 < level < np.inf for level in levels) or baseline.still_share >= 1:
                 raise ValueError("volatility and the share of still days must be positive numbers")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DamagedBundle(f"baseline_stats.json does not fit: {error}") from error
         return baseline
+
+
+def _refuse_other_members(values: Mapping[str, Any]) -> None:
+    """Name the members that older code did not write, and the command that writes them."""
+    missing = [field.name for field in fields(Baseline) if field.name not in values]
+    if missing and "symbol" in values:
+        raise ValueError(
+            f"it has no {', '.join(missing)}, so an older closecast made it: train again with "
+            f"`closecast train --symbol {values['symbol']}`"
+        )
 
 
 def _threshold(found: Mapping[str, Any]) -> Threshold:

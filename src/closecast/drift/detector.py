@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import itemgetter
 from typing import get_args
 
 import numpy as np
@@ -14,9 +15,9 @@ from closecast.drift.context import Context
 from closecast.drift.dates import check_dates, check_volume, news_speaks
 from closecast.drift.memory import Fact, Memory, recall
 from closecast.drift.reading import FloatArray, Moves, Reading, read
-from closecast.drift.screening import Screen
+from closecast.drift.screening import COVERED, Screen
 from closecast.drift.sentences import sentence
-from closecast.drift.statistics import STATISTICS, Cause, Statistic
+from closecast.drift.statistics import STATISTICS, Cause, Statistic, keys_measured
 from closecast.drift.thresholds import TAIL, Threshold
 from closecast.verdict import Channel, Code, Finding, Verdict
 
@@ -27,6 +28,12 @@ SUFFICIENT = 20
 """Closes from which on the statistics mean something."""
 
 _Before = tuple[FloatArray | None, FloatArray | None, FloatArray | None]
+
+_Measured = tuple[int, Statistic, Threshold]
+"""A statistic with its place among those of the baseline, and its threshold there."""
+
+_Beyond = tuple[int, Statistic, Threshold, Reading, int, int, float]
+"""A value beyond its threshold: what was measured, the row of the reading, that of the batch."""
 
 _ORDER = {code: rank for rank, code in enumerate(get_args(Code))}
 
@@ -100,37 +107,44 @@ class DriftDetector:
         came_before = self._before([memories[i] for i in rows]) if known else (None,) * 3
         returns = moves.returns if len(rows) == len(moves) else moves.returns[rows]
         kept = self._screens[known].suspicious(returns, *came_before[:2])
-        if not kept:  # as nearly always
-            return
-        rows = [rows[i] for i in kept]
-        before, gap, scale = (None if array is None else array[kept] for array in came_before)
-        reading = self._read(moves.rows(rows), (before, gap, scale))
-        measured = [
-            (statistic, threshold, statistic.measure(reading))
-            for statistic, threshold in self._measured[known]
-        ]
-        found = np.array([values for *_, values in measured]) > self._limits[known]
-        for which, row in np.argwhere(found).tolist():
-            statistic, threshold, values = measured[which]
-            value = round(float(values[row]), 6)
-            if value > threshold.value:
-                i = rows[row]
-                findings[i].append(
-                    _finding(statistic, threshold, reading, row, value, memories[i], contexts[i])
-                )
+        covered, others = self._measured[known]
+        beyond: list[_Beyond] = []
+        reading: Reading | None = None
+        for measured, places in ((covered, kept), (others, range(len(rows)))):
+            if measured and places:  # nearly always there are neither
+                some = [rows[place] for place in places]
+                if reading is None or len(reading) != len(places):
+                    before, gap, scale = (None if a is None else a[places] for a in came_before)
+                    reading = self._read(moves.rows(some), (before, gap, scale))
+                beyond += _beyond(measured, reading, some)
+        # In the baseline's order of statistics, as if all had been measured at once.
+        for _, statistic, threshold, reading, row, i, value in sorted(beyond, key=itemgetter(0)):
+            findings[i].append(
+                _finding(statistic, threshold, reading, row, value, memories[i], contexts[i])
+            )
 
     @cached_property
-    def _measured(self) -> tuple[list[tuple[Statistic, Threshold]], ...]:
-        """Statistics with their thresholds: of windows alone, and with what came before them."""
-        return tuple(
-            [
-                (STATISTICS[key], threshold)
-                for key, threshold in thresholds.items()
+    def _measured(self) -> tuple[tuple[list[_Measured], list[_Measured]], ...]:
+        """Statistics with their thresholds: of windows alone, and with what came before them.
+
+        Of both, those that a screen covers, and those that are measured on every window.
+        """
+        found = []
+        for known, thresholds in enumerate((self.baseline.alone, self.baseline.with_before)):
+            measurable = keys_measured(known=bool(known))
+            own = [
+                (rank, STATISTICS[key], threshold)
+                for rank, (key, threshold) in enumerate(thresholds.items())
                 # Others are of a bundle that another version of this code made.
-                if key in STATISTICS and STATISTICS[key].weights[known]
+                if key in measurable
             ]
-            for known, thresholds in enumerate((self.baseline.alone, self.baseline.with_before))
-        )
+            found.append(
+                (
+                    [one for one in own if one[1].key in COVERED],
+                    [one for one in own if one[1].key not in COVERED],
+                )
+            )
+        return tuple(found)
 
     @cached_property
     def _screens(self) -> tuple[Screen, ...]:
@@ -140,23 +154,28 @@ class DriftDetector:
                 own.volatility,
                 own.wildness * own.volatility,
                 own.still_share,
-                dict(
-                    zip(
-                        (statistic.key for statistic, _ in measured),
-                        limits.ravel().tolist(),
-                        strict=True,
-                    )
-                ),
+                {statistic.key: _limit(threshold) for _, statistic, threshold in covered},
             )
-            for measured, limits in zip(self._measured, self._limits, strict=True)
+            for covered, _ in self._measured
         )
 
-    @cached_property
-    def _limits(self) -> tuple[FloatArray, ...]:
-        """Their thresholds as columns, less what rounding may add to a value."""
-        return tuple(
-            np.array([[threshold.value - 1e-6] for _, threshold in one]) for one in self._measured
-        )
+
+def _limit(threshold: Threshold) -> float:
+    """The threshold, less what rounding may add to a value."""
+    return threshold.value - 1e-6
+
+
+def _beyond(measured: Sequence[_Measured], reading: Reading, rows: Sequence[int]) -> list[_Beyond]:
+    """Values of a reading beyond their thresholds; ``rows`` are its windows' in the batch."""
+    values = np.array([statistic.measure(reading) for _, statistic, _ in measured])
+    limits = np.array([[_limit(threshold)] for *_, threshold in measured])
+    found: list[_Beyond] = []
+    for which, row in np.argwhere(values > limits).tolist():
+        rank, statistic, threshold = measured[which]
+        value = round(float(values[which, row]), 6)
+        if value > threshold.value:
+            found.append((rank, statistic, threshold, reading, row, rows[row], value))
+    return found
 
 
 def _finding(

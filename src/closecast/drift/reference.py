@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -58,6 +58,16 @@ class Reference:
     def without(self, symbol: str) -> Reference:
         """All but the windows of one symbol: nobody is judged by a pool that holds him."""
         return self.where(self.symbols != symbol)
+
+    def only(self, statistics: Collection[str]) -> Reference:
+        """Some of the statistics, by key."""
+        return replace(
+            self,
+            alone={key: self.alone[key] for key in self.alone if key in statistics},
+            with_before={
+                key: self.with_before[key] for key in self.with_before if key in statistics
+            },
+        )
 
     def where(self, kept: NDArray[np.bool_]) -> Reference:
         """The windows that are chosen, shape (m,)."""

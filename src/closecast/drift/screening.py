@@ -13,9 +13,12 @@ from closecast.drift.statistics.jump import LEAST_JUMP
 from closecast.drift.statistics.repeats import FROZEN, rounded_share, surprises
 from closecast.drift.statistics.volatility import LEAST_RATIO
 
+COVERED = frozenset(compiled.STATISTICS)
+"""Keys of the statistics that a screen knows a bound of. Others are measured on every window."""
+
 
 class Screen:
-    """Passes over windows of one symbol that are within every threshold.
+    """Passes over windows of one symbol that are within every threshold of :data:`COVERED`.
 
     By upper bounds of the statistics: what is left is measured by their definitions, so that a
     verdict does not depend on whether there is compiled code.
@@ -25,7 +28,8 @@ class Screen:
     volatility, level, still_share : float
         The symbol's; as in :class:`closecast.drift.reading.Reading`.
     limits : mapping of key to float
-        Of the statistics that are measured; beyond them a window is looked at.
+        Of the statistics that are measured; beyond them a window is looked at. Those that are not
+        in :data:`COVERED` make no window suspicious.
     """
 
     def __init__(
@@ -46,7 +50,7 @@ class Screen:
             As in :class:`closecast.drift.reading.Reading`.
         """
         fast = compiled.of(returns)
-        if fast is None or not self._limits.keys() <= set(compiled.STATISTICS):
+        if fast is None:
             return [*range(len(returns))]
         n = returns.shape[1]
         levels = self._levels.get(n)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from closecast.bundle import dump_by_symbol
 from closecast.dataset import process, split_panel
@@ -27,6 +27,7 @@ def preprocess(
     uncollected: Mapping[str, str] | None = None,
     *,
     automatic: bool = False,
+    statistics: Collection[str] | None = None,
 ) -> Prepared:
     """From the collected closes of symbols to windows, split and ``baseline_stats.json``.
 
@@ -40,6 +41,8 @@ def preprocess(
         Symbols that were asked for and cannot be here, and why: to be remembered with the rest.
     automatic : bool
         Whether the training started by itself: nobody would see the warning.
+    statistics : collection of str, optional
+        Keys of the drift statistics that get a threshold; all by default.
 
     Raises
     ------
@@ -74,7 +77,10 @@ def preprocess(
         ),
         left_out=left_out,
         baseline=dump_by_symbol(
-            {s.train.symbol: _baseline(s.train, p.seq_length, settings).to_json() for s in splits}
+            {
+                s.train.symbol: _baseline(s.train, p.seq_length, settings, statistics).to_json()
+                for s in splits
+            }
         ),
         seq_length=p.seq_length,
         horizon=p.horizon,
@@ -84,12 +90,14 @@ def preprocess(
     return prepared
 
 
-def _baseline(train: Prices, seq_length: int, settings: Settings) -> Baseline:
+def _baseline(
+    train: Prices, seq_length: int, settings: Settings, statistics: Collection[str] | None
+) -> Baseline:
     rates: Mapping[Channel, float] = {
         "fault": settings.drift_fault_rate,
         "regime": settings.drift_regime_rate,
     }
-    baseline = Baseline.fit(train, seq_length, rates)
+    baseline = Baseline.fit(train, seq_length, rates, statistics=statistics)
     for fault in baseline.faults:
         extra = {"symbol": train.symbol, "code": fault["code"], "reason": fault["message"]}
         log.warning("a day of the training data is left out of its drift baseline", extra=extra)

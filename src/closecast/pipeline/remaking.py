@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,22 +88,36 @@ def remake(settings: Settings, bundle: Bundle, collected: list[Prices]) -> Remad
     """
     info = bundle.manifest.info
     parameters = make_parameters(info.forecaster, info.hyperparameters)
-    rates = Baseline.from_json(of_symbol(bundle.files, BASELINE_FILE, info.symbols[0])).rates
+    baseline = Baseline.from_json(of_symbol(bundle.files, BASELINE_FILE, info.symbols[0]))
     wanted = {
-        f"drift_{channel}_rate": reached.wanted for channel, reached in rates["alone"].items()
+        f"drift_{channel}_rate": reached.wanted
+        for channel, reached in baseline.rates["alone"].items()
     }
     as_then = settings.model_copy(update=wanted)
-    return Remade(collected, parameters, prepare(as_then, collected, parameters))
+    # Statistics share a channel's rate: a newer one would move the thresholds of all others.
+    statistics = baseline.alone.keys() | baseline.with_before.keys()
+    return Remade(collected, parameters, prepare(as_then, collected, parameters, statistics))
 
 
-def prepare(settings: Settings, series: Sequence[Prices], parameters: Parameters) -> Prepared:
-    """Preprocess in a folder that is gone afterwards; no folder of the user's is touched."""
+def prepare(
+    settings: Settings,
+    series: Sequence[Prices],
+    parameters: Parameters,
+    statistics: Collection[str] | None = None,
+) -> Prepared:
+    """Preprocess in a folder that is gone afterwards; no folder of the user's is touched.
+
+    Parameters
+    ----------
+    statistics : collection of str, optional
+        Keys of the drift statistics that get a threshold; all by default.
+    """
     with tempfile.TemporaryDirectory(prefix="closecast-again-") as folder:
         scratch = settings.model_copy(update={"data_dir": Path(folder)})
         workspace = Workspace(scratch, [prices.symbol for prices in series])
         for prices in series:
             workspace.put_prices(prices)
-        return preprocess(scratch, workspace.symbols, parameters)
+        return preprocess(scratch, workspace.symbols, parameters, statistics=statistics)
 
 
 def train_again(

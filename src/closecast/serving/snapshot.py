@@ -20,7 +20,7 @@ from closecast.bundle import (
     Bundle,
     Manifest,
 )
-from closecast.drift import Baseline, Context, DriftDetector
+from closecast.drift import Baseline, Context, DriftDetector, warn_of_unmeasured
 from closecast.errors import (
     DamagedBundle,
     InvalidPrices,
@@ -180,13 +180,15 @@ class Snapshot:
             If anything is missing, does not parse, or does not answer a harmless window.
         """
         parts.document(EVALUATION_FILE, symbol)
+        baseline = Baseline.from_json(parts.document(BASELINE_FILE, symbol))
+        warn_of_unmeasured(baseline, parts.manifest.version)
         snapshot = cls(
             symbol=symbol,
             generation=generation,
             parts=parts,
             calibration=Calibration.from_json(parts.document(INTERVALS_FILE, symbol)),
             first_state=parts.first_state(symbol),
-            detector=DriftDetector(Baseline.from_json(parts.document(BASELINE_FILE, symbol))),
+            detector=DriftDetector(baseline),
             loaded_at=datetime.now(UTC),
         )
         windows = _harmless_windows(parts.manifest.info.seq_length)

@@ -25,4 +25,10 @@ STATISTICS: dict[str, Statistic] = {
     )
 }
 
-__all__ = ["STATISTICS", "Cause", "Statistic"]
+
+def keys_measured(*, known: bool) -> frozenset[str]:
+    """Keys of the statistics of a window whose closes before are known, or of a window alone."""
+    return frozenset(key for key, statistic in STATISTICS.items() if statistic.weights[known])
+
+
+__all__ = ["STATISTICS", "Cause", "Statistic", "keys_measured"]
