@@ -15,7 +15,6 @@ from closecast.errors import (
     UnverifiedModel,
 )
 from closecast.forecasters import (
-    DEFAULT_FORECASTER,
     forecaster_for,
     make_parameters,
     parameters_type,
@@ -98,18 +97,18 @@ def resolve(service: Service, symbol: str, asked: TrainBody) -> tuple[str, dict[
 
     Of defaults, configuration, preset and request the last one wins.
     Fine-tuning starts from those of the model it continues, so that the weights fit. Where no
-    forecaster is named, it is the configured one, else the default, else ``lstm``: the first that
-    knows what is asked for.
+    forecaster is named, it is the first that knows what is asked for, of the one to continue, the
+    configured one, the default and all others.
     """
     configuration = Configured.of(service.ledger.configurations.newest(symbol))
-    candidates = [*filter(None, [configuration.forecaster]), DEFAULT_FORECASTER, "lstm"]
+    preferred = [configuration.forecaster] if configuration.forecaster else []
     base: dict[str, Any] = {}
     values = configuration.values
     if asked.fine_tune:
         served = service.models.get(symbol).manifest.info
         base, values = served.hyperparameters, {}
-        candidates.insert(0, served.forecaster)
-    forecaster = asked.forecaster or forecaster_for(candidates, asked.hyperparameters, asked.preset)
+        preferred.insert(0, served.forecaster)
+    forecaster = asked.forecaster or forecaster_for(asked.hyperparameters, asked.preset, preferred)
     known = parameters_type(forecaster).model_fields
     chosen = {
         **{name: value for name, value in {**base, **values}.items() if name in known},

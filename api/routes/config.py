@@ -28,15 +28,13 @@ SymbolQuery = Annotated[SymbolText | None, Query(description="The default symbol
 
 
 @router.get("", responses=responses(422, 503))
-def show_config(
-    service: ServiceDep, response: Response, symbol: SymbolQuery = None
-) -> ConfigAnswer:
+def get_config(service: ServiceDep, response: Response, symbol: SymbolQuery = None) -> ConfigAnswer:
     """What the next training of a symbol will use."""
     return _answer(service.ledger.configurations.newest(service.models.canonical(symbol)), response)
 
 
 @router.post("", responses=responses(400, 412, 413, 415, 422, 503))
-def change_config(
+def update_config(
     body: ConfigBody,
     service: ServiceDep,
     response: Response,
@@ -56,8 +54,7 @@ def change_config(
             for name, value in {**before.values, **body.hyperparameters}.items()
             if value is not None
         }
-        candidates = [before.forecaster] if before.forecaster else [DEFAULT_FORECASTER, "lstm"]
-        forecaster = body.forecaster or forecaster_for(candidates, changed)
+        forecaster = body.forecaster or before.forecaster or forecaster_for(changed)
         known = parameters_type(forecaster).model_fields
         for name in body.hyperparameters:
             if name not in known:

@@ -16,9 +16,9 @@ from api.schemas.base import SymbolText
 from api.schemas.drift import (
     BaselineAnswer,
     DriftDayAnswer,
+    DriftEvidence,
     DriftReport,
     DriftRequest,
-    MonitorAnswer,
     PerformanceDriftAnswer,
     VerdictList,
     WatchedSymbol,
@@ -51,7 +51,7 @@ SymbolPath = Annotated[SymbolText, Path()]
     "",
     responses={**VERDICTS, **responses(400, 404, 413, 415, 422, 503, examples=NOT_CHECKED)},
 )
-def check_windows(
+def check_drift(
     body: Annotated[DriftRequest, Body(openapi_examples=DRIFT_BODY)],
     request: Request,
     service: ServiceDep,
@@ -74,7 +74,7 @@ def check_windows(
 
 
 @router.get("", responses={**WATCHED, **responses(503)})
-def list_watched(service: ServiceDep) -> WatchList:
+def list_drift(service: ServiceDep) -> WatchList:
     """All symbols that a published model is watched for, with the evidence against it.
 
     Each monitor alone raises a false alarm every `threshold` sessions at most, on average. Who
@@ -116,7 +116,7 @@ def list_watched(service: ServiceDep) -> WatchList:
     "/{symbol}",
     responses={**REPORT, **responses(404, 422, 503, examples=NOT_REPORTED)},
 )
-def show_drift(
+def get_drift(
     symbol: SymbolPath,
     service: ServiceDep,
     response: Response,
@@ -176,10 +176,10 @@ def _newest(service: Service, snapshot: Snapshot, language: Language) -> WindowV
     return _answer(snapshot, verdict, language)
 
 
-def _monitor(days: list[DriftDay]) -> MonitorAnswer:
+def _monitor(days: list[DriftDay]) -> DriftEvidence:
     """Of the sessions under one model, oldest first."""
     evidence = days[-1].evidence if days else 0.0
-    return MonitorAnswer(
+    return DriftEvidence(
         evidence=evidence,
         threshold=ARL0,
         in_alarm=evidence >= ARL0,

@@ -113,7 +113,7 @@ _JOB: dict[int | str, dict[str, Any]] = {
     response_model=ForecastAnswer,
     responses={**_JOB, **responses(403, 404, 409, 422, 503, examples=_EXAMPLES)},
 )
-def forecast(
+def get_forecast(
     symbol: SymbolPath,
     service: ServiceDep,
     background: BackgroundTasks,
@@ -147,7 +147,7 @@ def forecast(
     response_model=TodayAnswer,
     responses={**_JOB, **responses(403, 404, 409, 422, 503, examples=_EXAMPLES)},
 )
-def forecast_today(
+def get_forecast_today(
     symbol: SymbolPath,
     service: ServiceDep,
     background: BackgroundTasks,
@@ -195,7 +195,7 @@ def list_forecasts(
         ),
     },
 )
-def show_forecast(
+def get_committed_forecast(
     forecast_id: Annotated[str, Path(max_length=64, description="As `GET /forecast` answered.")],
     service: ServiceDep,
     response: Response,

@@ -15,7 +15,7 @@ router = APIRouter(prefix="/health", tags=["health"])
 
 
 @router.get("")
-def health(service: ServiceDep) -> HealthAnswer:
+def get_health(service: ServiceDep) -> HealthAnswer:
     """CPU, memory, artefacts, and what is served beside what is published."""
     models = service.models
     served = models.serving(models.default_symbol)
@@ -64,13 +64,13 @@ def health(service: ServiceDep) -> HealthAnswer:
 
 
 @router.get("/live")
-async def live() -> Alive:
+async def get_liveness() -> Alive:
     """The process answers."""
     return Alive(status="alive")
 
 
 @router.get("/ready", responses=responses(503))
-def ready(service: ServiceDep) -> Alive:
+def get_readiness(service: ServiceDep) -> Alive:
     """The default symbol can be forecast. Stays so while a reload is under way."""
     service.models.get()
     return Alive(status="ready")

@@ -29,7 +29,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-
         **responses(503, examples={503: {"storage_failed": "the models cannot be read"}}),
     },
 )
-def show_service(service: ServiceDep, request: Request) -> object:
+def get_summary(service: ServiceDep, request: Request) -> object:
     """Symbols with models, how old their closes are, and what to try next.
 
     A page where `text/html` is preferred (a browser), else JSON.

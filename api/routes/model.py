@@ -45,7 +45,7 @@ _STEPS_SHOWN = 20
 
 
 @router.get("", responses=responses(404, 422, 503))
-def show_model(service: ServiceDep, response: Response, symbol: SymbolQuery = None) -> ModelAnswer:
+def get_model(service: ServiceDep, response: Response, symbol: SymbolQuery = None) -> ModelAnswer:
     """The served model: its data, its hyper-parameters, its scores beside naive's."""
     snapshot = service.models.get(symbol)
     info = snapshot.manifest.info
@@ -83,7 +83,7 @@ def show_model(service: ServiceDep, response: Response, symbol: SymbolQuery = No
 
 
 @router.get("/versions", responses=responses(422, 503))
-def list_versions(
+def list_model_versions(
     service: ServiceDep,
     symbol: SymbolQuery = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
@@ -101,7 +101,9 @@ def list_versions(
 
 
 @router.post("/reload", responses=responses(400, 404, 413, 415, 422, 503))
-def reload(service: ServiceDep, body: Annotated[SymbolBody | None, Body()] = None) -> ReloadAnswer:
+def reload_model(
+    service: ServiceDep, body: Annotated[SymbolBody | None, Body()] = None
+) -> ReloadAnswer:
     """Look at the pointers now. A bundle that cannot be loaded leaves the old one serving.
 
     Every process follows the pointers by itself, within two seconds: the answer waits that long
@@ -123,7 +125,7 @@ def reload(service: ServiceDep, body: Annotated[SymbolBody | None, Body()] = Non
         **responses(400, 404, 409, 413, 415, 422, 503, examples=NOT_PROMOTED),
     },
 )
-def promote(
+def promote_model(
     service: ServiceDep,
     request: Request,
     body: Annotated[PromoteBody, Body(openapi_examples=PROMOTE_BODY)],
@@ -150,7 +152,7 @@ def promote(
         **responses(400, 404, 409, 413, 415, 422, 503, examples=NOT_ROLLED_BACK),
     },
 )
-def rollback(
+def rollback_model(
     service: ServiceDep,
     request: Request,
     body: Annotated[RollbackBody, Body(openapi_examples=ROLLBACK_BODY)],

@@ -38,7 +38,7 @@ closecast_requests_total{method="POST",route="/predict",status="200",version="â€
         ),
     },
 )
-def metrics(service: ServiceDep) -> PlainTextResponse:
+def get_metrics(service: ServiceDep) -> PlainTextResponse:
     """What all processes counted, and gauges of models, closes, skill, jobs and the machine.
 
     Any process answers for all of them. What cannot be looked up is left out, and counted in
@@ -51,7 +51,7 @@ def metrics(service: ServiceDep) -> PlainTextResponse:
 
 
 @router.get("/monitor", responses=responses(422))
-def monitor(
+def get_monitor(
     service: ServiceDep,
     limit: Annotated[int, Query(ge=0, le=10_000, description="Recent requests shown.")] = 50,
 ) -> MonitorAnswer:

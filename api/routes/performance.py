@@ -41,7 +41,7 @@ _PICTURE: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/{symbol}", responses=responses(404, 422, 503))
-def show_performance(
+def get_performance(
     symbol: SymbolPath,
     service: ServiceDep,
     response: Response,
@@ -84,7 +84,9 @@ def show_performance(
         ),
     },
 )
-def show_plot(symbol: SymbolPath, service: ServiceDep, kind: KindQuery = "live") -> FileResponse:
+def get_performance_plot(
+    symbol: SymbolPath, service: ServiceDep, kind: KindQuery = "live"
+) -> FileResponse:
     """The same as a picture, as the worker drew it last."""
     wanted = service.models.canonical(symbol)
     folder = service.settings.results_dir / folder_name(wanted)

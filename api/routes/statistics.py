@@ -35,7 +35,7 @@ router = APIRouter(tags=["training"])
     },
     response_model=StatisticsAnswer,
 )
-def show_statistics(
+def get_statistics(
     service: ServiceDep,
     response: Response,
     experiment: Annotated[
@@ -91,7 +91,7 @@ def _first_runs(experiment: ExperimentStatistics, limit: int) -> ExperimentStati
         ),
     },
 )
-def lead_to_mlflow(service: ServiceDep) -> RedirectResponse:
+def redirect_to_mlflow(service: ServiceDep) -> RedirectResponse:
     """Leads to the MLflow UI, where one is configured."""
     address = service.settings.mlflow_ui_url
     if not address:

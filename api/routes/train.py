@@ -20,7 +20,7 @@ JobId = Annotated[str, Path(max_length=64, description="As answered by `POST /tr
 
 
 @router.post("", status_code=202, responses=responses(400, 404, 409, 413, 415, 422, 503))
-def start_training(
+def train(
     service: ServiceDep,
     response: Response,
     body: Annotated[TrainBody | None, Body()] = None,
@@ -46,7 +46,7 @@ def start_training(
 
 
 @router.get("", responses=responses(422, 503))
-def list_trainings(service: ServiceDep, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> JobList:
+def list_jobs(service: ServiceDep, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> JobList:
     """Trainings, newest first."""
     return JobList(
         jobs=[job_answer(job) for job in service.ledger.jobs.newest(limit, task="train")]
@@ -54,13 +54,13 @@ def list_trainings(service: ServiceDep, limit: Annotated[int, Query(ge=1, le=500
 
 
 @router.get("/{job_id}", responses=responses(404, 422, 503))
-def show_training(job_id: JobId, service: ServiceDep) -> JobAnswer:
+def get_job(job_id: JobId, service: ServiceDep) -> JobAnswer:
     """How far a training is, or how it ended; also of a collection that a forecast asked for."""
     return job_answer(service.ledger.jobs.get(job_id))
 
 
 @router.delete("/{job_id}", responses=responses(404, 409, 422, 503))
-def cancel_training(job_id: JobId, service: ServiceDep) -> JobAnswer:
+def cancel_job(job_id: JobId, service: ServiceDep) -> JobAnswer:
     """Stop a training: at once if it is queued, between two batches if it runs."""
     job = service.ledger.jobs.get(job_id)
     if job.state not in ACTIVE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated
 
-from pydantic import ConfigDict, FailFast, Field, FiniteFloat
+from pydantic import FailFast, Field, FiniteFloat
 
 from api.schemas.base import EXAMPLE_VERSION, Answer, Request
 from api.schemas.findings import LEVEL_MEANS, Drift
@@ -28,8 +28,6 @@ class DriftRequest(Request):
 
 class WindowVerdict(Drift):
     """What to think of one window, as `POST /predict` says it."""
-
-    model_config = ConfigDict(protected_namespaces=())
 
     symbol: str = Field(examples=["MSFT"])
     model_version: str = Field(
@@ -100,7 +98,7 @@ class BaselineAnswer(Answer):
     faults: list[TrainingFault] = Field(description="In the training data; the first five.")
 
 
-class MonitorAnswer(Answer):
+class DriftEvidence(Answer):
     """Evidence, added up session by session, that the model no longer fits its market."""
 
     evidence: FiniteFloat = Field(
@@ -119,8 +117,6 @@ class MonitorAnswer(Answer):
 
 class DriftDayAnswer(Answer):
     """One session under watch: what was said of it one session ahead, and what came."""
-
-    model_config = ConfigDict(protected_namespaces=())
 
     session: date
     model_version: str = Field(examples=[EXAMPLE_VERSION])
@@ -171,15 +167,13 @@ class PerformanceDriftAnswer(Answer):
 class DriftReport(Answer):
     """What drift knows of a symbol."""
 
-    model_config = ConfigDict(protected_namespaces=())
-
     symbol: str = Field(examples=["MSFT"])
     model_version: str = Field(examples=[EXAMPLE_VERSION])
     baseline: BaselineAnswer
     newest: WindowVerdict | None = Field(
         description="Of the newest closes that were collected; `null` where there are too few."
     )
-    monitor: MonitorAnswer
+    monitor: DriftEvidence
     days: list[DriftDayAnswer] = Field(
         description="Newest first; also of the models before this one."
     )
@@ -188,8 +182,6 @@ class DriftReport(Answer):
 
 class WatchedSymbol(Answer):
     """A symbol under watch and what its monitor says."""
-
-    model_config = ConfigDict(protected_namespaces=())
 
     symbol: str = Field(examples=["MSFT"])
     model_version: str = Field(examples=[EXAMPLE_VERSION])

@@ -61,8 +61,6 @@ class ForecastRow(Answer):
 class ForecastAbout(Answer):
     """What a dated forecast starts from and who made it."""
 
-    model_config = ConfigDict(protected_namespaces=())
-
     forecast_id: str = Field(description="In the ledger: `GET /forecasts/{forecast_id}`.")
     kind: KindName = Field(description="`replay`: answered with a set clock.")
     symbol: str
@@ -130,8 +128,6 @@ class CommittedRow(Answer):
 
 class CommittedAnswer(Answer):
     """A forecast as the ledger holds it. Never altered."""
-
-    model_config = ConfigDict(protected_namespaces=())
 
     forecast_id: str = Field(examples=[EXAMPLE_FORECAST_ID])
     kind: KindName

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from api.schemas.base import Answer
 from api.schemas.forecasts import KindName
@@ -47,8 +47,6 @@ class StepPerformanceAnswer(Answer):
 
 class PerformanceAnswer(Answer):
     """What the ledger says of a symbol's dated forecasts, beside what was promised."""
-
-    model_config = ConfigDict(protected_namespaces=())
 
     symbol: str = Field(examples=["MSFT"])
     kind: KindName

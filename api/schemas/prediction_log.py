@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from api.schemas.base import EXAMPLE_VERSION, Answer
 
@@ -17,8 +17,6 @@ COLUMNS = (
 
 class LoggedPrediction(Answer):
     """One answer of `POST /predict`."""
-
-    model_config = ConfigDict(protected_namespaces=())
 
     id: int = Field(description="Grows with every answer; gaps mean nothing.", examples=[17])
     time: datetime

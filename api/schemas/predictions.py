@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, FiniteFloat, ValidationInfo, field_validator
+from pydantic import Field, FiniteFloat, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from api.schemas.base import EXAMPLE_VERSION, Answer, Request, SymbolText
@@ -103,8 +103,6 @@ class Timing(Answer):
 
 class Predicted(Answer):
     """Forecast of the next closes, and how sure it is."""
-
-    model_config = ConfigDict(protected_namespaces=())
 
     predicted_price: FiniteFloat = Field(
         description="Point forecast of the next close; often the last close."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from api.schemas.base import Answer
 from api.schemas.forecasts import KindName
@@ -20,8 +20,6 @@ class SymbolSummary(Answer):
     age: int | None = Field(description="Sessions completed since.")
     problem: str | None = Field(description="Why something of it cannot be told.")
     links: dict[str, str]
-
-    model_config = ConfigDict(protected_namespaces=())
 
 
 class SummaryAnswer(Answer):

@@ -5,33 +5,11 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from api.schemas.base import Answer, Request, SymbolText
-from closecast.forecasters import AUTO, DEFAULT_FORECASTER, FORECASTERS, parameters_type
-
-
-def _hyperparameters_schema() -> dict[str, Any]:
-    """Every hyper-parameter of any forecaster; which forecaster knows which is checked later."""
-    properties: dict[str, Any] = {}
-    for name in ("lstm", DEFAULT_FORECASTER):
-        for key, field in parameters_type(name).model_json_schema()["properties"].items():
-            field.pop("title", None)
-            other = properties.get(key)
-            if other is not None and other != field:  # the same name with other bounds
-                field = {"description": other["description"], "anyOf": [other, field]}
-            properties[key] = field
-    return {
-        "type": "object",
-        "properties": properties,
-        "additionalProperties": False,
-        "examples": [{"num_epochs": 10, "learning_rate": 0.005}],
-    }
-
-
-Hyperparameters = Annotated[dict[str, Any], WithJsonSchema(_hyperparameters_schema())]
-_NAMES = {"type": "string", "enum": [*sorted(FORECASTERS), AUTO]}
-ForecasterName = Annotated[str | None, WithJsonSchema({"anyOf": [_NAMES, {"type": "null"}]})]
+from api.schemas.hyperparameters import ForecasterName, HyperparameterChanges, Hyperparameters
+from closecast.forecasters import DEFAULT_FORECASTER
 
 
 class TrainBody(Request):
@@ -59,8 +37,8 @@ class TrainBody(Request):
     end: date | None = Field(None, description="Last session to train on.")
     forecaster: ForecasterName = Field(
         None,
-        description="The configured one without it, else the first of "
-        f"`{DEFAULT_FORECASTER}` and `lstm` that knows the hyper-parameters and the preset.",
+        description="Without it: the first that knows the hyper-parameters and the preset, of the "
+        f"configured one, the default (`{DEFAULT_FORECASTER}`) and all others.",
     )
     preset: str | None = Field(
         None, max_length=40, description="Named hyper-parameters to start from, e.g. `quick`."
@@ -124,7 +102,7 @@ class ConfigBody(Request):
         }
     )
 
-    hyperparameters: dict[str, Any] = Field(
+    hyperparameters: HyperparameterChanges = Field(
         default_factory=dict, description="Only what is to change."
     )
     forecaster: ForecasterName = Field(
@@ -137,7 +115,9 @@ class ConfigAnswer(Answer):
 
     symbol: str
     revision: int = Field(ge=0, description="0: nothing was ever changed. Also the ETag.")
-    forecaster: str = Field(description="What the next training fits.", examples=["mlp"])
+    forecaster: str = Field(
+        description="What the next training fits.", examples=[DEFAULT_FORECASTER]
+    )
     hyperparameters: Hyperparameters = Field(description="In effect, defaults included.")
     changed: dict[str, Any] = Field(description="What differs from the defaults by configuration.")
     presets: list[str] = Field(description="Names that `POST /train` takes as `preset`.")

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from api.deps import Service
 from api.machine import Machine
 from api.main import create_app
-from api.routes.health import health
+from api.routes.health import get_health
 from closecast.settings import Settings
 
 
@@ -39,7 +39,7 @@ def test_requests_in_new_threads_report_a_cpu_that_is_busy(client: TestClient) -
         wait_until(lambda: bool(service.telemetry.machine.cpu_percent))
         for _ in range(2):
             with ThreadPoolExecutor(1) as fresh:
-                cpu_percent = fresh.submit(health, service).result().cpu_percent
+                cpu_percent = fresh.submit(get_health, service).result().cpu_percent
             assert cpu_percent is not None
             assert 0 < cpu_percent <= 100
     finally:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,6 +41,33 @@ def test_every_operation_has_examples_and_documented_problems() -> None:
                 problem = answer["content"].get("application/problem+json", {})
                 assert problem.get("examples"), f"{method} {path} {status}"
                 assert "application/json" not in answer["content"], f"{method} {path} {status}"
+
+
+def test_operation_ids_are_good_names_of_methods_in_a_generated_client() -> None:
+    operations = [
+        (method, operation["operationId"])
+        for path in json.loads(document())["paths"].values()
+        for method, operation in path.items()
+    ]
+    names = [name for _, name in operations]
+    assert len(set(names)) == len(names)
+    for method, name in operations:
+        assert re.fullmatch("[a-z]+(_[a-z]+)*", name), name
+        assert not name.endswith(f"_{method}"), name
+    assert {"predict", "predict_batch", "get_forecast", "train", "get_job"} <= set(names)
+
+
+def test_names_of_schemas_hold_no_path_of_a_module() -> None:
+    assert [name for name in json.loads(document())["components"]["schemas"] if "__" in name] == []
+
+
+def test_the_document_is_made_without_the_libraries_that_train() -> None:
+    code = (
+        "import sys; from api.main import app; app.openapi(); "
+        "print(*sorted({'torch', 'pytorch_lightning', 'sklearn'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == []
 
 
 OPERATIONS = [

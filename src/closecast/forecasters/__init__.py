@@ -112,14 +112,20 @@ def preset(forecaster: str, name: str) -> dict[str, Any]:
 
 
 def forecaster_for(
-    candidates: Sequence[str], hyperparameters: Iterable[str], preset: str | None = None
+    hyperparameters: Iterable[str], preset: str | None = None, preferred: Sequence[str] = ()
 ) -> str:
-    """The first candidate that knows all of these hyper-parameters and this preset; else the first.
+    """The first forecaster that knows all of these hyper-parameters and this preset.
 
-    >>> forecaster_for(["mlp", "lstm"], ["num_layers"]), forecaster_for(["mlp", "lstm"], ["seed"])
+    Looked for among the preferred ones, then the default, then all others in the order of
+    ``FORECASTERS``. Where none knows them all, it is the first of these.
+
+    >>> forecaster_for(["num_layers"]), forecaster_for(["seed"])
     ('lstm', 'mlp')
+    >>> forecaster_for(["seed"], preferred=["ewma"])
+    'ewma'
     """
     names = set(hyperparameters)
+    candidates = [*preferred, DEFAULT_FORECASTER, *FORECASTERS]
     for name in candidates:
         known = parameters_type(name).model_fields
         if names <= set(known) and preset in {None, "default", *presets_of(name)}:
