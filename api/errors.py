@@ -268,7 +268,6 @@ _EXAMPLES: Problems = {
         "key_needed": "send an API key: `Authorization: Bearer KEY` or `X-API-Key: KEY`",
         "unknown_key": "this API key is not known here, or was revoked",
     },
-    403: {"cross_site_request": "pages of other sites may not start a training"},
     404: {"unknown_symbol": "no model for ACME; there are models for: MSFT"},
     409: {"job_conflict": "another train job for MSFT is running: wait for it or cancel it"},
     408: {"body_too_slow": "the body did not arrive within 30 s"},

@@ -384,6 +384,18 @@ def test_an_attempt_is_not_repeated_at_once_however_it_ended(world: World, state
     assert len(world.updates()) == 2
 
 
+def test_two_models_of_one_panel_asked_in_turn_collect_once_each(world: World) -> None:
+    """A rollback of one symbol leads there; readers must not keep the worker collecting."""
+    refresh = world.forecasting(worker=True)._refresh
+    for _ in range(5):
+        for version in (VERSION, "20260103T030405Z-0a1b2c3d"):
+            refresh.ask(version, ["MSFT", "AAPL"])
+            if (job := world.ledger.jobs.claim("me")) is not None:
+                world.ledger.jobs.finish(job.id, "me", "succeeded")
+            world.now += timedelta(seconds=1)
+    assert len(world.ledger.jobs.newest(task=UPDATE)) == 2
+
+
 def test_the_attempts_of_other_symbols_and_tasks_do_not_count(world: World) -> None:
     world.ledger.jobs.submit("train", "MSFT", {})
     world.ledger.jobs.submit(UPDATE, "AAPL", {"symbol": "AAPL"})

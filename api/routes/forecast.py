@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, BackgroundTasks, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import JSONResponse
 
-from api.deps import Service, ServiceDep
-from api.errors import Problems, problem, responses
+from api.deps import ServiceDep
+from api.errors import Problems, responses
 from api.model_headers import GENERATION_HEADER, name_model
 from api.negotiation import LanguageDep
 from api.schemas.base import SymbolText
@@ -25,11 +25,11 @@ from api.schemas.forecasts import (
     OutcomeAnswer,
     TodayAnswer,
 )
-from api.schemas.training import JobAnswer, TrainBody
-from api.training import job_answer, submit_training
+from api.schemas.training import JobAnswer
+from api.training import job_answer
 from closecast.dated import LEVELS, SCORED_PROBABILITIES, DatedForecast, DatedStep, Outcome
 from closecast.drift import Language, in_language
-from closecast.errors import InvalidLevels, NoModel, UnknownSymbol
+from closecast.errors import InvalidLevels
 from closecast.forecasting import DatedAnswer
 from closecast.ledger import Job
 
@@ -55,19 +55,12 @@ Levels = Annotated[
         },
     ),
 ]
-Train = Annotated[
-    bool,
-    Query(
-        description="Whether to queue a training where the symbol has no model (202).",
-        openapi_examples={"train if need be": {"value": True}},
-    ),
-]
 
 _LEVEL = re.compile(r" *(0?\.[0-9]{1,6}) *", re.ASCII)
 _EXAMPLES: Problems = {
     404: {
         "unknown_symbol": "no model for ACME; there are models for: MSFT. Train one with "
-        'POST /train {"symbol": "ACME"}, or ask again with ?train=true'
+        'POST /train {"symbol": "ACME"}'
     },
     409: {
         "stale_prices": "the newest close of MSFT is of 2022-12-28, 970 completed sessions ago",
@@ -102,7 +95,7 @@ _JOB: dict[int | str, dict[str, Any]] = {
     200: {"headers": _HEADERS},
     202: {
         "model": JobAnswer,
-        "description": "A job makes what is missing; ask again when it has ended.",
+        "description": "No closes here yet: this job collects them; ask again when it has ended.",
         "headers": {"Location": {"schema": {"type": "string"}}},
     },
 }
@@ -111,18 +104,15 @@ _JOB: dict[int | str, dict[str, Any]] = {
 @router.get(
     "/forecast/{symbol}",
     response_model=ForecastAnswer,
-    responses={**_JOB, **responses(403, 404, 409, 422, 503, examples=_EXAMPLES)},
+    responses={**_JOB, **responses(404, 409, 422, 503, examples=_EXAMPLES)},
 )
 def get_forecast(
     symbol: SymbolPath,
     service: ServiceDep,
-    background: BackgroundTasks,
-    request: Request,
     response: Response,
     language: LanguageDep,
     horizon: Horizon = None,
     levels: Levels = "0.8,0.95",
-    train: Train = False,
 ) -> object:
     """Forecast the next sessions of a symbol from the closes that the service collected.
 
@@ -131,11 +121,7 @@ def get_forecast(
     then says how old it is. The forecast is in the ledger before it is answered; none is made of
     closes with a fault where the service is set to refuse them (409 `data_fault`).
     """
-    chosen = _levels(levels)
-    try:
-        answer = service.forecasting.answer(symbol, horizon, chosen)
-    except (NoModel, UnknownSymbol) as error:
-        return _without_model(service, background, request, symbol, train, error)
+    answer = service.forecasting.answer(symbol, horizon, _levels(levels))
     if isinstance(answer, Job):
         return _accepted(answer)
     _name_version(response, answer)
@@ -145,24 +131,17 @@ def get_forecast(
 @router.get(
     "/forecast/{symbol}/today",
     response_model=TodayAnswer,
-    responses={**_JOB, **responses(403, 404, 409, 422, 503, examples=_EXAMPLES)},
+    responses={**_JOB, **responses(404, 409, 422, 503, examples=_EXAMPLES)},
 )
 def get_forecast_today(
     symbol: SymbolPath,
     service: ServiceDep,
-    background: BackgroundTasks,
-    request: Request,
     response: Response,
     language: LanguageDep,
     levels: Levels = "0.8,0.95",
-    train: Train = False,
 ) -> object:
     """Forecast the session that is open now, or else the next to open (D+0)."""
-    chosen = _levels(levels)
-    try:
-        found = service.forecasting.today(symbol, chosen)
-    except (NoModel, UnknownSymbol) as error:
-        return _without_model(service, background, request, symbol, train, error)
+    found = service.forecasting.today(symbol, _levels(levels))
     if isinstance(found, Job):
         return _accepted(found)
     answer, row = found
@@ -214,28 +193,6 @@ def _levels(text: str) -> list[float]:
             f"{text[:60]!r} are no levels; write decimals with commas between, such as 0.8,0.95"
         )
     return [float(part[1]) for part in parts if part]
-
-
-def _without_model(
-    service: Service,
-    background: BackgroundTasks,
-    request: Request,
-    symbol: str,
-    train: bool,
-    error: NoModel | UnknownSymbol,
-) -> JSONResponse:
-    if not train:
-        if isinstance(error, NoModel):
-            raise error
-        raise UnknownSymbol(f"{error}, or ask again with ?train=true") from error
-    if request.headers.get("sec-fetch-site", "none") in ("cross-site", "same-site"):
-        return problem(
-            request, 403, "cross_site_request", "pages of other sites may not start a training"
-        )
-    job = submit_training(service, TrainBody(symbol=symbol))
-    if service.supervisor is not None:
-        background.add_task(service.supervisor.hand_over)
-    return _accepted(job)
 
 
 def _accepted(job: Job) -> JSONResponse:

@@ -131,7 +131,6 @@ def test_horizon_and_levels_are_what_was_asked_for(service: Service) -> None:
         ("horizon=11", "beyond_horizon"),
         ("horizon=1000000000", "beyond_horizon"),
         (f"horizon={10**400}", "beyond_horizon"),
-        ("train=perhaps", "invalid_request"),
     ],
 )
 def test_what_does_not_fit_is_a_422_problem(service: Service, query: str, code: str) -> None:
@@ -319,7 +318,6 @@ def test_a_symbol_without_a_model_says_how_to_train_one(service: Service, path: 
     problem = service.get(path, 404)
     assert problem["code"] == "unknown_symbol"
     assert 'POST /train {"symbol": "KO"}' in problem["detail"]
-    assert "?train=true" in problem["detail"]
     assert service.get("/train") == {"jobs": []}
 
 
@@ -329,30 +327,6 @@ def test_the_default_symbol_without_a_model_is_a_503_until_there_is_one(
     answer = empty_client.get("/forecast/MSFT")
     assert (answer.status_code, answer.json()["code"]) == (503, "no_model")
     assert answer.headers["retry-after"]
-
-
-def test_train_true_queues_what_post_train_would(service: Service) -> None:
-    answer = service.http.get("/forecast/KO?train=true")
-    job = answer.json()
-    assert answer.status_code == 202
-    assert answer.headers["location"] == job["url"] == f"/train/{job['id']}"
-    assert (job["task"], job["symbol"], job["state"]) == ("train", "KO", "queued")
-    assert service.get(job["url"]) == job
-    again = service.http.get("/forecast/KO/today?train=true").json()
-    posted = service.http.post("/train", json={"symbol": "KO"}).json()
-    assert again["id"] == posted["id"] == job["id"]
-
-
-def test_train_true_changes_nothing_where_there_is_a_model(service: Service) -> None:
-    service.get("/forecast/MSFT?train=true")
-    assert service.get("/train") == {"jobs": []}
-
-
-@pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_a_page_of_another_site_cannot_train(service: Service, site: str) -> None:
-    answer = service.http.get("/forecast/KO?train=true", headers={"sec-fetch-site": site})
-    assert (answer.status_code, answer.json()["code"]) == (403, "cross_site_request")
-    assert service.get("/train") == {"jobs": []}
 
 
 def forget_closes(settings: Settings) -> None:

@@ -45,14 +45,14 @@ class Refresh:
         if self._hand_over is None:
             return None
         symbol = panel_name(symbols)
+        arguments = {"version": version}
+        # Attempts count per version: after a rollback of one symbol a panel has two versions, and
+        # requests for both in turn would otherwise have closes collected without end.
         # One from a time to come (the clock was set back) would keep everybody waiting till then.
-        tried = self._jobs.newest(1, task=UPDATE, symbol=symbol, until=self._clock())
-        job = next(iter(tried), None)
-        if job is not None and job.state not in ACTIVE and job.arguments.get("version") != version:
-            job = None  # of another model of the same symbols
+        job = self._jobs.last_attempt(UPDATE, symbol, arguments, until=self._clock())
         if job is None or self._is_over(job):
             try:
-                job, _ = self._jobs.submit(UPDATE, symbol, {"version": version})
+                job, _ = self._jobs.submit(UPDATE, symbol, arguments)
             except JobConflict as conflict:
                 if conflict.job_id is None:
                     raise

@@ -238,9 +238,8 @@ class Jobs:
         *,
         task: str | None = None,
         symbol: str | None = None,
-        until: datetime | None = None,
     ) -> list[Job]:
-        """Jobs, newest first; of one task or symbol if named, queued by then if that is said."""
+        """Jobs, newest first; of one task or symbol if named."""
         query = _jobs.select().order_by(_jobs.c.created_at.desc()).limit(limit)
         if states:
             query = query.where(_jobs.c.state.in_(states))
@@ -248,10 +247,31 @@ class Jobs:
             query = query.where(_jobs.c.task == task)
         if symbol is not None:
             query = query.where(_jobs.c.symbol == symbol)
-        if until is not None:
-            query = query.where(_jobs.c.created_at <= until.astimezone(UTC))
         with self._database.transaction(read_only=True) as connection:
             return [_job(row) for row in connection.execute(query)]
+
+    def last_attempt(
+        self, task: str, symbol: str, arguments: Mapping[str, Any], until: datetime
+    ) -> Job | None:
+        """The active job of a task for a symbol, else the newest that had the same arguments.
+
+        Parameters
+        ----------
+        until : datetime
+            Jobs that were queued after this moment (the clock was set back) are left out.
+        """
+        active = _jobs.c.state.in_(ACTIVE)
+        same = _jobs.c.fingerprint == _digest([task, symbol, dict(arguments)])
+        query = (
+            _jobs.select()
+            .where(_jobs.c.task == task, _jobs.c.symbol == symbol, active | same)
+            .where(_jobs.c.created_at <= until.astimezone(UTC))
+            .order_by(active.desc(), _jobs.c.created_at.desc())
+            .limit(1)
+        )
+        with self._database.transaction(read_only=True) as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _job(row)
 
     def newest_of_each(self, task: str) -> list[Job]:
         """The newest job of a task for each symbol or panel that it was ever asked for."""
