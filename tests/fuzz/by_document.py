@@ -17,6 +17,7 @@ from schemathesis.checks import (
     status_code_conformance,
 )
 from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.schemas import BaseSchema
 
 from closecast.settings import Settings
 from tests.fuzz.fuzzed_service import Fuzzed
@@ -38,6 +39,16 @@ CHECKS: list[Callable[..., Any]] = [
     response_headers_conformance,
 ]
 
+_PATIENCE_S = 600.0
+"""Schemathesis gives up after 10 seconds, within which a busy machine may not answer."""
+
+
+def operations_in(document: dict[str, Any]) -> BaseSchema:
+    """The operations of an OpenAPI document; a slow answer is not a wrong one."""
+    schema = schemathesis.openapi.from_dict(document)
+    schema.config.request_timeout = _PATIENCE_S
+    return schema
+
 
 def fuzz_by_document(
     settings: Settings, cases: int, seed: int, *, keys: bool = False, until_s: float = float("inf")
@@ -47,16 +58,25 @@ def fuzz_by_document(
     report = Report(f"by document, {'with' if keys else 'without'} keys, seed {seed}")
     headers = {name.decode(): value.decode() for name, value in fuzzed.headers[2:]}
     with watched(report, fuzzed) as memory, live_server(fuzzed.app) as address:
-        schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
+        schema = operations_in(fuzzed.app.openapi())
         operations = [operation.ok() for operation in schema.get_all_operations()]
         for operation in operations:
             memory.look()
-            _ask(operation, max(1, cases // len(operations)), seed, headers, report, until_s)
+            _ask(
+                operation,
+                address,
+                max(1, cases // len(operations)),
+                seed,
+                headers,
+                report,
+                until_s,
+            )
     return report
 
 
 def _ask(
     operation: Any,
+    address: str,
     examples: int,
     chosen: int,
     headers: dict[str, str],
@@ -76,7 +96,7 @@ def _ask(
         if time.monotonic() > until_s:
             return
         report.cases += 1
-        response = case.call(headers=headers)
+        response = case.call(base_url=address, headers=headers)
         report.statuses[response.status_code] += 1
         try:
             case.validate_response(response, checks=CHECKS)

@@ -16,6 +16,7 @@ from api.errors import problem_document
 from api.main import create_app
 from closecast.settings import Settings
 from tests.fuzz import fuzzed_service, over_socket
+from tests.fuzz.by_document import fuzz_by_document
 from tests.fuzz.fuzz_case import FuzzCase
 from tests.fuzz.fuzzed_service import LogListener, MemoryWatch
 from tests.fuzz.json_texts import OTHERS, spoiled
@@ -40,6 +41,16 @@ def test_nothing_is_found_over_a_socket(published: Settings) -> None:
     assert report.findings == {}, str(report)
     assert report.refused_by_server, "nothing was badly written"
     assert {200, 400, 404, 422} <= set(report.statuses)
+
+
+def test_a_slow_answer_to_a_request_by_document_is_no_finding(
+    published: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("core.loaders", "transport.requests"):
+        monkeypatch.setattr(f"schemathesis.{module}.DEFAULT_RESPONSE_TIMEOUT", 1e-4)
+    report = fuzz_by_document(published, 40, 7)
+    assert report.findings == {}, str(report)
+    assert {200, 404, 422} <= set(report.statuses), "it did not get around"
 
 
 # -- what is there is found -----------------------------------------------------------------------
