@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
+FloatArray = NDArray[np.float64]
+"""An array of float64 of any shape."""
+
 
 def read_only(values: Any, dtype: str = "float64") -> NDArray[Any]:
     """A contiguous copy that nobody can write to (an array that is so already stays as it is)."""

@@ -17,7 +17,8 @@ from closecast.dataset import FLOOR_SHARE, make_examples, standardise
 from closecast.errors import DamagedBundle, InvalidHyperparameters, JobCancelled, TrainingFailed
 from closecast.forecast import PROBABILITIES
 from closecast.forecasters import Runtime, make_forecaster, make_parameters
-from closecast.forecasters.lstm.fit import AGREEMENT, check_agreement
+from closecast.forecasters.agreement import AGREEMENT, require_agreement
+from closecast.forecasters.lstm.fit import check_agreement
 from closecast.forecasters.lstm.network import DistributionLoss, LstmNetwork
 from closecast.forecasters.lstm.parameters import PRESETS, LstmParameters
 from closecast.forecasters.lstm.predict import LstmPredictor
@@ -255,6 +256,12 @@ def test_a_network_that_differs_is_not_published(weight: str) -> None:
         network.get_parameter(weight).add_(0.01)
     with pytest.raises(TrainingFailed, match="differs from torch by"):
         check_agreement(network, predictor, inputs_of(predictor, VALID))
+
+
+def test_a_scale_that_is_no_number_is_no_agreement() -> None:
+    for differences in ([0.0, np.nan], [np.nan, 0.0]):
+        with pytest.raises(TrainingFailed, match="differs from torch by"):
+            require_agreement(*(np.array([value]) for value in differences))
 
 
 def test_a_shape_of_another_horizon_is_refused() -> None:

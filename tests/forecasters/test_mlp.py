@@ -14,9 +14,10 @@ import torch
 from hypothesis import given
 
 from closecast.dataset import EWMA_DECAYS, ewma_volatility, log_returns, make_examples
-from closecast.errors import DamagedBundle, InvalidHyperparameters, JobCancelled
+from closecast.errors import DamagedBundle, InvalidHyperparameters, JobCancelled, TrainingFailed
 from closecast.forecast import PROBABILITIES
 from closecast.forecasters import make_forecaster, make_parameters
+from closecast.forecasters.mlp import predict
 from closecast.forecasters.mlp.features import OWN, PANEL, of_panel, of_windows
 from closecast.forecasters.mlp.network import CrpsLoss, ScaleNetwork
 from closecast.forecasters.mlp.parameters import PRESETS, MlpParameters
@@ -164,6 +165,28 @@ def test_numpy_answers_what_torch_does() -> None:
     with torch.no_grad():
         expected = twin(torch.tensor(inputs, dtype=torch.float32)).numpy().mean(axis=0)
     assert network.log_scale(features) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_report_holds_the_difference_between_torch_and_numpy() -> None:
+    assert 0 <= trained().training.notes["torch_disagreement"] < 1e-12
+
+
+@pytest.mark.parametrize("bound", [1.0, np.nan])
+def test_a_training_whose_numpy_twin_differs_is_refused(
+    monkeypatch: pytest.MonkeyPatch, bound: float
+) -> None:
+    monkeypatch.setattr(predict, "LARGEST_LOG", bound)
+    with pytest.raises(TrainingFailed, match="differs from torch by"):
+        fit(num_epochs=3, learning_rate=0.01)
+
+
+def test_a_training_whose_clipping_differs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def narrower(features: FloatArray, mean: FloatArray, deviation: FloatArray) -> FloatArray:
+        return np.clip((features - mean) / deviation, -1, 1)
+
+    monkeypatch.setattr(predict, "network_inputs", narrower)
+    with pytest.raises(TrainingFailed, match="differs from torch by"):
+        fit(num_epochs=3, learning_rate=0.01)
 
 
 def test_no_input_leaves_the_believable_range() -> None:

@@ -25,8 +25,9 @@ from closecast.dataset import (
     make_examples,
     standardise,
 )
-from closecast.errors import InvalidHyperparameters, TrainingFailed
+from closecast.errors import InvalidHyperparameters
 from closecast.forecast import PROBABILITIES
+from closecast.forecasters.agreement import require_agreement
 from closecast.forecasters.base import (
     FloatArray,
     Forecaster,
@@ -39,9 +40,6 @@ from closecast.forecasters.lstm.network import DistributionLoss, LstmNetwork
 from closecast.forecasters.lstm.parameters import LstmParameters
 from closecast.forecasters.lstm.predict import LstmPredictor
 from closecast.prices import Prices
-
-AGREEMENT = 1e-5
-"""Largest relative difference allowed between torch and what serves (float32: 1e-6 is usual)."""
 
 _PINBALL_DF = 5.0  # shape of the law whose quantiles the pinball loss moves
 
@@ -212,7 +210,7 @@ def check_agreement(network: LstmNetwork, predictor: LstmPredictor, inputs: Floa
     Raises
     ------
     TrainingFailed
-        If it exceeds :data:`AGREEMENT`; such a network is not published.
+        If they do not agree; such a network is not published.
     """
     with torch.no_grad():
         batch = torch.tensor(inputs, dtype=torch.float32)[:, :, None]
@@ -220,12 +218,5 @@ def check_agreement(network: LstmNetwork, predictor: LstmPredictor, inputs: Floa
     served_location, served_scale = predictor.network_steps(inputs)()
     # A location crosses zero, so it is compared as what it does to a price.
     daily = 0.02 * np.sqrt(np.arange(1, predictor.horizon + 1))
-    growth = np.abs(np.expm1(daily * (served_location - location))).max()
-    spread = np.abs(served_scale / scale - 1).max()
-    worst = float(max(growth, spread))
-    if not worst <= AGREEMENT:  # also when it is not a number
-        raise TrainingFailed(
-            f"the exported network differs from torch by {worst:.1e} relative, or answers no "
-            "numbers at all: try a lower learning_rate"
-        )
-    return worst
+    growth = np.expm1(daily * (served_location - location))
+    return require_agreement(growth, served_scale / scale - 1)

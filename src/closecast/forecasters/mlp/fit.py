@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from closecast.arrays import read_only
 from closecast.dataset import log_returns, long_run_volatility, make_examples
 from closecast.errors import InvalidHyperparameters
 from closecast.forecast import PROBABILITIES
+from closecast.forecasters.agreement import require_agreement
 from closecast.forecasters.base import (
     FloatArray,
     Forecaster,
@@ -24,6 +26,7 @@ from closecast.forecasters.base import (
     Watch,
 )
 from closecast.forecasters.lightning import LossModule, torch_threads, train_to_best
+from closecast.forecasters.mlp.bounds import network_inputs
 from closecast.forecasters.mlp.features import Features, of_panel, of_windows
 from closecast.forecasters.mlp.network import CrpsLoss, ScaleNetwork
 from closecast.forecasters.mlp.parameters import MlpParameters
@@ -67,7 +70,7 @@ class MlpForecaster(Forecaster):
                     _stage(watch, done, mode),
                 )
             )
-        (window, window_epochs), (history, epochs) = fits
+        (window, window_epochs, window_difference), (history, epochs, difference) = fits
         best = min(epochs, key=lambda epoch: epoch["valid_loss"])
         report = TrainingReport(
             seconds=time.perf_counter() - started,
@@ -79,13 +82,14 @@ class MlpForecaster(Forecaster):
                 "rows": len(parts[1][1].targets),
                 "symbols": [s.symbol for s in train],
                 "window_only_valid_loss": min(e["valid_loss"] for e in window_epochs),
+                "torch_disagreement": max(window_difference, difference),
             },
         )
         return MlpPredictor(p.seq_length, p.horizon, long_run, window, history, report)
 
     def _fit_network(
         self, learn: _Rows, choose: _Rows, parent: Network | None, watch: Watch
-    ) -> tuple[Network, tuple[dict[str, float], ...]]:
+    ) -> tuple[Network, tuple[dict[str, float], ...], float]:
         p: MlpParameters = self.parameters  # type: ignore[assignment]
         if parent is None:
             mean = learn.features.mean(axis=0)
@@ -94,7 +98,7 @@ class MlpForecaster(Forecaster):
             mean, deviation = parent.mean, parent.deviation
 
         def tensors(rows: _Rows) -> tuple[torch.Tensor, torch.Tensor]:
-            inputs = np.clip((rows.features - mean) / deviation, -5, 5)
+            inputs = network_inputs(rows.features, mean, deviation)
             targets = np.clip(rows.targets, -_LARGEST_TARGET, _LARGEST_TARGET)
             return torch.tensor(inputs, dtype=torch.float32), torch.tensor(
                 targets, dtype=torch.float32
@@ -128,9 +132,30 @@ class MlpForecaster(Forecaster):
             **{name: read_only(value) for name, value in weights.items()},
             shape_quantiles=read_only(np.zeros((p.horizon, len(PROBABILITIES)))),
         )
+        difference = check_agreement(module.network, network, choose.features[:512])
         errors = learn.targets / np.exp(network.log_scale(learn.features))
         shape = np.quantile(errors, PROBABILITIES, axis=0).T
-        return Network(**{**vars(network), "shape_quantiles": read_only(shape)}), epochs
+        return replace(network, shape_quantiles=read_only(shape)), epochs, difference
+
+
+def check_agreement(trained: ScaleNetwork, served: Network, features: FloatArray) -> float:
+    """Largest relative difference between torch and NumPy in scale; torch computes in float64.
+
+    Parameters
+    ----------
+    features : array, shape (n, features)
+
+    Raises
+    ------
+    TrainingFailed
+        If they do not agree; such a network is not published.
+    """
+    inputs = network_inputs(features, served.mean, served.deviation)
+    with torch.no_grad():
+        log_scale = deepcopy(trained).double()(torch.tensor(inputs, dtype=torch.float64))
+    return require_agreement(
+        np.expm1(np.abs(served.log_scale(features) - log_scale.numpy().mean(axis=0)))
+    )
 
 
 @dataclass(frozen=True, eq=False)

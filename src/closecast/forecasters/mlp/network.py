@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-LARGEST_LOG = 3.0
+from closecast.forecasters.mlp.bounds import LARGEST_LOG
 
 
 class ScaleNetwork(nn.Module):
@@ -27,7 +27,7 @@ class ScaleNetwork(nn.Module):
         self.b3 = nn.Parameter(torch.zeros(members, 1, horizon))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Shape (n, features) to (members, n, horizon), within +-3."""
+        """Shape (n, features) to (members, n, horizon), within plus and minus ``LARGEST_LOG``."""
         state = torch.tanh(inputs @ self.w1 + self.b1)
         state = torch.tanh(state @ self.w2 + self.b2)
         return LARGEST_LOG * torch.tanh((state @ self.w3 + self.b3) / LARGEST_LOG)

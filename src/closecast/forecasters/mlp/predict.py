@@ -15,13 +15,12 @@ from closecast.errors import DamagedBundle
 from closecast.forecast import PROBABILITIES, Forecast
 from closecast.forecasters.base import FloatArray, Predictor, TrainingReport
 from closecast.forecasters.files import dump_state, reading
+from closecast.forecasters.mlp.bounds import LARGEST_LOG, network_inputs
 from closecast.forecasters.mlp.features import OWN, PANEL, Features, of_panel, of_windows
 from closecast.prices import Prices
 from closecast.symbols import exchange_of
 
 NETWORKS_FILE = "networks.npz"
-_LARGEST_LOG = 3.0
-_LARGEST_INPUT = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,14 +47,13 @@ class Network:
 
     def log_scale(self, features: FloatArray) -> FloatArray:
         """Log of what the anchor is multiplied by, shape (n, features) to (n, horizon)."""
-        inputs = (features - self.mean) / self.deviation
-        inputs = np.clip(inputs, -_LARGEST_INPUT, _LARGEST_INPUT)
+        inputs = network_inputs(features, self.mean, self.deviation)
         total = np.zeros((len(features), self.b3.shape[1]))
         for w1, b1, w2, b2, w3, b3 in zip(
             self.w1, self.b1, self.w2, self.b2, self.w3, self.b3, strict=True
         ):
             state = np.tanh(_times(np.tanh(_times(inputs, w1) + b1), w2) + b2)
-            total += _LARGEST_LOG * np.tanh((_times(state, w3) + b3) / _LARGEST_LOG)
+            total += LARGEST_LOG * np.tanh((_times(state, w3) + b3) / LARGEST_LOG)
         return total / len(self.w1)
 
     def check(self, features: int, horizon: int) -> None:
