@@ -9,8 +9,9 @@ import numpy as np
 
 from benchmarks.methods.conformal import half_quantiles
 from benchmarks.methods.scale import three_ewmas
-from benchmarks.panel import FloatArray, Panel
+from benchmarks.panel import Panel
 from benchmarks.peer_methods import STEPS, late_origins
+from closecast.arrays import FloatArray
 from closecast.forecast import PROBABILITIES
 from closecast.metrics import crps_from_quantiles
 

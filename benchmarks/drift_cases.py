@@ -10,13 +10,13 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from closecast.arrays import FloatArray
 from closecast.drift import Context, OtherCloses
 from closecast.prices import Prices
 from closecast.sessions import session_table
 from closecast.sources.sample import SampleSource
 from closecast.verdict import Channel, Code
 
-FloatArray = NDArray[np.float64]
 Dates = NDArray[np.datetime64]
 Sent = tuple[FloatArray, Dates]
 """Closes and their dates, as a caller sends them."""

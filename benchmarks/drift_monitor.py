@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.panel import sample_panel
 from benchmarks.product import series_of
+from closecast.arrays import FloatArray
 from closecast.dataset import split_at
 from closecast.drift import ARL0, Monitor
 from closecast.drift.monitor import BETS, MISS_RATE, accumulate, evidence_of
@@ -26,8 +26,6 @@ from closecast.intervals import LiveState, Member, follow
 from closecast.ledger import DriftDay
 from closecast.pipeline.monitoring import Watched
 from closecast.prices import Prices
-
-FloatArray = NDArray[np.float64]
 
 LONGEST = 20_000
 """Sessions after which a stream is given up; it counts as if it had alarmed then."""

@@ -21,8 +21,7 @@ from benchmarks.peers import (
     drift_river,
 )
 from benchmarks.peers.runner import HOME, PeerUnavailable, run_peer
-
-FloatArray = NDArray[np.float64]
+from closecast.arrays import FloatArray
 
 REFERENCE = 1000
 """Closes and returns before the window that a peer compares it with; no more, for from 1,001 on

@@ -13,11 +13,11 @@ from scipy.stats import beta
 from benchmarks.drift_cases import KNOWN, LENGTH, Case, clean_case
 from benchmarks.drift_crossfit import STEP, CrossFit, alarms
 from benchmarks.drift_data import traded
+from closecast.arrays import FloatArray
 from closecast.drift import Baseline, DriftDetector
 from closecast.prices import Prices
 from closecast.verdict import Channel
 
-FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 RATES = (0.01, 0.05)

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.distributions import crps_ratios, crps_table, without_drift
-from benchmarks.panel import FloatArray, Panel, sample_panel
+from benchmarks.panel import Panel, sample_panel
 from benchmarks.paths import path_table, root_time_scale, score_bands
 from benchmarks.peer_methods import STEPS, PeerAnswers, ask_peers, late_origins
 from benchmarks.product import planted, series_of
+from closecast.arrays import FloatArray
 from closecast.dataset import Split, split_at
 from closecast.evaluation import Contender, calibrate, evaluate_panel, summary_table
 from closecast.forecast import PROBABILITIES

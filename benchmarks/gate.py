@@ -14,16 +14,14 @@ from collections.abc import Iterator
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.signal import lfilter
 
+from closecast.arrays import FloatArray
 from closecast.evaluation import Losses, Mode
 from closecast.forecast import PROBABILITIES
 from closecast.gate import CURRENT, Decision, Standing, decide
 from closecast.metrics import crps_from_quantiles
-
-FloatArray = NDArray[np.float64]
 
 HORIZON = 10
 OF_CURRENT = 0.35

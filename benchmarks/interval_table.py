@@ -10,7 +10,8 @@ import numpy as np
 from benchmarks.methods import METHODS, REFERENCE
 from benchmarks.methods.gaussian import LEVEL
 from benchmarks.methods.scale import ewma
-from benchmarks.panel import BoolArray, Bounds, FloatArray, Panel
+from benchmarks.panel import BoolArray, Bounds, Panel
+from closecast.arrays import FloatArray
 from closecast.metrics import interval_score
 
 SPAN = ("2007-01-01", "2022-12-28")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from closecast.arrays import FloatArray
 from closecast.sources.sample import SampleSource
 
-FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 Bounds = tuple[FloatArray, FloatArray]

@@ -13,8 +13,9 @@ import numpy as np
 from benchmarks.methods.conformal import half_quantiles
 from benchmarks.methods.gaussian import LEVEL
 from benchmarks.methods.scale import three_ewmas
-from benchmarks.panel import FloatArray, Panel, sample_panel
+from benchmarks.panel import Panel, sample_panel
 from benchmarks.peer_methods import late_origins
+from closecast.arrays import FloatArray
 
 HORIZON = 10
 MEMORY = 750

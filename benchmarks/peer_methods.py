@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from benchmarks.interval_table import SPAN
 from benchmarks.methods.gaussian import LEVEL
-from benchmarks.panel import Bounds, FloatArray, Panel
+from benchmarks.panel import Bounds, Panel
 from benchmarks.peers import statistical, volatility
 from benchmarks.peers.runner import HOME, PeerUnavailable, run_peer
+from closecast.arrays import FloatArray
 from closecast.forecast import PROBABILITIES
 
 STEPS = (1, 5, 10)

@@ -29,8 +29,6 @@ from closecast.metrics import crps_from_quantiles
 from closecast.prices import Prices
 from closecast.retraining import changed_regime
 
-FloatArray = NDArray[np.float64]
-
 SYMBOLS = ("JNJ", "JPM", "MSFT", "XOM")
 FIRST = np.datetime64("2010-01-04")
 """The first model has learned from five years."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
+from closecast.arrays import FloatArray
 from closecast.prices import Basis, Prices
-
-FloatArray = NDArray[np.float64]
 
 patiently = settings(deadline=None)
 """For properties: a shared, noisy machine says nothing by being slow."""

@@ -7,10 +7,11 @@ from functools import lru_cache
 
 import numpy as np
 
+from closecast.arrays import FloatArray
 from closecast.forecasters import Parameters, Predictor, make_forecaster
 from closecast.intervals import LiveState, Member, follow
 from closecast.prices import Prices
-from tests.made_data import FloatArray, from_returns, garch
+from tests.made_data import from_returns, garch
 
 LENGTH, HORIZON = 20, 3
 

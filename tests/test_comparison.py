@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from closecast.arrays import FloatArray
 from closecast.comparison import diebold_mariano, giacomini_white, model_confidence_set
-from tests.made_data import FloatArray, patiently
+from tests.made_data import patiently
 
 SEEDS = st.integers(0, 2**32 - 1)
 

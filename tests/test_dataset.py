@@ -11,6 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from closecast import dataset
+from closecast.arrays import FloatArray
 from closecast.dataset import (
     EWMA_DECAYS,
     FLOOR_SHARE,
@@ -30,7 +31,7 @@ from closecast.dataset import (
 )
 from closecast.errors import TooFewCloses
 from closecast.prices import Prices
-from tests.made_data import FloatArray, as_prices, closes, garch, patiently, random_walk
+from tests.made_data import as_prices, closes, garch, patiently, random_walk
 
 LENGTHS = st.integers(3, 20)
 HORIZONS = st.integers(1, 6)

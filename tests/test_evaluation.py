@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 import numpy as np
 import pytest
 
+from closecast.arrays import FloatArray
 from closecast.comparison import diebold_mariano
 from closecast.dataset import Split, log_returns, make_examples, split_by_share, split_panel
 from closecast.evaluation import (
@@ -28,7 +29,7 @@ from closecast.forecasters import Parameters, Predictor, make_forecaster, make_p
 from closecast.intervals import Calibration
 from closecast.metrics import crps_from_quantiles
 from closecast.prices import Prices
-from tests.made_data import FloatArray, as_prices, garch
+from tests.made_data import as_prices, garch
 
 LENGTH, HORIZON = 20, 3
 PRICES = garch(700, seed=1)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from closecast.arrays import FloatArray
 from closecast.faults import FROZEN_SESSIONS, find_faults
 from closecast.prices import Prices
 from closecast.sources import make_source
 from closecast.sources.sample import SampleSource
 from tests.conftest import settings_in
-from tests.made_data import FloatArray, as_prices, from_returns, garch
+from tests.made_data import as_prices, from_returns, garch
 
 SAMPLE = SampleSource().symbols()
 START = "2015-01-02"

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from benchmarks.gate import decisions
+from closecast.arrays import FloatArray
 from closecast.evaluation import Losses, Mode
 from closecast.gate import (
     CURRENT,
@@ -28,7 +29,6 @@ from closecast.gate import (
     decide,
 )
 from closecast.gate.comparing import compare, ordered
-from tests.made_data import FloatArray
 
 FIRST = np.datetime64("2020-01-01")
 STANDING = Standing("20260101T000000Z-00000000", age_days=3)

@@ -23,7 +23,7 @@ from closecast.settings import Settings
 @pytest.fixture
 def closes(published: Settings, monkeypatch: pytest.MonkeyPatch) -> KnownCloses:
     monkeypatch.setattr(module, "_LOOKED_AT_S", 0.0)
-    monkeypatch.setattr(module, "_TICK_NS", -(10**18))  # whatever was stored has settled
+    monkeypatch.setattr(module, "TICK_NS", -(10**18))  # whatever was stored has settled
     cache = PriceCache(published.data_dir / "prices")
     return KnownCloses(cache, CalendarCache(published.data_dir / "calendars"))
 
@@ -67,7 +67,7 @@ def test_a_look_at_closes_that_did_not_change_reads_nothing(
 def test_what_was_stored_within_a_tick_of_the_clock_is_looked_for_again(
     closes: KnownCloses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_TICK_NS", 10**18)
+    monkeypatch.setattr(module, "TICK_NS", 10**18)
     closes.read()
     monkeypatch.setattr(closes.cache, "symbols", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):

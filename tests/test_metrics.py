@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from closecast.arrays import FloatArray
 from closecast.forecast import PROBABILITIES
 from closecast.metrics import (
     coverage,
@@ -16,7 +17,7 @@ from closecast.metrics import (
     mase,
     point_scores,
 )
-from tests.made_data import FloatArray, patiently, random_walk
+from tests.made_data import patiently, random_walk
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closecast.arrays import FloatArray
 from closecast.dated import LEVELS, Outcome, ScoredStep
 from closecast.performance import ENOUGH, Estimate, ratio, share, summarise
-from tests.made_data import FloatArray, garch, patiently
+from tests.made_data import garch, patiently
 
 NOW = datetime(2026, 1, 9, 22, tzinfo=UTC)
 FIRST = date(2024, 1, 1)

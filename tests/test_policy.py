@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closecast.arrays import FloatArray
 from closecast.dataset import ewma_volatility, log_returns
 from closecast.errors import DataFault
 from closecast.prices import MAX_PRICE, MIN_PRICE
@@ -18,7 +19,7 @@ from closecast.serving.policy import WIDENING, naive_path
 from closecast.settings import Settings
 from closecast.sources.sample import SampleSource
 from closecast.verdict import Finding, Verdict
-from tests.made_data import FloatArray, closes, patiently, random_walk
+from tests.made_data import closes, patiently, random_walk
 
 REGIME = Finding("trend", "regime", "sum of moves", 4.1, 3.6, "Up and up.", 0.001, 0.002, 30)
 FAULT = Finding("split", "fault", "jump", 9.0, 7.0, "A split.", 0.0005, 0.001, 41, ("shock",))

@@ -20,10 +20,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from closecast.arrays import FloatArray
 from closecast.errors import InvalidSymbol, Problem, StorageFailed
 from closecast.price_cache import PriceCache
 from closecast.prices import Prices
-from tests.made_data import FloatArray, as_prices, closes, patiently, random_walk
+from tests.made_data import as_prices, closes, patiently, random_walk
 
 PRICES = random_walk(10, seed=1, symbol="MSFT")
 NOTES = (

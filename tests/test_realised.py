@@ -9,10 +9,10 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
+from closecast.arrays import FloatArray
 from closecast.dated import SCORED_PROBABILITIES, DriftDay
 from closecast.performance import ENOUGH, Estimate
 from closecast.realised import SPANS, expected_error, summarise
-from tests.made_data import FloatArray
 
 FIRST = date(2024, 1, 1)
 AT = datetime(2024, 1, 1, 22, tzinfo=UTC)

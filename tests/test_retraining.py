@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closecast.arrays import FloatArray
 from closecast.bundle import BASELINE_FILE, Bundle, BundleInfo, DataSpan, Manifest, dump_by_symbol
 from closecast.dated import DriftDay
 from closecast.drift import Baseline, DriftDetector
@@ -36,7 +37,7 @@ from closecast.settings import Settings
 from closecast.sources import source_again
 from closecast.verdict import Finding, Verdict
 from tests.conftest import settings_in
-from tests.made_data import FloatArray, as_prices, from_returns, patiently
+from tests.made_data import as_prices, from_returns, patiently
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.methods import adaptive, conformal, gaussian
-from benchmarks.panel import Bounds, FloatArray
+from benchmarks.panel import Bounds
+from closecast.arrays import FloatArray
 
 Method = Callable[[FloatArray], Bounds]
 

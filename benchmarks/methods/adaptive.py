@@ -11,7 +11,8 @@ import numpy as np
 from benchmarks.methods.conformal import LEAST, half_ends, ordered, symmetric
 from benchmarks.methods.gaussian import LEVEL, Z
 from benchmarks.methods.scale import ewma, fast_factor, scores
-from benchmarks.panel import Bounds, FloatArray
+from benchmarks.panel import Bounds
+from closecast.arrays import FloatArray
 
 ALPHA = 1 - LEVEL
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from benchmarks.methods.gaussian import LEVEL
 from benchmarks.methods.scale import ewma, scores, three_ewmas
-from benchmarks.panel import Bounds, FloatArray
+from benchmarks.panel import Bounds
+from closecast.arrays import FloatArray
 
 LEAST = 39
 """Scores before the first interval; until then the set is infinite."""

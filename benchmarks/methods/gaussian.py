@@ -7,7 +7,8 @@ from statistics import NormalDist
 import numpy as np
 
 from benchmarks.methods.scale import ewma
-from benchmarks.panel import Bounds, FloatArray
+from benchmarks.panel import Bounds
+from closecast.arrays import FloatArray
 
 LEVEL = 0.9
 """Level of every interval here."""

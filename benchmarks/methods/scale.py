@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.panel import FloatArray
+from closecast.arrays import FloatArray
 from closecast.dataset import EWMA_DECAYS, FLOOR_SHARE
 
 

@@ -12,9 +12,8 @@ import warnings
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from closecast.arrays import FloatArray
 
 METHODS = ("alibi-detect KSDrift", "alibi-detect CVMDrift")
 FEATURES = ("closes", "returns")

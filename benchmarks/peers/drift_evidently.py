@@ -13,9 +13,8 @@ import warnings
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from closecast.arrays import FloatArray
 
 METHODS = ("Evidently ValueDrift",)
 FEATURES = ("closes", "returns")

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from closecast.arrays import FloatArray
+
 Judge = Callable[[FloatArray], bool]
 
 METHODS = (

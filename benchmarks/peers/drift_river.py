@@ -12,9 +12,8 @@ import sys
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from closecast.arrays import FloatArray
 
 METHODS = ("river ADWIN", "river KSWIN", "river PageHinkley")
 FEATURES = ("closes", "returns")

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from closecast.arrays import FloatArray
+
 Maker = tuple[Callable[[], Any], bool]
 
 LEVEL = 90  # per cent

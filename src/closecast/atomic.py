@@ -12,6 +12,9 @@ from pathlib import Path
 
 from closecast.errors import StorageFailed
 
+TICK_NS = 50_000_000
+"""Of any file system's clock, nanoseconds: two writes within one may have the same stamp."""
+
 _ABANDONED_S = 3600.0
 
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
-FloatArray = NDArray[np.float64]
+from closecast.arrays import FloatArray
 
 _LEAST_ROWS = 10
 _RESAMPLES = 1000

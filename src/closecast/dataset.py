@@ -15,10 +15,9 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from closecast.arrays import FloatArray
 from closecast.errors import TooFewCloses
 from closecast.prices import Prices
-
-FloatArray = NDArray[np.float64]
 
 EWMA_DECAYS = (0.9, 0.94, 0.98)
 """One fast, RiskMetrics' (1996), one slow. Their mean as scale beats any single one:

@@ -6,13 +6,12 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from closecast.errors import Problem
-from closecast.prices import Prices
+from closecast.prices import UNIT_RATIO, Prices
 
 FROZEN_SESSIONS = 15
 """Sessions in a row that hardly move. The longest such run in the 20 sample stocks is 2."""
 
 _HARDLY = 0.02  # of the median absolute return; adjusted closes of a frozen feed are not equal bits
-_UNIT_RATIO = 20.0
 _SPLIT_RATIOS = np.log([2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 16, 20, 25, 30, 40, 50, 100])
 _SPLIT_SURPRISE = 12.0  # times the usual day; smaller moves are news
 
@@ -57,7 +56,7 @@ def _jumps(prices: Prices, returns: np.ndarray, usual: float) -> list[Problem]:
         returned = len(back) and np.abs(returns[i] + back).min() < 0.2 * sizes[i]
         there = returns[max(0, i - 5) : i][::-1].cumsum()  # this move may be the way back
         returning = len(there) and np.abs(returns[i] + there).min() < 0.2 * sizes[i]
-        if sizes[i] > np.log(_UNIT_RATIO) and returned:
+        if sizes[i] > np.log(UNIT_RATIO) and returned:
             found.append(Problem("unit_error", "the close is in another unit", day, close))
         elif (
             not (returned or returning)

@@ -10,13 +10,11 @@ import numpy as np
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
-from numpy.typing import NDArray
 
+from closecast.arrays import FloatArray
 from closecast.dated import LEVELS, SCORED_PROBABILITIES, DatedForecast, Kind
 from closecast.performance import PIT_BINS, Estimate, Performance, StepPerformance
 from closecast.prices import Prices
-
-FloatArray = NDArray[np.float64]
 
 # Blue and orange stay apart for every kind of colour blindness, and in grey by their lightness.
 _OURS, _NAIVE, _ACTUAL, _IDEAL = "#1f5fa8", "#d1762b", "#222222", "#777777"

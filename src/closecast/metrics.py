@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn import metrics as sk
 
-FloatArray = NDArray[np.float64]
+from closecast.arrays import FloatArray
 
 
 def point_scores(actual: FloatArray, predicted: FloatArray) -> dict[str, float]:

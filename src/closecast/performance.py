@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from closecast.arrays import FloatArray
 from closecast.dated import LEVELS, ScoredStep
-
-FloatArray = NDArray[np.float64]
 
 ENOUGH = 30
 """Origins from which on an interval is stated; with fewer the estimate of its width is noise."""

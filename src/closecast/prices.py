@@ -18,6 +18,10 @@ from closecast.symbols import canonical
 MIN_PRICE, MAX_PRICE = 1e-9, 1e12
 """Bounds of a believable close; within them no growth of a forecast overflows a double."""
 
+UNIT_RATIO = 20.0
+"""An isolated close this many times its neighbours, or one such part of them, is in a wrong unit:
+the largest genuine there-and-back moves in the 20 sample stocks stay below 1.3."""
+
 Basis = Literal["raw", "adjusted", "unknown"]
 """Whether closes were restated for splits and dividends. Levels compare only on one basis."""
 

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
-from numpy.typing import NDArray
 
+from closecast.arrays import FloatArray
 from closecast.dated import DriftDay
 from closecast.performance import ENOUGH, Estimate, ratio, share
-
-FloatArray = NDArray[np.float64]
 
 SPANS = (60, 250, None)
 """Newest sessions that a report is over; ``None`` for all of them."""

@@ -15,13 +15,12 @@ from typing import Any
 import fsspec
 from filelock import FileLock
 
-from closecast.atomic import storage, sync_folder, write_atomically
+from closecast.atomic import TICK_NS, storage, sync_folder, write_atomically
 from closecast.confinement import leads_out
 from closecast.errors import BadSetting, ClosecastError, DamagedBundle, StorageFailed
 from closecast.symbols import folder_name
 
 _ABANDONED_S = 3600.0
-_TICK_NS = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +148,7 @@ class Store:
             except FileNotFoundError:
                 return Stamps(None, {})
             # Within one tick of the file system's clock a second change leaves the same time.
-            settled = abs(time.time_ns() - changed) > _TICK_NS
+            settled = abs(time.time_ns() - changed) > TICK_NS
             if settled and before is not None and before.folder == changed:
                 return before
             files = {}

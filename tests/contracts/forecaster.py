@@ -21,6 +21,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
+from closecast.arrays import FloatArray
 from closecast.errors import DamagedBundle, TooFewCloses
 from closecast.forecast import PROBABILITIES, Forecast
 from closecast.forecasters import (
@@ -34,7 +35,7 @@ from closecast.forecasters import (
 )
 from closecast.price_cache import PriceCache
 from closecast.prices import Prices
-from tests.made_data import FloatArray, as_prices, garch
+from tests.made_data import as_prices, garch
 
 made_patiently = hypothesis_settings(
     deadline=None,

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closecast.arrays import FloatArray
 from closecast.drift import Baseline, Context, DriftDetector, OtherCloses, compiled
 from closecast.drift.reading import Moves
 from closecast.drift.screening import Screen
@@ -21,7 +22,7 @@ from closecast.verdict import Verdict
 from scripts.compile_drift import compile_library
 from tests.contracts.statistic import BASELINE, LENGTH, reading_of
 from tests.drift.test_detector import ODD
-from tests.made_data import FloatArray, as_prices, patiently
+from tests.made_data import as_prices, patiently
 
 SAMPLE = SampleSource()
 MSFT, AAPL = SAMPLE.fetch("MSFT"), SAMPLE.fetch("AAPL")

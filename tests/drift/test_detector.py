@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from closecast.arrays import FloatArray
 from closecast.drift import Baseline, Context, DriftDetector, in_language
 from closecast.drift.sentences import SENTENCES, sentence
 from closecast.sources.sample import SampleSource
 from closecast.verdict import Code, Finding, Verdict
 from tests.contracts.statistic import BASELINE, BEFORE, CLEAN, LENGTH
 from tests.drift.test_statistics import filled, frozen, leaning, window, with_jump, with_wrong_close
-from tests.made_data import FloatArray, patiently
+from tests.made_data import patiently
 
 pytestmark = pytest.mark.usefixtures("either_way")
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from benchmarks import drift_monitor
 from benchmarks.drift_monitor import made_session, run_lengths, watched_sample
+from closecast.arrays import FloatArray
 from closecast.dated import DriftDay
 from closecast.drift import ARL0, Monitor, discoveries, tail_probability
 from closecast.drift.monitor import (
@@ -28,7 +29,6 @@ from closecast.drift.monitor import (
     evidence_of,
 )
 from closecast.errors import DamagedBundle
-from tests.made_data import FloatArray
 
 MISSES = slice(0, len(MISS_BETS))
 SHOCKS = slice(len(MISS_BETS), BETS)

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closecast.arrays import FloatArray
 from closecast.drift import provenance
 from closecast.drift.known import OtherCloses
 from closecast.drift.provenance import Place
 from closecast.drift.reading import Moves
 from closecast.prices import Prices
 from closecast.sources.sample import SampleSource
-from tests.made_data import FloatArray, patiently
+from tests.made_data import patiently
 
 pytestmark = pytest.mark.usefixtures("either_way")
 

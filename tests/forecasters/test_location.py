@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from closecast.arrays import FloatArray
 from closecast.dataset import make_examples
 from closecast.errors import DamagedBundle
 from closecast.forecast import Forecast
 from closecast.forecasters import Parameters, load_predictor, make_forecaster
-from closecast.forecasters.base import FloatArray
 from closecast.forecasters.location import learn_shrinkage, shrink
 from closecast.forecasters.naive import NaivePredictor
 from closecast.forecasters.shrunk import LOCATION_FILE, ShrunkPredictor, without_shrinkage

@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 
+from closecast.arrays import FloatArray
 from closecast.dataset import EWMA_DECAYS, ewma_volatility, log_returns, make_examples
 from closecast.errors import DamagedBundle, InvalidHyperparameters, JobCancelled, TrainingFailed
 from closecast.forecast import PROBABILITIES
@@ -25,7 +26,7 @@ from closecast.forecasters.mlp.predict import MlpPredictor, Network
 from closecast.metrics import crps_from_quantiles
 from closecast.prices import Prices
 from tests.contracts.forecaster import ForecasterContract, same
-from tests.made_data import FloatArray, as_prices, closes, garch, patiently, random_walk
+from tests.made_data import as_prices, closes, garch, patiently, random_walk
 
 TINY = {
     "seq_length": 15,

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closecast.arrays import FloatArray
 from closecast.errors import DamagedBundle, TooFewCloses
 from closecast.forecast import PROBABILITIES
 from closecast.intervals import (
@@ -25,7 +26,7 @@ from closecast.intervals import (
 )
 from closecast.intervals.live import FAST_DAYS, LEAST_DAYS
 from closecast.prices import Prices
-from tests.made_data import FloatArray, as_prices, from_returns, garch, patiently, random_walk
+from tests.made_data import as_prices, from_returns, garch, patiently, random_walk
 from tests.made_members import (
     HORIZON,
     LENGTH,

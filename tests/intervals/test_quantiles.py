@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closecast.arrays import FloatArray
 from closecast.errors import TooFewCloses
 from closecast.forecast import PROBABILITIES
 from closecast.intervals import LEAST_SCORES, half_quantiles, needed_scores
-from tests.made_data import FloatArray, patiently, score_tables
+from tests.made_data import patiently, score_tables
 
 
 def test_quantiles_by_hand() -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from closecast.arrays import FloatArray
 from closecast.errors import DamagedBundle
 from closecast.forecast import PROBABILITIES, Forecast
 from closecast.intervals import MEMORY, Calibration
-from tests.made_data import FloatArray, patiently, score_tables
+from tests.made_data import patiently, score_tables
 
 Law = Callable[[np.random.Generator, tuple[int, ...]], FloatArray]
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from closecast.arrays import FloatArray
 from closecast.bundle import Pointer
 from closecast.errors import DataFault, StorageFailed
 from closecast.forecasters import make_parameters
@@ -22,7 +23,7 @@ from closecast.registry import Registry
 from closecast.settings import Settings
 from closecast.sources.sample import SampleSource
 from tests.conftest import settings_in
-from tests.made_data import FloatArray, from_returns
+from tests.made_data import from_returns
 
 TRAINED, NEW = 480, 30
 """Closes that are trained on, and that come after."""

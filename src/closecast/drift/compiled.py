@@ -15,7 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.drift.reading import FloatArray, Moves
+from closecast.arrays import FloatArray
+from closecast.drift.reading import Moves
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from closecast.arrays import FloatArray
 from closecast.drift.known import OtherCloses
-from closecast.drift.reading import FloatArray
 from closecast.prices import Prices
 from closecast.sessions import SessionTable
 

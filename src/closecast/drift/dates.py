@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from closecast.arrays import FloatArray
 from closecast.drift.context import Context, Dates
 from closecast.drift.memory import Fact
-from closecast.drift.reading import FloatArray
 from closecast.drift.statistics.base import Cause
 from closecast.verdict import Channel
 

@@ -10,11 +10,12 @@ from typing import get_args
 
 import numpy as np
 
+from closecast.arrays import FloatArray
 from closecast.drift.baseline import Baseline
 from closecast.drift.context import Context
 from closecast.drift.dates import check_dates, check_volume, news_speaks
 from closecast.drift.memory import Fact, Memory, recall
-from closecast.drift.reading import FloatArray, Moves, Reading, read
+from closecast.drift.reading import Moves, Reading, read
 from closecast.drift.screening import COVERED, Screen
 from closecast.drift.sentences import sentence
 from closecast.drift.statistics import STATISTICS, Cause, Statistic, keys_measured

@@ -9,8 +9,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from closecast.arrays import FloatArray
 from closecast.drift import compiled
-from closecast.drift.reading import FloatArray, ewma_before
+from closecast.drift.reading import ewma_before
 from closecast.prices import Prices
 
 Rows = NDArray[np.int64]

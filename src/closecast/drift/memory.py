@@ -8,10 +8,11 @@ from typing import TypeVar
 
 import numpy as np
 
+from closecast.arrays import FloatArray
 from closecast.drift.context import Context, Dates
 from closecast.drift.known import OtherCloses, history_of
 from closecast.drift.provenance import Place, correlation, locate, locate_elsewhere
-from closecast.drift.reading import FloatArray, Moves
+from closecast.drift.reading import Moves
 from closecast.drift.statistics.base import Cause
 from closecast.drift.statistics.jump import like_unit
 from closecast.errors import InvalidSymbol

@@ -27,12 +27,9 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from closecast.arrays import read_only
+from closecast.arrays import FloatArray, read_only
 from closecast.errors import DamagedBundle
-
-FloatArray = NDArray[np.float64]
 
 ARL0 = 1000.0
 """Sessions between false alarms of one symbol, at least, on average: four years. Also the value

@@ -10,6 +10,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from closecast.arrays import FloatArray
 from closecast.drift import compiled
 from closecast.drift.known import (
     CROWD,
@@ -21,7 +22,7 @@ from closecast.drift.known import (
     Rows,
     history_of,
 )
-from closecast.drift.reading import FloatArray, Moves
+from closecast.drift.reading import Moves
 from closecast.prices import Prices
 
 _CENT = 0.0105  # closes are sent with two decimals: two of them differ by half a cent each

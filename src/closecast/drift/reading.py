@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from closecast.arrays import FloatArray
 
 NORMAL = float(np.sqrt(np.pi / 2))
 """Mean absolute value to standard deviation, of a normal law."""

@@ -7,8 +7,8 @@ from math import inf, log10
 
 import numpy as np
 
+from closecast.arrays import FloatArray
 from closecast.drift import compiled, reading
-from closecast.drift.reading import FloatArray
 from closecast.drift.statistics.jump import LEAST_JUMP
 from closecast.drift.statistics.repeats import FROZEN, rounded_share, surprises
 from closecast.drift.statistics.volatility import LEAST_RATIO

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.drift.reading import FloatArray
+from closecast.arrays import FloatArray
 from closecast.drift.statistics import STATISTICS
 from closecast.verdict import Channel
 

@@ -8,6 +8,7 @@ from closecast.evaluation.rolling import (
     roll_with_history,
 )
 from closecast.evaluation.scores import (
+    MODES,
     Evaluated,
     Evaluation,
     Losses,
@@ -20,6 +21,7 @@ from closecast.evaluation.scores import (
 from closecast.evaluation.tables import as_table, summary_table
 
 __all__ = [
+    "MODES",
     "Contender",
     "Evaluated",
     "Evaluation",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from closecast.arrays import FloatArray
 from closecast.comparison import diebold_mariano
 from closecast.dataset import Examples, Split, log_returns, make_examples
 from closecast.evaluation.rolling import Contender, Followed, roll, roll_with_history
@@ -17,8 +18,8 @@ from closecast.forecasters import Predictor
 from closecast.intervals import Calibration
 from closecast.metrics import coverage, crps_from_quantiles, mase, point_scores
 
-FloatArray = NDArray[np.float64]
 Mode = Literal["window only", "with history"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from closecast.arrays import FloatArray
 from closecast.evaluation.scores import Evaluation, Scores
-
-FloatArray = NDArray[np.float64]
 
 _COLUMNS = (
     ("MAPE %", "mape", "{:.3f}"),

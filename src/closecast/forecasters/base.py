@@ -13,13 +13,13 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from closecast.arrays import FloatArray
 from closecast.errors import TooFewCloses
 from closecast.forecast import Forecast
 from closecast.prices import Prices
 
 T = TypeVar("T")
 U = TypeVar("U")
-FloatArray = NDArray[np.float64]
 Watch = Callable[[Mapping[str, Any]], None]
 """Receives training progress (``epoch``, ``epochs``, ``train_loss``, ``valid_loss``, …).
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from closecast.arrays import read_only
+from closecast.arrays import FloatArray, read_only
 from closecast.dataset import (
     FLOOR_SHARE,
     Examples,
@@ -18,13 +18,7 @@ from closecast.dataset import (
     make_examples,
 )
 from closecast.forecast import PROBABILITIES, Forecast
-from closecast.forecasters.base import (
-    FloatArray,
-    Forecaster,
-    Predictor,
-    TrainingReport,
-    Watch,
-)
+from closecast.forecasters.base import Forecaster, Predictor, TrainingReport, Watch
 from closecast.forecasters.files import dump_state, reading
 from closecast.prices import Prices
 

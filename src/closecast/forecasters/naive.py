@@ -9,16 +9,10 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from closecast.arrays import FloatArray
 from closecast.dataset import log_returns, make_examples
 from closecast.forecast import PROBABILITIES, Forecast
-from closecast.forecasters.base import (
-    FloatArray,
-    Forecaster,
-    Parameters,
-    Predictor,
-    TrainingReport,
-    Watch,
-)
+from closecast.forecasters.base import Forecaster, Parameters, Predictor, TrainingReport, Watch
 from closecast.forecasters.files import dump_state, reading
 from closecast.prices import Prices
 

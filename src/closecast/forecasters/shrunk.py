@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from closecast.arrays import read_only
+from closecast.arrays import FloatArray, read_only
 from closecast.errors import DamagedBundle
 from closecast.forecast import Forecast
-from closecast.forecasters.base import FloatArray, LocationScale, Predictor, Steps
+from closecast.forecasters.base import LocationScale, Predictor, Steps
 from closecast.prices import Prices
 
 LOCATION_FILE = "location.json"

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from closecast.arrays import FloatArray
 from closecast.comparison import diebold_mariano, giacomini_white, model_confidence_set
-from closecast.evaluation import Losses, Mode
+from closecast.evaluation import MODES, Losses, Mode
 
-FloatArray = NDArray[np.float64]
 Loss = Literal["crps", "absolute_error"]
 OfSymbol = Mapping[tuple[str, Mode], Losses]
 
-MODES: tuple[Mode, Mode] = ("with history", "window only")
+JUDGED_MODES = MODES[::-1]  # with history first: its comparison is the one that promotes
 LOSSES: tuple[Loss, Loss] = ("crps", "absolute_error")
 CONFIDENCE = 0.95
 _NAMES = {"crps": "CRPS", "absolute_error": "absolute error"}

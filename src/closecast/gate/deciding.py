@@ -14,8 +14,8 @@ from typing import Literal
 from closecast.forecasters import BASELINES
 from closecast.gate.comparing import (
     CONFIDENCE,
+    JUDGED_MODES,
     LOSSES,
-    MODES,
     Comparison,
     OfSymbol,
     compare,
@@ -125,7 +125,7 @@ def decide(
     pooled = [
         compare(list(losses.values()), candidate, other, mode, loss)
         for other in names
-        for mode in MODES
+        for mode in JUDGED_MODES
         for loss in LOSSES
         if other in ("naive", CURRENT)
     ]
@@ -262,7 +262,7 @@ def _own_objection(
     Against naive at 5 % each: a false alarm costs one symbol its newer model, a miss costs
     honesty. Against what serves, where the pooled evidence stands for it, at 5 % over all symbols.
     """
-    for mode in MODES:
+    for mode in JUDGED_MODES:
         gain = gain_at_step_1(of_symbol, candidate, mode)
         if gain > SUSPICIOUS_GAIN:
             return (
@@ -271,7 +271,7 @@ def _own_objection(
             )
     levels = {"naive": SIGNIFICANCE, CURRENT: SIGNIFICANCE / symbols}
     for other in (name for name in names if name in levels):
-        for mode in MODES:
+        for mode in JUDGED_MODES:
             for loss in LOSSES:
                 comparison = compare([of_symbol], candidate, other, mode, loss)
                 if comparison.is_worse(levels[other]):

@@ -8,8 +8,8 @@ from typing import Self
 
 import numpy as np
 
+from closecast.arrays import FloatArray
 from closecast.forecast import Forecast
-from closecast.intervals.quantiles import FloatArray
 
 ENDS = np.array([0.05, 0.95])
 """Probabilities of the interval that the coverage tracker watches."""

@@ -26,11 +26,11 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.arrays import read_only
+from closecast.arrays import FloatArray, read_only
 from closecast.errors import DamagedBundle, TooFewCloses
 from closecast.forecast import Forecast
 from closecast.intervals.day import ENDS, Base, PanelDay, Scored
-from closecast.intervals.quantiles import MEMORY, FloatArray, half_quantiles, needed_scores
+from closecast.intervals.quantiles import MEMORY, half_quantiles, needed_scores
 
 FAST_DAYS = 10
 FAST_POWER = 0.5

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from closecast.arrays import FloatArray
 from closecast.forecast import Forecast
 from closecast.intervals.day import Base, PanelDay
 from closecast.intervals.live import LiveState
-from closecast.intervals.quantiles import FloatArray
 from closecast.prices import Prices
 from closecast.symbols import exchange_of
 

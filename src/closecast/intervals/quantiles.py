@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from closecast.arrays import FloatArray
 from closecast.errors import TooFewCloses
-
-FloatArray = NDArray[np.float64]
 
 MEMORY = 750
 """Newest scores kept per step: three years of sessions. 500 to 1250 score alike within .0003

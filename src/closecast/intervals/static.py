@@ -9,10 +9,10 @@ from typing import Self
 
 import numpy as np
 
-from closecast.arrays import read_only
+from closecast.arrays import FloatArray, read_only
 from closecast.errors import DamagedBundle
 from closecast.forecast import PROBABILITIES, Forecast
-from closecast.intervals.quantiles import MEMORY, FloatArray, half_quantiles
+from closecast.intervals.quantiles import MEMORY, half_quantiles
 
 
 @dataclass(frozen=True, eq=False)

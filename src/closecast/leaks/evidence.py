@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from closecast.arrays import FloatArray
 from closecast.dataset import Processed, Split
 from closecast.forecasters import Predictor, TrainingReport
 from closecast.intervals import Calibration
 from closecast.prices import Prices
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

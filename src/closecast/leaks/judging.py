@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from closecast.arrays import FloatArray
 from closecast.evaluation import Evaluation, Followed
 from closecast.forecast import Forecast
 from closecast.forecasters import Predictor
 from closecast.intervals import LiveState
-from closecast.leaks.evidence import Evidence, Findings, FloatArray, windows_of
+from closecast.leaks.evidence import Evidence, Findings, windows_of
 from closecast.prices import Prices
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from closecast.arrays import FloatArray
 from closecast.comparison import diebold_mariano
 from closecast.forecasters.shrunk import ShrunkPredictor, without_shrinkage
-from closecast.leaks.evidence import Evidence, Findings, FloatArray, labels_of, windows_of
+from closecast.leaks.evidence import Evidence, Findings, labels_of, windows_of
 
 _SHARES = np.linspace(0, 1, 11)
 _SIGNIFICANCE = 0.05

@@ -5,16 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from closecast.arrays import FloatArray
 from closecast.dataset import EWMA_DECAYS, make_examples, standardise
 from closecast.intervals import MEMORY
-from closecast.leaks.evidence import (
-    Evidence,
-    Findings,
-    FloatArray,
-    close_to,
-    labels_of,
-    windows_of,
-)
+from closecast.leaks.evidence import Evidence, Findings, close_to, labels_of, windows_of
 from closecast.prices import Prices
 
 _ORIGINS = 64  # per symbol, at random

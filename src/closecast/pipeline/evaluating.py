@@ -25,7 +25,14 @@ from closecast.bundle import (
 from closecast.closes_file import dump_closes
 from closecast.dataset import make_examples
 from closecast.errors import ClosecastError
-from closecast.evaluation import Contender, Evaluation, as_table, evaluate_panel, summary_table
+from closecast.evaluation import (
+    MODES,
+    Contender,
+    Evaluation,
+    as_table,
+    evaluate_panel,
+    summary_table,
+)
 from closecast.forecasters import (
     BASELINES,
     Predictor,
@@ -297,7 +304,7 @@ def _info(
                     key: getattr(evaluation.row(name, mode).overall, key)
                     for key in ("relative_mae", "p_mae", "crps_ratio", "p_crps")
                 }
-                for mode in ("window only", "with history")
+                for mode in MODES
             }
             for symbol, evaluation in evaluations.items()
         },

@@ -13,11 +13,11 @@ import numpy as np
 
 from closecast.bundle import BundleInfo, Manifest
 from closecast.errors import BadSetting
-from closecast.evaluation import Evaluated
+from closecast.evaluation import MODES, Evaluated
 from closecast.forecasters import Watch
 from closecast.forecasters.base import ignore_progress
 from closecast.pipeline.remaking import closes_of, judge_again, remake, train_again
-from closecast.pipeline.verifying import COMPARED, MODES
+from closecast.pipeline.verifying import COMPARED
 from closecast.registry import Registry
 from closecast.settings import Settings
 

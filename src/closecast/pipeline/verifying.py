@@ -20,7 +20,7 @@ from closecast.bundle import (
 )
 from closecast.dataset import log_returns, long_run_volatility
 from closecast.errors import ClosecastError, DamagedBundle
-from closecast.evaluation import Evaluated, Mode, calibrate
+from closecast.evaluation import MODES, Evaluated, calibrate
 from closecast.forecasters import TrainingReport, Watch
 from closecast.forecasters.base import ignore_progress
 from closecast.intervals import load_state
@@ -50,7 +50,6 @@ SAME = 1e-9
 AS_GOOD = 1e-3
 """Relative difference up to which a model that was trained again scores as the first one did."""
 
-MODES: tuple[Mode, ...] = ("window only", "with history")
 COMPARED = ("crps_ratio", "relative_mae")
 
 

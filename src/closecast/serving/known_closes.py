@@ -10,6 +10,7 @@ from datetime import date
 
 import numpy as np
 
+from closecast.atomic import TICK_NS
 from closecast.calendar_cache import CalendarCache
 from closecast.drift import Context, OtherCloses
 from closecast.errors import ClosecastError
@@ -23,7 +24,6 @@ log = logging.getLogger(__name__)
 
 _SAME_RETURN = 1e-6
 _LOOKED_AT_S = 0.05
-_TICK_NS = 50_000_000  # of any file system's clock: what changes within one has the same stamp
 # Adjusted history is rewritten after every dividend: a level from further back than this differs
 # between two downloads by more than the market moves in a day.
 _REWRITTEN_AFTER_DAYS = 180
@@ -64,7 +64,7 @@ class KnownCloses:
             self._others = OtherCloses(found)
             self._undated = {}  # or each would keep all closes as they were
         self._looked_at = {}
-        settled = stamp is None or time.time_ns() - stamp > _TICK_NS
+        settled = stamp is None or time.time_ns() - stamp > TICK_NS
         self._stamp = stamp if settled else None
 
     def of(self, symbol: str) -> Prices | None:

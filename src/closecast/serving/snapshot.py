@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from closecast.arrays import FloatArray
 from closecast.bundle import (
     BASELINE_FILE,
     EVALUATION_FILE,
@@ -35,7 +36,6 @@ from closecast.serving.parts import Parts, Speed
 from closecast.verdict import Verdict
 
 T = TypeVar("T")
-FloatArray = NDArray[np.float64]
 
 LEVELS = (0.8, 0.95)
 

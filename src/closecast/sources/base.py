@@ -11,14 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closecast.errors import InvalidPrices, NoPrices, Problem, TooFewCloses
-from closecast.prices import Basis, Prices
+from closecast.prices import UNIT_RATIO, Basis, Prices
 from closecast.sessions import calendar_span, is_complete, sessions_between
 from closecast.settings import Settings
 from closecast.symbols import canonical, exchange_of
 
-# An isolated close this many times its neighbours (or 1/this) is a wrong unit, not a price:
-# the largest genuine there-and-back moves in the 20 sample stocks stay below 1.3.
-_UNIT_RATIO = 20.0
 _REMARKABLE_MOVE = 0.5  # noted, never refused: real events reach it
 _WRONG_CALENDAR_SHARE = 0.1  # more off-calendar rows than this: the calendar is wrong, not the rows
 
@@ -146,7 +143,7 @@ def _wrong_units(dates: NDArray[np.datetime64], closes: NDArray[np.float64]) -> 
     """Closes that are far off *both* neighbours, in the same direction (or off, at the end)."""
     log = np.log(closes)
     jump = np.diff(log)
-    limit = np.log(_UNIT_RATIO)
+    limit = np.log(UNIT_RATIO)
     there_and_back = (np.abs(jump[:-1]) > limit) & (np.abs(jump[:-1] + jump[1:]) < limit / 2)
     suspects = [int(i) + 1 for i in np.flatnonzero(there_and_back)]
     if len(jump) and abs(jump[-1]) > limit and not there_and_back[-1:].any():

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from closecast.drift.reading import FloatArray, Reading
+from closecast.arrays import FloatArray
+from closecast.drift.reading import Reading
 from closecast.verdict import Channel, Code
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from closecast.drift.reading import FloatArray, Reading
+from closecast.arrays import FloatArray
+from closecast.drift.reading import Reading
 from closecast.drift.statistics.base import Cause, Statistic
 
 

@@ -6,7 +6,8 @@ from math import sqrt
 
 import numpy as np
 
-from closecast.drift.reading import FloatArray, Reading
+from closecast.arrays import FloatArray
+from closecast.drift.reading import Reading
 from closecast.drift.statistics.base import Cause, Statistic
 
 

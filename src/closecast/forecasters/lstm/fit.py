@@ -16,7 +16,7 @@ import torch
 from pytorch_lightning.utilities.seed import isolate_rng
 from scipy import stats
 
-from closecast.arrays import read_only
+from closecast.arrays import FloatArray, read_only
 from closecast.dataset import (
     FLOOR_SHARE,
     Examples,
@@ -28,13 +28,7 @@ from closecast.dataset import (
 from closecast.errors import InvalidHyperparameters
 from closecast.forecast import PROBABILITIES
 from closecast.forecasters.agreement import require_agreement
-from closecast.forecasters.base import (
-    FloatArray,
-    Forecaster,
-    Predictor,
-    TrainingReport,
-    Watch,
-)
+from closecast.forecasters.base import Forecaster, Predictor, TrainingReport, Watch
 from closecast.forecasters.lightning import LossModule, torch_threads, train_to_best
 from closecast.forecasters.lstm.network import DistributionLoss, LstmNetwork
 from closecast.forecasters.lstm.parameters import LstmParameters

@@ -11,17 +11,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.arrays import read_only
+from closecast.arrays import FloatArray, read_only
 from closecast.dataset import FLOOR_SHARE, standardise
 from closecast.errors import DamagedBundle
 from closecast.forecast import PROBABILITIES, Forecast
-from closecast.forecasters.base import (
-    FloatArray,
-    LocationScale,
-    Predictor,
-    Steps,
-    TrainingReport,
-)
+from closecast.forecasters.base import LocationScale, Predictor, Steps, TrainingReport
 from closecast.forecasters.files import dump_state, reading
 
 NETWORK_FILE = "network.onnx"

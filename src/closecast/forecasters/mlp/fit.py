@@ -13,18 +13,12 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.seed import isolate_rng
 
-from closecast.arrays import read_only
+from closecast.arrays import FloatArray, read_only
 from closecast.dataset import log_returns, long_run_volatility, make_examples
 from closecast.errors import InvalidHyperparameters
 from closecast.forecast import PROBABILITIES
 from closecast.forecasters.agreement import require_agreement
-from closecast.forecasters.base import (
-    FloatArray,
-    Forecaster,
-    Predictor,
-    TrainingReport,
-    Watch,
-)
+from closecast.forecasters.base import Forecaster, Predictor, TrainingReport, Watch
 from closecast.forecasters.lightning import LossModule, torch_threads, train_to_best
 from closecast.forecasters.mlp.bounds import network_inputs
 from closecast.forecasters.mlp.features import Features, of_panel, of_windows

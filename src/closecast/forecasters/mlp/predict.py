@@ -10,10 +10,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from closecast.arrays import read_only
+from closecast.arrays import FloatArray, read_only
 from closecast.errors import DamagedBundle
 from closecast.forecast import PROBABILITIES, Forecast
-from closecast.forecasters.base import FloatArray, Predictor, TrainingReport
+from closecast.forecasters.base import Predictor, TrainingReport
 from closecast.forecasters.files import dump_state, reading
 from closecast.forecasters.mlp.bounds import LARGEST_LOG, network_inputs
 from closecast.forecasters.mlp.features import OWN, PANEL, Features, of_panel, of_windows
