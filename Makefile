@@ -29,7 +29,7 @@ ifdef PORT
 export CLOSECAST_PORT := $(PORT)
 endif
 
-.PHONY: help install serve replay test fuzz lint format bench bench-symbols bench-forecast bench-engine bench-calibration bench-gate bench-retrain bench-drift bench-serve bench-reload bench-training chaos lock clean
+.PHONY: help install serve replay test fuzz lint format docs bench bench-symbols bench-forecast bench-engine bench-calibration bench-gate bench-retrain bench-drift bench-serve bench-reload bench-training chaos lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -73,6 +73,9 @@ lint: $(VENV)/.dev ## Ruff, mypy, bandit, and known vulnerabilities of dependenc
 format: $(VENV)/.dev ## Let ruff format and repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.dev ## Build the documentation site into results/site (README.md and docs/ are its sources)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict -f docs/mkdocs.yml
 
 bench: bench-engine bench-calibration bench-serve bench-reload bench-training bench-symbols bench-gate bench-retrain bench-drift bench-forecast ## Every benchmark
 

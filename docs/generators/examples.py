@@ -1,0 +1,30 @@
+"""JSON examples for people: lists of numbers on few lines, long lists cut."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+WIDTH = 88
+LONGEST = 12
+"""Numbers of a list that are shown before "…"."""
+
+
+def shown(value: Any, indent: int = 0) -> str:
+    """The value as JSON; what fits a line stays on it."""
+    value = _cut(value)
+    flat = json.dumps(value, ensure_ascii=False)
+    if len(flat) + indent <= WIDTH or not isinstance(value, dict | list) or not value:
+        return flat
+    inside, outside = " " * (indent + 2), " " * indent
+    if isinstance(value, dict):
+        parts = [f"{json.dumps(key)}: {shown(part, indent + 2)}" for key, part in value.items()]
+        return "{\n" + ",\n".join(inside + part for part in parts) + f"\n{outside}}}"
+    parts = [shown(member, indent + 2) for member in value]
+    return "[\n" + ",\n".join(inside + part for part in parts) + f"\n{outside}]"
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, list) and len(value) > LONGEST and not isinstance(value[0], dict | list):
+        return [*value[:LONGEST], "…"]
+    return value

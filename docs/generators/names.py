@@ -1,0 +1,50 @@
+"""Names in the code that the documentation shows; the one place to change after a move."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+SETTINGS = "closecast.settings:Settings"
+ERRORS = "closecast.errors"
+STATUS_OF_ERROR = "api.errors:status_of"
+COMMAND_PARSER = "closecast.cli:_parser"
+
+PYTHON_API = {
+    "Data": [
+        "closecast.prices.Prices",
+        "closecast.sources.make_source",
+        "closecast.sources.base.PriceSource",
+        "closecast.dataset.split_by_share",
+    ],
+    "Forecasting": [
+        "closecast.forecast.Forecast",
+        "closecast.forecasters.make_forecaster",
+        "closecast.forecasters.base.Forecaster",
+        "closecast.forecasters.base.Predictor",
+    ],
+    "Evaluation": [
+        "closecast.evaluation.rolling.calibrate",
+        "closecast.evaluation.scores.evaluate",
+        "closecast.evaluation.tables.as_table",
+    ],
+    "Drift": [
+        "closecast.drift.baseline.Baseline",
+        "closecast.drift.detector.DriftDetector",
+        "closecast.verdict.Verdict",
+        "closecast.verdict.Finding",
+    ],
+    "Training and models": [
+        "closecast.pipeline.run.TrainRequest",
+        "closecast.pipeline.run.run_training",
+        "closecast.registry.Registry",
+    ],
+}
+"""Section of the Python reference to the full names that it shows."""
+
+
+def resolve(name: str) -> Any:
+    """The module called ``package.module``, or the attribute ``package.module:attribute``."""
+    module, _, attribute = name.partition(":")
+    found = import_module(module)
+    return getattr(found, attribute) if attribute else found
