@@ -114,12 +114,21 @@ def create_app(
         # FastAPI would measure every request for OpenTelemetry, for 50 microseconds; we count.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         openapi_tags=[
-            {"name": "forecasts", "description": "What may come."},
-            {"name": "drift", "description": "Is the input odd, did the market change."},
-            {"name": "training", "description": "Background jobs; predictions go on meanwhile."},
+            {"name": "forecasts", "description": "Forecasts of the next closes, and their scores."},
+            {
+                "name": "drift",
+                "description": "Verdicts on closes: faults of the data, regimes of the market.",
+            },
+            {
+                "name": "training",
+                "description": "Trainings in the background; predictions go on meanwhile.",
+            },
             {"name": "configuration", "description": "Hyper-parameters of the next training."},
-            {"name": "models", "description": "What is served, and what was before."},
-            {"name": "health", "description": "Is it alive, is it ready, how does it do."},
+            {
+                "name": "models",
+                "description": "Models that serve, their versions and their history.",
+            },
+            {"name": "health", "description": "Liveness, readiness, metrics and recent requests."},
         ],
     )
     add_error_handlers(app)

@@ -11,6 +11,7 @@ from mkdocs.structure.files import File
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
 
 DOCS = Path(__file__).parent
 DECISIONS = "decisions/README.md"
@@ -43,6 +44,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path, text in generated_pages().items():
         files.append(File.generated(config, path, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Give the room of an empty table of contents to the page; its tables are wide."""
+    if "\n## " not in markdown and not page.is_homepage:
+        page.meta.setdefault("hide", ["toc"])
+    return markdown
 
 
 def generated_pages() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from typing import Any
 
 WIDTH = 88
@@ -20,8 +21,14 @@ def shown(value: Any, indent: int = 0) -> str:
     if isinstance(value, dict):
         parts = [f"{json.dumps(key)}: {shown(part, indent + 2)}" for key, part in value.items()]
         return "{\n" + ",\n".join(inside + part for part in parts) + f"\n{outside}}}"
+    if not any(isinstance(member, dict | list) for member in value):
+        return f"[\n{textwrap.fill(flat[1:-1], WIDTH, **_both(inside))}\n{outside}]"
     parts = [shown(member, indent + 2) for member in value]
     return "[\n" + ",\n".join(inside + part for part in parts) + f"\n{outside}]"
+
+
+def _both(indent: str) -> dict[str, Any]:
+    return {"initial_indent": indent, "subsequent_indent": indent, "break_long_words": False}
 
 
 def _cut(value: Any) -> Any:

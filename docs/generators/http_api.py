@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,50 +84,56 @@ def _section(api: Json, method: str, path: str, operation: Json) -> str:
             for p in parameters
         ]
         parts.append(table(("parameter", "in", "type", "meaning"), rows))
-    if body := operation.get("requestBody"):
-        parts.append(_content(api, body["content"], "Request body"))
+    parts += _tab("Request", _examples(api, operation.get("requestBody", {})))
     for status, answer in operation["responses"].items():
         if status.startswith(("2", "3")):
-            parts.append(f"**Answer {status}:** {_sentence(answer['description'])}\n\n")
-            parts.append(_content(api, answer.get("content", {}), "Answer"))
-    return "".join([*parts, _errors(operation)])
-
-
-def _sentence(description: str) -> str:
-    if description == "Successful Response":
-        return "success."
-    return description
-
-
-def _content(api: Json, content: Json, title: str) -> str:
-    parts = []
-    for kind, media in content.items():
-        if kind not in ("application/json", "application/x-ndjson"):
-            parts.append(f"The content type is `{kind}`.\n\n")
-            continue
-        schema = named(api, media.get("schema", {}))
-        if rows := list(members(api, schema)):
-            grid = table(("member", "type", "meaning"), rows)
-            parts.append(f'??? info "{title}: members"\n\n{_indented(grid)}\n')
-        examples = media.get("examples", {})
-        for name, example in list(examples.items())[:1]:
-            text = f"```json\n{shown(example['value'])}\n```"
-            parts.append(f'??? example "{title}: {name}"\n\n{_indented(text)}\n\n')
+            meaning = answer["description"].replace("Successful Response", "")
+            parts += _tab(f"Answer {status}", _joined(meaning, *_examples(api, answer)))
+    parts += _tab("Request members", _members(api, operation.get("requestBody", {})))
+    for status, answer in operation["responses"].items():
+        if status.startswith("2"):
+            parts += _tab(f"Answer {status} members", _members(api, answer))
+    parts += _tab("Errors", _errors(operation))
     return "".join(parts)
 
 
-def _indented(text: str) -> str:
-    return "\n".join(f"    {line}" if line else "" for line in text.splitlines())
+def _tab(title: str, contents: Sequence[str]) -> list[str]:
+    """A tab of the operation; none without contents."""
+    if not contents:
+        return []
+    lines = "\n\n".join(text.strip() for text in contents).splitlines()
+    inside = "\n".join(f"    {line}" if line else "" for line in lines)
+    return [f'=== "{title}"\n\n{inside}\n\n']
 
 
-def _errors(operation: Json) -> str:
+def _joined(*texts: str) -> list[str]:
+    return [text for text in texts if text]
+
+
+def _examples(api: Json, part: Json) -> list[str]:
+    """The first example of a request or an answer, or its content type."""
+    found = []
+    for kind, media in part.get("content", {}).items():
+        examples = [example["value"] for example in media.get("examples", {}).values()]
+        examples += named(api, media.get("schema", {})).get("examples", [])
+        if kind == "application/json" and examples:
+            found.append(f"```json\n{shown(examples[0])}\n```")
+        elif kind not in ("application/json", "application/problem+json"):
+            found.append(f"Content type: `{kind}`.")
+    return found
+
+
+def _members(api: Json, part: Json) -> list[str]:
+    schema = part.get("content", {}).get("application/json", {}).get("schema", {})
+    rows = list(members(api, named(api, schema)))
+    return [table(("member", "type", "meaning"), rows)] if rows else []
+
+
+def _errors(operation: Json) -> list[str]:
     rows = []
     for status, answer in sorted(operation["responses"].items()):
         for media in answer.get("content", {}).values():
             for code, example in media.get("examples", {}).items():
                 if status.startswith(("4", "5")) and "code" in example.get("value", {}):
                     rows.append((status, f"`{code}`", example["value"]["detail"]))
-    if not rows:
-        return ""
-    grid = table(("status", "code", "example of the detail"), rows)
-    return f'??? failure "Errors"\n\n{_indented(grid)}\n\n'
+    return [table(("status", "code", "example of the detail"), rows)] if rows else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,12 +13,12 @@ DEPTH = 3
 """Levels of nesting that are shown; what lies deeper has its own operation."""
 
 _BOUNDS = {
-    "minimum": "≥ {:g}",
-    "exclusiveMinimum": "> {:g}",
-    "maximum": "≤ {:g}",
-    "exclusiveMaximum": "< {:g}",
-    "minItems": "at least {} items",
-    "maxItems": "at most {} items",
+    "minimum": "≥ {:,.12g}",
+    "exclusiveMinimum": "> {:,.12g}",
+    "maximum": "≤ {:,.12g}",
+    "exclusiveMaximum": "< {:,.12g}",
+    "minItems": "items ≥ {:,}",
+    "maxItems": "items ≤ {:,}",
 }
 
 
@@ -34,7 +35,7 @@ def type_of(api: Json, schema: Json) -> str:
     """A type in words, with bounds or the values that are allowed."""
     if "anyOf" in schema or "oneOf" in schema:
         kinds = schema.get("anyOf") or schema["oneOf"]
-        found = dict.fromkeys(type_of(api, kind) for kind in kinds)
+        found = dict.fromkeys(type_of(api, kind) for kind in kinds if kind.get("type") != "null")
         return " or ".join(found)
     if "$ref" in schema:
         target = named(api, schema)
@@ -55,7 +56,7 @@ def members(api: Json, schema: Json, path: str = "", depth: int = DEPTH) -> Iter
         here = f"{path}{name}"
         kind = type_of(api, member)
         if name not in needed and depth == DEPTH and "default" in member:
-            kind += f"; default `{member['default']}`"
+            kind += f"; default `{json.dumps(member['default'])}`"
         yield f"`{here}`", kind, str(member.get("description", ""))
         target, below = named(api, member), f"{here}."
         if target.get("type") == "array":

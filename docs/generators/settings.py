@@ -12,7 +12,12 @@ from pydantic.fields import FieldInfo
 from generators.names import SETTINGS, resolve
 from generators.tables import table
 
-_SIGNS = {Ge: ("≥", "ge"), Gt: (">", "gt"), Le: ("≤", "le"), Lt: ("<", "lt")}
+_SIGNS = {
+    Ge: ("at least", "ge"),
+    Gt: ("more than", "gt"),
+    Le: ("at most", "le"),
+    Lt: ("less than", "lt"),
+}
 
 HEAD = """# Settings
 
@@ -24,14 +29,14 @@ This page is made from the class `Settings` at each build.
 
 
 def page() -> str:
-    """One row per setting: name, default, bounds, meaning."""
+    """One row per setting: name, default, meaning with the bounds."""
     kind = resolve(SETTINGS)
     prefix = kind.model_config["env_prefix"]
     rows = [
-        (f"`{prefix}{name.upper()}`", _default(field), _bounds(field), field.description or "")
+        (f"`{prefix}{name.upper()}`", _default(field), f"{field.description} {_bounds(field)}")
         for name, field in kind.model_fields.items()
     ]
-    return HEAD + table(("variable", "default", "allowed", "meaning"), rows)
+    return HEAD + table(("variable", "default", "meaning"), rows)
 
 
 def _default(field: FieldInfo) -> str:
@@ -44,10 +49,12 @@ def _default(field: FieldInfo) -> str:
 
 
 def _bounds(field: FieldInfo) -> str:
-    found = [f"{sign} {getattr(bound, name):g}" for bound, sign, name in _limits(field.metadata)]
     if choices := list(_choices(field.annotation)):
-        return ", ".join(f"`{choice}`" for choice in choices)
-    return ", ".join(found)
+        return f"({', '.join(f'`{choice}`' for choice in choices)})"
+    found = [
+        f"{sign} {getattr(bound, name):,.12g}" for bound, sign, name in _limits(field.metadata)
+    ]
+    return f"({', '.join(found)})" if found else ""
 
 
 def _limits(metadata: list[Any]) -> Iterator[tuple[Any, str, str]]:
