@@ -9,6 +9,7 @@ from typing import Any
 
 from generators.examples import shown
 from generators.members import members, named, type_of
+from generators.record_answers import recorded
 from generators.tables import table
 
 Json = Mapping[str, Any]
@@ -84,12 +85,15 @@ def _section(api: Json, method: str, path: str, operation: Json) -> str:
             for p in parameters
         ]
         parts.append(table(("parameter", "in", "type", "meaning"), rows))
-    parts += _tab("Request", _examples(api, operation.get("requestBody", {})))
+    real = recorded().get(f"{method} {path}", {})
+    body = operation.get("requestBody", {})
+    parts += _tab("Request", _examples(api, body, real.get("request")))
     for status, answer in operation["responses"].items():
         if status.startswith(("2", "3")):
             meaning = answer["description"].replace("Successful Response", "")
-            parts += _tab(f"Answer {status}", _joined(meaning, *_examples(api, answer)))
-    parts += _tab("Request members", _members(api, operation.get("requestBody", {})))
+            shapes = _examples(api, answer, real.get(status))
+            parts += _tab(f"Answer {status}", [meaning, *shapes] if meaning else shapes)
+    parts += _tab("Request members", _members(api, body))
     for status, answer in operation["responses"].items():
         if status.startswith("2"):
             parts += _tab(f"Answer {status} members", _members(api, answer))
@@ -106,16 +110,19 @@ def _tab(title: str, contents: Sequence[str]) -> list[str]:
     return [f'=== "{title}"\n\n{inside}\n\n']
 
 
-def _joined(*texts: str) -> list[str]:
-    return [text for text in texts if text]
+def _examples(api: Json, part: Json, real: Any) -> list[str]:
+    """The first example of a request or an answer, or its content type.
 
-
-def _examples(api: Json, part: Json) -> list[str]:
-    """The first example of a request or an answer, or its content type."""
+    Parameters
+    ----------
+    real : any
+        A recorded body, for want of an example in the document.
+    """
     found = []
     for kind, media in part.get("content", {}).items():
         examples = [example["value"] for example in media.get("examples", {}).values()]
         examples += named(api, media.get("schema", {})).get("examples", [])
+        examples += [real] if real is not None else []
         if kind == "application/json" and examples:
             found.append(f"```json\n{shown(examples[0])}\n```")
         elif kind not in ("application/json", "application/problem+json"):

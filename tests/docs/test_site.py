@@ -9,11 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from closecast.settings import Settings
 from tests.docs.blocks import ROOT
 
+RECORDED = json.loads(
+    (ROOT / "docs" / "generators" / "recorded_answers.json").read_text(encoding="utf-8")
+)
 OPENAPI = json.loads((ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))
 
 
@@ -39,6 +43,14 @@ def page(site: Path, path: str) -> str:
     return re.sub(r"<wbr>|&#\d+;", "", text)
 
 
+def section_of(site: Path, method: str, path: str) -> str:
+    """The part of the reference about one operation."""
+    tag = OPENAPI["paths"][path][method]["tags"][0]
+    title = re.escape(f"{method.upper()} {path}")
+    html = page(site, f"reference/http/{tag}.html")
+    return re.split(f'<h2 id="[^"]+">{title}<', html)[1].split("<h2")[0]
+
+
 def test_reading_the_site_needs_no_network(site: Path) -> None:
     found = list(site.rglob("*.html"))
     assert len(found) > 60
@@ -61,9 +73,7 @@ def test_nothing_but_pages_is_published(site: Path) -> None:
 @pytest.mark.parametrize("path", OPENAPI["paths"])
 def test_every_operation_is_described(site: Path, path: str) -> None:
     for method, operation in OPENAPI["paths"][path].items():
-        html = page(site, f"reference/http/{operation['tags'][0]}.html")
-        title = re.escape(f"{method.upper()} {path}")
-        section = re.split(f'<h2 id="[^"]+">{title}<', html)[1].split("<h2")[0]
+        section = section_of(site, method, path)
         for parameter in operation.get("parameters", ()):
             assert parameter["name"] in section
         for answer in operation["responses"].values():
@@ -71,6 +81,25 @@ def test_every_operation_is_described(site: Path, path: str) -> None:
                 for code in media.get("examples", {}):
                     if media["examples"][code].get("value", {}).get("code") == code:
                         assert code in section
+
+
+@pytest.mark.parametrize("path", OPENAPI["paths"])
+def test_every_operation_shows_a_request_and_an_answer(site: Path, path: str) -> None:
+    for method, operation in OPENAPI["paths"][path].items():
+        section = section_of(site, method, path)
+        tabs = re.findall(r"<label[^>]*>([^<]+)</label>", section)
+        assert ("Request" in tabs) == ("requestBody" in operation)
+        assert any(re.fullmatch(r"Answer [23]\d\d", tab) for tab in tabs)
+
+
+@pytest.mark.parametrize("operation", RECORDED)
+def test_a_recorded_answer_is_as_documented(operation: str) -> None:
+    method, path = operation.split()
+    described = OPENAPI["paths"][path][method.lower()]
+    for status, body in RECORDED[operation].items():
+        part = described["requestBody"] if status == "request" else described["responses"][status]
+        schema = part["content"]["application/json"]["schema"]
+        jsonschema.validate(body, {**schema, "components": OPENAPI["components"]})
 
 
 def test_every_code_of_a_problem_is_listed(site: Path) -> None:
