@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+import textwrap
 from collections.abc import Iterator
 
 from generators.names import COMMAND_PARSER, resolve
@@ -41,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _section(parser: argparse.ArgumentParser, line: str) -> str:
-    usage = " ".join(parser.format_usage().removeprefix("usage: ").split())
+    usage = _usage(parser)
     rows = [
         (_written(action), _default(action), _meaning(action))
         for action in parser._actions
@@ -49,6 +51,15 @@ def _section(parser: argparse.ArgumentParser, line: str) -> str:
     ]
     text = f"## `{parser.prog}`\n\n{line[:1].upper()}{line[1:]}.\n\n```text\n{usage}\n```\n\n"
     return text + (table(("argument", "default", "meaning"), rows) if rows else "")
+
+
+def _usage(parser: argparse.ArgumentParser) -> str:
+    """The usage line, wrapped between its arguments and without the help option."""
+    text = " ".join(parser.format_usage().removeprefix("usage: ").split())
+    text = re.sub(r"\[[^\]]*\]", lambda found: found[0].replace(" ", "\0"), text)
+    text = text.replace(" [-h]", "")
+    lines = textwrap.wrap(text, 88, subsequent_indent="    ", break_on_hyphens=False)
+    return "\n".join(lines).replace("\0", " ")
 
 
 def _written(action: argparse.Action) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http
 from collections.abc import Iterator
+from typing import Any
 
 from generators.names import ERRORS, STATUS_OF_ERROR, resolve
 from generators.tables import table
@@ -64,7 +65,7 @@ def page() -> str:
     return HEAD + "## Errors of an operation\n\n" + table(head, shown) + REQUESTS
 
 
-def error_classes() -> Iterator[type]:
+def error_classes() -> Iterator[type[Any]]:
     """The classes that have a code of their own."""
     module = resolve(ERRORS)
     for kind in vars(module).values():
@@ -73,6 +74,6 @@ def error_classes() -> Iterator[type]:
             yield kind
 
 
-def _instance(kind: type) -> BaseException:
+def _instance(kind: type[Any]) -> BaseException:
     made: BaseException = kind.__new__(kind)
     return made

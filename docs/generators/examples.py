@@ -11,15 +11,24 @@ LONGEST = 12
 """Numbers of a list that are shown before "…"."""
 
 
-def shown(value: Any, indent: int = 0) -> str:
-    """The value as JSON; what fits a line stays on it."""
+def shown(value: Any, indent: int = 0, before: int = 0) -> str:
+    """The value as JSON; what fits a line stays on it.
+
+    Parameters
+    ----------
+    indent : int
+        Spaces before the lines after the first.
+    before : int
+        Characters of a key before the first line.
+    """
     value = _cut(value)
     flat = json.dumps(value, ensure_ascii=False)
-    if len(flat) + indent <= WIDTH or not isinstance(value, dict | list) or not value:
+    if len(flat) + indent + before <= WIDTH or not isinstance(value, dict | list) or not value:
         return flat
     inside, outside = " " * (indent + 2), " " * indent
     if isinstance(value, dict):
-        parts = [f"{json.dumps(key)}: {shown(part, indent + 2)}" for key, part in value.items()]
+        keys = {json.dumps(key) + ": ": part for key, part in value.items()}
+        parts = [key + shown(part, indent + 2, len(key)) for key, part in keys.items()]
         return "{\n" + ",\n".join(inside + part for part in parts) + f"\n{outside}}}"
     if not any(isinstance(member, dict | list) for member in value):
         return f"[\n{textwrap.fill(flat[1:-1], WIDTH, **_both(inside))}\n{outside}]"
