@@ -35,12 +35,29 @@ def write(folder: Path, symbol: str, prices: Prices) -> None:
     (folder / f"{symbol}.csv").write_text(text)
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Settings:
-    """Closes of two symbols, no model."""
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Closes of two symbols, and the ``ewma`` that serves both: trained once, only read."""
+    folder = tmp_path_factory.mktemp("first")
     for seed, symbol in enumerate(("AAA", "BBB")):
-        write(tmp_path, symbol, garch(CLOSES, seed))
-    return settings_in(tmp_path, source=f"file:{tmp_path}/{{symbol}}.csv")
+        write(folder, symbol, garch(CLOSES, seed))
+    settings = settings_in(folder, source=f"file:{folder}/{{symbol}}.csv")
+    train(settings)
+    return settings
+
+
+@pytest.fixture
+def place(first: Settings, tmp_path: Path) -> Settings:
+    """Closes of two symbols, no model."""
+    return settings_in(tmp_path, source=first.source)
+
+
+@pytest.fixture
+def served(first: Settings, place: Settings) -> Settings:
+    """Closes of two symbols, and an ``ewma`` that serves both."""
+    shutil.copytree(first.models_url, place.models_url)
+    shutil.copytree(first.data_dir, place.data_dir)
+    return place
 
 
 def train(settings: Settings, forecaster: str = "ewma", *symbols: str, **more: Any) -> Published:
@@ -91,19 +108,18 @@ def test_an_empty_registry_gets_ewma_first_and_then_the_candidate_is_judged(
     assert published.manifest.info.gate["AAA"]["reason"] == decision.reason
 
 
-def test_candidate_what_serves_and_baselines_stand_in_one_table(place: Settings) -> None:
-    train(place)
-    rows = train(place, "mlp").evaluations["AAA"].rows
+def test_candidate_what_serves_and_baselines_stand_in_one_table(served: Settings) -> None:
+    rows = train(served, "mlp").evaluations["AAA"].rows
     modes = {row.forecaster: 0 for row in rows}
     for row in rows:
         modes[row.forecaster] += 1
     assert modes == {"naive": 1, "mlp": 2, "drift": 1, "ewma": 2, "current": 2}
 
 
-def test_the_same_model_again_is_told_from_nothing(place: Settings) -> None:
-    first = train(place)
-    again = train(place)
-    assert pointer(place).version == first.manifest.version
+def test_the_same_model_again_is_told_from_nothing(served: Settings) -> None:
+    before = pointer(served).version
+    again = train(served)
+    assert pointer(served).version == before
     for decision in again.decisions.values():
         assert decision.outcome == "not_enough_evidence"
         assert {c.ratio for c in decision.comparisons if c.against == "current"} == {1.0}
@@ -118,11 +134,10 @@ def test_the_same_model_again_is_told_from_nothing(place: Settings) -> None:
     ],
 )
 def test_the_settings_are_the_policy(
-    place: Settings, setting: str, value: object, taken: bool
+    served: Settings, setting: str, value: object, taken: bool
 ) -> None:
-    train(place)
-    again = train(place.model_copy(update={setting: value}))
-    assert (pointer(place).version == again.manifest.version) is taken
+    again = train(served.model_copy(update={setting: value}))
+    assert (pointer(served).version == again.manifest.version) is taken
     assert again.promoted == (("AAA", "BBB") if taken else ())
 
 
@@ -145,12 +160,12 @@ def test_windows_and_horizons_may_differ(place: Settings) -> None:
 
 
 def test_each_symbol_is_compared_with_what_serves_it(
-    place: Settings, monkeypatch: pytest.MonkeyPatch
+    served: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    both = train(place).manifest.version
-    own = train(place.model_copy(update={"without_evidence": "promote"}), "ewma", "AAA")
+    both = pointer(served).version
+    own = train(served.model_copy(update={"without_evidence": "promote"}), "ewma", "AAA")
     asked = forced(monkeypatch, "rejected")
-    train(place, "drift")
+    train(served, "drift")
     assert {(tuple(symbols), standing.version) for symbols, _, standing in asked} == {
         (("AAA",), own.manifest.version),
         (("BBB",), both),
@@ -182,12 +197,11 @@ def test_a_pooled_model_is_compared_as_it_serves_with_all_its_symbols(
 
 
 def test_of_two_candidates_that_finish_at_once_the_second_is_judged_anew(
-    place: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    served: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Another machine promotes between the decision and the pointer's move."""
-    train(place)
-    rival = train(place, "drift").manifest.version
-    registry = Registry(place.models_url)
+    rival = train(served, "drift").manifest.version
+    registry = Registry(served.models_url)
     asked = forced(monkeypatch)
     publish = Registry.publish
 
@@ -197,24 +211,23 @@ def test_of_two_candidates_that_finish_at_once_the_second_is_judged_anew(
         return publish(self, *arguments)
 
     monkeypatch.setattr(Registry, "publish", overtaken)
-    published = train(place)
+    published = train(served)
     assert [(symbols, standing.version == rival) for symbols, _, standing in asked] == [
         (["AAA", "BBB"], False),
         (["AAA"], True),
     ]
     assert set(published.promoted) == {"AAA", "BBB"}
-    assert [step.version for step in pointer(place).history][-2:] == [
+    assert [step.version for step in pointer(served).history][-2:] == [
         rival,
         published.manifest.version,
     ]
 
 
 def test_the_second_stays_out_if_it_is_not_better_than_the_first(
-    place: Settings, monkeypatch: pytest.MonkeyPatch
+    served: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(place)
-    rival = train(place, "drift").manifest.version
-    registry = Registry(place.models_url)
+    rival = train(served, "drift").manifest.version
+    registry = Registry(served.models_url)
     publish, decide = Registry.publish, judging.decide
     answers = iter(["promoted"])
 
@@ -230,41 +243,41 @@ def test_the_second_stays_out_if_it_is_not_better_than_the_first(
 
     monkeypatch.setattr(judging, "decide", first_yes)
     monkeypatch.setattr(Registry, "publish", overtaken)
-    published = train(place, "drift")  # the same as the rival: it cannot be better
+    published = train(served, "drift")  # the same as the rival: it cannot be better
     assert published.promoted == ()
     assert {d.outcome for d in published.decisions.values()} == {"not_enough_evidence"}
-    assert pointer(place).version == pointer(place, "BBB").version == rival
+    assert pointer(served).version == pointer(served, "BBB").version == rival
 
 
-def test_a_pointer_to_a_damaged_bundle_is_healed_by_the_next_training(place: Settings) -> None:
-    damaged = train(place).manifest.version
-    (Path(place.models_url) / "bundles" / damaged / "live_states.npz").write_bytes(b"")
-    published = train(place)
+def test_a_pointer_to_a_damaged_bundle_is_healed_by_the_next_training(served: Settings) -> None:
+    damaged = pointer(served).version
+    (Path(served.models_url) / "bundles" / damaged / "live_states.npz").write_bytes(b"")
+    published = train(served)
     assert published.promoted == ("AAA", "BBB")
-    assert pointer(place).version == published.manifest.version
+    assert pointer(served).version == published.manifest.version
     assert {d.outcome for d in published.decisions.values()} == {"promoted"}
 
 
 @pytest.mark.parametrize("forecaster", ["ewma", "mlp"])
-def test_a_damaged_pointer_is_healed_by_the_next_training(place: Settings, forecaster: str) -> None:
-    train(place)
-    (Path(place.models_url) / "current" / "AAA.json").write_text("{")
-    train(place, forecaster)
-    assert pointer(place).generation > 1
-    Registry(place.models_url).load_to_serve(pointer(place).version, "AAA")
+def test_a_damaged_pointer_is_healed_by_the_next_training(
+    served: Settings, forecaster: str
+) -> None:
+    (Path(served.models_url) / "current" / "AAA.json").write_text("{")
+    train(served, forecaster)
+    assert pointer(served).generation > 1
+    Registry(served.models_url).load_to_serve(pointer(served).version, "AAA")
 
 
 def test_what_was_rolled_back_does_not_come_back_under_another_version(
-    place: Settings, monkeypatch: pytest.MonkeyPatch
+    served: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(place)
     forced(monkeypatch)
-    bad = train(place, "drift").manifest.version
-    registry = Registry(place.models_url)
-    assert pointer(place).version == bad
+    bad = train(served, "drift").manifest.version
+    registry = Registry(served.models_url)
+    assert pointer(served).version == bad
     registry.rollback("AAA", "too narrow", by="ann")
     monkeypatch.undo()
-    promoting = place.model_copy(update={"without_evidence": "promote"})
+    promoting = served.model_copy(update={"without_evidence": "promote"})
     again = train(promoting, "drift")
     decision = again.decisions["AAA"]
     assert decision.outcome == "rejected"
@@ -272,31 +285,30 @@ def test_what_was_rolled_back_does_not_come_back_under_another_version(
     assert "too narrow" in decision.reason
     assert "AAA" not in again.promoted
     registry.promote("AAA", again.manifest.version, "I was wrong", by="ann")
-    assert pointer(place).version == again.manifest.version
+    assert pointer(served).version == again.manifest.version
 
 
 def test_a_bundle_without_a_passed_leak_check_cannot_be_promoted_by_anybody(
-    place: Settings,
+    served: Settings,
 ) -> None:
-    bundle = Registry(place.models_url).load(train(place).manifest.version)
+    bundle = Registry(served.models_url).load(pointer(served).version)
     info = bundle.manifest.info.model_copy(update={"leak_check": {"passed": False}})
-    bare = Registry(place.models_url).publish(info, bundle.files)
+    bare = Registry(served.models_url).publish(info, bundle.files)
     for by in ("closecast", "ann"):
         with pytest.raises(UnverifiedBundle):
-            Registry(place.models_url).promote("AAA", bare.version, "please", by=by)
+            Registry(served.models_url).promote("AAA", bare.version, "please", by=by)
 
 
 def test_a_symbol_whose_pointer_moves_for_ever_is_left_to_the_others(
-    place: Settings, monkeypatch: pytest.MonkeyPatch
+    served: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(place)
     forced(monkeypatch)
 
     def moved(self: Registry, symbol: str, *_: Any, **__: Any) -> Any:
         raise PointerMoved(symbol, (1, "a"), (2, "b"))
 
     monkeypatch.setattr(Registry, "promote", moved)
-    published = train(place)
+    published = train(served)
     assert published.promoted == ()
 
 
@@ -351,20 +363,18 @@ def test_what_leans_is_found_by_a_location(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore")  # MLflow says what it will, to those who mend it
 def test_the_decision_is_in_the_jobs_answer_mlflow_and_the_log(
-    place: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    served: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     from mlflow import MlflowClient
 
     from closecast.jobs.tasks import train as task
 
-    tracked = place.model_copy(
+    tracked = served.model_copy(
         update={"mlflow_tracking_uri": f"sqlite:///{tmp_path}/mlruns/mlflow.sqlite"}
     )
-    train(tracked)
-    caplog.clear()  # the first model's own decision
     arguments = {
         "symbols": ["AAA", "BBB"],
-        "source": place.source,
+        "source": served.source,
         "forecaster": "ewma",
         "hyperparameters": SIZES,
     }
