@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -55,7 +56,7 @@ def write(folder: Path, symbol: str, closes: FloatArray) -> None:
 class Place:
     """Models that are current, and the files that their source reads."""
 
-    def __init__(self, folder: Path, *symbols: str, retrain_on: str = "") -> None:
+    def __init__(self, folder: Path, retrain_on: str = "") -> None:
         self.folder = folder
         source = f"file:{folder}/{{symbol}}.csv"
         made = settings_in(folder, source=source, retrain_on=retrain_on, retrain_cron="* * * * *")
@@ -63,12 +64,19 @@ class Place:
         self.settings: Settings = made.model_copy(update={"retrain_min_interval_h": 0.0})
         self.registry = Registry(made.models_url)
         self.ledger = Ledger(made.ledger_url)
+        self.version = self.pointer().version
+
+    @classmethod
+    def trained(cls, folder: Path, *symbols: str) -> Place:
+        """Train a first model of the symbols."""
+        settings = settings_in(folder, source=f"file:{folder}/{{symbol}}.csv")
         for symbol in symbols:
             write(folder, symbol, walk(symbol)[:TRAINED])
         request = TrainRequest(
             symbols=symbols, source="file", forecaster="ewma", hyperparameters=SIZES
         )
-        self.version = run_training(made, request).manifest.version
+        run_training(settings, request)
+        return cls(folder)
 
     def pointer(self, symbol: str = "AAA") -> Pointer:
         pointer = self.registry.pointer(symbol)
@@ -90,9 +98,16 @@ class Place:
         return self.ledger.jobs.newest(task="train")
 
 
+@pytest.fixture(scope="module")
+def trained_pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the first model of a pool: trained once, only read."""
+    return Place.trained(tmp_path_factory.mktemp("pool"), *POOL).folder
+
+
 @pytest.fixture
-def pool(tmp_path: Path) -> Place:
-    return Place(tmp_path, *POOL, retrain_on="regime")
+def pool(trained_pool: Path, tmp_path: Path) -> Place:
+    shutil.copytree(trained_pool, tmp_path, dirs_exist_ok=True)
+    return Place(tmp_path, retrain_on="regime")
 
 
 # -- by regime ----------------------------------------------------------------------------------
@@ -205,7 +220,7 @@ def scheduled(place: Place) -> Job:
 
 
 def test_a_scheduled_training_of_a_faulty_symbol_fails_and_the_model_stays(tmp_path: Path) -> None:
-    place = Place(tmp_path, "AAA")
+    place = Place.trained(tmp_path, "AAA")
     before = place.pointer()
     write(place.folder, "AAA", with_lost_split("AAA"))
     assert scheduled(place).arguments["trigger"] == "schedule"
@@ -220,24 +235,23 @@ def test_a_scheduled_training_of_a_faulty_symbol_fails_and_the_model_stays(tmp_p
 
 
 def test_a_scheduled_training_of_sound_closes_succeeds(tmp_path: Path) -> None:
-    place = Place(tmp_path, "AAA")
+    place = Place.trained(tmp_path, "AAA")
     write(place.folder, "AAA", walk("AAA"))
     scheduled(place)
     assert place.work().state == "succeeded"
     assert len(list(place.registry.versions())) == 2
 
 
-def test_a_scheduled_training_of_a_pool_leaves_the_faulty_symbol_out(tmp_path: Path) -> None:
-    place = Place(tmp_path, *POOL)
+def test_a_scheduled_training_of_a_pool_leaves_the_faulty_symbol_out(pool: Place) -> None:
     for symbol in POOL:
-        write(place.folder, symbol, walk(symbol))
-    write(place.folder, "BBB", with_lost_split("BBB"))
-    scheduled(place)
-    ended = place.work()
+        write(pool.folder, symbol, walk(symbol))
+    write(pool.folder, "BBB", with_lost_split("BBB"))
+    scheduled(pool)
+    ended = pool.work()
     assert ended.state == "succeeded"
     assert ended.result is not None
     assert set(ended.result["left_out"]) == {"BBB"}
-    assert place.pointer("BBB").version == place.version
+    assert pool.pointer("BBB").version == pool.version
 
 
 @pytest.mark.parametrize("automatically", [False, True])
