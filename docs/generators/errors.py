@@ -75,5 +75,5 @@ def error_classes() -> Iterator[type[Any]]:
 
 
 def _instance(kind: type[Any]) -> BaseException:
-    made: BaseException = kind.__new__(kind)
+    made: BaseException = BaseException.__new__(kind)
     return made

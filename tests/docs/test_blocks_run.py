@@ -40,6 +40,12 @@ def pages(blocks: list[Block]) -> list[str]:
     return sorted({block.page for block in blocks})
 
 
+def following(block: Block) -> Block | None:
+    """The next block of the same page."""
+    after = BLOCKS[BLOCKS.index(block) + 1 :]
+    return after[0] if after and after[0].page == block.page else None
+
+
 def test_blocks_are_run_shown_or_excused() -> None:
     excused = [block for block in BLOCKS if block.not_run]
     print(*(f"{block}: {block.not_run}" for block in excused), sep="\n")
@@ -59,10 +65,10 @@ def test_every_request_answers_as_shown(published: Settings, tmp_path: Path) -> 
             for body, status in answers:
                 accepted = {block.answers, 202} if block.answers == 200 else {block.answers}
                 assert status in accepted, f"{block}\n{block.text}{body}"
-            after = BLOCKS[BLOCKS.index(block) + 1 :]
-            if after and after[0].page == block.page and after[0].language == "json":
-                shown, answer = json.loads(after[0].text), json.loads(answers[-1][0])
-                assert not list(missing_from(shown, answer)), f"{after[0]}\n{answers[-1][0]}"
+            after = following(block)
+            if after is not None and after.language == "json":
+                shown, answer = json.loads(after.text), json.loads(answers[-1][0])
+                assert not list(missing_from(shown, answer)), f"{after}\n{answers[-1][0]}"
     finally:
         service.stop()
 
@@ -74,7 +80,9 @@ def test_commands_of_a_page_run_in_its_order(
     environment = environment_of(published)
     for block in COMMANDS:
         if block.page == page:
-            run_in_bash(block, tmp_path, environment)
+            output = run_in_bash(block, tmp_path, environment)
+            after = following(block)
+            assert after is None or after.language != "text" or after.text in output, output
 
 
 @pytest.mark.parametrize("page", pages(PROGRAMS))
