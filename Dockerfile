@@ -24,8 +24,8 @@ COPY scripts ./scripts
 RUN pip install -c constraints.txt ".[s3,postgres]" \
     && find /opt/closecast -type d -name tests -prune -exec rm -r {} + \
     && rm -f /opt/closecast/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so* \
-    && python -I -c "import api.main, closecast.cli, onnxruntime" \
-    && python -I -c "from closecast.drift import compiled; assert compiled.loaded"
+    && python -I -c "import api.main, closecast.cli.main, onnxruntime" \
+    && python -I -c "from closecast.drift import native; assert native.loaded"
 
 FROM build AS build-train
 # Set to PyTorch's CPU index outside: the default wheel brings gigabytes of CUDA along.

@@ -41,7 +41,7 @@ $(VENV)/.torch: pyproject.toml
 	@touch $@
 
 # The installation compiles the inner loops of drift, too, if there is a C compiler.
-$(VENV)/.train: $(VENV)/.torch pyproject.toml constraints.txt src/closecast/drift/compiled.c scripts/compile_drift.py
+$(VENV)/.train: $(VENV)/.torch pyproject.toml constraints.txt src/closecast/drift/native.c scripts/compile_drift.py
 	$(PIP) -c constraints.txt -e ".[train]"
 	@touch $@
 
@@ -61,7 +61,7 @@ test: $(VENV)/.dev lint ## Lint, type-check and test everything
 	$(BIN)/pytest
 
 fuzz: $(VENV)/.dev ## 100,000 spoiled requests: is each answered as documented (CASES=, SEED=, MINUTES=)
-	$(BIN)/python -m tests.fuzz --cases $(or $(CASES),100000) --seed $(or $(SEED),0) --minutes $(or $(MINUTES),60)
+	$(BIN)/python -m tests.system.fuzz --cases $(or $(CASES),100000) --seed $(or $(SEED),0) --minutes $(or $(MINUTES),60)
 
 lint: $(VENV)/.dev ## Ruff, mypy, bandit, and known vulnerabilities of dependencies
 	$(BIN)/ruff check .
@@ -80,38 +80,38 @@ docs: $(VENV)/.dev ## Build the documentation site into results/site (README.md 
 bench: bench-engine bench-calibration bench-serve bench-reload bench-training bench-symbols bench-gate bench-retrain bench-drift bench-forecast ## Every benchmark
 
 bench-forecast: $(VENV)/.dev ## Forecast quality over the 20 sample symbols, beside naive and peers (20 minutes)
-	$(BIN)/python -m benchmarks.forecast
-	$(BIN)/python -m benchmarks.intervals
+	$(BIN)/python -m benchmarks.forecast.accuracy
+	$(BIN)/python -m benchmarks.forecast.intervals
 
 bench-calibration: $(VENV)/.dev ## Time to absorb one new close, and to answer
-	$(BIN)/python -m benchmarks.calibration
+	$(BIN)/python -m benchmarks.forecast.calibration
 
 bench-engine: $(VENV)/.dev ## The network in ONNX Runtime, torch and OpenVINO, interleaved
-	$(BIN)/python -m benchmarks.engine
+	$(BIN)/python -m benchmarks.serving.engine
 
 bench-gate: $(VENV)/.dev ## How often the gate decides rightly, on made data whose truth is known
-	$(BIN)/python -m benchmarks.gate
+	$(BIN)/python -m benchmarks.forecast.gate
 
 bench-retrain: $(VENV)/.dev ## Never, monthly or by regime: CRPS and trainings over 2010 to 2022
-	$(BIN)/python -m benchmarks.retrain
+	$(BIN)/python -m benchmarks.forecast.retrain
 
 bench-drift: $(VENV)/.dev ## Drift warnings beside peers: false alarms, power, real events, cost (15 minutes)
-	$(BIN)/python -m benchmarks.drift
+	$(BIN)/python -m benchmarks.drift.run
 
 bench-serve: $(VENV)/.dev ## Requests per second and latency beside the usual service and serving frameworks (15 minutes)
-	$(BIN)/python -m benchmarks.serve
+	$(BIN)/python -m benchmarks.serving.serve
 
 bench-symbols: $(VENV)/.dev ## One worker with 1,000 symbols beside one with one: latency and memory
-	$(BIN)/python -m benchmarks.many_symbols
+	$(BIN)/python -m benchmarks.serving.many_symbols
 
 bench-reload: $(VENV)/.dev ## 500 reloads under load: is a request lost, late or answered by two versions
-	$(BIN)/python -m benchmarks.reload
+	$(BIN)/python -m benchmarks.serving.reload
 
 bench-training: $(VENV)/.dev ## Latency of predictions while a training runs
-	$(BIN)/python -m benchmarks.training_latency
+	$(BIN)/python -m benchmarks.serving.training_latency
 
 chaos: $(VENV)/.dev ## kill -9, full disk, damaged files, clocks that jump: nothing promised is lost (10 minutes; KILLS=, SEED=, MINUTES=)
-	$(BIN)/python -m benchmarks.chaos --kills $(or $(KILLS),100) --seed $(or $(SEED),0) --minutes $(or $(MINUTES),12)
+	$(BIN)/python -m tests.system.chaos --kills $(or $(KILLS),100) --seed $(or $(SEED),0) --minutes $(or $(MINUTES),12)
 
 lock: ## Resolve poetry.lock again and export constraints.txt (needs poetry with the export plugin)
 	poetry lock

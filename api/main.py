@@ -14,13 +14,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from api.body_limit import BodyLimit
-from api.deps import Service
-from api.envelope import RequestEnvelope
-from api.errors import HANDLERS, add_error_handlers, document_problems
-from api.guard import Guard, cross_site
-from api.lean import Shortcut
-from api.route_templates import RouteTemplates
+from api.middleware.body_limit import BodyLimit
+from api.middleware.fast_route import Shortcut
+from api.middleware.guard import Guard, cross_site
+from api.middleware.request_context import RequestEnvelope
+from api.middleware.route_templates import RouteTemplates
+from api.problems.errors import HANDLERS, add_error_handlers, document_problems
 from api.routes import (
     config,
     drift,
@@ -36,12 +35,13 @@ from api.routes import (
     statistics,
     train,
 )
+from api.service import Service
 from closecast import __version__
-from closecast.dated import Kind
-from closecast.keys import KeyStore
-from closecast.ledger.database import Clock, utc_now
-from closecast.logs import set_up_logging
-from closecast.owners import die_with_server
+from closecast.core.records import Kind
+from closecast.database.engine import Clock, utc_now
+from closecast.infra.api_keys import KeyStore
+from closecast.infra.logging import set_up_logging
+from closecast.infra.processes import die_with_server
 from closecast.settings import Settings, get_settings
 
 _COMPRESSED_FROM = 4096  # bytes

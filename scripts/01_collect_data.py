@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from closecast.cli.options import add_origin
 from closecast.errors import ClosecastError
-from closecast.options import add_origin
 from closecast.pipeline import collect_many
 from closecast.pipeline.workspace import Workspace
 from closecast.settings import Settings

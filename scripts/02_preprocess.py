@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from closecast.options import add_hyperparameters, add_origin, hyperparameters
+from closecast.cli.options import add_hyperparameters, add_origin, hyperparameters
 from closecast.pipeline import preprocess
 from closecast.settings import Settings
 from scripts.common import parser, run, working_on

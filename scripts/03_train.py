@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from closecast.cli.options import add_fine_tune, add_hyperparameters, add_origin, hyperparameters
+from closecast.cli.progress import ProgressBar
 from closecast.forecasters import Runtime
-from closecast.options import add_fine_tune, add_hyperparameters, add_origin, hyperparameters
 from closecast.pipeline import train_candidate
-from closecast.progress import ProgressBar
 from closecast.settings import Settings
 from scripts.common import parser, run, working_on
 

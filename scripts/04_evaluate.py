@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from closecast.options import add_origin
+from closecast.cli.options import add_origin
 from closecast.pipeline import evaluate_candidate
-from closecast.pipeline.first import FIRST, publish_first
+from closecast.pipeline.bootstrap import FIRST, publish_first
 from closecast.settings import Settings
 from scripts.common import parser, run, working_on
 

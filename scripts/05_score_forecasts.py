@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from closecast.ledger import Ledger
+from closecast.database import Ledger
 from closecast.pipeline import update
 from closecast.settings import Settings
 from scripts.common import parser, run, symbols_of

@@ -13,13 +13,13 @@ import sys
 from datetime import date
 from pathlib import Path
 
+from closecast.cli.progress import ProgressBar
+from closecast.core.symbols import canonical_list, exchange_of
+from closecast.database import Ledger
 from closecast.forecasters import make_parameters, preset
-from closecast.ledger import Ledger
 from closecast.pipeline import TrainRequest, run_training
-from closecast.progress import ProgressBar
 from closecast.settings import Settings
 from closecast.sources import make_source
-from closecast.symbols import canonical_list, exchange_of
 from scripts.common import parser, run
 from scripts.replaying import check, days_after, report, walk
 

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 from pydantic import ValidationError
 
+from closecast.core.symbols import canonical_list
 from closecast.errors import ClosecastError
-from closecast.logs import set_up_logging
+from closecast.infra.logging import set_up_logging
 from closecast.pipeline.workspace import Workspace
 from closecast.settings import Settings, describe
-from closecast.symbols import canonical_list
 
 
 def parser(description: str) -> argparse.ArgumentParser:

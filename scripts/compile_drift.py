@@ -31,7 +31,7 @@ def compile_library(source: Path, library: Path) -> str | None:
     compiler = shlex.split(os.environ.get("CC") or "cc")
     if not compiler or shutil.which(compiler[0]) is None:
         return "no C compiler"
-    # As ``closecast.drift.compiled`` reckons it, which cannot be imported before NumPy is there.
+    # As ``closecast.drift.native`` reckons it, which cannot be imported before NumPy is there.
     checksum = zlib.crc32(source.read_bytes())
     try:
         with tempfile.TemporaryDirectory(dir=library.parent) as folder:
@@ -49,9 +49,9 @@ def compile_library(source: Path, library: Path) -> str | None:
 
 def main() -> None:
     """Compile; without a compiler, or on Windows, drift goes on with NumPy."""
-    library = DRIFT / "_compiled.so"
+    library = DRIFT / "_native.so"
     why = "not on Windows" if platform.system() == "Windows" else None
-    why = why or compile_library(DRIFT / "compiled.c", library)
+    why = why or compile_library(DRIFT / "native.c", library)
     if why:
         with suppress(OSError):  # one of other code is not loaded
             library.unlink(missing_ok=True)

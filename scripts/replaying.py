@@ -16,24 +16,24 @@ import numpy as np
 import uvicorn
 
 from api.main import create_app
-from closecast.atomic import write_atomically
-from closecast.bundle import LIVE_FILE
-from closecast.dated import SCORED_PROBABILITIES, DatedForecast
+from closecast.calibration import LiveState, Member, follow, load_state
+from closecast.cli.progress import ProgressBar
+from closecast.core.calendars import session_table
+from closecast.core.prices import Prices
+from closecast.core.records import SCORED_PROBABILITIES, DatedForecast
+from closecast.core.symbols import folder_name
+from closecast.database import Ledger
 from closecast.errors import ClosecastError
+from closecast.evaluation.performance_plots import forecast_plot, to_png
 from closecast.forecasters import load_predictor
-from closecast.intervals import LiveState, Member, follow, load_state
-from closecast.ledger import Ledger
-from closecast.ledger_plots import forecast_plot, to_png
-from closecast.performance import summarise
+from closecast.infra.files import write_atomically
+from closecast.metrics.live import summarise
 from closecast.pipeline import update
-from closecast.pipeline.updating import draw_performance
-from closecast.price_cache import PriceCache
-from closecast.prices import Prices
-from closecast.progress import ProgressBar
-from closecast.registry import Registry
-from closecast.sessions import session_table
+from closecast.pipeline.update import draw_performance
+from closecast.registry.documents import LIVE_FILE
+from closecast.registry.registry import Registry
 from closecast.settings import Settings
-from closecast.symbols import folder_name
+from closecast.sources.price_cache import PriceCache
 
 PATH_LEVEL = 0.9
 

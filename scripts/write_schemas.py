@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from closecast.forecast import Forecast
-from closecast.prices import Prices
-from closecast.verdict import Verdict
+from closecast.core.forecast import Forecast
+from closecast.core.prices import Prices
+from closecast.core.verdict import Verdict
 
 FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
 TYPES: dict[str, type] = {"prices": Prices, "forecast": Forecast, "verdict": Verdict}

@@ -14,9 +14,9 @@ from filelock import FileLock
 from api.main import create_app
 from closecast.forecasters import preset
 from closecast.pipeline import TrainRequest, run_training
-from closecast.registry import Registry
+from closecast.registry.registry import Registry
 from closecast.settings import Settings
-from tests.local_client import LocalClient
+from tests.support.local_client import LocalClient
 
 
 def settings_in(folder: Path, **changes: object) -> Settings:

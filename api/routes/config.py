@@ -6,12 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
-from api.deps import ServiceDep
-from api.errors import responses
+from api.middleware.strict_json import StrictRoute
+from api.problems.errors import responses
 from api.schemas.base import SymbolText
 from api.schemas.training import ConfigAnswer, ConfigBody
-from api.strict_json import StrictRoute
-from api.training import Configured
+from api.service import ServiceDep
+from api.services.training import Configured
+from closecast.database import Configuration
 from closecast.errors import InvalidHyperparameters, PreconditionFailed
 from closecast.forecasters import (
     DEFAULT_FORECASTER,
@@ -20,7 +21,6 @@ from closecast.forecasters import (
     parameters_type,
     presets_of,
 )
-from closecast.ledger import Configuration
 
 router = APIRouter(prefix="/config", tags=["configuration"], route_class=StrictRoute)
 

@@ -7,11 +7,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 
-from api.deps import Service, ServiceDep
-from api.drift import log_findings, verdict_members
-from api.errors import InPart, responses
-from api.model_headers import name_model
-from api.negotiation import LanguageDep
+from api.middleware.model_headers import name_model
+from api.middleware.negotiation import LanguageDep
+from api.middleware.strict_json import StrictRoute
+from api.problems.errors import InPart, responses
 from api.schemas.base import SymbolText
 from api.schemas.drift import (
     BaselineAnswer,
@@ -34,13 +33,14 @@ from api.schemas.drift_examples import (
     WATCHED,
 )
 from api.schemas.predictions import Window
-from api.strict_json import StrictRoute
-from closecast.dated import SCORED_PROBABILITIES, DriftDay
+from api.service import Service, ServiceDep
+from api.services.drift import log_findings, verdict_members
+from closecast.core.records import SCORED_PROBABILITIES, DriftDay
+from closecast.core.verdict import Verdict
 from closecast.drift import ARL0, Language, discoveries
 from closecast.errors import ClosecastError, TooFewCloses
-from closecast.realised import expected_error, summarise
+from closecast.metrics.error_estimate import expected_error, summarise
 from closecast.serving import Snapshot
-from closecast.verdict import Verdict
 
 router = APIRouter(prefix="/drift", tags=["drift"], route_class=StrictRoute)
 

@@ -10,10 +10,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import JSONResponse
 
-from api.deps import ServiceDep
-from api.errors import Problems, responses
-from api.model_headers import GENERATION_HEADER, name_model
-from api.negotiation import LanguageDep
+from api.middleware.model_headers import GENERATION_HEADER, name_model
+from api.middleware.negotiation import LanguageDep
+from api.problems.errors import Problems, responses
 from api.schemas.base import SymbolText
 from api.schemas.findings import REFUSED_FINDINGS
 from api.schemas.forecasts import (
@@ -26,12 +25,13 @@ from api.schemas.forecasts import (
     TodayAnswer,
 )
 from api.schemas.training import JobAnswer
-from api.training import job_answer
-from closecast.dated import LEVELS, SCORED_PROBABILITIES, DatedForecast, DatedStep, Outcome
+from api.service import ServiceDep
+from api.services.training import job_answer
+from closecast.core.records import LEVELS, SCORED_PROBABILITIES, DatedForecast, DatedStep, Outcome
+from closecast.database import Job
 from closecast.drift import Language, in_language
 from closecast.errors import InvalidLevels
-from closecast.forecasting import DatedAnswer
-from closecast.ledger import Job
+from closecast.serving.dated import DatedAnswer
 
 router = APIRouter(tags=["forecasts"])
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.deps import Service, ServiceDep
-from api.errors import responses
+from api.problems.errors import responses
 from api.schemas.models import Alive, Artefacts, HealthAnswer, Served
+from api.service import Service, ServiceDep
 from closecast import __version__
 from closecast.errors import ClosecastError
 from closecast.jobs.supervisor import can_train

@@ -7,11 +7,11 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from api.deps import Service, ServiceDep
-from api.errors import responses
-from api.negotiation import prefers_html
-from api.page import page
+from api.middleware.negotiation import prefers_html
+from api.pages.index import page
+from api.problems.errors import responses
 from api.schemas.summary import SummaryAnswer, SymbolSummary
+from api.service import Service, ServiceDep
 from closecast import __version__
 from closecast.errors import ClosecastError
 

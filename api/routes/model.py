@@ -7,10 +7,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Request, Response
 
-from api.access import KEY_NAME
-from api.deps import Service, ServiceDep
-from api.errors import responses
-from api.model_headers import name_model
+from api.middleware.model_headers import name_model
+from api.middleware.strict_json import StrictRoute
+from api.problems.errors import responses
 from api.routes.config import SymbolQuery
 from api.schemas.model_examples import (
     NOT_PROMOTED,
@@ -33,11 +32,12 @@ from api.schemas.models import (
     VersionSummary,
     WorkerState,
 )
-from api.strict_json import StrictRoute
-from closecast.bundle import Manifest, Pointer
-from closecast.owners import host_of
+from api.security.scopes import KEY_NAME
+from api.service import Service, ServiceDep
+from closecast.core.symbols import canonical
+from closecast.infra.processes import host_of
+from closecast.registry.documents import Manifest, Pointer
 from closecast.serving import Fleet, Reload
-from closecast.symbols import canonical
 
 router = APIRouter(prefix="/model", tags=["models"], route_class=StrictRoute)
 

@@ -12,9 +12,9 @@ from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry, generate_latest
 
-from api.deps import ServiceDep
-from api.errors import responses
+from api.problems.errors import responses
 from api.schemas.monitoring import MonitorAnswer, RecentRequest, ResponseTimes
+from api.service import ServiceDep
 
 router = APIRouter(tags=["health"])
 

@@ -10,16 +10,16 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import FileResponse
 
-from api.deps import Service, ServiceDep
-from api.errors import responses
+from api.problems.errors import responses
 from api.schemas.base import SymbolText
 from api.schemas.forecasts import KindName
 from api.schemas.performance import PerformanceAnswer
-from closecast.bundle import EVALUATION_FILE, of_symbol, promise_of
-from closecast.confinement import leads_out
+from api.service import Service, ServiceDep
+from closecast.core.symbols import folder_name
 from closecast.errors import NotDrawnYet, UnknownSymbol
-from closecast.performance import ENOUGH, summarise
-from closecast.symbols import folder_name
+from closecast.infra.paths import leads_out
+from closecast.metrics.live import ENOUGH, summarise
+from closecast.registry.documents import EVALUATION_FILE, of_symbol, promise_of
 
 router = APIRouter(prefix="/performance", tags=["forecasts"])
 

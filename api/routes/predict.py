@@ -9,15 +9,15 @@ import orjson
 from fastapi import APIRouter, Body, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.deps import Service
-from api.errors import responses
-from api.lean import LeanRoute, json_body, parse
-from api.model_headers import model_headers
-from api.negotiation import AcceptLanguage, language_headers, request_language
-from api.predicting import asked_levels, members, question, settled
+from api.middleware.fast_route import LeanRoute, json_body, parse
+from api.middleware.model_headers import model_headers
+from api.middleware.negotiation import AcceptLanguage, language_headers, request_language
+from api.problems.errors import responses
 from api.schemas.predict_examples import NOT_PREDICTED, PREDICT_BODY, PREDICTED
 from api.schemas.predictions import PredictAnswer, PredictRequest
-from api.together import answer_all
+from api.service import Service
+from api.services.prediction import asked_levels, members, question, settled
+from closecast.serving.batching import answer_all
 
 router = APIRouter(tags=["forecasts"], route_class=LeanRoute)
 _LONG = 100

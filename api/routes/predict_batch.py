@@ -20,12 +20,10 @@ from fastapi.responses import StreamingResponse
 from pydantic import FailFast, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from api.deps import Service
-from api.errors import UNEXPECTED, document_of, problem_document, responses
-from api.json_in_pieces import parsed
-from api.lean import LeanRoute, in_body, json_body
-from api.negotiation import AcceptLanguage, language_headers, request_language
-from api.predicting import asked_levels, members, question, settled
+from api.middleware.fast_route import LeanRoute, in_body, json_body
+from api.middleware.json_stream import parsed
+from api.middleware.negotiation import AcceptLanguage, language_headers, request_language
+from api.problems.errors import UNEXPECTED, document_of, problem_document, responses
 from api.schemas.batches import (
     BATCH_ANSWERED,
     BATCH_BODY,
@@ -34,10 +32,12 @@ from api.schemas.batches import (
     BatchRequest,
 )
 from api.schemas.predictions import Window
-from api.together import Question, answer_all
+from api.service import Service
+from api.services.prediction import asked_levels, members, question, settled
 from closecast.drift import Language
 from closecast.errors import ClosecastError
 from closecast.serving import Foretold, Prediction, Snapshot, unknown
+from closecast.serving.batching import Question, answer_all
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 
-from api.deps import ServiceDep
-from api.errors import responses
+from api.problems.errors import responses
 from api.schemas.base import SymbolText
 from api.schemas.prediction_log import COLUMNS, LoggedPrediction, PredictionPage
-from closecast.ledger import Prediction, Predictions, Wanted
+from api.service import ServiceDep
+from closecast.database import Prediction, Predictions, Wanted
 
 router = APIRouter(tags=["forecasts"])
 

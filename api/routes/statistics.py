@@ -9,11 +9,11 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
-from api.deps import ServiceDep
-from api.errors import responses
+from api.problems.errors import responses
 from api.schemas.statistics import ExperimentStatistics, RecordedStatistics, StatisticsAnswer
+from api.service import ServiceDep
 from closecast.errors import NotConfigured, StorageFailed
-from closecast.experiments_file import read_experiments
+from closecast.tracking.exported import read_experiments
 
 router = APIRouter(tags=["training"])
 

@@ -6,13 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Header, Path, Query, Response
 
-from api.deps import ServiceDep
-from api.errors import responses
+from api.middleware.strict_json import StrictRoute
+from api.problems.errors import responses
 from api.schemas.training import JobAnswer, JobList, TrainBody
-from api.strict_json import StrictRoute
-from api.training import job_answer, submit_training
+from api.service import ServiceDep
+from api.services.training import job_answer, submit_training
+from closecast.database import ACTIVE
 from closecast.errors import JobConflict
-from closecast.ledger import ACTIVE
 
 router = APIRouter(prefix="/train", tags=["training"], route_class=StrictRoute)
 

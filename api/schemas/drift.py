@@ -11,7 +11,7 @@ from api.schemas.base import EXAMPLE_VERSION, Answer, Request
 from api.schemas.findings import LEVEL_MEANS, Drift
 from api.schemas.performance import EstimateAnswer
 from api.schemas.predictions import Window
-from closecast.verdict import Level
+from closecast.core.verdict import Level
 
 MOST_WINDOWS = 256
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, FiniteFloat
 
 from api.schemas.base import Answer
-from closecast.verdict import Channel, Code
+from closecast.core.verdict import Channel, Code
 
 EXAMPLE_FINDING: dict[str, Any] = {
     "code": "unit_error",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.model_headers import GENERATION_HEADER
+from api.middleware.model_headers import GENERATION_HEADER
 from api.schemas.base import EXAMPLE_VERSION
 from api.schemas.findings import (
     CONTENT_LANGUAGE,

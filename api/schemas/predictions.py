@@ -10,8 +10,8 @@ from pydantic_core import PydanticCustomError
 
 from api.schemas.base import EXAMPLE_VERSION, Answer, Request, SymbolText
 from api.schemas.findings import LEVEL_MEANS, Drift
-from closecast.prices import MAX_PRICE, MIN_PRICE
-from closecast.verdict import Level
+from closecast.core.prices import MAX_PRICE, MIN_PRICE
+from closecast.core.verdict import Level
 
 EXAMPLE_CLOSES: list[Any] = [round(240 + 0.35 * i - 6 * ((i * 7) % 11) / 11, 2) for i in range(60)]
 _MAX_WINDOW = 512  # the largest seq_length any bundle can have

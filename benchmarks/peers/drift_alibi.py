@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from closecast.arrays import FloatArray
+from closecast.core.arrays import FloatArray
 
 METHODS = ("alibi-detect KSDrift", "alibi-detect CVMDrift")
 FEATURES = ("closes", "returns")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from closecast.arrays import FloatArray
+from closecast.core.arrays import FloatArray
 
 METHODS = ("Evidently ValueDrift",)
 FEATURES = ("closes", "returns")

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from closecast.arrays import FloatArray
+from closecast.core.arrays import FloatArray
 
 Judge = Callable[[FloatArray], bool]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from closecast.arrays import FloatArray
+from closecast.core.arrays import FloatArray
 
 NAMES = {
     "NannyML KS": "kolmogorov_smirnov",

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from closecast.arrays import FloatArray
+from closecast.core.arrays import FloatArray
 
 METHODS = ("river ADWIN", "river KSWIN", "river PageHinkley")
 FEATURES = ("closes", "returns")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.arrays import FloatArray
+from closecast.core.arrays import FloatArray
 
 Maker = tuple[Callable[[], Any], bool]
 

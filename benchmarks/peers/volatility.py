@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from closecast.arrays import FloatArray
+from closecast.core.arrays import FloatArray
 
 REFIT_EVERY = 63  # sessions: a quarter
 LEAST = 500  # sessions before the first fit

@@ -7,18 +7,18 @@ from typing import Any
 
 SETTINGS = "closecast.settings:Settings"
 ERRORS = "closecast.errors"
-STATUS_OF_ERROR = "api.errors:status_of"
-COMMAND_PARSER = "closecast.cli:_parser"
+STATUS_OF_ERROR = "api.problems.errors:status_of"
+COMMAND_PARSER = "closecast.cli.main:_parser"
 
 PYTHON_API = {
     "Data": [
-        "closecast.prices.Prices",
+        "closecast.core.prices.Prices",
         "closecast.sources.make_source",
         "closecast.sources.base.PriceSource",
-        "closecast.dataset.split_by_share",
+        "closecast.core.dataset.split_by_share",
     ],
     "Forecasting": [
-        "closecast.forecast.Forecast",
+        "closecast.core.forecast.Forecast",
         "closecast.forecasters.make_forecaster",
         "closecast.forecasters.base.Forecaster",
         "closecast.forecasters.base.Predictor",
@@ -31,13 +31,13 @@ PYTHON_API = {
     "Drift": [
         "closecast.drift.baseline.Baseline",
         "closecast.drift.detector.DriftDetector",
-        "closecast.verdict.Verdict",
-        "closecast.verdict.Finding",
+        "closecast.core.verdict.Verdict",
+        "closecast.core.verdict.Finding",
     ],
     "Training and models": [
         "closecast.pipeline.run.TrainRequest",
         "closecast.pipeline.run.run_training",
-        "closecast.registry.Registry",
+        "closecast.registry.registry.Registry",
     ],
 }
 """Section of the Python reference to the full names that it shows."""

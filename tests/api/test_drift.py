@@ -21,14 +21,14 @@ from api.schemas.drift import MOST_WINDOWS, DriftReport, DriftRequest, VerdictLi
 from api.schemas.drift_examples import DRIFT_BODY, REPORT, VERDICTS, WATCHED
 from api.schemas.predict_examples import PREDICT_BODY, PREDICTED
 from api.schemas.predictions import PredictAnswer, PredictRequest
+from closecast.database import DriftDay
 from closecast.drift import ARL0, Monitor
-from closecast.ledger import DriftDay
 from closecast.pipeline import TrainRequest, run_training
-from closecast.price_cache import PriceCache
 from closecast.serving import Snapshot
 from closecast.settings import Settings
+from closecast.sources.price_cache import PriceCache
 from closecast.sources.sample import SampleSource
-from tests.local_client import LocalClient
+from tests.support.local_client import LocalClient
 
 Body = dict[str, Any]
 VERDICT = ("drift_warning", "drift_details", "drift_findings", "provenance")

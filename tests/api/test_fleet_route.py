@@ -11,10 +11,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.main import create_app
+from closecast.database import Ledger, Processes, Serving
 from closecast.errors import StorageFailed
-from closecast.ledger import Ledger, Processes, Serving
-from closecast.owners import owner_name
-from closecast.registry import Registry
+from closecast.infra.processes import owner_name
+from closecast.registry.registry import Registry
 from closecast.settings import Settings
 from tests.api.test_predict import WINDOW
 

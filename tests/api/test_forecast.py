@@ -14,12 +14,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.main import create_app
-from closecast.calendar_cache import CalendarCache
-from closecast.dated import SCORED_PROBABILITIES, Kind, Outcome
-from closecast.price_cache import PriceCache
+from closecast.core.records import SCORED_PROBABILITIES, Kind, Outcome
 from closecast.settings import Settings
-from tests.local_client import LocalClient
-from tests.made_state import FakeLiving, live_state
+from closecast.sources.calendar_cache import CalendarCache
+from closecast.sources.price_cache import PriceCache
+from tests.support.calibration_state import FakeLiving, live_state
+from tests.support.local_client import LocalClient
 
 ORIGIN, CLOSE = "2022-12-28", 234.53
 

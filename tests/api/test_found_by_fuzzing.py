@@ -9,10 +9,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.main import create_app
-from closecast.registry import Registry
+from closecast.registry.registry import Registry
 from closecast.serving import Snapshot
 from closecast.settings import Settings
-from tests.live_server import live_server
+from tests.support.live_server import live_server
 
 JSON = {"content-type": "application/json"}
 HALVES = [b'"\\ud800"', b'"a\\udc00\\ud800b"', b'"\xed\xa0\x80"']

@@ -14,10 +14,10 @@ from fastapi.testclient import TestClient
 
 from api.main import create_app
 from api.schemas.training import TrainBody
-from closecast.ledger import JobState, Ledger
-from closecast.registry import Registry
+from closecast.database import JobState, Ledger
+from closecast.registry.registry import Registry
 from closecast.settings import Settings
-from tests.live_server import live_server
+from tests.support.live_server import live_server
 
 BODY: dict[str, Any] = {"symbol": "KO", "hyperparameters": {"num_epochs": 3}}
 KEY = {"Idempotency-Key": "d2b7b1f0"}

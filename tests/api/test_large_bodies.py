@@ -13,10 +13,10 @@ from fastapi.testclient import TestClient
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from api import json_in_pieces
-from api.json_in_pieces import parsed
+from api.middleware import json_stream as json_in_pieces
+from api.middleware.json_stream import parsed
 from tests.api.test_predict_batch import mixed, walk
-from tests.made_data import patiently
+from tests.support.synthetic_prices import patiently
 
 JSON_HEADERS = {"content-type": "application/json"}
 WINDOW = {"prices": walk(0)}

@@ -14,16 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.body_limit import BodyLimit
 from api.main import create_app
-from api.rates import Rate
-from closecast import json_depth
-from closecast.json_depth import Nesting, nests_deeper
-from closecast.keys import KeyStore
+from api.middleware.body_limit import BodyLimit
+from api.security.rate_limit import Rate
+from closecast.infra import json_depth
+from closecast.infra.api_keys import KeyStore
+from closecast.infra.json_depth import Nesting, nests_deeper
 from closecast.settings import Settings
-from tests.live_server import live_server
-from tests.local_client import LocalClient
-from tests.made_data import patiently
+from tests.support.live_server import live_server
+from tests.support.local_client import LocalClient
+from tests.support.synthetic_prices import patiently
 
 CONFIG: dict[str, Any] = {"json": {"hyperparameters": {"num_epochs": 3}}}
 ELSEWHERE = ("203.0.113.7", 5)

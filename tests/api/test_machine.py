@@ -11,10 +11,10 @@ from pathlib import Path
 
 from fastapi.testclient import TestClient
 
-from api.deps import Service
-from api.machine import Machine
 from api.main import create_app
 from api.routes.health import get_health
+from api.service import Service
+from api.telemetry.machine import Machine
 from closecast.settings import Settings
 
 

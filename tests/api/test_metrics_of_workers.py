@@ -15,11 +15,11 @@ from filelock import FileLock
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.worker_files import WorkerFiles
+from api.telemetry.worker_files import WorkerFiles
 from closecast.errors import StorageFailed
-from closecast.metric_files import VARIABLE, shared_metrics
+from closecast.infra.shared_counters import VARIABLE, shared_metrics
 from closecast.settings import Settings
-from tests.service_process import ServiceProcess
+from tests.support.service_process import ServiceProcess
 
 REQUESTS, CONNECTIONS = 60, 12
 CALM = [round(200 + 0.3 * (i % 7), 2) for i in range(60)]

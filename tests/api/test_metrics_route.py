@@ -13,13 +13,13 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.main import create_app
-from api.service_gauges import Kept
-from api.telemetry import MOST_SERIES, Telemetry
-from closecast.dated import DatedForecast, DatedStep, Outcome
+from api.telemetry.gauges import Kept
+from api.telemetry.requests import MOST_SERIES, Telemetry
+from closecast.core.records import DatedForecast, DatedStep, Outcome
+from closecast.database import Ledger, Prediction
 from closecast.errors import CalendarTooShort, StorageFailed
-from closecast.forecasting import Forecasting, Freshness
-from closecast.ledger import Ledger, Prediction
-from closecast.registry import Registry
+from closecast.registry.registry import Registry
+from closecast.serving.dated import Forecasting, Freshness
 from closecast.settings import Settings
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -100,7 +100,7 @@ def test_a_bug_counts_as_an_error_of_the_service(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.routes.model.canonical", lambda _: 1 / 0)
-    monkeypatch.setattr("closecast.serving.models.Models.get", lambda *_: 1 / 0)
+    monkeypatch.setattr("closecast.serving.model_manager.Models.get", lambda *_: 1 / 0)
     assert client.get("/model").status_code == 500
     assert value(client, "closecast_requests_total", route="/model", status="500") == 1
 
@@ -115,7 +115,7 @@ def test_what_is_in_flight_is_counted_until_it_ends(
         assert free.wait(60)
         return []
 
-    monkeypatch.setattr("closecast.ledger.jobs.Jobs.newest", wait)
+    monkeypatch.setattr("closecast.database.jobs.Jobs.newest", wait)
     asking = threading.Thread(target=client.get, args=("/train",))
     asking.start()
     assert entered.wait(60)
@@ -313,7 +313,7 @@ def test_a_ledger_that_is_away_fails_no_scrape_and_is_counted(
     def away(*_: object, **__: object) -> None:
         raise StorageFailed("away")
 
-    monkeypatch.setattr("closecast.ledger.database.Database.transaction", away)
+    monkeypatch.setattr("closecast.database.engine.Database.transaction", away)
     predict(client)
     assert value(client, "closecast_ledger_up") == 0
     assert value(client, "closecast_scrape_errors_total", part="jobs") == 2
@@ -322,7 +322,7 @@ def test_a_ledger_that_is_away_fails_no_scrape_and_is_counted(
 
 def test_what_is_slow_to_look_up_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("api.service_gauges.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("api.telemetry.gauges.time.monotonic", lambda: now[0])
     looked: list[float] = []
 
     def look() -> int:
@@ -358,7 +358,7 @@ def test_a_failed_look_is_tried_again_at_once() -> None:
 def test_a_process_that_cannot_be_measured_fails_no_scrape(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.machine.psutil.virtual_memory", lambda: 1 / 0)
+    monkeypatch.setattr("api.telemetry.machine.psutil.virtual_memory", lambda: 1 / 0)
     assert value(client, "closecast_scrape_errors_total", part="process") == 1
 
 

@@ -18,12 +18,12 @@ from fastapi.testclient import TestClient
 from api.main import create_app
 from api.schemas.model_examples import PROMOTE_BODY, ROLLBACK_BODY
 from api.schemas.models import PromoteBody, RollbackBody
-from closecast.bundle import Pointer
 from closecast.errors import StorageFailed
-from closecast.registry import Registry
+from closecast.registry.documents import Pointer
+from closecast.registry.registry import Registry
 from closecast.settings import Settings
 from tests.api.test_predict import WINDOW
-from tests.local_client import LocalClient
+from tests.support.local_client import LocalClient
 
 WHY = {"reason": "a test"}
 
@@ -415,7 +415,7 @@ def test_a_bundle_without_a_passed_leak_check_is_not_served(
 _KILLED_BEFORE_PROMOTING = """
 import os, signal, sys
 from closecast.errors import StorageFailed
-from closecast.registry import Registry
+from closecast.registry.registry import Registry
 registry = Registry(sys.argv[1])
 bundle = registry.load(registry.pointer("MSFT").version)
 print(registry.publish(bundle.manifest.info, bundle.files).version, flush=True)

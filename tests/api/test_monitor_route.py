@@ -13,8 +13,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.main import create_app
-from api.route_templates import RouteTemplates
-from closecast.logs import JsonFormatter
+from api.middleware.route_templates import RouteTemplates
+from closecast.infra.logging import JsonFormatter
 from closecast.settings import Settings
 from tests.conftest import settings_in
 
@@ -112,7 +112,7 @@ def test_every_line_that_is_logged_meanwhile_carries_the_id(
     def look(*_: object) -> None:
         logging.getLogger("closecast.made").warning("deep inside")
 
-    monkeypatch.setattr("closecast.ledger.jobs.Jobs.get", lambda *_: look() or 1 / 0)
+    monkeypatch.setattr("closecast.database.jobs.Jobs.get", lambda *_: look() or 1 / 0)
     sink = Sink()
     sink.setFormatter(JsonFormatter())
     with caplog.at_level(logging.INFO):

@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.negotiation import language_of, prefers_html, qualities
+from api.middleware.negotiation import language_of, prefers_html, qualities
 from tests.api.test_predict import WINDOW
 
 

@@ -19,8 +19,8 @@ from schemathesis.schemas import BaseSchema
 
 from api.main import create_app
 from closecast.settings import Settings
-from tests.fuzz.by_document import CHECKS, operations_in
-from tests.live_server import live_server
+from tests.support.live_server import live_server
+from tests.system.fuzz.by_document import CHECKS, operations_in
 
 SNAPSHOT = Path(__file__).parents[2] / "docs" / "openapi.json"
 

@@ -11,10 +11,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.main import create_app
-from closecast.price_cache import PriceCache
 from closecast.settings import Settings
+from closecast.sources.price_cache import PriceCache
 from closecast.sources.sample import SampleSource
-from tests.local_client import LocalClient
+from tests.support.local_client import LocalClient
 
 
 def closes(symbol: str = "MSFT", end: int = -1, length: int = 60) -> list[float]:

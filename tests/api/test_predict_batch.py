@@ -16,9 +16,9 @@ from api.main import create_app
 from api.routes import predict_batch
 from api.schemas.batches import BatchAnswer
 from api.schemas.predictions import PredictAnswer
-from api.together import Together
-from closecast.ledger import Ledger
+from closecast.database import Ledger
 from closecast.serving import Snapshot
+from closecast.serving.batching import Together
 from closecast.settings import Settings
 from closecast.sources.sample import SampleSource
 

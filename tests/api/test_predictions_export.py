@@ -15,8 +15,8 @@ from fastapi.testclient import TestClient
 
 from api.routes.prediction_log import CHUNK
 from api.schemas.prediction_log import COLUMNS, LoggedPrediction
+from closecast.database import Ledger, Prediction
 from closecast.errors import StorageFailed
-from closecast.ledger import Ledger, Prediction
 from closecast.settings import Settings
 
 FIRST = datetime(2026, 1, 2, tzinfo=UTC)
@@ -196,7 +196,7 @@ def test_the_whole_log_comes_out_or_as_much_as_was_asked_for(
 
 def test_an_export_holds_no_more_than_a_chunk_in_memory(settings: Settings) -> None:
     from api.routes.prediction_log import _lines
-    from closecast.ledger import Predictions, Wanted
+    from closecast.database import Predictions, Wanted
 
     class Endless(Predictions):
         def __init__(self) -> None:
@@ -230,7 +230,7 @@ def test_a_ledger_that_is_away_is_a_problem_and_no_empty_table(
     def away(*_: object) -> None:
         raise StorageFailed("away")
 
-    monkeypatch.setattr("closecast.ledger.predictions.Predictions.page", away)
+    monkeypatch.setattr("closecast.database.prediction_log.Predictions.page", away)
     for path in ("/predictions", "/predictions.csv"):
         answer = empty_client.get(path)
         assert (answer.status_code, answer.json()["code"]) == (503, "storage_failed")

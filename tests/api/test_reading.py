@@ -18,13 +18,13 @@ import pytest
 from fastapi import FastAPI
 from starlette.routing import Mount
 
-from api.access import CHANGING
 from api.main import create_app
-from closecast.calendar_cache import CalendarCache
-from closecast.keys import KeyStore
+from api.security.scopes import CHANGING
+from closecast.infra.api_keys import KeyStore
 from closecast.settings import Settings
+from closecast.sources.calendar_cache import CalendarCache
 from tests.api.test_security import ELSEWHERE, bearer, routes_in
-from tests.local_client import LocalClient
+from tests.support.local_client import LocalClient
 
 WITH_MODEL, WITHOUT_MODEL = "MSFT", "KO"
 CLOSE_OF_DATA = datetime(2022, 12, 28, 23, tzinfo=UTC)

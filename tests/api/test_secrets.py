@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from closecast.keys import KeyStore
+from closecast.infra.api_keys import KeyStore
 from closecast.settings import Settings
-from tests.service_process import ServiceProcess
+from tests.support.service_process import ServiceProcess
 
 LEDGER, MODELS, MLFLOW, AWS, SESSION = (f"s3cr3t-{name}-9Xq" for name in "lmfas")
 ENVIRONMENT = {

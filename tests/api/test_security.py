@@ -12,13 +12,13 @@ from fastapi import Request
 from fastapi.testclient import TestClient
 from starlette.routing import Mount, Route
 
-from api.access import CHANGING, OPEN, needed_scope
 from api.main import create_app
-from closecast import keys as keys_module
-from closecast.keys import KeyStore
-from closecast.registry import Registry
+from api.security.scopes import CHANGING, OPEN, needed_scope
+from closecast.infra import api_keys as keys_module
+from closecast.infra.api_keys import KeyStore
+from closecast.registry.registry import Registry
 from closecast.settings import Settings
-from tests.local_client import LocalClient
+from tests.support.local_client import LocalClient
 
 READING = {"GET", "HEAD", "OPTIONS"}
 ADMIN = sorted(
@@ -89,7 +89,9 @@ def test_every_route_that_may_change_something_is_classed(settings: Settings) ->
             assert needed_scope("POST", f"{route.path}/x") == "admin"
             continue
         for method in set(route.methods or ()) - READING:
-            assert (method, route.path) in CHANGING, f"class {method} {route.path} in api/access.py"
+            assert (method, route.path) in CHANGING, (
+                f"class {method} {route.path} in api/security/scopes.py"
+            )
 
 
 def test_every_operation_is_tried_with_and_without_a_key(settings: Settings) -> None:

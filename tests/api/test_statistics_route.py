@@ -12,8 +12,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.main import create_app
-from closecast.experiments_file import experiments_path
 from closecast.settings import Settings
+from closecast.tracking.exported import experiments_path
 from tests.conftest import settings_in
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)

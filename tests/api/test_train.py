@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from api.main import create_app
 from closecast.jobs import supervisor
 from closecast.settings import Settings
-from tests.local_client import LocalClient
+from tests.support.local_client import LocalClient
 
 
 def test_a_training_is_accepted_with_a_place_to_watch_it(client: TestClient) -> None:

@@ -21,9 +21,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
-from closecast.arrays import FloatArray
+from closecast.core.arrays import FloatArray
+from closecast.core.forecast import PROBABILITIES, Forecast
+from closecast.core.prices import Prices
 from closecast.errors import DamagedBundle, TooFewCloses
-from closecast.forecast import PROBABILITIES, Forecast
 from closecast.forecasters import (
     FORECASTERS,
     Forecaster,
@@ -33,9 +34,8 @@ from closecast.forecasters import (
     make_parameters,
     parameters_type,
 )
-from closecast.price_cache import PriceCache
-from closecast.prices import Prices
-from tests.made_data import as_prices, garch
+from closecast.sources.price_cache import PriceCache
+from tests.support.synthetic_prices import as_prices, garch
 
 made_patiently = hypothesis_settings(
     deadline=None,
@@ -92,7 +92,7 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from closecast.forecasters import load_predictor
-from closecast.price_cache import PriceCache
+from closecast.sources.price_cache import PriceCache
 
 folder = Path(sys.argv[1])
 files = {path.name: path.read_bytes() for path in (folder / "files").iterdir()}

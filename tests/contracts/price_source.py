@@ -8,10 +8,10 @@ from importlib import import_module
 import numpy as np
 import pytest
 
+from closecast.core.prices import Basis
+from closecast.core.symbols import canonical
 from closecast.errors import NoPrices, TooFewCloses, UnknownSymbol
-from closecast.prices import Basis
 from closecast.sources import SOURCES, PriceSource
-from closecast.symbols import canonical
 
 LONG_AFTER = datetime(2026, 1, 1, tzinfo=UTC)
 """A moment at which every bar of the test data is finished."""

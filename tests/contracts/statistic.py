@@ -8,11 +8,11 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from closecast.arrays import FloatArray
+from closecast.core.arrays import FloatArray
 from closecast.drift import Baseline, Context, DriftDetector
-from closecast.drift.reading import Moves, Reading, read
+from closecast.drift.features import Moves, Reading, read
 from closecast.drift.statistics import STATISTICS, Statistic
-from tests.made_data import as_prices, garch, random_walk
+from tests.support.synthetic_prices import as_prices, garch, random_walk
 
 TRAIN = garch(1500, seed=1)
 LENGTH = 60

@@ -23,7 +23,7 @@ from tests.docs.blocks import (
     missing_from,
     run_in_bash,
 )
-from tests.service_process import ServiceProcess
+from tests.support.service_process import ServiceProcess
 
 RUN = [block for block in BLOCKS if block.language == "bash" and not block.not_run]
 REQUESTS = [block for block in RUN if "curl " in block.text]

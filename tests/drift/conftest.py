@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from closecast.drift import compiled
+from closecast.drift import native
 
 
 @pytest.fixture(scope="module", params=["compiled", "numpy"])
@@ -14,5 +14,5 @@ def either_way(request: pytest.FixtureRequest) -> Iterator[None]:
     """Each test twice; the first time with whatever code this machine could compile."""
     with pytest.MonkeyPatch.context() as patched:
         if request.param == "numpy":
-            patched.setattr(compiled, "loaded", None)
+            patched.setattr(native, "loaded", None)
         yield

@@ -17,7 +17,7 @@ from closecast.drift.thresholds import TAIL
 from closecast.errors import DamagedBundle, TooFewCloses
 from closecast.sources.sample import SampleSource
 from tests.contracts.statistic import BASELINE, LENGTH, TRAIN
-from tests.made_data import as_prices, from_returns, garch
+from tests.support.synthetic_prices import as_prices, from_returns, garch
 
 
 def test_the_baseline_says_what_it_was_made_from() -> None:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from closecast.arrays import FloatArray
+from closecast.core.arrays import FloatArray
+from closecast.core.calendars import session_table
+from closecast.core.prices import Prices
+from closecast.core.verdict import Finding, Verdict
 from closecast.drift import Baseline, Context, DriftDetector, OtherCloses
-from closecast.prices import Prices
-from closecast.sessions import session_table
 from closecast.sources.sample import SampleSource
-from closecast.verdict import Finding, Verdict
 
 SAMPLE = SampleSource()
 MSFT, AAPL, JNJ = (SAMPLE.fetch(symbol) for symbol in ("MSFT", "AAPL", "JNJ"))

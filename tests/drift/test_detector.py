@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from closecast.arrays import FloatArray
+from closecast.core.arrays import FloatArray
+from closecast.core.verdict import Code, Finding, Verdict
 from closecast.drift import Baseline, Context, DriftDetector, in_language
-from closecast.drift.sentences import SENTENCES, sentence
+from closecast.drift.messages import SENTENCES, sentence
 from closecast.sources.sample import SampleSource
-from closecast.verdict import Code, Finding, Verdict
 from tests.contracts.statistic import BASELINE, BEFORE, CLEAN, LENGTH
 from tests.drift.test_statistics import filled, frozen, leaning, window, with_jump, with_wrong_close
-from tests.made_data import patiently
+from tests.support.synthetic_prices import patiently
 
 pytestmark = pytest.mark.usefixtures("either_way")
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.drift_cases import sample_series
-from benchmarks.drift_crossfit import sample_fit
-from benchmarks.drift_power import ALONE, LAST_CLOSE
-from benchmarks.drift_rates import (
+from benchmarks.drift.cases import sample_series
+from benchmarks.drift.crossfit import sample_fit
+from benchmarks.drift.power import ALONE, LAST_CLOSE
+from benchmarks.drift.rates import (
     MOST_FALSE,
     RATES,
     FalseAlarms,
     crossfitted,
     false_alarms,
 )
-from closecast.verdict import Channel
+from closecast.core.verdict import Channel
 
 KNOWN = (ALONE, LAST_CLOSE)
 

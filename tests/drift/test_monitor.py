@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks import drift_monitor
-from benchmarks.drift_monitor import made_session, run_lengths, watched_sample
-from closecast.arrays import FloatArray
-from closecast.dated import DriftDay
+from benchmarks.drift import monitor as drift_monitor
+from benchmarks.drift.monitor import made_session, run_lengths, watched_sample
+from closecast.core.arrays import FloatArray
+from closecast.core.records import DriftDay
 from closecast.drift import ARL0, Monitor, discoveries, tail_probability
 from closecast.drift.monitor import (
     BETS,

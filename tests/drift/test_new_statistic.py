@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from closecast.arrays import FloatArray
-from closecast.drift import Context, DriftDetector, compiled, unmeasured, warn_of_unmeasured
-from closecast.drift.reading import Reading
+from closecast.core.arrays import FloatArray
+from closecast.drift import Context, DriftDetector, unmeasured, warn_of_unmeasured
+from closecast.drift import native as compiled
+from closecast.drift.features import Reading
 from closecast.drift.statistics import STATISTICS, Cause, Statistic
 from closecast.drift.thresholds import TAIL, Threshold
 from tests.contracts.statistic import BASELINE, BEFORE, CLEAN

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from benchmarks.drift_crossfit import sample_fit
-from benchmarks.drift_power import LEAST_NAMED, TARGETS, Power, Target, power, spoilable
+from benchmarks.drift.crossfit import sample_fit
+from benchmarks.drift.power import LEAST_NAMED, TARGETS, Power, Target, power, spoilable
 
 by_name = pytest.mark.parametrize("target", TARGETS, ids=lambda t: f"{t.fault}, {t.known}")
 

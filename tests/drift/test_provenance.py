@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closecast.arrays import FloatArray
+from closecast.core.arrays import FloatArray
+from closecast.core.prices import Prices
 from closecast.drift import provenance
-from closecast.drift.known import OtherCloses
+from closecast.drift.features import Moves
 from closecast.drift.provenance import Place
-from closecast.drift.reading import Moves
-from closecast.prices import Prices
+from closecast.drift.return_index import OtherCloses
 from closecast.sources.sample import SampleSource
-from tests.made_data import patiently
+from tests.support.synthetic_prices import patiently
 
 pytestmark = pytest.mark.usefixtures("either_way")
 

@@ -7,8 +7,8 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from benchmarks.drift_cases import sample_series
-from benchmarks.drift_events import (
+from benchmarks.drift.cases import sample_series
+from benchmarks.drift.events import (
     AFTER,
     CRISES,
     IMPOSSIBLE,
@@ -20,7 +20,7 @@ from benchmarks.drift_events import (
     raw_verdict,
     replay,
 )
-from benchmarks.drift_power import ALONE, MEMORY
+from benchmarks.drift.power import ALONE, MEMORY
 
 LEHMAN, COVID = CRISES
 crises = pytest.mark.parametrize("crisis", CRISES, ids=lambda crisis: crisis.name)

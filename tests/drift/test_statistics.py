@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from closecast.arrays import FloatArray
+from closecast.core.arrays import FloatArray
 from closecast.drift import DriftDetector
 from closecast.drift.statistics import STATISTICS
 from tests.contracts.statistic import (
@@ -17,7 +17,7 @@ from tests.contracts.statistic import (
     following,
     reading_of,
 )
-from tests.made_data import random_walk
+from tests.support.synthetic_prices import random_walk
 
 DETECTOR = DriftDetector(BASELINE)
 

@@ -8,9 +8,9 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from closecast.dataset import log_returns
+from closecast.core.dataset import log_returns
+from closecast.core.forecast import PROBABILITIES
 from closecast.errors import DamagedBundle, InvalidHyperparameters, UnknownName
-from closecast.forecast import PROBABILITIES
 from closecast.forecasters import (
     BASELINES,
     FORECASTERS,
@@ -21,7 +21,7 @@ from closecast.forecasters import (
 )
 from closecast.forecasters.ewma import SCORES
 from tests.contracts.forecaster import ForecasterContract
-from tests.made_data import from_returns, garch, random_walk
+from tests.support.synthetic_prices import from_returns, garch, random_walk
 
 SMALL = {"seq_length": 20, "horizon": 5}
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from closecast.arrays import FloatArray
-from closecast.dataset import make_examples
+from closecast.core.arrays import FloatArray
+from closecast.core.dataset import make_examples
+from closecast.core.forecast import Forecast
+from closecast.core.prices import Prices
 from closecast.errors import DamagedBundle
-from closecast.forecast import Forecast
 from closecast.forecasters import Parameters, load_predictor, make_forecaster
 from closecast.forecasters.location import learn_shrinkage, shrink
 from closecast.forecasters.naive import NaivePredictor
 from closecast.forecasters.shrunk import LOCATION_FILE, ShrunkPredictor, without_shrinkage
-from closecast.prices import Prices
-from tests.made_data import as_prices, momentum, random_walk
+from tests.support.synthetic_prices import as_prices, momentum, random_walk
 
 LENGTH, HORIZON = 15, 3
 

@@ -13,19 +13,19 @@ import safetensors.torch
 import torch
 from scipy import stats
 
-from closecast.dataset import FLOOR_SHARE, make_examples, standardise
+from closecast.core.dataset import FLOOR_SHARE, make_examples, standardise
+from closecast.core.forecast import PROBABILITIES
+from closecast.core.prices import Prices
 from closecast.errors import DamagedBundle, InvalidHyperparameters, JobCancelled, TrainingFailed
-from closecast.forecast import PROBABILITIES
 from closecast.forecasters import Runtime, make_forecaster, make_parameters
 from closecast.forecasters.agreement import AGREEMENT, require_agreement
 from closecast.forecasters.lstm.fit import check_agreement
 from closecast.forecasters.lstm.network import DistributionLoss, LstmNetwork
 from closecast.forecasters.lstm.parameters import PRESETS, LstmParameters
 from closecast.forecasters.lstm.predict import LstmPredictor
-from closecast.metrics import crps_from_quantiles
-from closecast.prices import Prices
+from closecast.metrics.scores import crps_from_quantiles
 from tests.contracts.forecaster import ForecasterContract
-from tests.made_data import garch, momentum
+from tests.support.synthetic_prices import garch, momentum
 
 TINY = {
     "seq_length": 15,

@@ -13,20 +13,20 @@ import pytest
 import torch
 from hypothesis import given
 
-from closecast.arrays import FloatArray
-from closecast.dataset import EWMA_DECAYS, ewma_volatility, log_returns, make_examples
+from closecast.core.arrays import FloatArray
+from closecast.core.dataset import EWMA_DECAYS, ewma_volatility, log_returns, make_examples
+from closecast.core.forecast import PROBABILITIES
+from closecast.core.prices import Prices
 from closecast.errors import DamagedBundle, InvalidHyperparameters, JobCancelled, TrainingFailed
-from closecast.forecast import PROBABILITIES
 from closecast.forecasters import make_forecaster, make_parameters
 from closecast.forecasters.mlp import predict
 from closecast.forecasters.mlp.features import OWN, PANEL, of_panel, of_windows
 from closecast.forecasters.mlp.network import CrpsLoss, ScaleNetwork
 from closecast.forecasters.mlp.parameters import PRESETS, MlpParameters
 from closecast.forecasters.mlp.predict import MlpPredictor, Network
-from closecast.metrics import crps_from_quantiles
-from closecast.prices import Prices
+from closecast.metrics.scores import crps_from_quantiles
 from tests.contracts.forecaster import ForecasterContract, same
-from tests.made_data import as_prices, closes, garch, patiently, random_walk
+from tests.support.synthetic_prices import as_prices, closes, garch, patiently, random_walk
 
 TINY = {
     "seq_length": 15,

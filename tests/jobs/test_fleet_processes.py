@@ -13,13 +13,13 @@ import httpx2 as httpx
 import psutil
 import pytest
 
-from closecast.ledger import Ledger
-from closecast.owners import is_alive
-from closecast.registry import Registry
+from closecast.database import Ledger
+from closecast.infra.processes import is_alive
+from closecast.registry.registry import Registry
 from closecast.settings import Settings
 from tests.api.test_predict import WINDOW
 from tests.jobs.test_service import ENDLESS, start, training
-from tests.service_process import ServiceProcess
+from tests.support.service_process import ServiceProcess
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from typing import Any
 import psutil
 import pytest
 
-from closecast.ledger import Ledger
+from closecast.database import Ledger
 from closecast.settings import Settings
 from tests.api.test_predict import WINDOW
-from tests.service_process import ServiceProcess
+from tests.support.service_process import ServiceProcess
 
 TINY = {"num_layers": 1, "hidden_size": 4, "num_epochs": 1, "batch_size": 512}
 ENDLESS = {**TINY, "num_epochs": 1000, "patience": 1000, "batch_size": 8}

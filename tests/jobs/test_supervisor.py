@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
+from closecast.core.symbols import panel_name
+from closecast.database import Job, Jobs, Ledger
 from closecast.errors import StorageFailed
 from closecast.jobs import supervisor as supervisor_module
 from closecast.jobs.supervisor import Supervisor
-from closecast.ledger import Job, Jobs, Ledger
-from closecast.registry import Registry
+from closecast.registry.registry import Registry
 from closecast.settings import Settings
-from closecast.symbols import panel_name
 from tests.conftest import settings_in
-from tests.test_retraining import current, published
+from tests.jobs.test_retraining import current, published
 
 WEEK = timedelta(days=7)
 SYMBOLS = ("AAPL", "MSFT")

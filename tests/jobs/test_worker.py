@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from closecast.database import Job, Jobs, Ledger
 from closecast.errors import NoPrices, StorageFailed
+from closecast.infra.processes import is_alive, owner_name
 from closecast.jobs import worker
 from closecast.jobs.tasks import TASKS, Tell
-from closecast.ledger import Job, Jobs, Ledger
-from closecast.owners import is_alive, owner_name
 from closecast.settings import Settings
 
 

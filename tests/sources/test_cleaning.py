@@ -9,12 +9,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from closecast.core.calendars import sessions_between
+from closecast.core.prices import MAX_PRICE, MIN_PRICE, Prices
 from closecast.errors import InvalidPrices, NoPrices, TooFewCloses
-from closecast.prices import MAX_PRICE, MIN_PRICE, Prices
-from closecast.sessions import sessions_between
 from closecast.settings import Settings
 from closecast.sources.base import PriceSource, Rows
-from tests.made_data import patiently
+from tests.support.synthetic_prices import patiently
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 NYSE = sessions_between("XNYS", date(2024, 1, 2), date(2024, 3, 28))

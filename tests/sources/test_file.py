@@ -17,15 +17,15 @@ from fsspec.implementations.local import LocalFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closecast.core.calendars import sessions_between
+from closecast.core.prices import Prices
 from closecast.errors import BadSetting, InvalidPrices, NoPrices, SourceUnavailable, UnknownSymbol
-from closecast.prices import Prices
-from closecast.sessions import sessions_between
 from closecast.settings import Settings
 from closecast.sources import make_source
 from closecast.sources.file import FileSource
 from tests.contracts.price_source import PriceSourceContract
-from tests.made_data import patiently
-from tests.s3_server import S3Server, s3_server
+from tests.support.s3_server import S3Server, s3_server
+from tests.support.synthetic_prices import patiently
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 NYSE = sessions_between("XNYS", date(2022, 1, 3), date(2022, 3, 31))

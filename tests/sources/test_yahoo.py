@@ -15,8 +15,8 @@ import yfinance as yf
 from yfinance import cache
 from yfinance.data import SingletonMeta
 
+from closecast.core.calendars import sessions_between
 from closecast.errors import InvalidPrices, NoPrices, SourceUnavailable, UnknownName, UnknownSymbol
-from closecast.sessions import sessions_between
 from closecast.settings import Settings
 from closecast.sources import make_source
 from closecast.sources.yahoo import YahooSession, YahooSource

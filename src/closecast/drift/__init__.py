@@ -3,9 +3,9 @@
 from closecast.drift.baseline import RATES, Baseline
 from closecast.drift.context import Context
 from closecast.drift.detector import DriftDetector
-from closecast.drift.known import OtherCloses
+from closecast.drift.messages import Language, in_language
 from closecast.drift.monitor import ARL0, Monitor, discoveries, tail_probability
-from closecast.drift.sentences import Language, in_language
+from closecast.drift.return_index import OtherCloses
 from closecast.drift.unmeasured import warn_of_unmeasured
 
 __all__ = [

@@ -9,14 +9,14 @@ from typing import Any, Self
 
 import numpy as np
 
-from closecast.dataset import log_returns, long_run_volatility
+from closecast.core.data_quality import find_faults
+from closecast.core.dataset import log_returns, long_run_volatility
+from closecast.core.prices import Prices
+from closecast.core.verdict import Channel
 from closecast.drift.reference import STEP, Reference, sample_reference, still_share_of
 from closecast.drift.statistics import keys_measured
 from closecast.drift.thresholds import CHANNELS, TAIL, Rate, Threshold, thresholds_for
 from closecast.errors import DamagedBundle, TooFewCloses
-from closecast.faults import find_faults
-from closecast.prices import Prices
-from closecast.verdict import Channel
 
 RATES: Mapping[Channel, float] = {"fault": 0.01, "regime": 0.01}
 """Wanted shares of clean windows with a finding."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.arrays import FloatArray
-from closecast.drift.known import OtherCloses
-from closecast.prices import Prices
-from closecast.sessions import SessionTable
+from closecast.core.arrays import FloatArray
+from closecast.core.calendars import SessionTable
+from closecast.core.prices import Prices
+from closecast.drift.return_index import OtherCloses
 
 Dates = NDArray[np.datetime64]
 

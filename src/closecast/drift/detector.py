@@ -10,17 +10,17 @@ from typing import get_args
 
 import numpy as np
 
-from closecast.arrays import FloatArray
+from closecast.core.arrays import FloatArray
+from closecast.core.verdict import Channel, Code, Finding, Verdict
 from closecast.drift.baseline import Baseline
 from closecast.drift.context import Context
-from closecast.drift.dates import check_dates, check_volume, news_speaks
-from closecast.drift.memory import Fact, Memory, recall
-from closecast.drift.reading import Moves, Reading, read
-from closecast.drift.screening import COVERED, Screen
-from closecast.drift.sentences import sentence
+from closecast.drift.context_checks import Fact, Memory, recall
+from closecast.drift.date_checks import check_dates, check_volume, news_speaks
+from closecast.drift.features import Moves, Reading, read
+from closecast.drift.messages import sentence
+from closecast.drift.prefilter import COVERED, Screen
 from closecast.drift.statistics import STATISTICS, Cause, Statistic, keys_measured
 from closecast.drift.thresholds import TAIL, Threshold
-from closecast.verdict import Channel, Code, Finding, Verdict
 
 LEAST = 10
 """Closes without which nothing is measured."""

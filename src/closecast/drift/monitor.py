@@ -14,7 +14,7 @@ which the mixture is ``ARL0`` or more has ``ARL0 <= E[M_T] <= E[T]``: no asympto
 independence, no law of the returns (Shin, Ramdas and Rinaldo 2023, "E-detectors: a nonparametric
 framework for sequential change detection", New England J. Statist. Data Sci., article 59).
 
-Measured (``python -m benchmarks.drift_monitor``): ARL0 1,700 on sessions that fit, because evidence
+Measured (``python -m benchmarks.drift.monitor``): ARL0 1,700 on sessions that fit, because evidence
 overshoots. From the first session on, the median delay is 12 sessions when half of the closes are
 missed and 43 at a quarter (12 and 46 where the tails do not tell); 10 and 35 after a year that
 fitted (10 and 38).
@@ -28,7 +28,7 @@ from typing import Self
 
 import numpy as np
 
-from closecast.arrays import FloatArray, read_only
+from closecast.core.arrays import FloatArray, read_only
 from closecast.errors import DamagedBundle
 
 ARL0 = 1000.0

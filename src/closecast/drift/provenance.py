@@ -10,9 +10,11 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.arrays import FloatArray
-from closecast.drift import compiled
-from closecast.drift.known import (
+from closecast.core.arrays import FloatArray
+from closecast.core.prices import Prices
+from closecast.drift import native
+from closecast.drift.features import Moves
+from closecast.drift.return_index import (
     CROWD,
     MOST_ALIKE,
     History,
@@ -22,8 +24,6 @@ from closecast.drift.known import (
     Rows,
     history_of,
 )
-from closecast.drift.reading import Moves
-from closecast.prices import Prices
 
 _CENT = 0.0105  # closes are sent with two decimals: two of them differ by half a cent each
 _TOLERANCE = (1e-5, 1e-3)  # of one log return; least and most
@@ -33,7 +33,7 @@ _STILL = 1e-4
 _MOST_PIECES = 6
 _SAME_IN_PIECES = 0.7
 _LANDMARKS, _LANDMARKS_ELSEWHERE = 8, 4  # moves that are looked for
-_RULES = compiled.Rules(
+_RULES = native.Rules(
     cent=_CENT,
     least=_TOLERANCE[0],
     most=_TOLERANCE[1],
@@ -104,7 +104,7 @@ def locate(moves: Moves, known: Prices) -> list[Place | None]:
     if moves.returns.shape[1] < _ENOUGH or len(known) <= _ENOUGH:
         return [None] * len(moves)
     history = history_of(known)
-    fast = compiled.of(moves.returns)
+    fast = native.of(moves.returns)
     if fast is None:
         return _located(moves, history)
     found: list[Place | None] = []
@@ -155,7 +155,7 @@ def locate_elsewhere(moves: Moves, others: OtherCloses) -> list[tuple[Prices, Pl
     found: list[tuple[Prices, Place] | None] = [None] * len(moves)
     if moves.returns.shape[1] < _ENOUGH or not others.series:
         return found
-    fast = compiled.of(moves.returns)
+    fast = native.of(moves.returns)
     if fast is None:
         starts = _starts_elsewhere(moves, others.index)
     else:

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from closecast.arrays import FloatArray
-from closecast.dataset import log_returns, long_run_volatility
-from closecast.drift.reading import Moves, Reading, ewma_before, read
+from closecast.core.arrays import FloatArray
+from closecast.core.dataset import log_returns, long_run_volatility
+from closecast.core.prices import Prices
+from closecast.drift.features import Moves, Reading, ewma_before, read
 from closecast.drift.statistics import STATISTICS
-from closecast.prices import Prices
 from closecast.sources.sample import SampleSource
 
 STEP = 3

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.arrays import FloatArray
+from closecast.core.arrays import FloatArray
+from closecast.core.verdict import Channel
 from closecast.drift.statistics import STATISTICS
-from closecast.verdict import Channel
 
 TAIL = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005)
 """Shares of clean windows; a value's p-value is read between them, and never below the last."""

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from closecast.arrays import FloatArray
-from closecast.dataset import Examples, Split, make_examples
+from closecast.calibration import MEMORY, Calibration, LiveState, Member, follow
+from closecast.core.arrays import FloatArray
+from closecast.core.dataset import Examples, Split, make_examples
+from closecast.core.forecast import PROBABILITIES, Forecast, stack
+from closecast.core.prices import Prices
 from closecast.errors import TooFewCloses
-from closecast.forecast import PROBABILITIES, Forecast, stack
 from closecast.forecasters import Predictor
-from closecast.intervals import MEMORY, Calibration, LiveState, Member, follow
-from closecast.prices import Prices
 
 
 def calibrate(predictor: Predictor, valid: Sequence[Prices]) -> Calibration:

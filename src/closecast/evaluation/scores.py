@@ -9,14 +9,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.arrays import FloatArray
-from closecast.comparison import diebold_mariano
-from closecast.dataset import Examples, Split, log_returns, make_examples
+from closecast.calibration import Calibration
+from closecast.core.arrays import FloatArray
+from closecast.core.dataset import Examples, Split, log_returns, make_examples
+from closecast.core.forecast import Forecast
 from closecast.evaluation.rolling import Contender, Followed, roll, roll_with_history
-from closecast.forecast import Forecast
 from closecast.forecasters import Predictor
-from closecast.intervals import Calibration
-from closecast.metrics import coverage, crps_from_quantiles, mase, point_scores
+from closecast.metrics.scores import coverage, crps_from_quantiles, mase, point_scores
+from closecast.metrics.significance import diebold_mariano
 
 Mode = Literal["window only", "with history"]
 MODES: tuple[Mode, ...] = get_args(Mode)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from closecast.arrays import FloatArray
+from closecast.core.arrays import FloatArray
 from closecast.evaluation.scores import Evaluation, Scores
 
 _COLUMNS = (

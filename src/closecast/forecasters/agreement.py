@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from closecast.arrays import FloatArray
+from closecast.core.arrays import FloatArray
 from closecast.errors import TrainingFailed
 
 AGREEMENT = 1e-5

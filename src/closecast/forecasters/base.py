@@ -13,10 +13,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from closecast.arrays import FloatArray
+from closecast.core.arrays import FloatArray
+from closecast.core.forecast import Forecast
+from closecast.core.prices import Prices
 from closecast.errors import TooFewCloses
-from closecast.forecast import Forecast
-from closecast.prices import Prices
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -126,7 +126,7 @@ class Predictor(ABC):
         Returns
         -------
         Forecast
-            A batch of ``n``; quantiles at :data:`closecast.forecast.PROBABILITIES`.
+            A batch of ``n``; quantiles at :data:`closecast.core.forecast.PROBABILITIES`.
         """
 
     def location_scale(self, windows: FloatArray) -> LocationScale:

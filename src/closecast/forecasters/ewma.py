@@ -8,8 +8,8 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from closecast.arrays import FloatArray, read_only
-from closecast.dataset import (
+from closecast.core.arrays import FloatArray, read_only
+from closecast.core.dataset import (
     FLOOR_SHARE,
     Examples,
     ewma_volatility,
@@ -17,10 +17,10 @@ from closecast.dataset import (
     long_run_volatility,
     make_examples,
 )
-from closecast.forecast import PROBABILITIES, Forecast
+from closecast.core.forecast import PROBABILITIES, Forecast
+from closecast.core.prices import Prices
 from closecast.forecasters.base import Forecaster, Predictor, TrainingReport, Watch
 from closecast.forecasters.files import dump_state, reading
-from closecast.prices import Prices
 
 SCORES = 750
 """Errors remembered: three years. 500 to 1250 score alike within .0003 CRPS, 250 costs .004."""

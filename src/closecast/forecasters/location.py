@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from closecast.arrays import read_only
-from closecast.comparison import diebold_mariano
-from closecast.dataset import make_examples
+from closecast.core.arrays import read_only
+from closecast.core.dataset import make_examples
+from closecast.core.prices import Prices
 from closecast.forecasters.base import Predictor
 from closecast.forecasters.shrunk import Shrinkage, ShrunkPredictor
-from closecast.prices import Prices
+from closecast.metrics.significance import diebold_mariano
 
 _SIGNIFICANCE = 0.05
 _FACTORS = np.linspace(0, 1, 11)

@@ -9,12 +9,12 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from closecast.arrays import FloatArray
-from closecast.dataset import log_returns, make_examples
-from closecast.forecast import PROBABILITIES, Forecast
+from closecast.core.arrays import FloatArray
+from closecast.core.dataset import log_returns, make_examples
+from closecast.core.forecast import PROBABILITIES, Forecast
+from closecast.core.prices import Prices
 from closecast.forecasters.base import Forecaster, Parameters, Predictor, TrainingReport, Watch
 from closecast.forecasters.files import dump_state, reading
-from closecast.prices import Prices
 
 _NORMAL_QUANTILES = np.array([NormalDist().inv_cdf(p) for p in PROBABILITIES])
 

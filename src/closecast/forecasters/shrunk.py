@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from closecast.arrays import FloatArray, read_only
+from closecast.core.arrays import FloatArray, read_only
+from closecast.core.forecast import Forecast
+from closecast.core.prices import Prices
 from closecast.errors import DamagedBundle
-from closecast.forecast import Forecast
 from closecast.forecasters.base import LocationScale, Predictor, Steps
-from closecast.prices import Prices
 
 LOCATION_FILE = "location.json"
 

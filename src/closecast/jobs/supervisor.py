@@ -17,12 +17,12 @@ from datetime import timedelta
 
 from filelock import FileLock, Timeout
 
+from closecast.database import Ledger
 from closecast.errors import ClosecastError, TrainingUnavailable
-from closecast.jobs.automatic import ask_for_schedule
-from closecast.ledger import Ledger
-from closecast.owners import is_alive
+from closecast.infra.processes import is_alive
+from closecast.jobs.retraining_triggers import ask_for_schedule
 from closecast.settings import Settings
-from closecast.tracking import has_abandoned_runs
+from closecast.tracking.mlflow import has_abandoned_runs
 
 log = logging.getLogger(__name__)
 

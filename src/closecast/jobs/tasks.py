@@ -44,8 +44,8 @@ def update(settings: Settings, arguments: Mapping[str, Any], tell: Tell) -> dict
     Of the result, ``regime`` says whether the market changed since the model was made (``None``:
     nobody looked), ``retraining`` is the job that was queued for that.
     """
-    from closecast.jobs.automatic import ask_for_regime
-    from closecast.ledger import Ledger
+    from closecast.database import Ledger
+    from closecast.jobs.retraining_triggers import ask_for_regime
     from closecast.pipeline import update_version
 
     version = str(arguments["version"])

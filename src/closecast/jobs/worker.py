@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from closecast.database import Job, JobState, Ledger
 from closecast.errors import ClosecastError, JobCancelled, StorageFailed
-from closecast.experiments import renew_experiments
-from closecast.jobs.budget import LatencyBudget
+from closecast.infra.processes import die_with_parent, is_alive, owner_name, place
+from closecast.jobs.latency_budget import LatencyBudget
 from closecast.jobs.tasks import TASKS, Tell
-from closecast.ledger import Job, JobState, Ledger
-from closecast.owners import die_with_parent, is_alive, owner_name, place
 from closecast.settings import Settings
-from closecast.tracking import close_abandoned_runs
+from closecast.tracking.export import renew_experiments
+from closecast.tracking.mlflow import close_abandoned_runs
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from closecast.core.records import Trigger
+from closecast.core.symbols import canonical_list
 from closecast.errors import ClosecastError, InvalidHyperparameters
 from closecast.forecasters import (
     AUTO,
@@ -18,16 +20,14 @@ from closecast.forecasters import (
     make_parameters,
 )
 from closecast.forecasters.base import ignore_progress
-from closecast.pipeline.choosing import train_and_choose
-from closecast.pipeline.collecting import collect_many
-from closecast.pipeline.evaluating import Published, evaluate_candidate
-from closecast.pipeline.first import FIRST, publish_first
-from closecast.pipeline.preprocessing import preprocess
-from closecast.pipeline.training import train_candidate
+from closecast.pipeline.bootstrap import FIRST, publish_first
+from closecast.pipeline.collect import collect_many
+from closecast.pipeline.evaluate import Published, evaluate_candidate
+from closecast.pipeline.model_selection import train_and_choose
+from closecast.pipeline.preprocess import preprocess
+from closecast.pipeline.train import train_candidate
 from closecast.pipeline.workspace import Workspace
-from closecast.retraining import Trigger
 from closecast.settings import Settings
-from closecast.symbols import canonical_list
 
 log = logging.getLogger(__name__)
 

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from closecast.atomic import storage, write_atomically
-from closecast.bundle import BASELINE_FILE, INTERVALS_FILE
-from closecast.dataset import Processed, Split, split_at
+from closecast.core.dataset import Processed, Split, split_at
+from closecast.core.prices import Prices
+from closecast.core.symbols import canonical_list, folder_name, panel_name
 from closecast.errors import JobConflict, MissingStep, StorageFailed
-from closecast.price_cache import PriceCache
-from closecast.prices import Prices
+from closecast.infra.files import storage, write_atomically
+from closecast.registry.documents import BASELINE_FILE, INTERVALS_FILE
 from closecast.settings import Settings
-from closecast.symbols import canonical_list, folder_name, panel_name
+from closecast.sources.price_cache import PriceCache
 
 _SPLIT_FILE = "split.json"
 _WINDOWS_FILE = "windows.npz"

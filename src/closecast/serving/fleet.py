@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from closecast.database import Processes, ProcessState, Serving
 from closecast.errors import ClosecastError
-from closecast.latency import Latencies
-from closecast.ledger import Processes, ProcessState, Serving
-from closecast.owners import is_alive, owner_name
-from closecast.serving.models import Models
+from closecast.infra.latency import Latencies
+from closecast.infra.processes import is_alive, owner_name
+from closecast.serving.model_manager import Models
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Worker:
     Attributes
     ----------
     process : str
-        Its name; see :func:`closecast.owners.owner_name`.
+        Its name; see :func:`closecast.infra.processes.owner_name`.
     serving : Serving, optional
         ``None`` while nobody has asked it for the symbol: it loads it when somebody does.
     """

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from closecast.errors import StorageFailed
-from closecast.serving.models import Models
-from closecast.store import Stamps
+from closecast.registry.object_store import Stamps
+from closecast.serving.model_manager import Models
 
 log = logging.getLogger(__name__)
 

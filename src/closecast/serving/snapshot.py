@@ -13,14 +13,11 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.arrays import FloatArray
-from closecast.bundle import (
-    BASELINE_FILE,
-    EVALUATION_FILE,
-    INTERVALS_FILE,
-    Bundle,
-    Manifest,
-)
+from closecast.calibration import Calibration, LiveState
+from closecast.core.arrays import FloatArray
+from closecast.core.forecast import PROBABILITIES, growth
+from closecast.core.prices import MAX_PRICE, MIN_PRICE
+from closecast.core.verdict import Verdict
 from closecast.drift import Baseline, Context, DriftDetector, warn_of_unmeasured
 from closecast.errors import (
     DamagedBundle,
@@ -28,12 +25,15 @@ from closecast.errors import (
     Problem,
     WrongWindowLength,
 )
-from closecast.forecast import PROBABILITIES, growth
 from closecast.forecasters import LocationScale, Predictor, Steps
-from closecast.intervals import Calibration, LiveState
-from closecast.prices import MAX_PRICE, MIN_PRICE
-from closecast.serving.parts import Parts, Speed
-from closecast.verdict import Verdict
+from closecast.registry.documents import (
+    BASELINE_FILE,
+    EVALUATION_FILE,
+    INTERVALS_FILE,
+    Bundle,
+    Manifest,
+)
+from closecast.serving.bundle import Parts, Speed
 
 T = TypeVar("T")
 

@@ -10,11 +10,11 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from closecast.core.calendars import calendar_span, is_complete, sessions_between
+from closecast.core.prices import UNIT_RATIO, Basis, Prices
+from closecast.core.symbols import canonical, exchange_of
 from closecast.errors import InvalidPrices, NoPrices, Problem, TooFewCloses
-from closecast.prices import UNIT_RATIO, Basis, Prices
-from closecast.sessions import calendar_span, is_complete, sessions_between
 from closecast.settings import Settings
-from closecast.symbols import canonical, exchange_of
 
 _REMARKABLE_MOVE = 0.5  # noted, never refused: real events reach it
 _WRONG_CALENDAR_SHARE = 0.1  # more off-calendar rows than this: the calendar is wrong, not the rows

@@ -19,6 +19,8 @@ import fsspec
 import numpy as np
 import pandas as pd
 
+from closecast.core.prices import Basis
+from closecast.core.symbols import canonical
 from closecast.errors import (
     BadSetting,
     InvalidPrices,
@@ -28,11 +30,9 @@ from closecast.errors import (
     SourceUnavailable,
     UnknownSymbol,
 )
-from closecast.prices import Basis
 from closecast.settings import Settings
 from closecast.sources.base import PriceSource, Rows
 from closecast.sources.cells import read_dates, read_numbers
-from closecast.symbols import canonical
 
 # Compared after `_plain`: lower case, letters and digits only.
 _DATE_NAMES = frozenset({"date", "datetime", "timestamp", "data"})

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from closecast.arrays import FloatArray
-from closecast.drift.reading import Reading
-from closecast.verdict import Channel, Code
+from closecast.core.arrays import FloatArray
+from closecast.core.verdict import Channel, Code
+from closecast.drift.features import Reading
 
 
 @dataclass(frozen=True, slots=True)

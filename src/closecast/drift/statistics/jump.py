@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from closecast.arrays import FloatArray
-from closecast.drift.reading import Reading
+from closecast.core.arrays import FloatArray
+from closecast.drift.features import Reading
 from closecast.drift.statistics.base import Cause, Statistic
 
 SPLITS = {

@@ -7,8 +7,8 @@ from math import comb, log10
 
 import numpy as np
 
-from closecast.arrays import FloatArray
-from closecast.drift.reading import Reading
+from closecast.core.arrays import FloatArray
+from closecast.drift.features import Reading
 from closecast.drift.statistics.base import Cause, Statistic
 
 FROZEN = 4  # still days in a row

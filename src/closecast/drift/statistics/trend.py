@@ -6,8 +6,8 @@ from math import sqrt
 
 import numpy as np
 
-from closecast.arrays import FloatArray
-from closecast.drift.reading import Reading
+from closecast.core.arrays import FloatArray
+from closecast.drift.features import Reading
 from closecast.drift.statistics.base import Cause, Statistic
 
 

@@ -16,8 +16,8 @@ import torch
 from pytorch_lightning.utilities.seed import isolate_rng
 from scipy import stats
 
-from closecast.arrays import FloatArray, read_only
-from closecast.dataset import (
+from closecast.core.arrays import FloatArray, read_only
+from closecast.core.dataset import (
     FLOOR_SHARE,
     Examples,
     log_returns,
@@ -25,15 +25,15 @@ from closecast.dataset import (
     make_examples,
     standardise,
 )
+from closecast.core.forecast import PROBABILITIES
+from closecast.core.prices import Prices
 from closecast.errors import InvalidHyperparameters
-from closecast.forecast import PROBABILITIES
 from closecast.forecasters.agreement import require_agreement
 from closecast.forecasters.base import Forecaster, Predictor, TrainingReport, Watch
 from closecast.forecasters.lightning import LossModule, torch_threads, train_to_best
 from closecast.forecasters.lstm.network import DistributionLoss, LstmNetwork
 from closecast.forecasters.lstm.parameters import LstmParameters
 from closecast.forecasters.lstm.predict import LstmPredictor
-from closecast.prices import Prices
 
 _PINBALL_DF = 5.0  # shape of the law whose quantiles the pinball loss moves
 

@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.arrays import FloatArray, read_only
-from closecast.dataset import FLOOR_SHARE, standardise
+from closecast.core.arrays import FloatArray, read_only
+from closecast.core.dataset import FLOOR_SHARE, standardise
+from closecast.core.forecast import PROBABILITIES, Forecast
 from closecast.errors import DamagedBundle
-from closecast.forecast import PROBABILITIES, Forecast
 from closecast.forecasters.base import LocationScale, Predictor, Steps, TrainingReport
 from closecast.forecasters.files import dump_state, reading
 

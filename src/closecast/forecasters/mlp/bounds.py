@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from closecast.arrays import FloatArray
+from closecast.core.arrays import FloatArray
 
 LARGEST_LOG = 3.0
 """Bound of the log of the factor that the anchor is multiplied by."""

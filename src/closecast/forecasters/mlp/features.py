@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.arrays import FloatArray
-from closecast.dataset import EWMA_DECAYS, FLOOR_SHARE
-from closecast.prices import Prices
+from closecast.core.arrays import FloatArray
+from closecast.core.dataset import EWMA_DECAYS, FLOOR_SHARE
+from closecast.core.prices import Prices
 
 _SIZE = (0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.985, 0.993, 0.9975)
 _SQUARE = (0.85, 0.94, 0.98, 0.995)

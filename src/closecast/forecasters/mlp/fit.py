@@ -13,10 +13,12 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.seed import isolate_rng
 
-from closecast.arrays import FloatArray, read_only
-from closecast.dataset import log_returns, long_run_volatility, make_examples
+from closecast.core.arrays import FloatArray, read_only
+from closecast.core.dataset import log_returns, long_run_volatility, make_examples
+from closecast.core.forecast import PROBABILITIES
+from closecast.core.prices import Prices
+from closecast.core.symbols import exchange_of
 from closecast.errors import InvalidHyperparameters
-from closecast.forecast import PROBABILITIES
 from closecast.forecasters.agreement import require_agreement
 from closecast.forecasters.base import Forecaster, Predictor, TrainingReport, Watch
 from closecast.forecasters.lightning import LossModule, torch_threads, train_to_best
@@ -25,8 +27,6 @@ from closecast.forecasters.mlp.features import Features, of_panel, of_windows
 from closecast.forecasters.mlp.network import CrpsLoss, ScaleNetwork
 from closecast.forecasters.mlp.parameters import MlpParameters
 from closecast.forecasters.mlp.predict import MlpPredictor, Network
-from closecast.prices import Prices
-from closecast.symbols import exchange_of
 
 _LOSS_PROBABILITIES = PROBABILITIES[::3]  # 13 of 39: a third of the time, the same scores
 _LARGEST_TARGET = 30.0

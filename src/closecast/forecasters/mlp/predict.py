@@ -10,15 +10,15 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from closecast.arrays import FloatArray, read_only
+from closecast.core.arrays import FloatArray, read_only
+from closecast.core.forecast import PROBABILITIES, Forecast
+from closecast.core.prices import Prices
+from closecast.core.symbols import exchange_of
 from closecast.errors import DamagedBundle
-from closecast.forecast import PROBABILITIES, Forecast
 from closecast.forecasters.base import Predictor, TrainingReport
 from closecast.forecasters.files import dump_state, reading
 from closecast.forecasters.mlp.bounds import LARGEST_LOG, network_inputs
 from closecast.forecasters.mlp.features import OWN, PANEL, Features, of_panel, of_windows
-from closecast.prices import Prices
-from closecast.symbols import exchange_of
 
 NETWORKS_FILE = "networks.npz"
 

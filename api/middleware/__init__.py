@@ -1,0 +1,1 @@
+"""Layers around every request: limits, identity, JSON, routes' templates, headers."""

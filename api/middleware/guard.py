@@ -1,0 +1,122 @@
+"""Who may pass: keys, scopes and rates, before anything reads the body."""
+
+from __future__ import annotations
+
+import math
+
+from starlette.types import Scope
+
+from api.middleware.route_templates import routed_path
+from api.problems.refusals import Refusal, header
+from api.security.locality import address_of, is_local, is_loopback
+from api.security.rate_limit import Rate
+from api.security.scopes import KEY_NAME, needed_scope
+from closecast.infra.api_keys import ApiKey, KeyStore
+from closecast.settings import Settings
+
+_CREATE = "`closecast keys create NAME --scope admin`"
+
+
+class Guard:
+    """Asks for a key where there are keys; without any, lets only this machine change something.
+
+    It is on the way of every prediction: no request objects, nothing parsed that is not needed.
+    """
+
+    def __init__(self, settings: Settings, keys: KeyStore) -> None:
+        self._keys = keys
+        self._on_loopback = is_loopback(settings.host)
+        self._rate = Rate(settings.rate_limit) if settings.rate_limit else None
+        self._training = Rate(settings.rate_limit_train) if settings.rate_limit_train else None
+
+    def __call__(self, scope: Scope) -> Refusal | None:
+        """Why a request may not pass."""
+        method, path = scope["method"], routed_path(scope)
+        needed = needed_scope(method, path)
+        if needed == "nothing":
+            return self._too_often(self._rate, scope, None) if path not in _HEALTH else None
+        key, refused = None, None
+        if self._keys.are_there:
+            token = _token(scope)
+            key = self._keys.find(token) if token else None
+            if key is None:
+                refused = _NO_KEY if not token else _UNKNOWN_KEY
+            elif needed == "admin" and key.scope != "admin":
+                refused = Refusal(
+                    403,
+                    "scope_too_small",
+                    f"the key {key.name} may read; {method} {path[:100]} needs one with the scope "
+                    f"admin: {_CREATE} makes one",
+                )
+            else:
+                scope[KEY_NAME] = key.name
+        elif needed == "admin" and not (self._on_loopback and is_local(scope)):
+            refused = _NEEDS_KEY
+        # Before a refusal is sent: guessing counts, too.
+        if (limited := self._too_often(self._rate, scope, key)) or refused:
+            return limited or refused
+        if method == "POST" and path == "/train":
+            return self._too_often(self._training, scope, key)
+        return None
+
+    def _too_often(self, rate: Rate | None, scope: Scope, key: ApiKey | None) -> Refusal | None:
+        if rate is None:
+            return None
+        wait_s = rate.wait_s(f"key:{key.name}" if key else address_of(scope))
+        if not wait_s:
+            return None
+        seconds = max(1, math.ceil(wait_s))
+        whose = f"the key {key.name}" if key else "your address"
+        return Refusal(
+            429,
+            "rate_limited",
+            f"{whose} may send {rate.text} here; try again in {seconds} s",
+            ((b"retry-after", str(seconds).encode()),),
+        )
+
+
+def cross_site(scope: Scope) -> Refusal | None:
+    """Refuses what a page of another site makes a browser send here.
+
+    A service on loopback has no password; without this any open web page could retrain it.
+    """
+    if scope["method"] in ("GET", "HEAD", "OPTIONS"):
+        return None
+    from_site = header(scope, b"sec-fetch-site")
+    return _CROSS_SITE if from_site in (b"cross-site", b"same-site") else None
+
+
+_HEALTH = frozenset({"/health/live", "/health/ready"})
+_CHALLENGE = ((b"www-authenticate", b'Bearer realm="closecast"'),)
+_NO_KEY = Refusal(
+    401,
+    "key_needed",
+    "send an API key: `Authorization: Bearer KEY` or `X-API-Key: KEY`",
+    _CHALLENGE,
+)
+_UNKNOWN_KEY = Refusal(
+    401,
+    "unknown_key",
+    "this API key is not known here, or was revoked",
+    ((b"www-authenticate", b'Bearer realm="closecast", error="invalid_token"'),),
+)
+_NEEDS_KEY = Refusal(
+    403,
+    "admin_needs_key",
+    "without API keys, only programs on the machine itself may change something, and only while "
+    f"the service listens on a loopback address: {_CREATE} on that machine makes a key",
+)
+_CROSS_SITE = Refusal(403, "cross_site_request", "pages of other sites may not call this")
+
+
+def _token(scope: Scope) -> bytes:
+    """The token that came with a request, or nothing."""
+    token = b""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            kind, _, rest = value.partition(b" ")
+            if kind.lower() == b"bearer":  # another kind is a proxy's, and no key of ours
+                return bytes(rest.strip())
+        elif name == b"x-api-key":
+            token = value
+    return token

@@ -1,0 +1,1 @@
+"""Scopes, locality, rate limits and headers of security."""

@@ -1,0 +1,147 @@
+"""What routes need, wired once at start and handed to them."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.telemetry.gauges import ServiceGauges
+from api.telemetry.requests import Telemetry
+from closecast.core.records import Kind
+from closecast.database import Ledger, Prediction, PredictionLog
+from closecast.database.engine import Clock
+from closecast.errors import ClosecastError
+from closecast.infra.latency import Latencies
+from closecast.jobs.supervisor import Supervisor, can_train
+from closecast.registry.documents import Pointer
+from closecast.registry.registry import Registry
+from closecast.serving import FleetReporter, KnownCloses, Models, PointerFollower
+from closecast.serving.batching import Together
+from closecast.serving.dated import Forecasting, LedgerLiving
+from closecast.settings import Settings
+from closecast.sources.calendar_cache import CalendarCache
+from closecast.sources.price_cache import PriceCache
+
+
+@dataclass
+class Service:
+    """The parts of one API process."""
+
+    settings: Settings
+    registry: Registry
+    models: Models
+    ledger: Ledger
+    follower: PointerFollower
+    fleet: FleetReporter
+    latencies: Latencies
+    supervisor: Supervisor | None
+    forecasting: Forecasting
+    predictions: PredictionLog
+    telemetry: Telemetry
+    clock: Clock
+    kind: Kind
+    together: Together = field(default_factory=Together)
+    network: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, "batch-network")
+    )
+    gauges: ServiceGauges = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.gauges = ServiceGauges(
+            registry=self.registry,
+            models=self.models,
+            forecasting=self.forecasting,
+            ledger=self.ledger,
+            machine=self.telemetry.machine,
+            clock=self.clock,
+            kind=self.kind,
+            failed=self.telemetry.scrape_failed,
+        )
+
+    @classmethod
+    def from_settings(cls, settings: Settings, clock: Clock, kind: Kind) -> Service:
+        """Build all parts; opens nothing but the thread that logs predictions."""
+        registry = Registry(settings.models_url)
+        cache = PriceCache(settings.data_dir / "prices")
+        calendars = CalendarCache(settings.data_dir / "calendars")
+        models = Models(registry, KnownCloses(cache, calendars), settings.default_symbol)
+        ledger = Ledger(settings.ledger_url, clock)
+        latencies = Latencies()
+        fleet = FleetReporter(models, ledger.processes, latencies)
+        supervisor = (
+            Supervisor(settings, ledger) if settings.worker_enabled and can_train() else None
+        )
+        return cls(
+            settings=settings,
+            registry=registry,
+            models=models,
+            ledger=ledger,
+            follower=PointerFollower(models, settings.pointer_poll_s, on_change=fleet.wake),
+            fleet=fleet,
+            latencies=latencies,
+            supervisor=supervisor,
+            forecasting=Forecasting(
+                models=models,
+                prices=cache,
+                calendars=calendars,
+                ledger=ledger,
+                living=LedgerLiving(ledger),
+                settings=settings,
+                clock=clock,
+                kind=kind,
+                hand_over=supervisor.hand_over if supervisor else None,
+            ),
+            predictions=PredictionLog(ledger.predictions, keep=settings.predictions_kept),
+            telemetry=Telemetry(settings.data_dir, settings.recent_requests),
+            clock=clock,
+            kind=kind,
+        )
+
+    def pointer(self, symbol: str) -> Pointer | None:
+        """The pointer of a symbol; ``None`` also where it cannot be read."""
+        try:
+            return self.registry.pointer(symbol)
+        except ClosecastError:
+            return None
+
+    def published_version(self, symbol: str) -> str | None:
+        """Where the pointer of a symbol leads; ``None`` where it cannot be read."""
+        pointer = self.pointer(symbol)
+        return pointer.version if pointer else None
+
+    def remember(self, prediction: Prediction) -> None:
+        """Count an answer of ``POST /predict``, and log it beside the request."""
+        self.telemetry.predicted(prediction)
+        self.predictions.put(prediction)
+
+    def start(self) -> None:
+        """Load the default model, follow pointers, tell others, supervise the worker."""
+        self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        self.telemetry.start(self.predictions)
+        self.models.look(self.models.default_symbol)
+        self.follower.start()
+        self.fleet.start()
+        if self.supervisor is not None:
+            self.supervisor.start()
+
+    def stop(self) -> None:
+        """The reverse."""
+        self.follower.stop()
+        self.fleet.stop()
+        if self.supervisor is not None:
+            self.supervisor.stop()
+        self.predictions.close(timeout_s=5)
+        self.telemetry.stop()
+        self.network.shutdown(cancel_futures=True)
+        self.ledger.close()
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceDep = Annotated[Service, Depends(_service)]

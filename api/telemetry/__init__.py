@@ -1,0 +1,1 @@
+"""Requests, gauges and the machine, as metrics."""

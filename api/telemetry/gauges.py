@@ -1,0 +1,333 @@
+"""What a scrape asks the service about: models, closes, skill, jobs, the machine."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Generic, TypeVar
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from api.telemetry.machine import Machine
+from closecast import __version__
+from closecast.core.records import Kind
+from closecast.database import ACTIVE, Ledger
+from closecast.database.engine import Clock
+from closecast.errors import ClosecastError, StorageFailed
+from closecast.metrics.live import summarise
+from closecast.registry.documents import Manifest
+from closecast.registry.registry import Registry
+from closecast.serving import Models
+from closecast.serving.dated import Forecasting, Freshness
+
+log = logging.getLogger(__name__)
+
+MOST_SYMBOLS = 200
+"""Of which ages and skill are told; the first ones of the alphabet."""
+
+_KEPT_S = 30.0
+_SHARE = 0.02
+"""Share of one CPU that looking may take at most, however many symbols there are."""
+_JUDGED_BY = timedelta(days=366)
+
+T = TypeVar("T")
+
+
+class Kept(Generic[T]):
+    """A value that is looked up again when it is old; longer if looking takes long.
+
+    Parameters
+    ----------
+    look : callable
+        May raise: then the next who asks looks again.
+    """
+
+    def __init__(self, look: Callable[[], T]) -> None:
+        self._look = look
+        self._looking = threading.Lock()
+        self._value: T | None = None
+        self._until = 0.0
+
+    def get(self) -> T:
+        """The value, of now or of a while ago."""
+        with self._looking:
+            started = time.monotonic()
+            if self._value is None or started >= self._until:
+                self._value = self._look()
+                now = time.monotonic()
+                self._until = now + max(_KEPT_S, (now - started) / _SHARE)
+            return self._value
+
+
+@dataclass(frozen=True, slots=True)
+class _Skill:
+    """Of the forecasts of one symbol that were scored within a year."""
+
+    symbol: str
+    scored: int
+    relative_mae: float | None
+    crps: float
+    coverage: tuple[tuple[float, float | None], ...]
+
+
+class ServiceGauges(Collector):
+    """Gauges that any process tells alike: they come from what all of them share.
+
+    All but ``models_refused``, which is what the process that is asked could not load. A part
+    that fails is left out and counted, and so is a symbol; the others are told all the same.
+
+    Parameters
+    ----------
+    failed : callable
+        Told the name of a part that could not be looked up.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        models: Models,
+        forecasting: Forecasting,
+        ledger: Ledger,
+        machine: Machine,
+        clock: Clock,
+        kind: Kind,
+        failed: Callable[[str], None],
+    ) -> None:
+        self._registry = registry
+        self._models = models
+        self._forecasting = forecasting
+        self._ledger = ledger
+        self._machine = machine
+        self._clock = clock
+        self._kind = kind
+        self._failed = failed
+        self._manifests: dict[str, Manifest] = {}
+        self._current = Kept(self._look_at_models)
+        self._fresh = Kept(self._look_at_closes)
+        self._skill = Kept(self._look_at_skill)
+
+    def collect(self) -> Iterator[Metric]:
+        """Every gauge that can be told now."""
+        for part in (
+            self.machine,
+            self.models,
+            self.refused,
+            self.closes,
+            self.skill,
+            self.jobs,
+            self.ledger,
+        ):
+            try:
+                yield from list(part())
+            except Exception as error:  # one that cannot be told must not hide all others
+                self._missing(part.__name__, error)
+
+    def machine(self) -> Iterator[Metric]:
+        """CPU, memory, disk."""
+        yield _gauge(
+            "build_info", "The version of closecast, as a label.", ["version"], [([__version__], 1)]
+        )
+        cpu_percent = self._machine.cpu_percent
+        yield _gauge(
+            "machine_cpu_ratio",
+            "Share of the machine's CPU time in use, 0 to 1; NaN in the first 0.1 s.",
+            value=math.nan if cpu_percent is None else cpu_percent / 100,
+        )
+        yield _gauge(
+            "machine_memory_ratio",
+            "Share of the machine's memory in use, 0 to 1.",
+            value=self._machine.memory_percent / 100,
+        )
+        free, total = self._machine.disk()
+        yield _gauge("disk_free_bytes", "Free on the disk that holds the data folder.", value=free)
+        yield _gauge("disk_bytes", "Size of that disk.", value=total)
+
+    def models(self) -> Iterator[Metric]:
+        """What is current."""
+        now = self._clock()
+        current = self._current.get()
+        yield _gauge(
+            "model_info",
+            "The current model of a symbol, as labels.",
+            ["symbol", "version", "forecaster"],
+            [([s, m.version, m.info.forecaster], 1) for s, m in current],
+        )
+        yield _gauge(
+            "model_age_seconds",
+            "Time since the current model was made.",
+            ["symbol"],
+            [([s], (now - m.created_at).total_seconds()) for s, m in current],
+        )
+
+    def refused(self) -> Iterator[Metric]:
+        """What this process could not load."""
+        yield _gauge(
+            "models_refused",
+            "Symbols whose newest bundle cannot be served; the one before is.",
+            value=len(self._models.failures()),
+        )
+
+    def closes(self) -> Iterator[Metric]:
+        """How old the newest closes are."""
+        now = self._clock()
+        fresh = self._fresh.get()
+        yield _gauge(
+            "data_age_sessions",
+            "Sessions completed since the newest close that forecasts start from.",
+            ["symbol"],
+            [([symbol], found.age) for symbol, found in fresh],
+        )
+        yield _gauge(
+            "data_age_seconds",
+            "Time since the bell of the newest close that forecasts start from.",
+            ["symbol"],
+            [([symbol], (now - found.closed_at).total_seconds()) for symbol, found in fresh],
+        )
+
+    def skill(self) -> Iterator[Metric]:
+        """How forecasts kept their word."""
+        skills = self._skill.get()
+        yield _gauge(
+            "live_scored",
+            "Forecast steps of the last year that were scored.",
+            ["symbol"],
+            [([s.symbol], s.scored) for s in skills],
+        )
+        yield _gauge(
+            "live_relative_mae",
+            "Mean absolute error over naive's on the same rows; below 1 is better.",
+            ["symbol"],
+            [([s.symbol], s.relative_mae) for s in skills if s.relative_mae is not None],
+        )
+        yield _gauge(
+            "live_crps",
+            "Mean CRPS of log returns.",
+            ["symbol"],
+            [([s.symbol], s.crps) for s in skills],
+        )
+        yield _gauge(
+            "live_coverage_ratio",
+            "Share of closes inside the interval of a level; as much as the level says is right.",
+            ["symbol", "level"],
+            [
+                ([s.symbol, f"{level:g}"], share)
+                for s in skills
+                for level, share in s.coverage
+                if share is not None
+            ],
+        )
+
+    def jobs(self) -> Iterator[Metric]:
+        """What the worker has to do, and how far it is."""
+        active = self._ledger.jobs.newest(limit=1_000, states=ACTIVE)
+        counts = {(task, state): 0 for task in ("train", "update") for state in ACTIVE}
+        for job in active:
+            counts[job.task, job.state] = counts.get((job.task, job.state), 0) + 1
+        yield _gauge(
+            "jobs",
+            "Jobs that wait or run.",
+            ["task", "state"],
+            [([task, state], count) for (task, state), count in counts.items()],
+        )
+        yield _gauge(
+            "training_progress_ratio",
+            "How far a running training is, 0 to 1.",
+            ["symbol"],
+            [
+                ([job.symbol], float(job.progress.get("percent", 0)) / 100)
+                for job in active
+                if (job.task, job.state) == ("train", "running")
+            ],
+        )
+        ended = self._ledger.jobs.newest(limit=1, task="train", states=("succeeded", "failed"))
+        yield _gauge(
+            "last_training_succeeded",
+            "1 if the training that ended last succeeded, 0 if it failed.",
+            [],
+            [([], float(job.state == "succeeded")) for job in ended],
+        )
+
+    def ledger(self) -> Iterator[Metric]:
+        """Whether the ledger can be used."""
+        try:
+            self._ledger.check()
+            up = 1
+        except ClosecastError:
+            up = 0
+        yield _gauge("ledger_up", "Whether the ledger can be read.", value=up)
+
+    def _look_at_models(self) -> Sequence[tuple[str, Manifest]]:
+        current = []
+        for symbol in self._registry.symbols()[:MOST_SYMBOLS]:
+            with self._without("models", symbol):
+                pointer = self._registry.pointer(symbol)
+                if pointer is None:
+                    continue
+                manifest = self._manifests.get(pointer.version)
+                if manifest is None:
+                    manifest = self._registry.manifest(pointer.version)
+                current.append((symbol, manifest))
+        self._manifests = {manifest.version: manifest for _, manifest in current}
+        return current
+
+    def _look_at_closes(self) -> Sequence[tuple[str, Freshness]]:
+        told = []
+        for symbol, _ in self._current.get():
+            with self._without("closes", symbol):
+                found = self._forecasting.freshness(symbol)
+                if found is not None:
+                    told.append((symbol, found))
+        return told
+
+    def _look_at_skill(self) -> Sequence[_Skill]:
+        since = (self._clock() - _JUDGED_BY).date()
+        found = []
+        for symbol, _ in self._current.get():
+            with self._without("skill", symbol):
+                rows = self._ledger.forecasts.scored(symbol, self._kind, since=since)
+                overall = summarise(rows).overall
+                if overall is None:
+                    continue
+                coverage = tuple((c.level, c.observed.value) for c in overall.coverage)
+                found.append(
+                    _Skill(symbol, overall.n, overall.relative_mae.value, overall.crps, coverage)
+                )
+        return found
+
+    @contextmanager
+    def _without(self, part: str, symbol: str) -> Iterator[None]:
+        """Leave a symbol out that cannot be told of."""
+        try:
+            yield
+        except StorageFailed:
+            # Hardly one symbol's: each of the others would wait for the same ledger.
+            raise
+        except ClosecastError as error:
+            self._missing(part, error, symbol)
+
+    def _missing(self, part: str, error: Exception, symbol: str | None = None) -> None:
+        log.warning("a metric is missing", extra={"part": part, "symbol": symbol, "reason": error})
+        self._failed(part)
+
+
+def _gauge(
+    name: str,
+    said: str,
+    labels: Sequence[str] = (),
+    samples: Sequence[tuple[Sequence[str], float]] = (),
+    *,
+    value: float | None = None,
+) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(f"closecast_{name}", said, labels=labels)
+    for label_values, number in samples if value is None else [((), value)]:
+        family.add_metric(label_values, number)
+    return family

@@ -1,0 +1,1 @@
+"""Benchmarks of forecasts, intervals, the gate and retraining."""

@@ -1,0 +1,1 @@
+"""Benchmarks of the service: speed, reloads, latency, memory."""

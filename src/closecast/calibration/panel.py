@@ -1,0 +1,123 @@
+"""Many symbols, one calendar: each day's closes are absorbed together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from closecast.calibration.adaptive import LiveState
+from closecast.calibration.observations import Base, PanelDay
+from closecast.core.arrays import FloatArray
+from closecast.core.forecast import Forecast
+from closecast.core.prices import Prices
+from closecast.core.symbols import exchange_of
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A series with what a predictor says at each of its newest origins.
+
+    Attributes
+    ----------
+    forecast : Forecast
+        A batch; its last row starts from the last close, the rows before from those before.
+    """
+
+    prices: Prices
+    forecast: Forecast
+
+    def base(self, row: int) -> Base:
+        """What is said at a row of ``prices``."""
+        return Base.of(self.forecast[row - len(self.prices)])
+
+    @property
+    def first(self) -> int:
+        """The first row of ``prices`` that has a forecast."""
+        return len(self.prices) - len(self.forecast.location)
+
+
+def advance(
+    states: Mapping[str, LiveState | None],
+    members: Sequence[tuple[Member, int]],
+    known: PanelDay | None = None,
+) -> tuple[dict[str, LiveState], PanelDay | None]:
+    """Absorb one day's closes.
+
+    Parameters
+    ----------
+    states : mapping of symbol to LiveState
+        Before the day; ``None`` where a symbol begins.
+    members : sequence of (Member, row)
+        The symbols of one exchange that have a close on that day, and its row.
+    known : PanelDay, optional
+        What the panel was found to do on that day when others were absorbed earlier.
+
+    Returns
+    -------
+    states, day
+        Of the members after the day; the panel's day, ``None`` if nobody could be scored.
+    """
+    scored = {
+        member.prices.symbol: state.score(_log_returns(state, member.prices, row))
+        for member, row in members
+        if (state := states[member.prices.symbol]) is not None
+    }
+    day = known
+    if day is None and scored:
+        day = PanelDay.of(list(scored.values()))
+    after = {}
+    for member, row in members:
+        prices, symbol = member.prices, member.prices.symbol
+        session, close = prices.sessions[row], float(prices.closes[row])
+        state = states[symbol]
+        if state is None:
+            after[symbol] = LiveState.start(session, close, member.base(row))
+        else:
+            assert day is not None
+            after[symbol] = state.absorb(session, close, scored[symbol], day, member.base(row))
+    return after, day
+
+
+def follow(
+    series: Sequence[Member],
+    start: np.datetime64,
+    begun: Mapping[str, LiveState] | None = None,
+) -> Iterator[tuple[np.datetime64, dict[str, LiveState]]]:
+    """Live states day by day from ``start`` on, as a service would have had them.
+
+    Parameters
+    ----------
+    begun : mapping of symbol to LiveState, optional
+        States to go on from, all of the session before ``start``; without it symbols begin.
+
+    Yields
+    ------
+    day, states
+        The states of the symbols that have a close on the day, after it.
+    """
+    states: dict[str, LiveState | None] = {s.prices.symbol: None for s in series}
+    states |= begun or {}
+    exchanges = {s.prices.symbol: exchange_of(s.prices.symbol) for s in series}
+    firsts = [max(s.first, int(np.searchsorted(s.prices.sessions, start))) for s in series]
+    days = [s.prices.sessions[first:] for s, first in zip(series, firsts, strict=True)]
+    for day in np.unique(np.concatenate(days)):
+        groups: dict[str, list[tuple[Member, int]]] = {}
+        for one, first in zip(series, firsts, strict=True):
+            row = int(np.searchsorted(one.prices.sessions, day))
+            if first <= row < len(one.prices) and one.prices.sessions[row] == day:
+                groups.setdefault(exchanges[one.prices.symbol], []).append((one, row))
+        after: dict[str, LiveState] = {}
+        for members in groups.values():
+            after |= advance(states, members)[0]
+        states |= after
+        yield day, after
+
+
+def _log_returns(state: LiveState, prices: Prices, row: int) -> FloatArray:
+    """From each waiting origin to a row; both closes are from the same download."""
+    rows = np.searchsorted(prices.sessions, state.origins)
+    there = prices.sessions[np.minimum(rows, len(prices) - 1)] == state.origins
+    closes = prices.closes[np.minimum(rows, len(prices) - 1)]
+    return np.where(there, np.log(prices.closes[row]) - np.log(closes), np.nan)

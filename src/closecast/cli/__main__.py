@@ -1,0 +1,5 @@
+"""``python -m closecast.cli``: the command, without its installed script."""
+
+from closecast.cli.main import main
+
+main()

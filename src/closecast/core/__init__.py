@@ -1,0 +1,1 @@
+"""The vocabulary: prices, forecasts, verdicts, calendars, symbols. Pure functions and values."""

@@ -1,0 +1,155 @@
+"""Dated forecasts, what became of them, sessions under watch: records of the ledger as data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from typing import Literal
+
+from closecast.core.arrays import read_only
+from closecast.core.forecast import PROBABILITIES
+
+Trigger = Literal["request", "schedule", "regime"]
+"""Cause of a training: a person, the calendar, or a change of the market."""
+
+Kind = Literal["live", "replay"]
+"""``live``: issued before the session closed. ``replay``: made afterwards with a set clock."""
+
+LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
+"""Central intervals whose hits are scored."""
+
+SCORED_PROBABILITIES = read_only([0.005, *PROBABILITIES, 0.995])
+"""The probabilities at which a dated forecast states quantiles: the ends of all of ``LEVELS``."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatedStep:
+    """One session ahead.
+
+    ``quantiles`` are log returns from the origin's close, at ``SCORED_PROBABILITIES``.
+    """
+
+    step: int
+    session: date
+    price: float
+    quantiles: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DatedForecast:
+    """What was said about named sessions before they closed.
+
+    Prices are in the basis that the origin's close had when the forecast was made; a later
+    restatement of history (a dividend) changes nothing in here.
+    """
+
+    kind: Kind
+    symbol: str
+    version: str
+    revision: int
+    forecaster: str
+    origin: date
+    origin_close: float
+    basis: str
+    source: str
+    issued_at: datetime
+    steps: tuple[DatedStep, ...]
+
+    @property
+    def forecast_id(self) -> str:
+        """The same for the same statement, however often it is asked for: 32 hex digits."""
+        said = asdict(self)
+        del said["issued_at"]
+        return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[
+            :32
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one step.
+
+    Attributes
+    ----------
+    actual : float
+        The close in the forecast's own basis: its origin close grown by ``log_return``.
+    log_return : float
+        From the origin's close to the session's, both from one download.
+    error, naive_error : float
+        Actual minus forecast log return; of ours and of "tomorrow = today".
+    hits : tuple of bool
+        Whether the central interval of each of ``LEVELS`` held the close.
+    crps : float
+        In log return.
+    pit : float
+        Probability that the forecast gave to closes below the one that came, in [0, 1].
+    """
+
+    actual: float
+    log_return: float
+    error: float
+    naive_error: float
+    hits: tuple[bool, ...]
+    crps: float
+    pit: float
+    scored_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredStep:
+    """One step that was said, and what became of it: what performance is counted from."""
+
+    forecast_id: str
+    version: str
+    revision: int
+    forecaster: str
+    origin: date
+    session: date
+    step: int
+    price: float
+    origin_close: float
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class DriftDay:
+    """One session of one symbol under one model: what was said of it before, and what came.
+
+    Figures are of one session ahead, in log return; ``None`` where nobody knows.
+
+    Attributes
+    ----------
+    monitor : tuple of float
+        ``values`` of the :class:`closecast.drift.Monitor` after the session.
+    evidence : float
+        Of that monitor, in sessions.
+    miss : bool
+        Whether the 90 % interval of the live calibration missed the close.
+    pit : float
+        Probability that the live forecast gave to closes below the one that came.
+    shock : float
+        Two-sided tail probability of the return under the model as it was trained.
+    error : float
+        Actual minus forecast (median) log return.
+    expected_error : float
+        The size of it that the width of the forecast let one expect.
+    width : float
+        Of the 90 % interval.
+    at : datetime
+        Aware; when it was written down.
+    """
+
+    version: str
+    symbol: str
+    session: date
+    monitor: tuple[float, ...]
+    evidence: float
+    miss: bool | None
+    pit: float | None
+    shock: float | None
+    error: float | None
+    expected_error: float | None
+    width: float | None
+    at: datetime

@@ -1,0 +1,287 @@
+"""Dated forecasts: what was said about named sessions, and what became of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
+from itertools import groupby
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from closecast.core.records import DatedForecast, DatedStep, Kind, Outcome, ScoredStep
+from closecast.database.engine import METADATA, Clock, Database
+from closecast.errors import StorageFailed, UnknownForecast
+
+_FORECAST_ID = re.compile(r"[0-9a-f]{32}")
+
+_forecasts = sa.Table(
+    "forecasts",
+    METADATA,
+    sa.Column("forecast_id", sa.String(32), primary_key=True),
+    sa.Column("step", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.String(10), nullable=False),
+    sa.Column("symbol", sa.String(40), nullable=False),
+    sa.Column("version", sa.String(100), nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("forecaster", sa.String(100), nullable=False),
+    sa.Column("origin", sa.Date, nullable=False),
+    sa.Column("origin_close", sa.Double, nullable=False),
+    sa.Column("basis", sa.String(20), nullable=False),
+    sa.Column("source", sa.String(100), nullable=False),
+    sa.Column("issued_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("session", sa.Date, nullable=False),
+    sa.Column("price", sa.Double, nullable=False),
+    sa.Column("quantiles", sa.JSON, nullable=False),
+    sa.Column("actual", sa.Double),
+    sa.Column("log_return", sa.Double),
+    sa.Column("error", sa.Double),
+    sa.Column("naive_error", sa.Double),
+    sa.Column("hits", sa.JSON),
+    sa.Column("crps", sa.Double),
+    sa.Column("pit", sa.Double),
+    sa.Column("scored_at", sa.DateTime(timezone=True)),
+    sa.Column("voided_at", sa.DateTime(timezone=True)),
+    sa.Index("forecasts_of_a_symbol", "symbol", "issued_at"),
+    sa.Index("forecasts_for_a_session", "symbol", "session"),
+)
+_OPEN = _forecasts.c.scored_at.is_(None) & _forecasts.c.voided_at.is_(None)
+_OF_FORECAST = [name for name in DatedForecast.__slots__ if name != "steps"]
+
+Outcomes = tuple[Outcome | None, ...]
+"""One per step; ``None`` where the close has not come, or never will."""
+
+
+class Forecasts:
+    """Statements are stored once and never altered; a step is scored once, or voided."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def commit(self, forecast: DatedForecast) -> str:
+        """Store all steps of a forecast; answers its identifier.
+
+        The same statement again, from whichever process, stores nothing.
+
+        Raises
+        ------
+        ValueError
+            If the forecast has no steps.
+        StorageFailed
+        """
+        if not forecast.steps:
+            raise ValueError("a dated forecast needs at least one step")
+        shared = {name: getattr(forecast, name) for name in _OF_FORECAST}
+        # SQLite stores the clock's digits and forgets the zone.
+        shared["issued_at"] = forecast.issued_at.astimezone(UTC)
+        forecast_id = forecast.forecast_id
+        rows = [
+            {
+                **shared,
+                "forecast_id": forecast_id,
+                "step": step.step,
+                "session": step.session,
+                "price": step.price,
+                "quantiles": list(step.quantiles),
+            }
+            for step in forecast.steps
+        ]
+        if self._holds(forecast_id):
+            return forecast_id
+        try:
+            with self._database.transaction() as connection:
+                connection.execute(_forecasts.insert(), rows)
+        except sa.exc.IntegrityError as error:
+            if not self._holds(forecast_id):
+                raise StorageFailed(
+                    f"the ledger refused the forecast of {forecast.symbol}: {error.orig}"
+                ) from error
+        return forecast_id
+
+    def get(self, forecast_id: str) -> tuple[DatedForecast, Outcomes]:
+        """A forecast, and what became of each of its steps.
+
+        Raises
+        ------
+        UnknownForecast
+        """
+        found = []
+        if _FORECAST_ID.fullmatch(forecast_id):  # PostgreSQL refuses to look for some texts
+            with self._database.transaction(read_only=True) as connection:
+                found = _whole(connection, [forecast_id])
+        if not found:
+            raise UnknownForecast(f"no forecast {forecast_id[:40]!r}")
+        [(_, forecast, outcomes)] = found
+        return forecast, outcomes
+
+    def newest(
+        self, symbol: str, kind: Kind | None = None, limit: int = 50
+    ) -> list[tuple[str, DatedForecast, Outcomes]]:
+        """Forecasts of a symbol with their identifiers, the last issued first."""
+        c = _forecasts.c
+        which = (
+            sa.select(c.forecast_id)
+            .where(c.symbol == symbol)
+            .group_by(c.forecast_id, c.issued_at, c.origin)
+            .order_by(c.issued_at.desc(), c.origin.desc(), c.forecast_id)
+            .limit(limit)
+        )
+        if kind is not None:
+            which = which.where(c.kind == kind)
+        with self._database.transaction(read_only=True) as connection:
+            order = connection.execute(which).scalars().all()
+            found = {whole[0]: whole for whole in _whole(connection, order)}
+        return [found[forecast_id] for forecast_id in order]
+
+    def due(self, symbol: str, until: date) -> list[tuple[str, DatedForecast, DatedStep]]:
+        """Steps without an outcome whose session is not after ``until``, oldest session first.
+
+        Each with the identifier of its forecast and the forecast itself: what
+        :func:`closecast.metrics.outcomes.score_step` asks for.
+        """
+        c = _forecasts.c
+        which = (
+            sa.select(c.forecast_id, c.step)
+            .where(c.symbol == symbol, c.session <= until, _OPEN)
+            .order_by(c.session, c.origin, c.forecast_id)
+        )
+        with self._database.transaction(read_only=True) as connection:
+            waiting = [(row.forecast_id, row.step) for row in connection.execute(which)]
+            found = {
+                forecast_id: (forecast, {step.step: step for step in forecast.steps})
+                for forecast_id, forecast, _ in _whole(connection, {name for name, _ in waiting})
+            }
+        return [(name, found[name][0], found[name][1][step]) for name, step in waiting]
+
+    def score(self, outcomes: Sequence[tuple[str, int, Outcome]]) -> int:
+        """Write down what became of steps, all in one transaction; answers how many were new.
+
+        A step once scored keeps its score: a restated history changes no old one.
+
+        Parameters
+        ----------
+        outcomes : sequence of (forecast_id, step, Outcome)
+        """
+        values = [
+            (
+                forecast_id,
+                step,
+                {name: getattr(outcome, name) for name in Outcome.__slots__}
+                | {"hits": list(outcome.hits), "scored_at": outcome.scored_at.astimezone(UTC)},
+            )
+            for forecast_id, step, outcome in outcomes
+        ]
+        return self._settle(values)
+
+    def void(self, steps: Sequence[tuple[str, int]]) -> int:
+        """Give up steps whose session never took place: no outcome, and due no longer.
+
+        Parameters
+        ----------
+        steps : sequence of (forecast_id, step)
+
+        Returns
+        -------
+        int
+            How many were still open.
+        """
+        now = self._clock().astimezone(UTC)
+        return self._settle([(*key, {"voided_at": now}) for key in steps])
+
+    def scored(
+        self, symbol: str, kind: Kind, version: str | None = None, since: date | None = None
+    ) -> list[ScoredStep]:
+        """Scored steps, oldest origin first.
+
+        Of several answers for the same origin and step (another revision of the calibration,
+        another history, another model where none is named), only the first that was issued
+        counts: one that is asked often has no more weight, and none is counted because it turned
+        out better.
+
+        Parameters
+        ----------
+        since : date, optional
+            First session that counts.
+        """
+        c = _forecasts.c
+        rank = sa.func.row_number().over(
+            partition_by=(c.origin, c.step),
+            order_by=(c.issued_at, c.revision, c.forecast_id),
+        )
+        wanted = [column for column in c if column.name != "quantiles"]  # large, and not needed
+        ranked = sa.select(*wanted, rank.label("rank")).where(c.symbol == symbol, c.kind == kind)
+        if version is not None:
+            ranked = ranked.where(c.version == version)
+        first = ranked.subquery()
+        query = (
+            sa.select(first)
+            .where(first.c.rank == 1, first.c.scored_at.is_not(None))
+            .order_by(first.c.origin, first.c.step, first.c.version)
+        )
+        if since is not None:
+            query = query.where(first.c.session >= since)
+        with self._database.transaction(read_only=True) as connection:
+            return [_scored(row) for row in connection.execute(query)]
+
+    def _holds(self, forecast_id: str) -> bool:
+        query = sa.select(_forecasts.c.step).where(_forecasts.c.forecast_id == forecast_id).limit(1)
+        with self._database.transaction(read_only=True) as connection:
+            return connection.execute(query).first() is not None
+
+    def _settle(self, values: Sequence[tuple[str, int, dict[str, Any]]]) -> int:
+        c = _forecasts.c
+        changed = 0
+        with self._database.transaction() as connection:
+            # In one order whoever writes: PostgreSQL locks rows, and two orders may deadlock.
+            for forecast_id, step, new in sorted(values, key=lambda value: value[:2]):
+                changed += connection.execute(
+                    _forecasts.update()
+                    .where(c.forecast_id == forecast_id, c.step == step, _OPEN)
+                    .values(new)
+                ).rowcount
+        return changed
+
+
+def _whole(
+    connection: Connection, forecast_ids: Iterable[str]
+) -> list[tuple[str, DatedForecast, Outcomes]]:
+    """Forecasts with all their steps, in order of their identifiers."""
+    wanted = sorted(forecast_ids)
+    rows: list[Row[Any]] = []
+    for first in range(0, len(wanted), 500):  # SQLite may bind a thousand values at most
+        rows += connection.execute(
+            _forecasts.select()
+            .where(_forecasts.c.forecast_id.in_(wanted[first : first + 500]))
+            .order_by(_forecasts.c.forecast_id, _forecasts.c.step)
+        )
+    found = []
+    for forecast_id, group in groupby(rows, key=lambda row: str(row.forecast_id)):
+        steps = list(group)
+        shared = {name: getattr(steps[0], name) for name in _OF_FORECAST}
+        shared["issued_at"] = _utc(steps[0].issued_at)
+        said = tuple(DatedStep(r.step, r.session, r.price, tuple(r.quantiles)) for r in steps)
+        forecast = DatedForecast(**shared, steps=said)
+        found.append((forecast_id, forecast, tuple(_outcome(row) for row in steps)))
+    return found
+
+
+def _outcome(row: Row[Any]) -> Outcome | None:
+    if row.scored_at is None:
+        return None
+    values = {name: getattr(row, name) for name in Outcome.__slots__}
+    return Outcome(**values | {"hits": tuple(row.hits), "scored_at": _utc(row.scored_at)})
+
+
+def _scored(row: Row[Any]) -> ScoredStep:
+    values = {name: getattr(row, name) for name in ScoredStep.__slots__ if name != "outcome"}
+    outcome = _outcome(row)
+    assert outcome is not None
+    return ScoredStep(**values, outcome=outcome)
+
+
+def _utc(time: datetime) -> datetime:
+    # SQLite forgets the zone, PostgreSQL answers in its own.
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,0 +1,250 @@
+"""The log of the windows that were answered, written beside the request, never in its way."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from closecast.database.engine import METADATA, Database
+from closecast.errors import StorageFailed
+
+log = logging.getLogger(__name__)
+
+_predictions = sa.Table(
+    "predictions",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("request_id", sa.String(200)),
+    sa.Column("symbol", sa.String(40), nullable=False),
+    sa.Column("version", sa.String(100), nullable=False),
+    sa.Column("last_close", sa.Double, nullable=False),
+    sa.Column("predicted_price", sa.Double, nullable=False),
+    sa.Column("drift_warning", sa.Boolean, nullable=False),
+    sa.Column("findings", sa.JSON, nullable=False),
+    sa.Column("duration_ms", sa.Double, nullable=False),
+    sqlite_autoincrement=True,  # a pruned number is not given again: numbers tell the order
+)
+_BATCH = 2_000
+
+
+class Prediction(NamedTuple):
+    """One window, answered alone or in a batch; a tuple: a dataclass takes longer to make.
+
+    Attributes
+    ----------
+    at : datetime
+        Aware.
+    last_close, predicted_price : float
+        What was sent last, and the answer one session ahead; one unit.
+    findings : tuple of str
+        Codes of the drift findings.
+    """
+
+    at: datetime
+    request_id: str | None
+    symbol: str
+    version: str
+    last_close: float
+    predicted_price: float
+    drift_warning: bool
+    findings: tuple[str, ...]
+    duration_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which answers are meant; all of them without anything.
+
+    Attributes
+    ----------
+    since, until : datetime or None
+        Aware; the first moment that counts, and the first that no longer does.
+    """
+
+    symbol: str | None = None
+    version: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class Predictions:
+    """The newest answers; older ones are pruned."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def log(self, rows: Sequence[Prediction]) -> None:
+        """Add answers, all in one transaction."""
+        if not rows:
+            return
+        values = [
+            row._asdict()
+            # SQLite stores the clock's digits and forgets the zone.
+            | {"at": row.at.astimezone(UTC), "findings": list(row.findings)}
+            for row in rows
+        ]
+        with self._database.transaction() as connection:
+            connection.execute(_predictions.insert(), values)
+
+    def newest(self, limit: int = 50) -> list[Prediction]:
+        """Answers, the last logged first."""
+        query = _predictions.select().order_by(_predictions.c.id.desc()).limit(limit)
+        with self._database.transaction(read_only=True) as connection:
+            return [_prediction(row) for row in connection.execute(query)]
+
+    def page(
+        self, wanted: Wanted, limit: int, before_id: int | None = None
+    ) -> list[tuple[int, Prediction]]:
+        """Answers with their numbers, the last logged first.
+
+        Parameters
+        ----------
+        before_id : int, optional
+            Only answers with a smaller number: the page after the one that ended with it.
+        """
+        c = _predictions.c
+        query = _predictions.select().order_by(c.id.desc()).limit(limit)
+        if before_id is not None:
+            query = query.where(c.id < before_id)
+        if wanted.symbol is not None:
+            query = query.where(c.symbol == wanted.symbol)
+        if wanted.version is not None:
+            query = query.where(c.version == wanted.version)
+        if wanted.since is not None:
+            query = query.where(c.at >= wanted.since.astimezone(UTC))
+        if wanted.until is not None:
+            query = query.where(c.at < wanted.until.astimezone(UTC))
+        with self._database.transaction(read_only=True) as connection:
+            return [(row.id, _prediction(row)) for row in connection.execute(query)]
+
+    def prune(self, keep: int) -> int:
+        """Delete all but the newest ``keep`` answers; says how many went."""
+        c = _predictions.c
+        newest_to_go = sa.select(c.id).order_by(c.id.desc()).offset(keep).limit(1).scalar_subquery()
+        with self._database.transaction() as connection:
+            gone = connection.execute(_predictions.delete().where(c.id <= newest_to_go))
+        return gone.rowcount
+
+
+class PredictionLog:
+    """A thread that writes answers down while the next request is served.
+
+    Parameters
+    ----------
+    predictions : Predictions
+    capacity : int
+        Answers that may wait; what comes beyond is dropped and counted.
+    interval_s : float
+        Time between two writes.
+    keep : int
+        Answers that the ledger keeps, at times a tenth more of each process that writes; older
+        ones are deleted, for the first time after the first write.
+    """
+
+    def __init__(
+        self,
+        predictions: Predictions,
+        capacity: int = 10_000,
+        interval_s: float = 1.0,
+        keep: int = 100_000,
+    ) -> None:
+        self._predictions = predictions
+        self._keep = keep
+        self._since_pruned = keep  # what processes before this one left is nobody else's
+        self._capacity = capacity
+        self._waiting: queue.SimpleQueue[Prediction] = queue.SimpleQueue()
+        self._interval_s = interval_s
+        self._closed = threading.Event()
+        self._counting = threading.Lock()
+        self._dropped = 0
+        self._written = 0
+        self._failing = False
+        self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
+        self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Answers that were not written: too many waited, or the ledger failed."""
+        return self._dropped
+
+    @property
+    def written(self) -> int:
+        """Answers that are in the ledger, or were until they were pruned."""
+        return self._written
+
+    @property
+    def waiting(self) -> int:
+        """Answers that are to be written next."""
+        return self._waiting.qsize()
+
+    def put(self, prediction: Prediction) -> None:
+        """Queue an answer. Neither waits nor raises."""
+        if self._closed.is_set() or self._waiting.qsize() >= self._capacity:
+            self._drop(1)
+        else:
+            self._waiting.put(prediction)
+
+    def close(self, timeout_s: float = 15.0) -> None:
+        """Write what waits, then end; gives up after ``timeout_s`` seconds."""
+        self._closed.set()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while not self._closed.wait(self._interval_s):
+            self._flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        while batch := self._take():
+            try:
+                self._predictions.log(batch)
+            except Exception as error:  # a thread that ended would lose every answer from now on
+                self._drop(len(batch))
+                if not self._failing:
+                    log.error(
+                        "answers are not logged until the ledger can be written again: %s", error
+                    )
+                self._failing = True
+                continue
+            self._written += len(batch)
+            if self._failing:
+                log.warning("answers are logged again; %d were not", self._dropped)
+            self._failing = False
+            self._prune(len(batch))
+
+    def _prune(self, written: int) -> None:
+        self._since_pruned += written
+        if self._since_pruned > self._keep / 10:
+            try:
+                self._predictions.prune(self._keep)
+                self._since_pruned = 0
+            except StorageFailed as error:  # the next batch is the next occasion
+                log.warning("old answers are not deleted: %s", error)
+
+    def _take(self) -> list[Prediction]:
+        batch: list[Prediction] = []
+        while len(batch) < _BATCH:
+            try:
+                batch.append(self._waiting.get_nowait())
+            except queue.Empty:
+                break
+        return batch
+
+    def _drop(self, n: int) -> None:
+        with self._counting:
+            self._dropped += n
+
+
+def _prediction(row: Row[Any]) -> Prediction:
+    values = {name: getattr(row, name) for name in Prediction._fields}
+    at = row.at.astimezone(UTC) if row.at.tzinfo else row.at.replace(tzinfo=UTC)
+    return Prediction(**values | {"at": at, "findings": tuple(row.findings)})

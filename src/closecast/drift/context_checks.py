@@ -1,0 +1,237 @@
+"""What known closes say of a window: where it comes from, and what came just before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from closecast.core.arrays import FloatArray
+from closecast.core.prices import Prices
+from closecast.core.symbols import EVERY_DAY, exchange_of
+from closecast.core.verdict import Channel, Provenance
+from closecast.drift.context import Context, Dates
+from closecast.drift.features import Moves
+from closecast.drift.provenance import Place, correlation, locate, locate_elsewhere
+from closecast.drift.return_index import OtherCloses, history_of
+from closecast.drift.statistics.base import Cause
+from closecast.drift.statistics.jump import like_unit
+from closecast.errors import InvalidSymbol
+
+T = TypeVar("T")
+
+_SESSIONS_PER_DAY = 5 / 7
+_FRESH_SESSIONS = 21.0  # an older memory of the price is too vague to call anything a fault
+_STALE_SESSIONS = 3  # a day or two are time zones, and calendars that nobody knows
+_UNLIKE = 0.5  # correlation: two feeds of one stock have .9, two stocks .3 (.7 in a crisis)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that needs no statistic: what is, and what should be."""
+
+    cause: Cause
+    level: Channel
+    statistic: str
+    value: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What known closes say of a window.
+
+    Attributes
+    ----------
+    before : float or None
+        EWMA volatility just before the window.
+    gap : float or None
+        Signed log distance of the first close from the last one known before it; 0 where the
+        window lies among them.
+    gap_sessions : float
+        How far apart the two are.
+    gap_sure : bool
+        Whether a gap would be a fault of the data, not of what is known.
+    """
+
+    provenance: Provenance | None = None
+    facts: tuple[Fact, ...] = ()
+    before: float | None = None
+    gap: float | None = None
+    gap_sessions: float = 1.0
+    gap_sure: bool = False
+
+
+_NOTHING = Memory()
+
+
+def recall(moves: Moves, contexts: Sequence[Context | None]) -> list[Memory]:
+    """Compare windows of closes with what is known beside each."""
+    memories = [_NOTHING] * len(moves)
+    if all(context is None for context in contexts):
+        return memories
+    places: dict[int, Place | None] = {}
+    for rows, known in _grouped(contexts, range(len(moves)), lambda context: context.known):
+        places |= zip(rows, locate(moves.rows(rows), known), strict=True)
+    elsewhere: dict[int, tuple[Prices, Place] | None] = {}
+    lost = [i for i in range(len(moves)) if places.get(i) is None]
+    for rows, others in _grouped(contexts, lost, _others):
+        elsewhere |= zip(rows, locate_elsewhere(moves.rows(rows), others), strict=True)
+    for i, context in enumerate(contexts):
+        if context is None:
+            continue
+        if (place := places.get(i)) is not None and context.known is not None:
+            memories[i] = _placed(context, context.known, place)
+        elif (found := elsewhere.get(i)) is not None:
+            memories[i] = _elsewhere(context, *found)
+        elif context.known is not None:
+            memories[i] = _not_found(moves.closes[i], context, context.known)
+    return memories
+
+
+def _others(context: Context) -> OtherCloses | None:
+    """Where a window may still be that is not among the symbol's own closes."""
+    others = context.others
+    return None if others is None or others.are_only(context.known) else others
+
+
+def _grouped(
+    contexts: Sequence[Context | None], rows: Iterable[int], part: Callable[[Context], T | None]
+) -> Iterator[tuple[list[int], T]]:
+    """Rows whose contexts share one object; those without any are left out."""
+    groups: dict[int, tuple[list[int], T]] = {}
+    for i in rows:
+        context = contexts[i]
+        if context is not None and (shared := part(context)) is not None:
+            groups.setdefault(id(shared), ([], shared))[0].append(i)
+    yield from groups.values()
+
+
+def _placed(context: Context, known: Prices, place: Place) -> Memory:
+    facts = []
+    last = known.sessions[place.last]
+    if place.match == "reversed":
+        cause = Cause("reversed_order", 0, {})
+        facts.append(Fact(cause, "fault", "known closes, newest first", 1.0, 0.0))
+    claimed = context.last_session
+    if claimed is not None and place.match == "exact":  # of pieces, the end is not sure
+        between, counted = _sessions_between(context, known, last, claimed)
+        late = between - place.beyond
+        # Without a calendar holidays count as sessions.
+        if abs(late) >= _STALE_SESSIONS + (0 if counted else 1 + 0.05 * abs(between)):
+            about: dict[str, int | float | str] = {
+                "last": str(last),
+                "claimed": str(claimed),
+                "sessions": abs(late),
+            }
+            cause = Cause("stale_window", None, about)
+            name = "sessions between the date given and that of the same known closes"
+            facts.append(Fact(cause, "fault", name, float(abs(late)), _STALE_SESSIONS - 1.0))
+    factor = like_unit(place.log_factor, 0.0)
+    if factor is not None:
+        cause = Cause("unit_error", 0, {"factor": factor, "times": 0.0, "whole": "yes"})
+        sure = context.symbol_named and context.level_known
+        level: Channel = "fault" if sure else "regime"
+        name = "closes sent over the same known closes"
+        facts.append(Fact(cause, level, name, round(float(np.exp(place.log_factor)), 6), 1.0))
+    provenance = Provenance(
+        place.match,
+        known.symbol,
+        str(known.sessions[place.first]),
+        str(last),
+        round(float(np.exp(place.log_factor)), 6),
+    )
+    before = history_of(known).volatility_before(place.first)
+    return Memory(provenance, tuple(facts), before, None if before is None else 0.0)
+
+
+def _elsewhere(context: Context, other: Prices, place: Place) -> Memory:
+    first, last = str(other.sessions[place.first]), str(other.sessions[place.last])
+    factor = round(float(np.exp(place.log_factor)), 6)
+    cause = Cause("wrong_symbol", 0, {"symbol": other.symbol, "first": first, "last": last})
+    level: Channel = "fault" if context.symbol_named else "regime"
+    fact = Fact(cause, level, "share of returns that are another symbol's", 1.0, 0.85)
+    return Memory(Provenance("other_symbol", other.symbol, first, last, factor), (fact,))
+
+
+def _not_found(window: FloatArray, context: Context, known: Prices) -> Memory:
+    claimed = context.last_session
+    if claimed is None:
+        return Memory(Provenance("undated"))
+    sessions = _dates_of(len(window), context, known, claimed)
+    if context.sessions is not None:
+        window = window[np.argsort(context.sessions, kind="stable")]
+    before_row = int(np.searchsorted(known.sessions, sessions[0])) - 1
+    facts: tuple[Fact, ...] = ()
+    alike = correlation(window, sessions, known.closes, known.sessions)
+    match = Provenance("unknown" if alike is not None else "newer")
+    if alike is not None and alike[0] < _UNLIKE and context.sessions is not None:
+        level: Channel = "fault" if context.symbol_named else "regime"
+        cause = Cause("wrong_symbol", 0, {"correlation": round(alike[0], 2), "rows": alike[1]})
+        name = "one minus the correlation with the symbol's known returns of the same days"
+        facts = (Fact(cause, level, name, round(1 - alike[0], 4), 1 - _UNLIKE),)
+    if before_row < 0 or not context.level_known:
+        return Memory(match, facts)
+    before = history_of(known).volatility_before(before_row)
+    if before is None:
+        return Memory(match, facts)
+    _, same, there = np.intersect1d(sessions, known.sessions, return_indices=True)
+    if len(same):  # the newest day that both have
+        here, row, apart = int(same[-1]), int(there[-1]), 0.0
+    else:
+        here, row = 0, before_row
+        apart = float(_sessions_between(context, known, known.sessions[row], sessions[0])[0])
+    gap = float(np.log(window[here] / known.closes[row]))
+    dated = context.sessions is not None or not len(same)  # a date of its own, not counted back
+    return Memory(
+        match,
+        facts,
+        before,
+        gap,
+        gap_sessions=max(apart, 1.0),
+        gap_sure=context.symbol_named and dated and apart <= _FRESH_SESSIONS,
+    )
+
+
+def _dates_of(n: int, context: Context, known: Prices, last: np.datetime64) -> np.ndarray:
+    """The window's sessions, as given, as the calendar has them, or counted back."""
+    if context.sessions is not None:
+        return np.sort(context.sessions)
+    table = context.calendar
+    if table is not None and len(table.sessions):
+        stop = int(np.searchsorted(table.sessions, last, side="right"))
+        if stop >= n and last <= table.sessions[-1]:
+            return np.asarray(table.sessions[stop - n : stop])
+    stop = int(np.searchsorted(known.sessions, last, side="right"))
+    if stop >= n and last <= known.sessions[-1]:
+        return np.asarray(known.sessions[stop - n : stop])
+    per_day = _sessions_per_day(known.symbol)
+    back = np.ceil(np.arange(n)[::-1] / per_day).astype("timedelta64[D]")
+    return np.asarray(last - back)
+
+
+def _sessions_between(
+    context: Context, known: Prices, a: np.datetime64, b: np.datetime64
+) -> tuple[int, bool]:
+    """Sessions after ``a`` up to and with ``b``, negative if ``b`` is earlier; whether counted."""
+    sessions = known.sessions
+    table = context.calendar
+    if table is not None and _covers(table.sessions, a, b):
+        sessions = table.sessions
+    if _covers(sessions, a, b):
+        rows = np.searchsorted(sessions, [a, b], side="right")
+        return int(rows[1] - rows[0]), True
+    return round(float((b - a).astype(int)) * _sessions_per_day(known.symbol)), False
+
+
+def _sessions_per_day(symbol: str) -> float:
+    try:
+        return 1.0 if exchange_of(symbol) == EVERY_DAY else _SESSIONS_PER_DAY
+    except InvalidSymbol:  # an exchange that nobody knows
+        return _SESSIONS_PER_DAY
+
+
+def _covers(sessions: Dates, a: np.datetime64, b: np.datetime64) -> bool:
+    return len(sessions) > 0 and bool(sessions[0] <= min(a, b) and max(a, b) <= sessions[-1])

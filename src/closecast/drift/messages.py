@@ -1,0 +1,113 @@
+"""Findings in plain words, in the caller's language."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from closecast.core.verdict import Code, Verdict
+
+Language = Literal["en", "pt"]
+
+_ENGLISH: Mapping[str, str] = {
+    "unit_error": "A close is {factor} times the one before: another unit (cents, thousands)?",
+    "unit_error:whole": "The closes are {factor} times the known ones: another unit?",
+    "unit_error:gap": "The first close is {factor} times the last known one: another unit?",
+    "split": "A move of {move} % like a {ratio} split that was not adjusted for.",
+    "split:unsure": "A real move of that size looks the same: volumes would tell.",
+    "frozen_feed": "The close did not change for {rows} rows in a row: is the feed frozen?",
+    "filled_days": "{rows} days repeat the close before: days without a session, filled?",
+    "filled_days:dated": "{rows} rows are of days without a session, the first of {date}.",
+    "wrong_symbol": "The first close is {distance} % from the last known one: another symbol's?",
+    "wrong_symbol:named": "These are the closes of {symbol} from {first} to {last}.",
+    "wrong_symbol:unlike": "Not the symbol's closes: on {rows} known days the moves differ "
+    "(correlation {correlation}).",
+    "stale_window": "These closes end on {last}, not on {claimed}: {sessions} sessions apart.",
+    "spike": "One close stands apart ({move} %, {times} times the usual day) and the next is back: "
+    "a wrong close?",
+    "reversed_order": "The closes are in reversed order, or out of order: oldest first is needed.",
+    "level_gap": "The first close is {distance} % from the last known one, more than the market "
+    "moves in that time: another symbol, unit or price basis?",
+    "volatility_high": "High volatility detected ({times}x the training level).",
+    "volatility_high:before": "High volatility detected ({times}x that just before the window).",
+    "volatility_high:week": "High volatility detected (the last five sessions: {times}x those "
+    "before).",
+    "volatility_low": "Low volatility detected ({times}x the training level).",
+    "volatility_low:before": "Low volatility detected ({times}x that just before the window).",
+    "trend": "The last {sessions} sessions moved {move} % in one direction, more than chance does.",
+    "shock": "One session moved {move} %, {times} times the usual day: news, not a usual market.",
+}
+_PORTUGUESE: Mapping[str, str] = {
+    "unit_error": "Um fechamento é {factor} vezes o anterior: outra unidade (centavos, milhares)?",
+    "unit_error:whole": "Os fechamentos são {factor} vezes os conhecidos: outra unidade?",
+    "unit_error:gap": "O primeiro fechamento é {factor} vezes o último conhecido: outra unidade?",
+    "split": "Um movimento de {move} % como um desdobramento {ratio} sem ajuste.",
+    "split:unsure": "Um movimento real desse tamanho é igual: o volume diria qual dos dois é.",
+    "frozen_feed": "O fechamento não mudou por {rows} linhas seguidas: a fonte travou?",
+    "filled_days": "{rows} dias repetem o fechamento anterior: dias sem pregão, preenchidos?",
+    "filled_days:dated": "{rows} linhas são de dias sem pregão, a primeira de {date}.",
+    "wrong_symbol": "O primeiro fechamento está a {distance} % do último conhecido: de outro "
+    "ativo?",
+    "wrong_symbol:named": "Estes são os fechamentos de {symbol} de {first} a {last}.",
+    "wrong_symbol:unlike": "Não são os fechamentos do ativo: em {rows} dias conhecidos os "
+    "movimentos diferem (correlação {correlation}).",
+    "stale_window": "Estes fechamentos terminam em {last}, não em {claimed}: {sessions} pregões de "
+    "diferença.",
+    "spike": "Um fechamento destoa ({move} %, {times} vezes o dia usual) e o seguinte volta: "
+    "fechamento errado?",
+    "reversed_order": "Os fechamentos estão em ordem inversa, ou fora de ordem: o mais antigo deve "
+    "vir primeiro.",
+    "level_gap": "O primeiro fechamento está a {distance} % do último conhecido, mais do que o "
+    "mercado anda nesse tempo: outro ativo, unidade ou base de preço?",
+    "volatility_high": "Volatilidade alta detectada ({times}x o nível de treino).",
+    "volatility_high:before": "Volatilidade alta detectada ({times}x a de logo antes da janela).",
+    "volatility_high:week": "Volatilidade alta detectada (os últimos cinco pregões: {times}x os "
+    "anteriores).",
+    "volatility_low": "Volatilidade baixa detectada ({times}x o nível de treino).",
+    "volatility_low:before": "Volatilidade baixa detectada ({times}x a de logo antes da janela).",
+    "trend": "Os últimos {sessions} pregões andaram {move} % em uma direção, mais do que o acaso.",
+    "shock": "Um pregão andou {move} %, {times} vezes o dia usual: notícia, não mercado comum.",
+}
+SENTENCES: Mapping[Language, Mapping[str, str]] = {"en": _ENGLISH, "pt": _PORTUGUESE}
+"""Language to code (and variant) to template over a finding's facts."""
+
+
+def sentence(
+    code: Code,
+    facts: Mapping[str, int | float | str],
+    alternatives: Sequence[Code] = (),
+    language: Language = "en",
+) -> str:
+    """A finding in words.
+
+    >>> sentence("frozen_feed", {"rows": 7}, language="pt")
+    'O fechamento não mudou por 7 linhas seguidas: a fonte travou?'
+    """
+    templates = SENTENCES[language]
+    said = templates[f"{code}{_variant(code, facts)}"].format(**facts)
+    if code == "split" and "shock" in alternatives:
+        said = f"{said} {templates['split:unsure']}"
+    return said
+
+
+def in_language(verdict: Verdict, language: Language) -> Verdict:
+    """The same verdict with its sentences in another language."""
+    return replace(
+        verdict,
+        findings=tuple(
+            replace(f, sentence=sentence(f.code, f.facts, f.alternatives, language))
+            for f in verdict.findings
+        ),
+    )
+
+
+def _variant(code: Code, facts: Mapping[str, int | float | str]) -> str:
+    if code == "unit_error":
+        return ":whole" if "whole" in facts else ":gap" if "distance" in facts else ""
+    if code == "wrong_symbol":
+        return ":named" if "symbol" in facts else ":unlike" if "correlation" in facts else ""
+    if code == "filled_days":
+        return ":dated" if "date" in facts else ""
+    than = facts.get("than", "training")
+    return "" if than == "training" else f":{than}"

@@ -1,0 +1,189 @@
+"""The two inner loops of drift, compiled from ``native.c`` where there was a C compiler.
+
+What they compute is defined by the NumPy code, which they spare the usual case: a window that is
+like any other, whose place is beyond doubt. Without them the answers are the same, later.
+"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from ctypes import PyDLL, Structure, addressof, c_double, c_int64, c_void_p
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closecast.core.arrays import FloatArray
+from closecast.drift.features import Moves
+
+log = logging.getLogger(__name__)
+
+SOURCE = Path(__file__).with_suffix(".c")
+LIBRARY = Path(__file__).with_name("_native.so")
+
+MOST_RETURNS = 1024
+"""Of a window; the stack holds no more."""
+
+Match = Literal["nowhere", "exact", "reversed", "unsure"]
+MATCHES: tuple[Match, ...] = ("nowhere", "exact", "reversed", "unsure")
+
+STATISTICS = (
+    *("jump", "frozen_feed", "filled_days", "spike", "level_gap"),
+    *("volatility_high", "volatility_high_before", "volatility_high_week"),
+    *("volatility_low", "volatility_low_before", "trend_week", "trend_month", "shock"),
+)
+"""Keys of those that are known there, in its order."""
+
+
+def checksum() -> int:
+    """Of the C code: a library that was made from another one is not used."""
+    return zlib.crc32(SOURCE.read_bytes())
+
+
+class _Numbers(Structure):
+    """A structure of C that keeps the arrays alive which it points to."""
+
+    def __init__(self, **values: Any) -> None:
+        self._arrays = {
+            name: np.ascontiguousarray(value)
+            for name, value in values.items()
+            if isinstance(value, np.ndarray)
+        }
+        pointers = {name: array.ctypes.data for name, array in self._arrays.items()}
+        super().__init__(**values | pointers)
+
+    @property
+    def address(self) -> int:
+        """For a function of C; as long as this object lives."""
+        return addressof(self)
+
+
+class Index(_Numbers):
+    """Of :class:`closecast.drift.return_index.ReturnIndex`: contiguous arrays, never moved."""
+
+    _fields_ = [
+        *((name, c_void_p) for name in ("returns", "sorted", "order", "ends")),
+        *((name, c_int64) for name in ("known", "histories")),
+    ]
+
+
+class Rules(_Numbers):
+    """What makes a window known: the constants of ``provenance.py`` and ``known.py``."""
+
+    _fields_ = [
+        *((name, c_double) for name in ("cent", "least", "most", "still", "same")),
+        *((name, c_int64) for name in ("enough", "crowd", "most_alike")),
+        *((name, c_int64) for name in ("landmarks", "landmarks_elsewhere")),
+    ]
+
+
+class Levels(_Numbers):
+    """Of one symbol, with the constants of ``reading.py`` and ``statistics/``."""
+
+    _fields_ = [
+        *((name, c_double) for name in ("decay", "around", "floor", "clip", "large")),
+        *((name, c_double) for name in ("still", "normal", "least_jump", "least_ratio", "frozen")),
+        *((name, c_double) for name in ("volatility", "level", "surprise")),
+        ("filled", c_void_p),
+        ("limits", c_double * len(STATISTICS)),
+    ]
+
+
+class Compiled:
+    """The functions of the library.
+
+    Called without releasing Python's lock: a piece of a batch takes a fraction of a millisecond,
+    and to get the lock back may take longer.
+    """
+
+    def __init__(self, library: Path) -> None:
+        """Load a library.
+
+        Raises
+        ------
+        OSError, AttributeError, ValueError
+            If it cannot be loaded, is another one, or is not of this source.
+        """
+        functions = PyDLL(str(library))
+        if c_int64.in_dll(functions, "closecast_source").value != checksum():
+            raise ValueError(f"{library.name} was made from other code than {SOURCE.name}")
+        self._recognise = functions.closecast_recognise
+        self._suspicious = functions.closecast_suspicious
+        shape, two = [c_int64, c_int64], [c_void_p, c_void_p]
+        self._recognise.argtypes = [*two, *shape, *two, c_int64, *two]
+        self._suspicious.argtypes = [c_void_p, *shape, *two, *two]
+        self._recognise.restype = self._suspicious.restype = None
+
+    def recognise(
+        self, index: Index, rules: Rules, moves: Moves, both_ways: bool
+    ) -> list[tuple[Match, int]]:
+        """Where windows lie among known closes.
+
+        Parameters
+        ----------
+        both_ways : bool
+            Whether to look for windows that are newest first, and for those in pieces, too.
+
+        Returns
+        -------
+        list of (match, int)
+            For each window what it is, and the place where it begins. ``unsure``: it may lie there
+            in pieces. A place means nothing unless the match is ``exact`` or ``reversed``.
+        """
+        matches, starts = np.empty((2, len(moves)), np.int64)
+        self._recognise(
+            index.address,
+            rules.address,
+            *moves.returns.shape,
+            moves.closes.ctypes.data,
+            moves.returns.ctypes.data,
+            both_ways,
+            matches.ctypes.data,
+            starts.ctypes.data,
+        )
+        found = zip(matches.tolist(), starts.tolist(), strict=True)
+        return [(MATCHES[match], start) for match, start in found]
+
+    def suspicious(
+        self, levels: Levels, returns: FloatArray, before: FloatArray | None, gap: FloatArray | None
+    ) -> list[int]:
+        """Rows of the windows in which a statistic may be beyond its limit; few others.
+
+        Parameters
+        ----------
+        returns : array, shape (m, n - 1)
+            Of the windows; contiguous, as ``before`` and ``gap`` are.
+        before, gap : arrays, shape (m,), optional
+            As in :class:`closecast.drift.features.Reading`.
+        """
+        found: NDArray[np.uint8] = np.empty(len(returns), np.uint8)
+        self._suspicious(
+            levels.address,
+            *returns.shape,
+            returns.ctypes.data,
+            None if before is None else before.ctypes.data,
+            None if gap is None else gap.ctypes.data,
+            found.ctypes.data,
+        )
+        return [row for row, flag in enumerate(found.tolist()) if flag]
+
+
+def _load() -> Compiled | None:
+    if not LIBRARY.exists():
+        return None
+    try:
+        return Compiled(LIBRARY)
+    except (OSError, AttributeError, ValueError) as error:
+        log.warning("drift without its compiled loops: %s; install closecast again", error)
+        return None
+
+
+loaded = _load()
+"""``None`` where there was no compiler, or the library is not of this code."""
+
+
+def of(returns: FloatArray) -> Compiled | None:
+    """The compiled loops, if there are any and they take as many returns as a window has here."""
+    return loaded if returns.shape[1] <= MOST_RETURNS else None

@@ -1,0 +1,195 @@
+"""Known closes, indexed by their returns: a window is recognised without reading all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closecast.core.arrays import FloatArray
+from closecast.core.prices import Prices
+from closecast.drift import native
+from closecast.drift.features import ewma_before
+
+Rows = NDArray[np.int64]
+
+# Moves that so many known ones are like tell nothing. A low price has a wide tolerance: without
+# these limits one window of a penny stock took 20 ms among 100 symbols, sixteen together 1.8 s.
+CROWD = 1_000
+MOST_ALIKE = 5_000
+_PAD = 1024  # more than any window has: what lies beyond the end is NaN, and agrees with nothing
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Likeness:
+    """Places where known moves are like landmarks of windows.
+
+    Attributes
+    ----------
+    rows, columns : arrays of int, shape (c,)
+        Of which window, and by which of its moves; in the order of the windows, then of their
+        landmarks.
+    starts : array of int, shape (c,)
+        Where the window's first move would be, perhaps before the first one known.
+    both : array of bool, shape (c,)
+        Whether the moves on both sides are alike, too, not just one.
+    """
+
+    rows: Rows
+    columns: Rows
+    starts: Rows
+    both: NDArray[np.bool_]
+
+
+class ReturnIndex:
+    """Returns of one or several histories, one after the other, and their order by size.
+
+    Parameters
+    ----------
+    log_closes : sequence of arrays, shape (m,) each
+        Oldest first.
+    """
+
+    def __init__(self, log_closes: Sequence[FloatArray]) -> None:
+        parts = [np.diff(logs) for logs in log_closes]
+        gap, pad = np.full(1, np.nan), np.full(_PAD, np.nan)
+        # A NaN after each history: no window goes on from one to the next.
+        self._returns = np.concatenate([*(x for part in parts for x in (part, gap)), pad])
+        self._ends = np.cumsum([len(part) + 1 for part in parts], dtype=np.int64)
+        self._order = self._returns.argsort()[: len(self._returns) - len(parts) - _PAD]  # NaN last
+        self._sorted = self._returns[self._order]
+        self.compiled = native.Index(
+            returns=self._returns,
+            sorted=self._sorted,
+            order=self._order,
+            ends=self._ends,
+            known=len(self._order),
+            histories=len(parts),
+        )
+
+    def like(self, moves: FloatArray, landmarks: Rows, tolerance: FloatArray) -> Likeness:
+        """Known moves that are like landmarks of windows, and so is a neighbour of each.
+
+        Where many moves are like a landmark, both neighbours have to be; one that very many are
+        like is passed over.
+
+        Parameters
+        ----------
+        moves : array, shape (m, n - 1)
+            Log returns of m windows.
+        landmarks : array of int, shape (m, k)
+            Which of them to look for: those that stand out, for few others are like them.
+        tolerance : array, shape (m,)
+            Of each window's moves; of one that is NaN nothing is found.
+        """
+        wanted = moves[np.arange(len(moves))[:, None], landmarks]
+        off = tolerance[:, None]
+        low = self._sorted.searchsorted(wanted - off).ravel()
+        counts = self._sorted.searchsorted(wanted + off).ravel() - low
+        counts *= counts <= MOST_ALIKE
+        which, places = self._places(low, counts)
+        if not len(which):
+            return _NOWHERE
+        rows, columns, last = which // landmarks.shape[1], landmarks.ravel()[which], moves.shape[1]
+        near = tolerance[rows]
+        after = self._returns[places + 1] - moves[rows, np.minimum(columns + 1, last - 1)]
+        before = self._returns[places - 1] - moves[rows, np.maximum(columns - 1, 0)]
+        # NaN, where a history begins or ends, is like nothing: then the other side decides.
+        goes_on, comes_from = np.abs(after) <= near, np.abs(before) <= near
+        both = goes_on & comes_from
+        enough = both | ((goes_on | comes_from) & (counts <= CROWD)[which])
+        kept = enough.nonzero()[0]
+        return Likeness(rows[kept], columns[kept], places[kept] - columns[kept], both[kept])
+
+    def pairs(self, moves: FloatArray, tolerance: float) -> tuple[Rows, Rows]:
+        """Which of the moves of a window, shape (n - 1,), is like which known one; (c,) each."""
+        low = self._sorted.searchsorted(moves - tolerance)
+        counts = self._sorted.searchsorted(moves + tolerance, "right") - low
+        return self._places(low, counts)
+
+    def _places(self, low: Rows, counts: Rows) -> tuple[Rows, Rows]:
+        """Of ranges of the sorted returns: which range each place is of, and the places."""
+        ends = counts.cumsum()
+        which = np.arange(len(counts)).repeat(counts)
+        return which, self._order[np.arange(len(which)) + (low + counts - ends)[which]]
+
+    def agreement(
+        self, starts: Rows, moves: FloatArray, tolerance: FloatArray
+    ) -> tuple[Rows, Rows]:
+        """How many moves agree if windows begin there, and how many are known; (c,) each.
+
+        Parameters
+        ----------
+        moves, tolerance : arrays, shape (c, n - 1) and (c,)
+            One row for each start.
+        """
+        steps = np.arange(moves.shape[1])
+        common = np.minimum(
+            self._ends[self._ends.searchsorted(starts, "right")] - 1 - starts, len(steps)
+        )
+        agree = np.abs(self._returns[starts[:, None] + steps] - moves) <= tolerance[:, None]
+        agree &= steps < common[:, None]  # beyond its end another history begins
+        return agree.sum(axis=1), common
+
+    def row_of(self, start: int) -> tuple[int, int]:
+        """Which history a place belongs to, and its row there."""
+        which = int(self._ends.searchsorted(start, "right"))
+        return which, start - (int(self._ends[which - 1]) if which else 0)
+
+
+_NOWHERE = Likeness(*(np.empty(0, np.int64),) * 3, np.empty(0, bool))
+
+
+class History:
+    """One symbol's known closes, as drift uses them again and again."""
+
+    def __init__(self, closes: FloatArray, log_closes: FloatArray) -> None:
+        self._closes = closes
+        self.log_closes = log_closes
+        self.index = ReturnIndex([log_closes])
+        self._before = np.full(len(closes), np.nan)
+
+    def volatility_before(self, row: int) -> float | None:
+        """:func:`closecast.drift.features.ewma_before` up to a row's close; computed once."""
+        known = float(self._before[row])
+        if np.isnan(known):
+            found = ewma_before(self._closes[: row + 1])
+            self._before[row] = known = -1.0 if found is None else found
+        return None if known < 0 else known
+
+
+_HISTORIES: WeakKeyDictionary[Prices, History] = WeakKeyDictionary()
+
+
+def history_of(prices: Prices) -> History:
+    """Made when it is first asked for, and kept as long as the closes are."""
+    found = _HISTORIES.get(prices)
+    if found is None:
+        found = _HISTORIES[prices] = History(prices.closes, prices.log_closes)
+    return found
+
+
+class OtherCloses:
+    """Known closes of many symbols, among which foreign windows are looked for.
+
+    Parameters
+    ----------
+    series : iterable of Prices
+        Where a window is found in two, the first one counts.
+    """
+
+    def __init__(self, series: Iterable[Prices]) -> None:
+        self.series = tuple(prices for prices in series if len(prices) > 1)
+        self.index = ReturnIndex([np.log(prices.closes) for prices in self.series])
+        self._by_symbol = {prices.symbol: prices for prices in self.series}
+
+    def of(self, symbol: str) -> Prices | None:
+        """Those of one symbol."""
+        return self._by_symbol.get(symbol)
+
+    def are_only(self, known: Prices | None) -> bool:
+        """Whether there is nothing else here than closes of one symbol."""
+        return known is not None and self._by_symbol.keys() <= {known.symbol}

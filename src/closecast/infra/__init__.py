@@ -1,0 +1,1 @@
+"""Adapters to the operating system: files, processes, ports, logs, secrets. Knows no forecasts."""

@@ -1,0 +1,68 @@
+"""Where the API processes of one ``closecast serve`` count together: a folder for its lifetime."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from closecast.infra.files import storage
+
+VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""``prometheus_client`` reads it when it is imported, and never again."""
+
+_LOCK = ".serve.lock"
+
+
+@contextmanager
+def shared_metrics(parent: Path, processes: int) -> Iterator[None]:
+    """Let processes that are started meanwhile count into one fresh folder.
+
+    The folder's lock is held as long as it is used; the kernel frees it whatever becomes of this
+    process, so folders that others left behind are known, and removed. One process needs no folder,
+    and a folder that somebody else has named in the environment stays as it is.
+
+    Parameters
+    ----------
+    parent : Path
+        Holds one folder per service that runs.
+    processes : int
+        API processes.
+
+    Raises
+    ------
+    StorageFailed
+        If no folder can be made.
+    """
+    if processes == 1 or os.environ.get(VARIABLE):
+        yield
+        return
+    folder = parent / uuid.uuid4().hex
+    with storage(folder):
+        folder.mkdir(parents=True)
+        _remove_abandoned(parent, folder)
+        lock = FileLock(folder / _LOCK)
+        lock.acquire()
+    os.environ[VARIABLE] = str(folder.resolve())
+    try:
+        yield
+    finally:
+        del os.environ[VARIABLE]
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+
+
+def _remove_abandoned(parent: Path, own: Path) -> None:
+    for folder in parent.iterdir():
+        if folder == own or not (folder / _LOCK).exists():
+            continue
+        try:
+            with FileLock(folder / _LOCK, timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)
+        except Timeout:
+            continue

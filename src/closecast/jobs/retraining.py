@@ -1,0 +1,299 @@
+"""Trainings that start by themselves: when one is due, and what it repeats. Starts none itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from cronsim import CronSim
+
+from closecast.core.arrays import Floats
+from closecast.core.data_quality import find_faults
+from closecast.core.prices import Prices
+from closecast.core.records import Trigger
+from closecast.core.symbols import canonical_list
+from closecast.core.verdict import Verdict
+from closecast.database import ACTIVE, Job, Ledger
+from closecast.drift import Baseline, DriftDetector, discoveries, warn_of_unmeasured
+from closecast.errors import ClosecastError
+from closecast.forecasters import BASELINES
+from closecast.registry.documents import (
+    BASELINE_FILE,
+    Bundle,
+    BundleInfo,
+    DataSpan,
+    Manifest,
+    of_symbol,
+)
+from closecast.registry.registry import Registry
+from closecast.settings import Settings
+from closecast.sources import source_again
+from closecast.sources.price_cache import PriceCache
+
+log = logging.getLogger(__name__)
+
+"""Who asked for a training: somebody, the clock, or the market."""
+
+
+# -- what is trained again ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The symbols that one bundle is current for: they are trained again together."""
+
+    manifest: Manifest
+    symbols: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What to train again, from closes up to now.
+
+    Attributes
+    ----------
+    start : str
+        First session that the model before has learned from, ISO date.
+    """
+
+    symbols: tuple[str, ...]
+    source: str
+    start: str
+    forecaster: str
+    hyperparameters: dict[str, Any]
+
+    def arguments(self, trigger: Trigger) -> dict[str, Any]:
+        """Those of the task ``train``: a :class:`closecast.pipeline.TrainRequest` in JSON types."""
+        return {**asdict(self), "symbols": list(self.symbols), "trigger": trigger}
+
+
+def groups(registry: Registry) -> list[Group]:
+    """Every symbol that has a model, by the bundle that is current for it.
+
+    A pointer or a manifest that cannot be read is left out with a warning: it has to be mended
+    by hand, and must not keep the others from being trained.
+
+    Raises
+    ------
+    StorageFailed
+        If the pointers cannot be listed.
+    """
+    by_version: dict[str, list[str]] = {}
+    for symbol in registry.symbols():
+        try:
+            if pointer := registry.pointer(symbol):
+                by_version.setdefault(pointer.version, []).append(symbol)
+        except ClosecastError as error:
+            log.warning("no pointer to follow", extra={"symbol": symbol, "reason": str(error)})
+    found = []
+    for version, symbols in by_version.items():
+        try:
+            found.append(Group(registry.manifest(version), canonical_list(symbols)))
+        except ClosecastError as error:
+            log.warning("no model to repeat", extra={"version": version, "reason": str(error)})
+    return found
+
+
+def recipe_of(registry: Registry, group: Group, settings: Settings) -> Recipe:
+    """How to train a group again: like the model that it has, on what that was made from.
+
+    Symbols that were left out of it and have no model of their own are asked for again, for they
+    may be whole by now. If the group has a baseline, which stands in until something better
+    comes, the newest network that was published after it is tried again.
+
+    Raises
+    ------
+    ClosecastError
+        If a pointer cannot be read.
+    """
+    info = group.manifest.info
+    left_out = [symbol for symbol in info.left_out if registry.pointer(symbol) is None]
+    like = _worth_repeating(registry, group)
+    return Recipe(
+        symbols=canonical_list([*group.symbols, *left_out]),
+        source=source_again(info.data[0].source, settings),
+        start=min(span.first_session for span in info.data),
+        forecaster=like.forecaster,
+        hyperparameters=like.hyperparameters,
+    )
+
+
+def _worth_repeating(registry: Registry, group: Group) -> BundleInfo:
+    """The current bundle; in place of a baseline the newest network for most of its symbols."""
+    current = group.manifest
+    if current.info.forecaster not in BASELINES:
+        return current.info
+
+    def shared(info: BundleInfo) -> int:
+        return len({*group.symbols} & {*info.symbols})
+
+    networks = [
+        manifest
+        for manifest in registry.versions()
+        if manifest.created_at > current.created_at
+        and manifest.info.forecaster not in BASELINES
+        and shared(manifest.info)
+    ]
+    return max(networks, key=lambda m: (shared(m.info), m.created_at), default=current).info
+
+
+# -- by schedule --------------------------------------------------------------------------------
+
+
+def last_start(group: Group, trainings: Iterable[Job]) -> datetime | None:
+    """When the newest training of any of a group's symbols began, whoever asked for it.
+
+    One that failed counts, too, or it would be repeated for ever.
+
+    Parameters
+    ----------
+    trainings : iterable of Job
+        The newest one of every panel.
+
+    Returns
+    -------
+    datetime or None
+        Aware, UTC; ``None`` while one waits or runs.
+    """
+    wanted = {*group.symbols}
+    own = [job for job in trainings if wanted & {*job.arguments.get("symbols", ())}]
+    if any(job.state in ACTIVE for job in own):
+        return None
+    made = group.manifest.created_at.astimezone(UTC)
+    newest = max(own, key=lambda job: job.created_at, default=None)
+    if newest is None or made > (newest.finished_at or newest.created_at):
+        return made  # trained by hand: `closecast train` leaves no job
+    return newest.created_at
+
+
+def due_by_schedule(
+    expression: str, last: datetime, now: datetime, min_interval: timedelta
+) -> bool:
+    """Whether the schedule has asked for a training since the last one, and enough time passed.
+
+    However often it has asked meanwhile (the machine slept, say), the answer is one training.
+
+    Parameters
+    ----------
+    expression : str
+        Cron expression of five fields, in UTC.
+    last, now : datetime
+        Aware.
+
+    Examples
+    --------
+    >>> friday = datetime(2026, 1, 2, 12, tzinfo=UTC)
+    >>> day = timedelta(days=1)
+    >>> [due_by_schedule("0 22 * * 6", friday, friday + n * day, 3 * day) for n in (1, 2, 3)]
+    [False, False, True]
+    """
+    if now - last < min_interval:
+        return False
+    firing = next(CronSim(expression, last.astimezone(UTC)), None)
+    return firing is not None and firing <= now
+
+
+# -- by regime ----------------------------------------------------------------------------------
+
+
+def regime_signal(
+    bundle: Bundle, symbols: Collection[str], cache: PriceCache, ledger: Ledger
+) -> bool:
+    """Whether the market has changed since a model was made, so that it should be made again.
+
+    At once, if half of the newest windows say so; or over time, if the monitor of the model's
+    promises does (:func:`left_by_market`), which sees what no single window shows. Closes with a
+    fault have no part in either: the monitor sees what was absorbed only.
+
+    Raises
+    ------
+    StorageFailed
+    """
+    evidence = ledger.drift_days.evidence(bundle.manifest.version)
+    return left_by_market({s: evidence[s] for s in symbols if s in evidence}) or changed_regime(
+        *regime_verdicts(bundle, symbols, cache)
+    )
+
+
+def left_by_market(evidence: Mapping[str, float]) -> bool:
+    """Whether at least half of the watched symbols are discoveries of the monitor over time.
+
+    Parameters
+    ----------
+    evidence : mapping of symbol to float
+        :attr:`closecast.drift.Monitor.evidence`.
+
+    Examples
+    --------
+    >>> left_by_market({"A": 2500.0, "B": 3.0}), left_by_market({"A": 1200.0, "B": 3.0})
+    (True, False)
+    >>> left_by_market({})
+    False
+    """
+    return bool(evidence) and 2 * len(discoveries(evidence)) >= len(evidence)
+
+
+def changed_regime(verdicts_then: Sequence[Verdict], verdicts_now: Sequence[Verdict]) -> bool:
+    """Whether at least half of the windows are of another regime now, and fewer were then.
+
+    A verdict about data that are probably wrong says nothing of the market: it has no vote.
+
+    Examples
+    --------
+    >>> from closecast.core.verdict import Finding
+    >>> wild = Finding("volatility_high", "regime", "volatility ratio", 3.0, 1.5, "Wild.")
+    >>> frozen = Finding("frozen_feed", "fault", "longest run", 9.0, 4.0, "Frozen?")
+    >>> calm, odd, wrong = Verdict(), Verdict((wild,)), Verdict((frozen, wild))
+    >>> changed_regime([calm, calm], [calm, odd]), changed_regime([odd, calm], [odd, odd])
+    (True, False)
+    >>> changed_regime([calm], [wrong])
+    False
+    """
+    return _share_of_regime(verdicts_now) >= 0.5 > _share_of_regime(verdicts_then)
+
+
+def _share_of_regime(verdicts: Sequence[Verdict]) -> float:
+    votes = [v.level == "regime" for v in verdicts if v.level in ("regime", "ok")]
+    return sum(votes) / len(votes) if votes else 0.0
+
+
+def regime_verdicts(
+    bundle: Bundle, symbols: Collection[str], cache: PriceCache
+) -> tuple[list[Verdict], list[Verdict]]:
+    """Verdicts about the last window that a model was made from, and about the newest one.
+
+    One of each for every symbol whose known closes are sound since the model was made; the
+    others have no vote.
+    """
+    then, now = [], []
+    for span in bundle.manifest.info.data:
+        prices = cache.get(span.symbol) if span.symbol in symbols else None
+        windows = _windows(prices, span, bundle.manifest.info.seq_length) if prices else None
+        if windows is None:
+            continue
+        baseline = Baseline.from_json(of_symbol(bundle.files, BASELINE_FILE, span.symbol))
+        warn_of_unmeasured(baseline, bundle.manifest.version)
+        detector = DriftDetector(baseline)
+        before, after = (detector.check(window) for window in windows)
+        if after.level != "fault":
+            then.append(before)
+            now.append(after)
+    return then, now
+
+
+def _windows(prices: Prices, span: DataSpan, seq_length: int) -> tuple[Floats, Floats] | None:
+    """The last window of a model's data and the newest one, each of shape (seq_length,).
+
+    ``None`` if they do not compare: nothing is new, the basis is another one, the closes before
+    are not known any more, or the new ones have a fault.
+    """
+    known = int(np.searchsorted(prices.sessions, np.datetime64(span.last_session), side="right"))
+    if prices.basis != span.basis or not seq_length <= known < len(prices):
+        return None
+    if any((fault.date or "") > span.last_session for fault in find_faults(prices)):
+        return None
+    return prices.closes[known - seq_length : known], prices.closes[-seq_length:]

@@ -1,0 +1,103 @@
+"""Trainings that nobody asked for: queued when the schedule or the market asks for them."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from closecast.core.records import Trigger
+from closecast.core.symbols import panel_name
+from closecast.database import Job, Ledger
+from closecast.errors import ClosecastError, JobConflict
+from closecast.jobs.retraining import (
+    Group,
+    due_by_schedule,
+    groups,
+    last_start,
+    recipe_of,
+    regime_signal,
+)
+from closecast.registry.registry import Registry
+from closecast.settings import Settings
+from closecast.sources.price_cache import PriceCache
+
+log = logging.getLogger(__name__)
+
+_TRAIN = "train"
+
+
+def ask_for_schedule(settings: Settings, ledger: Ledger) -> list[Job]:
+    """Queue a training of every model for which the schedule says that it is time.
+
+    Raises
+    ------
+    StorageFailed
+        If the ledger or the registry does not answer. A model that cannot be trained again
+        stops no other.
+    """
+    registry = Registry(settings.models_url)
+    trainings = ledger.jobs.newest_of_each(_TRAIN)
+    queued = []
+    for group in groups(registry):
+        last = last_start(group, trainings)
+        if last is None or not due_by_schedule(
+            settings.retrain_cron, last, ledger.clock(), _min_interval(settings)
+        ):
+            continue
+        try:
+            job = _submit(settings, registry, ledger, group, "schedule")
+        except ClosecastError as error:
+            reason = {"symbols": group.symbols, "reason": str(error)}
+            log.warning("training by schedule not queued", extra=reason)
+            continue
+        if job is not None:
+            queued.append(job)
+    return queued
+
+
+def ask_for_regime(
+    settings: Settings, version: str, ledger: Ledger
+) -> tuple[bool | None, Job | None]:
+    """Queue a training of a model if the market is another one than that it was made in.
+
+    Returns
+    -------
+    changed, job
+        ``None`` for the first if nobody looked: it is not set so, the model is current for no
+        symbol any more, or its files cannot be read.
+    """
+    if "regime" not in settings.retrain_on:
+        return None, None
+    registry = Registry(settings.models_url)
+    try:
+        group = next((g for g in groups(registry) if g.manifest.version == version), None)
+        if group is None:
+            return None, None
+        cache = PriceCache(settings.data_dir / "prices")
+        changed = regime_signal(registry.load(version), group.symbols, cache, ledger)
+        last = last_start(group, ledger.jobs.newest_of_each(_TRAIN)) if changed else None
+        if last is None or ledger.clock() - last < _min_interval(settings):
+            return changed, None
+        return changed, _submit(settings, registry, ledger, group, "regime")
+    except ClosecastError as error:  # what the update has done so far is done
+        log.warning("regime not known", extra={"version": version, "reason": str(error)})
+        return None, None
+
+
+def _min_interval(settings: Settings) -> timedelta:
+    return timedelta(hours=settings.retrain_min_interval_h)
+
+
+def _submit(
+    settings: Settings, registry: Registry, ledger: Ledger, group: Group, trigger: Trigger
+) -> Job | None:
+    """The queued job; ``None`` where another training of these symbols was faster."""
+    recipe = recipe_of(registry, group, settings)
+    try:
+        job, _ = ledger.jobs.submit(_TRAIN, panel_name(recipe.symbols), recipe.arguments(trigger))
+    except JobConflict as conflict:
+        log.debug("another training is active", extra={"reason": str(conflict)})
+        return None
+    extra = {"job_id": job.id, "symbol": job.symbol, "trigger": trigger}
+    log.info("training queued by itself", extra=extra)
+    return job

@@ -1,0 +1,1 @@
+"""Scores of forecasts, tests of their differences, outcomes and live performance."""

@@ -1,0 +1,66 @@
+"""Before anything else: a model that answers, and that everything later is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from closecast.errors import DamagedBundle, MissingStep
+from closecast.forecasters import Parameters
+from closecast.pipeline.evaluate import evaluate_candidate
+from closecast.pipeline.train import train_candidate
+from closecast.pipeline.workspace import Workspace
+from closecast.registry.registry import Registry
+from closecast.settings import Settings
+
+FIRST = "ewma"
+
+
+def publish_first(settings: Settings, symbols: Sequence[str], source: str | None = None) -> bool:
+    """Publish ``ewma`` for prepared symbols, unless each has a model already.
+
+    It becomes current for those that have none; what serves the others is left alone.
+
+    A candidate that was trained before and waits to be judged is left as it is.
+
+    Returns
+    -------
+    bool
+        Whether one was needed.
+
+    Raises
+    ------
+    MissingStep
+        If preprocessing was not run.
+    """
+    workspace = Workspace(settings, symbols)
+    prepared = workspace.prepared()
+    needing = _without_model(settings, prepared.symbols)
+    if not needing:
+        return False
+    try:
+        waiting = workspace.candidate(prepared)
+    except MissingStep:
+        waiting = None
+    parameters = Parameters(
+        seq_length=prepared.seq_length, horizon=prepared.horizon, train_size=prepared.train_size
+    )
+    try:
+        train_candidate(settings, symbols, FIRST, parameters)
+        evaluate_candidate(settings, symbols, source=source, only=needing)
+    finally:
+        if waiting is not None:
+            workspace.put_candidate(waiting)
+    return True
+
+
+def _without_model(settings: Settings, symbols: Sequence[str]) -> list[str]:
+    """The symbols that have no pointer, or a damaged one."""
+    registry = Registry(settings.models_url)
+    found = []
+    for symbol in symbols:
+        try:
+            if registry.pointer(symbol) is None:
+                found.append(symbol)
+        except DamagedBundle:
+            found.append(symbol)
+    return found

@@ -1,0 +1,71 @@
+"""Step 1: fetch closes and keep them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import date
+
+from joblib import Parallel, delayed
+
+from closecast.core.calendars import session_table
+from closecast.core.prices import Prices
+from closecast.core.symbols import exchange_of
+from closecast.errors import ClosecastError
+from closecast.pipeline.workspace import Workspace
+from closecast.settings import Settings
+from closecast.sources import make_source
+from closecast.sources.calendar_cache import CalendarCache
+
+log = logging.getLogger(__name__)
+
+
+def collect(
+    settings: Settings,
+    symbol: str,
+    source: str | None = None,
+    start: date | None = None,
+    end: date | None = None,
+) -> Prices:
+    """Fetch one symbol's closes and keep them.
+
+    Parameters
+    ----------
+    source : str, optional
+        Name of a source (``file:URL`` for a file); the setting's by default.
+    start, end : date, optional
+        Both included.
+
+    Raises
+    ------
+    InvalidPrices, NoPrices, UnknownSymbol, SourceUnavailable, StorageFailed
+    """
+    prices = make_source(source or settings.source, settings).fetch(symbol, start, end)
+    for note in prices.notes:
+        log.warning(
+            "remarkable closes",
+            extra={"symbol": prices.symbol, "rule": note.rule, "note": str(note)},
+        )
+    calendars = CalendarCache(settings.data_dir / "calendars")
+    calendars.put(session_table(exchange_of(prices.symbol)))
+    Workspace(settings, [prices.symbol]).put_prices(prices)
+    return prices
+
+
+def collect_many(
+    settings: Settings,
+    symbols: Sequence[str],
+    source: str | None = None,
+    start: date | None = None,
+    end: date | None = None,
+) -> list[Prices | ClosecastError]:
+    """:func:`collect` for several symbols at once; one that fails does not stop the others."""
+
+    def attempt(symbol: str) -> Prices | ClosecastError:
+        try:
+            return collect(settings, symbol, source, start, end)
+        except ClosecastError as error:
+            return error
+
+    workers = min(8, len(symbols))  # waiting for a network, not computing
+    return list(Parallel(workers, prefer="threads")(delayed(attempt)(s) for s in symbols))

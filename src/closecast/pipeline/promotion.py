@@ -1,0 +1,263 @@
+"""The one place where the gate is asked: what serves now, the decision, and the pointers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import numpy as np
+
+from closecast.calibration import Calibration
+from closecast.core.dataset import Split
+from closecast.core.prices import Prices
+from closecast.errors import (
+    ClosecastError,
+    DamagedBundle,
+    PointerMoved,
+    RolledBack,
+    TooFewCloses,
+    UnknownVersion,
+    UnverifiedBundle,
+)
+from closecast.evaluation import Contender, Losses, Mode
+from closecast.forecasters import load_predictor
+from closecast.registry.documents import (
+    INTERVALS_FILE,
+    Bundle,
+    BundleInfo,
+    Manifest,
+    Pointer,
+    of_symbol,
+)
+from closecast.registry.registry import Registry
+from closecast.settings import Settings
+from closecast.sources.price_cache import PriceCache
+from closecast.validation.gate import CURRENT, Decision, Policy, Standing, decide
+
+log = logging.getLogger(__name__)
+
+OfSymbol = Mapping[tuple[str, Mode], Losses]
+
+
+@dataclass(frozen=True, slots=True)
+class Incumbent:
+    """What serves some symbols before the decision.
+
+    Attributes
+    ----------
+    standing : Standing or None
+        ``None`` where nothing does, or what the pointer leads to is damaged.
+    contender : Contender or None
+        The same, ready to be scored on the candidate's rows; ``None`` where it cannot be.
+    generations : mapping of symbol to int
+        Of the pointers when they were read; 0 where there is none.
+    """
+
+    standing: Standing | None
+    contender: Contender | None
+    generations: Mapping[str, int | None]
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols that it serves."""
+        return tuple(self.generations)
+
+
+def incumbents(settings: Settings, registry: Registry, splits: Sequence[Split]) -> list[Incumbent]:
+    """What serves the symbols of these splits now, one entry per version."""
+    of_symbol = {split.test.symbol: split for split in splits}
+    newest = max(split.test.sessions[-1] for split in splits)
+    pointers = {symbol: _pointer(registry, symbol) for symbol in of_symbol}
+    groups: dict[str | None, dict[str, int | None]] = {}
+    for symbol, (pointer, generation) in pointers.items():
+        version = pointer.version if pointer else None
+        groups.setdefault(version, {})[symbol] = generation
+    cache = PriceCache(settings.data_dir / "prices")
+    found = []
+    for version, generations in groups.items():
+        standing, contender = None, None
+        if version is not None:
+            standing = Standing(version, _age_days(p for s in generations if (p := pointers[s][0])))
+            try:
+                bundle = registry.load_to_serve(version, next(iter(generations)))
+                members = [of_symbol[symbol] for symbol in generations]
+                contender = _contender(bundle, members, cache, newest)
+            except TooFewCloses as error:
+                log.warning(
+                    "what serves cannot be scored on these rows",
+                    extra={"version": version, "reason": str(error)},
+                )
+            except (DamagedBundle, UnverifiedBundle, UnknownVersion) as error:
+                standing = None
+                log.warning(
+                    "what serves cannot be compared with; the candidate is held against the "
+                    "baselines alone",
+                    extra={"version": version, "reason": str(error)},
+                )
+        found.append(Incumbent(standing, contender, generations))
+    return found
+
+
+def scored(standing: Iterable[Incumbent]) -> list[Contender]:
+    """Those that can be held against a candidate."""
+    return [incumbent.contender for incumbent in standing if incumbent.contender]
+
+
+def judge(
+    settings: Settings,
+    losses: Mapping[str, OfSymbol],
+    candidate: str,
+    standing: Iterable[Incumbent],
+    refused: Mapping[str, str],
+    attempts: int = 1,
+) -> dict[str, Decision]:
+    """The gate's decision for every symbol; ``refused``: this same model was rolled back there."""
+    policy = Policy(settings.without_evidence, settings.evidence_deadline_days)
+    decisions: dict[str, Decision] = {}
+    for incumbent in standing:
+        rows = {symbol: losses[symbol] for symbol in incumbent.symbols}
+        decisions |= decide(rows, candidate, incumbent.standing, policy, refused, attempts)
+    return {symbol: decisions[symbol] for symbol in losses if symbol in decisions}
+
+
+def told(decision: Decision | None, done: bool) -> Decision:
+    """The decision as it came out: of what was not asked, and of pointers that would not move."""
+    if decision is None:
+        return Decision("not_enough_evidence", "not asked: another model serves it", False)
+    if decision.becomes_current and not done:
+        reason = f"{decision.reason}; not done: somebody else moved the pointer meanwhile"
+        return replace(decision, becomes_current=False, reason=reason)
+    return decision
+
+
+def rolled_back_before(
+    registry: Registry, symbols: Sequence[str], files: Mapping[str, str]
+) -> dict[str, str]:
+    """Symbols for which a model of the very same files was rolled back, and what was said.
+
+    A training on the same closes with the same seed makes the same model again: under a new
+    version, and no better than when a person went back from it.
+
+    Parameters
+    ----------
+    files : mapping of file name to SHA-256
+        Of the candidate's predictor.
+    """
+    found = {}
+    for symbol in symbols:
+        pointer, _ = _pointer(registry, symbol)
+        for step in pointer.history if pointer else ():
+            left = step.rolled_back
+            if pointer is None or left is None or left not in pointer.rolled_back:
+                continue
+            try:
+                hashes = registry.manifest(left).sha256
+            except (DamagedBundle, UnknownVersion):
+                continue
+            if files.items() <= hashes.items():
+                found[symbol] = (
+                    f"this very model was rolled back as {left} by {step.by} on "
+                    f"{step.at:%Y-%m-%d}: {step.reason}; POST /model/promote makes it current"
+                )
+    return found
+
+
+def promote(
+    registry: Registry,
+    manifest: Manifest,
+    decisions: Mapping[str, Decision],
+    standing: Iterable[Incumbent],
+) -> tuple[list[str], list[str]]:
+    """Move the pointers of all symbols for which the decision says so.
+
+    Returns
+    -------
+    promoted, moved
+        Symbols that the version is current for now; and those whose pointer somebody else moved
+        since it was read, for which has to be decided anew.
+    """
+    promoted, moved = [], []
+    for incumbent in standing:
+        for symbol, generation in incumbent.generations.items():
+            decision = decisions[symbol]
+            if not decision.becomes_current:
+                continue
+            try:
+                registry.promote(symbol, manifest.version, decision.reason, expected=generation)
+                promoted.append(symbol)
+            except PointerMoved:
+                moved.append(symbol)
+            except RolledBack as error:
+                log.warning("not promoted", extra={"symbol": symbol, "reason": str(error)})
+    return promoted, moved
+
+
+def _pointer(registry: Registry, symbol: str) -> tuple[Pointer | None, int | None]:
+    """The pointer and its generation; both ``None`` where it is damaged and may be replaced."""
+    try:
+        pointer = registry.pointer(symbol)
+    except DamagedBundle as error:
+        log.error("pointer damaged", extra={"symbol": symbol, "reason": str(error)})
+        return None, None
+    return pointer, pointer.generation if pointer else 0
+
+
+def _age_days(pointers: Iterable[Pointer]) -> float:
+    """Since when the youngest of them is where it is."""
+    newest = max(pointer.history[-1].at for pointer in pointers)
+    return (datetime.now(UTC) - newest).total_seconds() / 86_400
+
+
+def _contender(
+    bundle: Bundle, splits: Sequence[Split], cache: PriceCache, newest: np.datetime64
+) -> Contender:
+    """The bundle's model as it serves: with the closes of all its symbols, up to a day.
+
+    Raises
+    ------
+    DamagedBundle
+        If it cannot be run.
+    TooFewCloses
+        If its windows are longer than the data before the first origin.
+    """
+    info, files = bundle.manifest.info, bundle.files
+    symbols = [split.test.symbol for split in splits]
+    shortest = min(len(split.train) + len(split.valid) for split in splits)
+    if shortest < info.seq_length:
+        raise TooFewCloses(f"its windows hold {info.seq_length} closes, here are {shortest}")
+    predictor = load_predictor(info.forecaster, files)
+    return Contender(
+        predictors=dict.fromkeys(symbols, predictor),
+        calibrations={
+            s: Calibration.from_json(of_symbol(files, INTERVALS_FILE, s)) for s in symbols
+        },
+        label=CURRENT,
+        companions=_companions(info, symbols, cache, newest) if predictor.uses_history else (),
+        judged_from={
+            span.symbol: np.datetime64(span.test_start, "D")
+            for span in info.data
+            if span.symbol in symbols
+        },
+    )
+
+
+def _companions(
+    info: BundleInfo, symbols: Sequence[str], cache: PriceCache, newest: np.datetime64
+) -> list[Prices]:
+    """Closes of the bundle's other symbols, as far as they are known up to a day."""
+    found = []
+    for span in info.data:
+        if span.symbol in symbols:
+            continue
+        try:
+            prices = cache.get(span.symbol)
+        except ClosecastError:
+            continue
+        if prices is None or prices.basis != span.basis:
+            continue
+        known = prices.rows(0, int(np.searchsorted(prices.sessions, newest, side="right")))
+        if len(known) >= info.seq_length:
+            found.append(known)
+    return found

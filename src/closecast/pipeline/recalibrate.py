@@ -1,0 +1,134 @@
+"""New closes go into the calibration and the monitor, day by day, each in one transaction."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+import numpy as np
+
+from closecast.calibration import LiveState, Member, PanelDay, advance, load_state
+from closecast.core.calendars import as_date
+from closecast.core.data_quality import find_faults
+from closecast.core.prices import Prices
+from closecast.core.symbols import exchange_of
+from closecast.database import Ledger
+from closecast.errors import DamagedBundle, PreconditionFailed
+from closecast.forecasters import Predictor, load_predictor
+from closecast.pipeline.drift_monitor import warn_if_crossed, watch_over
+from closecast.registry.documents import LIVE_FILE, Bundle
+from closecast.settings import Settings
+from closecast.sources.price_cache import PriceCache
+
+log = logging.getLogger(__name__)
+
+
+def absorb(settings: Settings, bundle: Bundle, ledger: Ledger) -> tuple[int, dict[str, str]]:
+    """Let a bundle's calibration learn from every close that it has not seen, under watch.
+
+    Day by day, each symbol's step in one transaction with what the monitor saw: killed in
+    between, the next call goes on where this one was, to the same bits.
+
+    Returns
+    -------
+    absorbed, left_out
+        How many closes; and the symbols that were kept out, with the reason: closes of another
+        basis, or new ones with a fault (a lost split must not widen everybody's intervals).
+    """
+    version, info = bundle.manifest.version, bundle.manifest.info
+    predictor = load_predictor(info.forecaster, bundle.files)
+    cache = PriceCache(settings.data_dir / "prices")
+    series, left_out = [], {}
+    states: dict[str, LiveState | None] = {}
+    for span in info.data:
+        prices = cache.get(span.symbol)
+        if prices is None or len(prices) < info.seq_length:
+            continue
+        state = _state(bundle, ledger, span.symbol)
+        if reason := _unfit(prices, span.basis, state):
+            log.warning("closes not absorbed", extra={"symbol": span.symbol, "reason": reason})
+            left_out[span.symbol] = reason
+            continue
+        series.append(prices)
+        states[span.symbol] = state
+    members = _with_forecasts(predictor, series, states)
+    watched = watch_over(bundle, predictor, ledger, members, states)
+    absorbed = 0
+    for day, exchange, rows in _days(members, states):
+        stored = ledger.calibrations.panel_day(version, exchange, day)
+        before = None if stored is None else PanelDay.from_bytes(stored)
+        after, panel = advance(states, rows, before)
+        days = [(exchange, day, panel.to_bytes())] if panel is not None else []
+        for member, row in rows:
+            symbol = member.prices.symbol
+            was, state = states[symbol], after[symbol]
+            assert was is not None
+            seen = watched[symbol].see(was, row, ledger.clock())
+            try:
+                ledger.calibrations.store(
+                    version, symbol, state.revision, day, state.to_parts(), days, [seen]
+                )
+            except PreconditionFailed:  # another process was faster: its state is as good
+                log.info("calibration moved meanwhile", extra={"symbol": symbol})
+                return absorbed, left_out
+            absorbed += 1
+            warn_if_crossed(watched[symbol].monitor, seen)
+            watched[symbol] = watched[symbol].moved(seen)
+        states |= after
+    return absorbed, left_out
+
+
+def _unfit(prices: Prices, basis: str, state: LiveState) -> str | None:
+    """Why a symbol's new closes must not be learned from, if so."""
+    if prices.basis != basis:
+        return f"closes are {prices.basis}, the model has learned from {basis} ones"
+    new = [f for f in find_faults(prices) if f.date is not None and f.date > str(state.session)]
+    return f"its new closes have a fault: {new[0]}" if new else None
+
+
+def _state(bundle: Bundle, ledger: Ledger, symbol: str) -> LiveState:
+    """The state in force; one that is damaged is thrown away and made again from the bundle's."""
+    version = bundle.manifest.version
+    try:
+        stored = ledger.calibrations.newest(version, symbol)
+        if stored is not None:
+            return LiveState.from_parts(stored.parts)
+    except DamagedBundle as error:
+        log.error("stored calibration damaged", extra={"symbol": symbol, "reason": str(error)})
+        ledger.calibrations.forget(version, symbol)
+    if LIVE_FILE not in bundle.files:
+        raise DamagedBundle(f"bundle {version} has no {LIVE_FILE}")
+    return load_state(bundle.files[LIVE_FILE], symbol)
+
+
+def _with_forecasts(
+    predictor: Predictor, series: Sequence[Prices], states: Mapping[str, LiveState | None]
+) -> list[Member]:
+    """The series with a forecast at every close that is new to their states, and one before."""
+    newest = 0
+    for prices in series:
+        state = states[prices.symbol]
+        assert state is not None
+        newest = max(newest, int((prices.sessions > state.session).sum()))
+    if not newest:
+        return []
+    # One more origin: the monitor asks what the model said before the first new close came.
+    forecasts = predictor.predict_along(series, newest + 1)
+    return [Member(prices, f) for prices, f in zip(series, forecasts, strict=True)]
+
+
+def _days(
+    members: Sequence[Member], states: Mapping[str, LiveState | None]
+) -> list[tuple[date, str, list[tuple[Member, int]]]]:
+    """New closes by day and exchange, in order: who has one, and at which row."""
+    found: dict[tuple[date, str], list[tuple[Member, int]]] = {}
+    for member in members:
+        prices = member.prices
+        state = states[prices.symbol]
+        assert state is not None
+        first = max(member.first, int(np.searchsorted(prices.sessions, state.session, "right")))
+        for row in range(first, len(prices)):
+            key = as_date(prices.sessions[row]), exchange_of(prices.symbol)
+            found.setdefault(key, []).append((member, row))
+    return [(*key, found[key]) for key in sorted(found)]

@@ -1,0 +1,155 @@
+"""What a training leaves for people: results on disk, a run in MLflow, where it came from."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess  # fixed commands, no shell  # nosec B404
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from closecast.core.symbols import panel_name
+from closecast.evaluation import Evaluation, Mode
+from closecast.forecasters import TrainingReport
+from closecast.infra.files import write_atomically
+from closecast.registry.documents import TABLE_FILE, Manifest
+from closecast.settings import Settings
+from closecast.tracking.export import renew_experiments
+from closecast.tracking.mlflow import record_run
+from closecast.validation.gate import Decision
+
+_LONGEST_TAG = 4_000
+"""MLflow's databases hold 5000 characters."""
+
+
+def write_results(
+    folder: Path,
+    manifest: Manifest,
+    every_row: Mapping[str, Any],
+    table: str,
+    report: TrainingReport,
+) -> None:
+    """Scores as JSON and as a table, and the training log."""
+    scores = {
+        "version": manifest.version,
+        "best_valid_loss": report.best_valid_loss,
+        "training_seconds": report.seconds,
+        "gate": manifest.info.gate,
+        "symbols": every_row,
+    }
+    write_atomically(folder / "evaluation.json", json.dumps(scores, indent=1).encode())
+    write_atomically(folder / TABLE_FILE, f"{table}\n".encode())
+    if report.epochs:
+        log = io.StringIO()
+        writer = csv.DictWriter(log, list(report.epochs[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(report.epochs)
+        write_atomically(folder / "training_log.csv", log.getvalue().encode())
+
+
+def track(
+    settings: Settings,
+    manifest: Manifest,
+    files: Mapping[str, bytes],
+    evaluations: Mapping[str, Evaluation],
+    decisions: Mapping[str, Decision],
+    report: TrainingReport,
+    results: Path,
+) -> str | None:
+    """One MLflow run with all of it; answers its id.
+
+    Metrics are means over symbols; those with history begin with ``history_``.
+    """
+    info, data = manifest.info, manifest.info.data[0]
+    metrics: dict[str, float] = {"training_seconds": report.seconds}
+    if report.best_valid_loss is not None:
+        metrics["best_valid_loss"] = report.best_valid_loss
+    modes: dict[str, Mode] = {"": "window only", "history_": "with history"}
+    for prefix, mode in modes.items():
+        rows = [e.row(info.forecaster, mode) for e in evaluations.values()]
+        metrics |= _means(f"{prefix}overall_{{}}", [asdict(row.overall) for row in rows])
+        for step in range(1, info.horizon + 1):
+            scores = [asdict(row.steps[step - 1]) for row in rows]
+            metrics |= _means(f"{prefix}{{}}_step_{step:02}", scores)
+    outcomes = sorted({decision.outcome for decision in decisions.values()})
+    with tempfile.TemporaryDirectory(prefix="closecast-bundle-") as scratch:
+        bundle = Path(scratch)
+        for name, content in files.items():
+            (bundle / name).write_bytes(content)
+        (bundle / "manifest.json").write_text(manifest.model_dump_json(indent=1))
+        run_id = record_run(
+            settings,
+            experiment=f"closecast/{panel_name(info.symbols)}",
+            run_name=manifest.version,
+            parameters={**info.hyperparameters, "forecaster": info.forecaster},
+            metrics=metrics,
+            curves={
+                key: [epoch[key] for epoch in report.epochs]
+                for key in ("train_loss", "valid_loss")
+                if report.epochs
+            },
+            tags={
+                "symbol": ",".join(info.symbols),
+                "version": manifest.version,
+                "source": data.source,
+                "basis": data.basis,
+                "span": f"{data.first_session} to {data.last_session}",
+                "data_hash": ",".join(span.content_hash[:12] for span in info.data),
+                "git_commit": info.git_commit or "unknown",
+                "gate": ", ".join(outcomes),
+                **{
+                    f"gate_{outcome}": ",".join(
+                        symbol for symbol, d in decisions.items() if d.outcome == outcome
+                    )
+                    for outcome in outcomes
+                },
+                "gate_reason": " | ".join(dict.fromkeys(d.reason for d in decisions.values()))[
+                    :_LONGEST_TAG
+                ],
+            },
+            artifacts={"bundle": bundle, "results": results},
+        )
+    renew_experiments(settings)
+    return run_id
+
+
+def _means(name: str, scores: list[dict[str, float]]) -> dict[str, float]:
+    return {name.format(key): float(np.mean([s[key] for s in scores])) for key in scores[0]}
+
+
+def git_commit() -> str | None:
+    """The commit that the code is at, if that can be known."""
+    given = os.environ.get("CLOSECAST_GIT_COMMIT")
+    if given:
+        return given
+    try:
+        answer = subprocess.run(  # nosec B603 B607
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None
+
+
+def libraries() -> dict[str, str]:
+    """Versions of what decides a training's numbers."""
+    found = {}
+    for name in ("closecast", "numpy", "onnxruntime", "pytorch-lightning", "scikit-learn", "torch"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,1 @@
+"""Published bundles made again and compared with their manifests."""

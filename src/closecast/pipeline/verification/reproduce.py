@@ -1,0 +1,175 @@
+"""A published bundle made once more from the closes that it carries; nothing is stored."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from closecast.calibration import Calibration
+from closecast.core.prices import Prices
+from closecast.drift import Baseline
+from closecast.errors import ClosecastError, DamagedBundle, UnknownVersion
+from closecast.evaluation import Contender, Evaluated, evaluate_panel
+from closecast.forecasters import (
+    Parameters,
+    Predictor,
+    Runtime,
+    Watch,
+    load_predictor,
+    make_parameters,
+)
+from closecast.forecasters.base import ignore_progress
+from closecast.forecasters.shrunk import without_shrinkage
+from closecast.pipeline.evaluate import fit_baselines
+from closecast.pipeline.preprocess import preprocess
+from closecast.pipeline.train import fit_candidate
+from closecast.pipeline.workspace import Candidate, Prepared, Workspace
+from closecast.registry.closes import load_closes
+from closecast.registry.documents import (
+    BASELINE_FILE,
+    CLOSES_FILE,
+    INTERVALS_FILE,
+    Bundle,
+    of_symbol,
+)
+from closecast.registry.registry import Registry
+from closecast.settings import Settings
+
+
+class NotPossible(ClosecastError):
+    """A bundle cannot be made again: something that it was made from is gone."""
+
+    code = "not_possible"
+
+
+@dataclass(frozen=True, slots=True)
+class Remade:
+    """What a bundle's training began with, laid out again.
+
+    Attributes
+    ----------
+    collected : list of Prices
+        All that took part in the split.
+    """
+
+    collected: list[Prices]
+    parameters: Parameters
+    prepared: Prepared
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A model scored beside the baselines; the model comes first in ``found.followed``."""
+
+    predictor: Predictor
+    calibrations: dict[str, Calibration]
+    found: Evaluated
+    baselines: list[tuple[str, Predictor]]
+
+
+def closes_of(bundle: Bundle) -> list[Prices]:
+    """The closes that a bundle was made from.
+
+    Raises
+    ------
+    NotPossible
+        If it carries none.
+    DamagedBundle
+        If they are not those that the manifest names.
+    """
+    if CLOSES_FILE not in bundle.files:
+        raise NotPossible("it was made before bundles carried their closes: train it again")
+    return load_closes(bundle.files[CLOSES_FILE], bundle.manifest.info.data)
+
+
+def remake(settings: Settings, bundle: Bundle, collected: list[Prices]) -> Remade:
+    """Preprocess closes as the bundle's were.
+
+    Raises
+    ------
+    InvalidHyperparameters
+        If this version of the code has other hyper-parameters.
+    """
+    info = bundle.manifest.info
+    parameters = make_parameters(info.forecaster, info.hyperparameters)
+    baseline = Baseline.from_json(of_symbol(bundle.files, BASELINE_FILE, info.symbols[0]))
+    wanted = {
+        f"drift_{channel}_rate": reached.wanted
+        for channel, reached in baseline.rates["alone"].items()
+    }
+    as_then = settings.model_copy(update=wanted)
+    # Statistics share a channel's rate: a newer one would move the thresholds of all others.
+    statistics = baseline.alone.keys() | baseline.with_before.keys()
+    return Remade(collected, parameters, prepare(as_then, collected, parameters, statistics))
+
+
+def prepare(
+    settings: Settings,
+    series: Sequence[Prices],
+    parameters: Parameters,
+    statistics: Collection[str] | None = None,
+) -> Prepared:
+    """Preprocess in a folder that is gone afterwards; no folder of the user's is touched.
+
+    Parameters
+    ----------
+    statistics : collection of str, optional
+        Keys of the drift statistics that get a threshold; all by default.
+    """
+    with tempfile.TemporaryDirectory(prefix="closecast-again-") as folder:
+        scratch = settings.model_copy(update={"data_dir": Path(folder)})
+        workspace = Workspace(scratch, [prices.symbol for prices in series])
+        for prices in series:
+            workspace.put_prices(prices)
+        return preprocess(scratch, workspace.symbols, parameters, statistics=statistics)
+
+
+def train_again(
+    settings: Settings,
+    bundle: Bundle,
+    prepared: Prepared,
+    parameters: Parameters,
+    watch: Watch = ignore_progress,
+) -> Candidate:
+    """Train as the bundle was trained.
+
+    Raises
+    ------
+    NotPossible
+        If it was fine-tuned from a bundle that is gone.
+    """
+    info = bundle.manifest.info
+    parent = info.fine_tuned_from
+    return fit_candidate(
+        prepared,
+        info.forecaster,
+        parameters,
+        parent,
+        _parent(settings, parent) if parent else None,
+        Runtime(settings.accelerator, settings.training_threads),
+        watch,
+    )
+
+
+def _parent(settings: Settings, version: str) -> Predictor:
+    try:
+        bundle = Registry(settings.models_url).load(version)
+    except (UnknownVersion, DamagedBundle) as error:
+        raise NotPossible(f"it was fine-tuned, and its parent is gone: {error}") from error
+    return without_shrinkage(load_predictor(bundle.manifest.info.forecaster, bundle.files))
+
+
+def judge_again(prepared: Prepared, name: str, files: Candidate | Bundle) -> Judged:
+    """Score a model on the test part beside naive and the baselines, and beside nobody else."""
+    predictor = load_predictor(name, files.files)
+    calibrations = {
+        symbol: Calibration.from_json(of_symbol(files.files, INTERVALS_FILE, symbol))
+        for symbol in prepared.symbols
+    }
+    naive, others = fit_baselines(prepared, name)
+    contender = Contender(dict.fromkeys(prepared.symbols, predictor), calibrations)
+    found = evaluate_panel(prepared.splits, naive, [contender, *others])
+    fitted = [pair for one in (naive, *(c.predictors for c in others)) for pair in one.items()]
+    return Judged(predictor, calibrations, found, fitted)

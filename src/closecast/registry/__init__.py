@@ -1,0 +1,1 @@
+"""Bundles of trained models and the pointers to the current ones."""

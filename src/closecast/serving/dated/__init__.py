@@ -1,0 +1,18 @@
+"""Dated forecasts: one row per session, committed to the ledger before anybody reads them."""
+
+from closecast.serving.dated.answers import DatedAnswer, DatedRow, Freshness
+from closecast.serving.dated.calibration_state import LedgerLiving
+from closecast.serving.dated.refresh import UPDATE
+from closecast.serving.dated.rows import checked_levels
+from closecast.serving.dated.service import Forecasting, Living
+
+__all__ = [
+    "UPDATE",
+    "DatedAnswer",
+    "DatedRow",
+    "Forecasting",
+    "Freshness",
+    "LedgerLiving",
+    "Living",
+    "checked_levels",
+]

@@ -1,0 +1,108 @@
+"""From a calibration's state to rows: sessions, prices, intervals, and what to think of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import numpy as np
+
+from closecast.calibration import LiveState
+from closecast.core.calendars import SessionTable, as_date
+from closecast.core.forecast import Forecast, growth
+from closecast.core.prices import Prices
+from closecast.core.verdict import Verdict
+from closecast.drift import Context
+from closecast.errors import (
+    InvalidLevels,
+)
+from closecast.serving import Interval, Snapshot
+from closecast.serving.dated.answers import DatedRow
+
+LOWEST_LEVEL, HIGHEST_LEVEL, MOST_LEVELS = 0.5, 0.99, 10
+PATH_LEVEL = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a forecast starts: a model, its calibration, the calendar, and how old that is."""
+
+    snapshot: Snapshot
+    state: LiveState
+    table: SessionTable
+    prices: Prices | None
+    age: int
+    now: datetime
+
+
+def checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
+    """Levels in order, each once.
+
+    Raises
+    ------
+    InvalidLevels
+        If one is outside 0.5 to 0.99, or there are more than 10, or none.
+    """
+    chosen = tuple(sorted(set(levels)))
+    wrong = [f"{level:g}" for level in chosen if not LOWEST_LEVEL <= level <= HIGHEST_LEVEL]
+    if wrong or not 1 <= len(chosen) <= MOST_LEVELS:
+        said = f"got {', '.join(wrong[:3])}" if wrong else f"got {len(chosen)}"
+        raise InvalidLevels(
+            f"{said}; expected 1 to {MOST_LEVELS} levels from {LOWEST_LEVEL:g} to "
+            f"{HIGHEST_LEVEL:g}, such as 0.8,0.95"
+        )
+    return chosen
+
+
+def rows_of(
+    found: Origin, sessions: np.ndarray, said: Forecast, levels: Sequence[float]
+) -> tuple[DatedRow, ...]:
+    """One row per session, with intervals at the asked levels and the path band."""
+    state = found.state
+    ends = [((1 - level) / 2, (1 + level) / 2) for level in levels]
+    asked = state.forecast(np.unique(ends))
+    intervals = [(level, *(end.tolist() for end in asked.interval(level))) for level in levels]
+    band = [(state.last_close * growth(end)).tolist() for end in state.path_band(PATH_LEVEL)]
+    prices, rows = said.price.tolist(), []
+    for i, session in enumerate(sessions):
+        closes_at = found.table.closes_at(session)
+        rows.append(
+            DatedRow(
+                step=i + 1,
+                session=as_date(session),
+                closes_at=closes_at,
+                elapsed=closes_at <= found.now,
+                price=prices[i],
+                naive_price=state.last_close,
+                intervals=tuple(
+                    Interval(level, lower[i], upper[i]) for level, lower, upper in intervals
+                ),
+                path_band=Interval(PATH_LEVEL, band[0][i], band[1][i]),
+            )
+        )
+    return tuple(rows)
+
+
+def verdict_of(found: Origin) -> Verdict | None:
+    """Of the window that ends at the origin."""
+    if found.prices is None:
+        return None
+    stop = int(np.searchsorted(found.prices.sessions, found.state.session, side="right"))
+    window = found.prices.closes[:stop][-found.snapshot.manifest.info.seq_length :]
+    if len(window) < found.snapshot.manifest.info.seq_length:
+        return None
+    known = Context(known=found.prices, calendar=found.table)
+    return found.snapshot.detector.check(window, known)
+
+
+def unfinished_session(prices: Prices | None, origin: date) -> date | None:
+    """The newest session whose bar was left out because it was not over."""
+    if prices is None:
+        return None
+    found = [
+        date.fromisoformat(note.date)
+        for note in prices.notes
+        if note.rule == "unfinished_bar" and note.date is not None
+    ]
+    return max((day for day in found if day > origin), default=None)

@@ -1,0 +1,306 @@
+"""Dated forecasts: one row per session, committed to the ledger before anybody reads them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from closecast.calibration import LiveState
+from closecast.core.calendars import SessionTable, as_date
+from closecast.core.prices import Prices
+from closecast.core.records import SCORED_PROBABILITIES, DatedForecast, DatedStep, Kind
+from closecast.core.symbols import exchange_of
+from closecast.database import ACTIVE, Job, Ledger
+from closecast.database.engine import Clock
+from closecast.errors import (
+    BeyondHorizon,
+    CalendarTooShort,
+    ClosecastError,
+    NotCollected,
+    StalePrices,
+    StorageFailed,
+)
+from closecast.serving import COLLECT_AGAIN, LEVELS, Models, Policy, Snapshot
+from closecast.serving.dated.answers import DatedAnswer, DatedRow, Freshness
+from closecast.serving.dated.refresh import Refresh
+from closecast.serving.dated.rows import (
+    Origin,
+    checked_levels,
+    rows_of,
+    unfinished_session,
+    verdict_of,
+)
+from closecast.settings import Settings
+from closecast.sources.calendar_cache import CalendarCache
+from closecast.sources.price_cache import PriceCache
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# Between two looks into the ledger for a calibration. One that has absorbed the newest close
+# changes with the next one, and its file tells that; any other may be absorbed at any moment.
+_ABSORBED_S, _BEHIND_S = 60.0, 1.0
+
+_Served = tuple[str, int]  # version and generation
+
+
+class Living(Protocol):
+    """Knows the calibration as it is now."""
+
+    def state(self, snapshot: Snapshot) -> LiveState:
+        """The state in force of a model, with the newest close that it absorbed."""
+
+
+class Forecasting:
+    """Answers dated forecasts out of the caches, and asks the worker for newer closes.
+
+    Parameters
+    ----------
+    living : Living
+        Where the calibration's state comes from.
+    hand_over : callable, optional
+        Wakes whoever runs queued jobs; without it nothing is ever queued.
+    """
+
+    def __init__(
+        self,
+        *,
+        models: Models,
+        prices: PriceCache,
+        calendars: CalendarCache,
+        ledger: Ledger,
+        living: Living,
+        settings: Settings,
+        clock: Clock,
+        kind: Kind,
+        hand_over: Callable[[], None] | None = None,
+    ) -> None:
+        self.living = living
+        self._models = models
+        self._prices = prices
+        self._calendars = calendars
+        self._ledger = ledger
+        self._clock = clock
+        self._kind = kind
+        self._policy = Policy.from_settings(settings)
+        # The worker has the real clock: what it collected now would be foresight in a replay.
+        wake = hand_over if kind == "live" else None
+        self._recent: dict[str, tuple[_Served, Prices | None, float, LiveState | None]] = {}
+        self._refresh = Refresh(ledger, settings, clock, wake)
+
+    def answer(
+        self, symbol: str | None, horizon: int | None = None, levels: Sequence[float] = LEVELS
+    ) -> DatedAnswer | Job:
+        """The forecast of the next sessions, or the job that collects what it needs.
+
+        All steps of the model are committed, whatever is asked for. May wait for
+        ``forecast_wait_s`` seconds: call it in a thread.
+
+        Parameters
+        ----------
+        horizon : int, optional
+            Sessions ahead; all that the model knows by default.
+        levels : sequence of float
+            Of central intervals, each from 0.5 to 0.99, at most 10.
+
+        Raises
+        ------
+        NoModel, UnknownSymbol, DamagedBundle
+            As :meth:`closecast.serving.Models.get`.
+        BeyondHorizon, InvalidLevels
+        TooFewCloses
+            If the past errors cannot hold a level, or the 99 % that is always committed.
+        NotCollected
+            If closes were never collected here and nobody is collecting any.
+        CalendarTooShort
+        DataFault
+            If the newest closes have a fault, and the policy is to refuse them.
+        StorageFailed
+            If the ledger cannot be written: what is not committed is not said.
+        """
+        levels = checked_levels(levels)
+        snapshot = self._models.get(symbol)
+        longest = snapshot.manifest.info.horizon
+        steps = longest if horizon is None else horizon
+        if not 1 <= steps <= longest:
+            raise BeyondHorizon(steps, longest, snapshot.version)
+        found = self._current(snapshot)
+        if isinstance(found, Job):
+            return found
+        answer = self._committed(found, levels)
+        return replace(answer, path=answer.path[:steps])
+
+    def today(
+        self, symbol: str | None, levels: Sequence[float] = LEVELS
+    ) -> tuple[DatedAnswer, DatedRow] | Job:
+        """The session that is open now, or else the next to open (D+0), and its forecast.
+
+        Raises
+        ------
+        StalePrices
+            If that session lies beyond the horizon.
+
+        And as :meth:`answer`.
+        """
+        levels = checked_levels(levels)
+        found = self._current(self._models.get(symbol))
+        if isinstance(found, Job):
+            return found
+        session = found.table.next_to_close(found.now)
+        step = found.table.steps_between(found.state.session, session)
+        if step > found.state.horizon:
+            symbol, origin = found.snapshot.symbol, str(found.state.session)
+            raise StalePrices(
+                f"the newest close of {symbol} is of {origin}, {found.age} completed sessions "
+                f"ago; the session of {session} is {step} ahead of it and the model looks "
+                f"{found.state.horizon} ahead. Collect newer closes (`python -m "
+                f"scripts.05_score_forecasts --symbols {symbol}`; the sample has none), or ask "
+                f"for the sessions after {origin} with GET /forecast/{symbol}",
+                origin,
+                found.age,
+            )
+        answer = self._committed(found, levels)
+        return answer, answer.path[step - 1]
+
+    def newest_state(self, snapshot: Snapshot) -> LiveState | None:
+        """The live calibration, if it has absorbed the newest known close of its symbol."""
+        prices = found = None
+        try:
+            prices = self._prices.get(snapshot.symbol)
+            state = self.living.state(snapshot)
+        except ClosecastError as error:  # a window can be answered without it
+            log.warning("live calibration unreadable", extra={"reason": str(error)})
+        else:
+            if prices is not None and state.session == prices.sessions[-1]:
+                found = state
+        made = snapshot.version, snapshot.generation
+        self._recent[snapshot.symbol] = made, prices, time.monotonic(), found
+        return found
+
+    def recent_state(self, snapshot: Snapshot) -> tuple[bool, LiveState | None]:
+        """What :meth:`newest_state` answered a moment ago, and whether that still holds.
+
+        Reads nothing but the stamp of the symbol's closes, and those where they changed.
+        """
+        known = self._recent.get(snapshot.symbol)
+        if known is None or known[0] != (snapshot.version, snapshot.generation):
+            return False, None
+        holds_s = _BEHIND_S if known[3] is None else _ABSORBED_S
+        if time.monotonic() - known[2] > holds_s:
+            return False, None
+        try:
+            same = self._prices.get(snapshot.symbol) is known[1]
+        except ClosecastError:
+            return False, None
+        return same, known[3] if same else None
+
+    def freshness(self, symbol: str) -> Freshness | None:
+        """Of the close that a symbol's forecast starts from; ``None`` without model or calendar.
+
+        Raises
+        ------
+        StorageFailed, CalendarTooShort
+        """
+        current = self._models.data_end(symbol)
+        table = self._calendar(symbol)
+        if current is None or table is None:
+            return None
+        version, end = current
+        newest = np.datetime64(self._ledger.calibrations.session_of(version, symbol) or end, "D")
+        age = table.steps_between(newest, table.last_completed(self._clock()))
+        return Freshness(as_date(newest), max(0, age), table.closes_at(newest))
+
+    def _current(self, snapshot: Snapshot) -> Origin | Job:
+        found = None
+        with contextlib.suppress(CalendarTooShort):  # collecting renews the calendar, too
+            found = self._look(snapshot)
+        if found is not None and not found.age:
+            return found
+        job = self._refresh.ask(snapshot.version, snapshot.manifest.info.symbols)
+        found = self._look(self._models.get(snapshot.symbol))
+        if found is not None:
+            return found
+        if job is not None and job.state in ACTIVE:
+            return job
+        tried = f" (the last attempt: {job.state}, {job.reason})" if job is not None else ""
+        raise NotCollected(
+            f"there is a model of {snapshot.symbol}, and its closes were never collected here: the "
+            f"calendar of {exchange_of(snapshot.symbol)} is missing{tried}. Collect them with "
+            f"`python -m scripts.01_collect_data --symbol {snapshot.symbol}`, or send your own "
+            "to POST /predict"
+        )
+
+    def _calendar(self, symbol: str) -> SessionTable | None:
+        return self._unless_damaged(lambda: self._calendars.get(exchange_of(symbol)), symbol)
+
+    def _closes(self, symbol: str) -> Prices | None:
+        return self._unless_damaged(lambda: self._prices.get(symbol), symbol)
+
+    def _unless_damaged(self, read: Callable[[], T | None], symbol: str) -> T | None:
+        """A damaged file is as good as none: collecting writes it again."""
+        try:
+            return read()
+        except StorageFailed as error:
+            log.error("cache unreadable", extra={"symbol": symbol, "reason": str(error)})
+            return None
+
+    def _look(self, snapshot: Snapshot) -> Origin | None:
+        table = self._calendar(snapshot.symbol)
+        if table is None:
+            return None
+        state = self.living.state(snapshot)
+        now = self._clock()
+        age = table.steps_between(state.session, table.last_completed(now))
+        if age < 0:
+            raise NotCollected(
+                f"the newest close of {snapshot.symbol} is of {state.session}, a session that is "
+                f"not over at {now:%Y-%m-%d %H:%M}; collect its closes again"
+            )
+        return Origin(snapshot, state, table, self._closes(snapshot.symbol), age, now)
+
+    def _committed(self, found: Origin, levels: Sequence[float]) -> DatedAnswer:
+        verdict = verdict_of(found)
+        self._policy.refuse(found.snapshot.symbol, verdict, COLLECT_AGAIN)
+        state, table, info = found.state, found.table, found.snapshot.manifest.info
+        said = state.forecast(SCORED_PROBABILITIES)
+        sessions = table.after(state.session, state.horizon)
+        rows = rows_of(found, sessions, said, levels)
+        span = next(span for span in info.data if span.symbol == found.snapshot.symbol)
+        dated = DatedForecast(
+            kind=self._kind,
+            symbol=found.snapshot.symbol,
+            version=found.snapshot.version,
+            revision=state.revision,
+            forecaster=info.forecaster,
+            origin=as_date(state.session),
+            origin_close=state.last_close,
+            basis=span.basis,
+            source=span.source,
+            issued_at=found.now,
+            steps=tuple(
+                DatedStep(row.step, row.session, row.price, tuple(quantiles))
+                for row, quantiles in zip(rows, said.quantiles.tolist(), strict=True)
+            ),
+        )
+        return DatedAnswer(
+            forecast_id=self._ledger.forecasts.commit(dated),
+            kind=self._kind,
+            symbol=dated.symbol,
+            exchange=table.exchange,
+            model_version=dated.version,
+            generation=found.snapshot.generation,
+            calibration_revision=dated.revision,
+            origin=dated.origin,
+            last_close=dated.origin_close,
+            basis=dated.basis,
+            age=found.age,
+            unfinished_session=unfinished_session(found.prices, dated.origin),
+            verdict=verdict,
+            path=rows,
+        )

@@ -1,0 +1,168 @@
+"""What becomes of a window that drift found something in: warned of, refused, or answered wide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+from typing import Literal, Self
+
+import numpy as np
+
+from closecast.core.dataset import ewma_volatility, log_returns
+from closecast.core.forecast import MAX_LOG_RETURN
+from closecast.core.verdict import Verdict
+from closecast.errors import DataFault
+from closecast.serving.snapshot import Interval, Prediction, Step
+from closecast.settings import Settings
+
+WIDENING = 2.0
+"""Half width of a fallback's interval over that of a normal law with the same volatility."""
+
+_CLIP = 6.0  # of the median absolute return, as drift reads windows: a fault is no scale
+
+_SEND_OTHERS = "Correct the closes and send them again"
+COLLECT_AGAIN = "Correct them at their source and collect them again"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Of one service, per channel: each finding is dealt with as its own channel says.
+
+    Attributes
+    ----------
+    on_fault : {"warn", "refuse", "fallback"}
+        For data that are probably wrong.
+    on_regime : {"warn", "fallback"}
+        For another regime of the market: nobody's mistake, so it is never refused.
+    """
+
+    on_fault: Literal["warn", "refuse", "fallback"] = "warn"
+    on_regime: Literal["warn", "fallback"] = "warn"
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """As ``CLOSECAST_DRIFT_ON_FAULT`` and ``CLOSECAST_DRIFT_ON_REGIME`` say."""
+        return cls(settings.drift_on_fault, settings.drift_on_regime)
+
+    def refuse(self, symbol: str, verdict: Verdict | None, advice: str = _SEND_OTHERS) -> None:
+        """Refuse a window with a fault, where that is the policy; else do nothing.
+
+        Parameters
+        ----------
+        symbol : str
+            Canonical.
+        verdict : Verdict, optional
+            Nothing is refused for want of one.
+        advice : str
+            What to do, for the caller: a sentence without its full stop.
+
+        Raises
+        ------
+        DataFault
+            With all findings of the verdict.
+        """
+        if self.on_fault != "refuse" or verdict is None or verdict.level != "fault":
+            return
+        codes = ", ".join(f.code for f in verdict.findings if f.level == "fault")
+        raise DataFault(
+            f"the closes of {symbol} are probably wrong ({codes}): `findings` says how and where. "
+            f"{advice}; or have the service answer with a warning instead "
+            "(CLOSECAST_DRIFT_ON_FAULT=warn)",
+            verdict.findings,
+        )
+
+    def apply(
+        self, prediction: Prediction, closes: Sequence[float], volatility: float
+    ) -> Prediction:
+        """The prediction itself, or what stands in for it.
+
+        Parameters
+        ----------
+        closes : sequence of float
+            The window that was predicted from.
+        volatility : float
+            Long-run, of one session's log return; from the model's baseline.
+
+        Raises
+        ------
+        DataFault
+            As :meth:`refuse`.
+        """
+        verdict = prediction.verdict
+        self.refuse(prediction.symbol, verdict)
+        falling = {
+            channel
+            for channel, on in (("fault", self.on_fault), ("regime", self.on_regime))
+            if on == "fallback"
+        }
+        causes = [finding for finding in verdict.findings if finding.level in falling]
+        if not causes:
+            return prediction
+        reason = "; ".join(f"{cause.level}: {cause.code}" for cause in causes)
+        path = naive_path(np.asarray(closes), volatility, len(prediction.rows), prediction.levels)
+        return replace(
+            prediction,
+            calibration_revision=None,
+            rows=[
+                [step.price, *(end for i in step.intervals for end in (i.lower, i.upper))]
+                for step in path
+            ],
+            degraded_reason=reason,
+        )
+
+
+def naive_path(
+    window: np.ndarray, volatility: float, horizon: int, levels: Sequence[float]
+) -> tuple[Step, ...]:
+    """The last close at every step, with intervals that trust neither the window nor the model.
+
+    In log returns the half width of an interval is
+    :data:`WIDENING` times that of a random walk: normal quantile of the level, times the larger
+    of the long-run volatility and the window's own (EWMA), times the root of the step. Before the
+    EWMA, returns are cut at six times their median size, so that the fault that may be among
+    them does not make the interval useless. Nothing here is calibrated; where the last close
+    itself is wrong, so is the centre.
+
+    Parameters
+    ----------
+    window : array, shape (n,)
+        Positive, finite closes, oldest first; at least 2.
+    volatility : float
+        Long-run, of one session's log return; positive.
+    horizon : int
+        Steps ahead.
+    levels : sequence of float
+        Of central intervals, inside (0, 1).
+
+    Returns
+    -------
+    tuple of Step
+        ``0 < lower < price < upper``, all finite.
+
+    Examples
+    --------
+    >>> [step] = naive_path(np.full(60, 100.0), 0.01, 1, [0.8])
+    >>> step.price, round(step.intervals[0].lower, 2), round(step.intervals[0].upper, 2)
+    (100.0, 97.47, 102.6)
+    """
+    window = np.asarray(window, dtype=np.float64)
+    last = float(window[-1])
+    returns = log_returns(window)
+    limit = _CLIP * float(np.median(np.abs(returns)))
+    scale = max(volatility, float(ewma_volatility(np.clip(returns, -limit, limit))))
+    quantiles = [WIDENING * NormalDist().inv_cdf((1 + level) / 2) for level in levels]
+    return tuple(
+        Step(
+            step=step,
+            price=last,
+            intervals=tuple(
+                Interval(level, last * float(np.exp(-half)), last * float(np.exp(half)))
+                for level, half in (
+                    (level, min(quantile * scale * step**0.5, MAX_LOG_RETURN))
+                    for level, quantile in zip(levels, quantiles, strict=True)
+                )
+            ),
+        )
+        for step in range(1, horizon + 1)
+    )

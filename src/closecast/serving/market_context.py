@@ -1,0 +1,170 @@
+"""What was collected, as it is known beside windows of closes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+
+from closecast.core.calendars import SessionTable
+from closecast.core.prices import Prices
+from closecast.core.symbols import exchange_of
+from closecast.drift import Context, OtherCloses
+from closecast.errors import ClosecastError
+from closecast.infra.files import TICK_NS
+from closecast.serving.snapshot import Snapshot
+from closecast.sources.calendar_cache import CalendarCache
+from closecast.sources.price_cache import PriceCache
+
+log = logging.getLogger(__name__)
+
+_SAME_RETURN = 1e-6
+_LOOKED_AT_S = 0.05
+# Adjusted history is rewritten after every dividend: a level from further back than this differs
+# between two downloads by more than the market moves in a day.
+_REWRITTEN_AFTER_DAYS = 180
+
+
+class KnownCloses:
+    """Collected closes of all symbols, read again when they change.
+
+    Closes that can no longer be read are known as they were: they would be taken for another
+    symbol's otherwise.
+    """
+
+    def __init__(self, cache: PriceCache, calendars: CalendarCache) -> None:
+        self.cache = cache
+        self._calendars = calendars
+        self._looked_at: dict[str, tuple[float, Prices]] = {}
+        self._others = OtherCloses([])
+        self._undated: dict[tuple[str, bool], Context] = {}
+        self._stamp: int | None = None
+        self._told = ""
+
+    @property
+    def were_read(self) -> bool:
+        """Whether :meth:`read` has found anything."""
+        return bool(self._others.series)
+
+    def read(self) -> None:
+        """Read again what was collected of all symbols, if anything changed.
+
+        Among these a foreign window is looked for; a request reads no files for that. Costs one
+        look at the folder where nothing changed.
+        """
+        stamp = self.cache.stamp()
+        if stamp == self._stamp:
+            return
+        found = [p for symbol in self.cache.symbols() if (p := self._newest(symbol)) is not None]
+        if tuple(found) != self._others.series:
+            self._others = OtherCloses(found)
+            self._undated = {}  # or each would keep all closes as they were
+        self._looked_at = {}
+        settled = stamp is None or time.time_ns() - stamp > TICK_NS
+        self._stamp = stamp if settled else None
+
+    def of(self, symbol: str) -> Prices | None:
+        """Of a canonical symbol; its file is looked at some twenty times a second."""
+        now = time.monotonic()
+        seen = self._looked_at.get(symbol)
+        if seen is not None and now - seen[0] < _LOOKED_AT_S:
+            return seen[1]
+        prices = self._newest(symbol)
+        if prices is not None:  # whatever else a caller names is not kept
+            self._looked_at[symbol] = now, prices
+        return prices
+
+    def that_end_with(self, symbol: str, closes: Sequence[float]) -> Prices | None:
+        """Those of a canonical symbol, if these are their newest ones.
+
+        Compared as returns: another basis, or a restated history, is the same window.
+        """
+        prices = self.of(symbol)
+        if prices is None or len(prices) < len(closes) or len(closes) < 2:
+            return None
+        known = prices.log_closes[-len(closes) :]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sent = np.log(np.asarray(closes, dtype=np.float64))
+            apart = np.abs((sent[1:] - sent[:-1]) - (known[1:] - known[:-1]))
+        return prices if apart.max() <= _SAME_RETURN else None  # NaN is not
+
+    def context(
+        self,
+        snapshot: Snapshot,
+        named: bool = True,
+        as_of: date | None = None,
+        sessions: Sequence[date] | None = None,
+        volume: Sequence[float] | None = None,
+    ) -> Context:
+        """What is known beside a window of closes, for :class:`closecast.drift.DriftDetector`.
+
+        The closes that the service has collected itself, of the symbol and of all others, the
+        calendar of its exchange, and what the caller says.
+
+        Parameters
+        ----------
+        named : bool
+            Whether the caller named the symbol.
+        sessions, volume : sequences of the window's length, optional
+            Date of each close, and what was traded on it.
+        """
+        context = self._without_dates(snapshot, named)
+        if as_of is None and sessions is None and volume is None:
+            return context
+        day = None if as_of is None else np.datetime64(as_of, "D")
+        dates = None if sessions is None else np.array(sessions, dtype="datetime64[D]")
+        newest = day if dates is None else dates.max()
+        return replace(
+            context,
+            level_known=context.level_known and not _rewritten(context.known, newest),
+            as_of=day,
+            sessions=dates,
+            volume=None if volume is None else np.asarray(volume, dtype=np.float64),
+            calendar=None if newest is None else self._calendar(snapshot.symbol),
+        )
+
+    def _without_dates(self, snapshot: Snapshot, named: bool) -> Context:
+        """The same object until something of it changes: windows that share it are one group."""
+        kept, others = self._undated, self._others
+        symbol, basis = snapshot.symbol, snapshot.detector.baseline.basis
+        known = self.of(symbol)
+        level_known = known is not None and known.basis == basis != "unknown"
+        found = kept.get((symbol, named))
+        if (
+            found is None
+            or found.known is not known
+            or found.others is not others
+            or found.level_known is not level_known
+        ):
+            found = kept[symbol, named] = Context(
+                known=known, others=others, symbol_named=named, level_known=level_known
+            )
+        return found
+
+    def _newest(self, symbol: str) -> Prices | None:
+        try:
+            prices = self.cache.get(symbol)
+        except ClosecastError as error:
+            prices = None
+            if str(error) != self._told:
+                self._told = str(error)
+                log.warning("price cache unreadable", extra={"symbol": symbol, "reason": error})
+        return self._others.of(symbol) if prices is None else prices
+
+    def _calendar(self, symbol: str) -> SessionTable | None:
+        try:
+            return self._calendars.get(exchange_of(symbol))
+        except ClosecastError as error:
+            log.warning("calendar unreadable", extra={"symbol": symbol, "reason": str(error)})
+            return None
+
+
+def _rewritten(known: Prices | None, day: np.datetime64 | None) -> bool:
+    """Whether known levels of a day may have been rewritten since."""
+    if known is None or day is None or known.basis != "adjusted":
+        return False
+    return int((known.sessions[-1] - day).astype(int)) > _REWRITTEN_AFTER_DAYS

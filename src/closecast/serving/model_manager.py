@@ -1,0 +1,217 @@
+"""The models of one process: a snapshot per symbol, each following its pointer."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+from weakref import WeakValueDictionary
+
+from closecast.core.symbols import canonical
+from closecast.errors import (
+    ClosecastError,
+    DamagedBundle,
+    NoModel,
+    StorageFailed,
+    UnknownSymbol,
+    UnverifiedBundle,
+    UnverifiedModel,
+)
+from closecast.registry.documents import require_symbol
+from closecast.registry.registry import Registry
+from closecast.serving.bundle import Parts, Speed
+from closecast.serving.market_context import KnownCloses
+from closecast.serving.snapshot import Snapshot
+
+log = logging.getLogger(__name__)
+
+_MOST_FAILURES = 1000
+_KEPT = 4  # of the bundles last loaded: to go back and forth takes half of the time
+_SMALL_BYTES = 4_000_000
+_FEW = 64  # symbols whose closes are read in a tenth of a second: at once, not in the background
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """What a look at one symbol's pointer led to."""
+
+    symbol: str
+    outcome: Literal["unchanged", "swapped", "failed"]
+    serving_version: str | None
+    published_version: str | None
+    reason: str | None = None
+
+
+class Models:
+    """The snapshots that this process serves; each follows its symbol's pointer."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        closes: KnownCloses,
+        default_symbol: str,
+    ) -> None:
+        self.registry = registry
+        self.closes = closes
+        self.default_symbol = canonical(default_symbol)
+        self._snapshots: dict[str, Snapshot] = {}
+        self._failures: dict[str, Exception] = {}
+        self._refused: dict[str, int] = {}
+        self._loading = threading.Lock()
+        self._speeds: dict[str, Speed] = {}
+        self._parts: WeakValueDictionary[str, Parts] = WeakValueDictionary()
+        self._lately: deque[Parts] = deque(maxlen=_KEPT)
+
+    def canonical(self, symbol: str | None) -> str:
+        """The canonical spelling; of the default symbol where none is named."""
+        return canonical(symbol) if symbol is not None else self.default_symbol
+
+    def serving(self, symbol: str) -> Snapshot | None:
+        """What is in memory for a canonical symbol; never loads."""
+        return self._snapshots.get(symbol)
+
+    def loaded(self) -> list[Snapshot]:
+        """Every snapshot in memory."""
+        return list(self._snapshots.values())
+
+    def failures(self) -> dict[str, str]:
+        """Symbols whose pointer leads to something that could not be loaded, and why."""
+        return {symbol: _said(error) for symbol, error in list(self._failures.items())}
+
+    def refused_generation(self, symbol: str) -> int | None:
+        """Generation of the pointer that a symbol's failure is about, where it could be read."""
+        return self._refused.get(symbol)
+
+    def get(self, symbol: str | None = None) -> Snapshot:
+        """The snapshot of a symbol (of the default one), loaded if need be.
+
+        Raises
+        ------
+        NoModel
+            If the default symbol has none yet.
+        UnknownSymbol
+            If another symbol has none.
+        DamagedBundle, UnverifiedModel
+            If its bundle cannot be served and none was before.
+        StorageFailed
+            If the models cannot be read.
+        """
+        wanted = self.canonical(symbol)
+        snapshot = self._snapshots.get(wanted)
+        if snapshot is not None:
+            return snapshot
+        outcome = self.look(wanted)
+        snapshot = self._snapshots.get(wanted)
+        if snapshot is not None:
+            return snapshot
+        if outcome.outcome == "failed":
+            failure = self._failures.get(wanted)
+            if isinstance(failure, StorageFailed):
+                raise StorageFailed(f"the models cannot be read: {outcome.reason}")
+            if isinstance(failure, UnverifiedBundle):
+                raise UnverifiedModel(f"the model of {wanted} is not served: {outcome.reason}")
+            raise DamagedBundle(f"the model of {wanted} cannot be served: {outcome.reason}")
+        if wanted == self.default_symbol:
+            raise NoModel(
+                f"no model for {wanted} yet: train one with `make serve` or POST /train, then retry"
+            )
+        raise unknown(wanted, self.registry.symbols())
+
+    def look(self, symbol: str) -> Reload:
+        """Compare with the pointer, and load and swap if it moved. A failure changes nothing."""
+        with self._loading:
+            serving = self._snapshots.get(symbol)
+            old = serving.version if serving else None
+            pointer = None
+            try:
+                pointer = self.registry.pointer(symbol)
+                if pointer is None:
+                    self._failures.pop(symbol, None)
+                    return Reload(symbol, "unchanged", old, None)
+                if serving and (serving.version, serving.generation) == (
+                    pointer.version,
+                    pointer.generation,
+                ):
+                    self._failures.pop(symbol, None)
+                    return Reload(symbol, "unchanged", old, pointer.version)
+                parts = self._parts_of(pointer.version, symbol)
+                snapshot = Snapshot.from_parts(symbol, pointer.generation, parts)
+                self._speeds[pointer.version] = snapshot.speed  # of one that comes back, known
+                self._keep(parts)
+            except Exception as error:  # also a bug, or memory: the symbols after it must follow
+                reason = _said(error)
+                if self.failures().get(symbol) != reason:
+                    log.error(
+                        "model could not be loaded; the one before keeps serving",
+                        extra={"symbol": symbol, "serving": old, "reason": reason},
+                        exc_info=not isinstance(error, (ClosecastError, OSError)),
+                    )
+                if pointer is not None:
+                    self._refused[symbol] = pointer.generation
+                # While the store is away, whatever callers name fails: that is not all kept.
+                if serving or symbol == self.default_symbol or len(self._failures) < _MOST_FAILURES:
+                    self._failures[symbol] = error
+                return Reload(symbol, "failed", old, None, reason)
+            if not self.closes.were_read and len(self.closes.cache.symbols()) <= _FEW:
+                self.closes.read()
+            self._snapshots[symbol] = snapshot
+            self._failures.pop(symbol, None)
+            log.info(
+                "model loaded",
+                extra={"symbol": symbol, "version": snapshot.version, "before": old},
+            )
+            return Reload(symbol, "swapped", snapshot.version, pointer.version)
+
+    def _parts_of(self, version: str, symbol: str) -> Parts:
+        """What the snapshots of a version share, as long as there is one of them; or was lately."""
+        parts = self._parts.get(version)
+        if parts is None or all(one.version != version for one in self._snapshots.values()):
+            bundle = self.registry.load_to_serve(version, symbol)  # whole, also where it comes back
+            if parts is None or parts.manifest != bundle.manifest:
+                parts = Parts(bundle)
+                parts.speed = self._speeds.get(version)
+                self._parts[version] = parts
+        require_symbol(parts.manifest, symbol)
+        return parts
+
+    def _keep(self, parts: Parts) -> None:
+        """As one of those that were loaded lately, if it is small."""
+        if parts.size <= _SMALL_BYTES:
+            if parts in self._lately:
+                self._lately.remove(parts)
+            self._lately.append(parts)
+
+    def look_at_all(self) -> list[Reload]:
+        """:meth:`look` at every loaded symbol and at the default one."""
+        self.closes.read()
+        return [self.look(symbol) for symbol in sorted({self.default_symbol, *self._snapshots})]
+
+    def data_end(self, symbol: str) -> tuple[str, str] | None:
+        """The current version of a canonical symbol, and the last session it was made from.
+
+        Raises
+        ------
+        StorageFailed, DamagedBundle, UnknownVersion
+        """
+        pointer = self.registry.pointer(symbol)
+        if pointer is None:
+            return None
+        spans = self.registry.manifest(pointer.version).info.data
+        return pointer.version, next(s.last_session for s in spans if s.symbol == symbol)
+
+
+def unknown(symbol: str, known: Sequence[str]) -> UnknownSymbol:
+    """That there is no model of a canonical symbol; ``known`` are those that have one."""
+    return UnknownSymbol(
+        f"no model for {symbol}; there are models for: {', '.join(known[:20]) or 'none'}. "
+        f'Train one with POST /train {{"symbol": "{symbol}"}}'
+    )
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, (ClosecastError, OSError)):
+        return str(error)
+    return f"{type(error).__name__}: {error}"  # which says little by itself: MemoryError is empty

@@ -1,0 +1,102 @@
+"""The last collected closes of each symbol, one file each, readable with numpy alone."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+
+from closecast.core.prices import Prices
+from closecast.core.symbols import canonical, folder_name
+from closecast.errors import InvalidSymbol, Problem
+from closecast.infra.npz_folder import NumpyFiles
+
+
+class PriceCache:
+    """Files ``<folder>/<symbol>.npz``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._files = NumpyFiles(folder, "price cache of", _parse)
+        self._paths: dict[str, Path] = {}
+
+    def path(self, symbol: str) -> Path:
+        """Where a symbol's closes lie."""
+        return self.folder / f"{folder_name(symbol)}.npz"
+
+    def stamp(self) -> int | None:
+        """Another one after a file was stored or removed; ``None`` where no folder can be read.
+
+        Two that are stored within one tick of the file system's clock may leave the same.
+        """
+        try:
+            return os.stat(self.folder).st_mtime_ns
+        except OSError:
+            return None
+
+    def symbols(self) -> list[str]:
+        """Whose closes are stored, in alphabetical order."""
+        stems = sorted(path.stem for path in self.folder.glob("*.npz"))
+        return [symbol for stem in stems if (symbol := _symbol_of(stem)) is not None]
+
+    def put(self, prices: Prices) -> Path:
+        """Replace what is stored for the symbol.
+
+        Raises
+        ------
+        StorageFailed
+            If the folder cannot be written; the earlier file stays.
+        """
+        about = {
+            "symbol": prices.symbol,
+            "source": prices.source,
+            "basis": prices.basis,
+            "notes": [asdict(note) for note in prices.notes],
+        }
+        arrays = {
+            "sessions": prices.sessions.astype("int64"),
+            "closes": prices.closes,
+            "about": np.frombuffer(json.dumps(about).encode(), dtype=np.uint8),
+        }
+        return self._files.put(self.path(prices.symbol), arrays)
+
+    def get(self, symbol: str) -> Prices | None:
+        """What was collected last, or ``None``. Cheap when nothing changed.
+
+        Raises
+        ------
+        StorageFailed
+            If the file is damaged or cannot be read.
+        """
+        symbol = canonical(symbol)
+        if symbol not in self._paths:  # asked for each prediction, and slow to put together
+            self._paths[symbol] = self.path(symbol)
+        return self._files.get(self._paths[symbol], symbol)
+
+
+def _symbol_of(stem: str) -> str | None:
+    try:
+        symbol = canonical(unquote(stem))
+    except InvalidSymbol:
+        return None
+    return symbol if folder_name(symbol) == stem else None
+
+
+def _parse(symbol: str, file: Mapping[str, Any]) -> Prices:
+    about = json.loads(file["about"].tobytes())
+    if about["symbol"] != symbol:
+        raise ValueError(f"it holds {about['symbol']}")
+    return Prices(
+        symbol,
+        file["sessions"].astype("datetime64[D]"),
+        file["closes"],
+        about["source"],
+        about["basis"],
+        tuple(Problem(**note) for note in about["notes"]),
+    )

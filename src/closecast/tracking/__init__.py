@@ -1,0 +1,1 @@
+"""MLflow: runs that are recorded, and their export for processes without MLflow."""

@@ -1,0 +1,208 @@
+"""MLflow: the only module that knows it.
+
+Runs are written through ``MlflowClient``; the fluent API keeps its state in globals and is
+not safe with threads. Tracking that fails never fails a training: it is logged and left.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+from filelock import FileLock
+
+from closecast.infra.processes import is_alive, owner_name
+from closecast.settings import Settings
+
+if TYPE_CHECKING:  # it takes seconds to import
+    from mlflow import MlflowClient
+
+log = logging.getLogger(__name__)
+
+_OWNER = "closecast.owner"
+_ABANDONED_S = 3600.0  # recording takes seconds, an hour at most where artefacts travel far
+
+
+def record_run(
+    settings: Settings,
+    *,
+    experiment: str,
+    run_name: str,
+    parameters: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    curves: Mapping[str, list[float]],
+    tags: Mapping[str, str],
+    artifacts: Mapping[str, Path],
+) -> str | None:
+    """One finished run with everything that belongs to it.
+
+    Parameters
+    ----------
+    experiment : str
+        Created if missing; one per symbol.
+    curves : mapping
+        Metric name to its values per epoch.
+    artifacts : mapping
+        Folder inside the run's artefacts to a local folder whose files go there.
+
+    Returns
+    -------
+    str or None
+        The run's identifier; ``None`` if MLflow is turned off or could not be written.
+    """
+    if not settings.mlflow_tracking_uri:
+        return None
+    try:
+        return _record(settings, experiment, run_name, parameters, metrics, curves, tags, artifacts)
+    except Exception as error:  # MLflow raises errors of half a dozen libraries
+        log.warning("MLflow could not record the run", extra={"reason": repr(error)})
+        return None
+
+
+@contextmanager
+def connected(settings: Settings) -> Iterator[MlflowClient]:
+    """A client whose database is ready; of all processes here, one at a time makes it so."""
+    folder = settings.mlflow_artifact_dir.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    uri = settings.mlflow_tracking_uri
+    if uri.startswith("sqlite:///"):
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    # Processes that create the database at once break each other's migrations.
+    with FileLock(folder.parent / ".mlflow.lock", timeout=120):
+        yield _client(settings)
+
+
+def _client(settings: Settings) -> MlflowClient:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # A worker has more to do than to wait a quarter of an hour for a server that is away.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    from mlflow import MlflowClient
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # migrations are no news to a user
+    return MlflowClient(tracking_uri=settings.mlflow_tracking_uri)
+
+
+def _record(
+    settings: Settings,
+    experiment: str,
+    run_name: str,
+    parameters: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    curves: Mapping[str, list[float]],
+    tags: Mapping[str, str],
+    artifacts: Mapping[str, Path],
+) -> str:
+    with connected(settings) as client:
+        from mlflow.entities import Metric, Param, RunTag
+
+        found = client.get_experiment_by_name(experiment)
+        uri = settings.mlflow_tracking_uri
+        folder = settings.mlflow_artifact_dir.resolve()
+        experiment_id = (
+            found.experiment_id
+            if found
+            # A tracking server keeps artefacts where it is told to; a database has no place.
+            else client.create_experiment(
+                experiment, artifact_location=None if uri.startswith("http") else folder.as_uri()
+            )
+        )
+    owner = owner_name()
+    note = _note_of(settings, owner)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.touch()
+    run = client.create_run(experiment_id, run_name=run_name, tags={_OWNER: owner})
+    run_id = str(run.info.run_id)
+    status = "FAILED"
+    try:
+        now = int(run.info.start_time)
+        client.log_batch(
+            run_id,
+            params=[Param(key, str(value)) for key, value in parameters.items()],
+            tags=[RunTag(key, value) for key, value in tags.items()],
+        )
+        points = [Metric(key, float(value), now, 0) for key, value in metrics.items()]
+        for key, values in curves.items():
+            points += [Metric(key, float(v), now, i) for i, v in enumerate(values, start=1)]
+        for start in range(0, len(points), 900):  # the server takes 1000 at once
+            client.log_batch(run_id, metrics=points[start : start + 900])
+        for name, local in artifacts.items():
+            client.log_artifacts(run_id, str(local), artifact_path=name)
+        status = "FINISHED"
+    finally:
+        client.set_terminated(run_id, status)
+        note.unlink(missing_ok=True)
+    return run_id
+
+
+def has_abandoned_runs(settings: Settings) -> bool:
+    """Whether :func:`close_abandoned_runs` has anything to do; asks no MLflow."""
+    return bool(_abandoned_notes(settings))
+
+
+def close_abandoned_runs(settings: Settings) -> list[str]:
+    """Close the runs of processes that were killed while they recorded; answers their ids.
+
+    Whoever records leaves a note until the run is closed: without one of a dead process MLflow,
+    which takes seconds to load, is not even asked.
+    """
+    dead = _abandoned_notes(settings)
+    if not dead:
+        return []
+    closed = []
+    try:
+        for note in dead:
+            closed += _close_runs_of(settings, _owner_in(note))
+            note.unlink(missing_ok=True)
+    except Exception as error:  # as above; the next worker tries again
+        log.warning("MLflow could not close abandoned runs", extra={"reason": repr(error)})
+    if closed:
+        log.warning("closed runs of processes that are gone", extra={"runs": closed})
+    return closed
+
+
+def _close_runs_of(settings: Settings, owner: str) -> list[str]:
+    client = _client(settings)
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    runs = client.search_runs(
+        experiments, f"attributes.status = 'RUNNING' and tags.`{_OWNER}` = '{owner}'"
+    )
+    for run in runs:
+        client.set_terminated(run.info.run_id, "KILLED")
+    return [str(run.info.run_id) for run in runs]
+
+
+def _notes(settings: Settings) -> Path:
+    return settings.mlflow_artifact_dir.resolve().parent / ".recording"
+
+
+def _abandoned_notes(settings: Settings) -> list[Path]:
+    notes = _notes(settings)
+    if not settings.mlflow_tracking_uri or not notes.is_dir():
+        return []
+    return [note for note in notes.glob("*") if _is_abandoned(note)]
+
+
+def _note_of(settings: Settings, owner: str) -> Path:
+    """A new one for each run: those that a process could not close stay noted beside the next."""
+    return _notes(settings) / f"{quote(owner, safe='')}+{uuid.uuid4().hex}"
+
+
+def _owner_in(note: Path) -> str:
+    return unquote(note.name.partition("+")[0])
+
+
+def _is_abandoned(note: Path) -> bool:
+    alive = is_alive(_owner_in(note))
+    if alive is None:  # of another machine, or of this one before it went down
+        try:
+            return time.time() - note.stat().st_mtime > _ABANDONED_S
+        except FileNotFoundError:  # its run has just been closed
+            return False
+    return not alive

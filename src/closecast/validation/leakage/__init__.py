@@ -1,0 +1,99 @@
+"""The look-ahead check: a proof, made anew for each bundle, that nothing in it saw the future.
+
+It does not trust the code that it checks. Labels, windows, volatilities, boundaries and scores of
+calibration are made again here from the collected closes, in a second way; only what has no second
+way (a trained model, the live calibration) is asked twice, with and without a future.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from closecast.evaluation import Evaluation, Followed
+from closecast.forecasters import Predictor
+from closecast.validation.leakage.evidence import Evidence, Findings, LeakCheck
+from closecast.validation.leakage.examples import check_calibrations, check_rows
+from closecast.validation.leakage.scores import check_baselines, check_followed, check_scores
+from closecast.validation.leakage.shrinkage import check_location
+from closecast.validation.leakage.split import check_fit, check_floors, check_split
+from closecast.validation.leakage.truncation import check_cuts
+
+CUTS = 8
+LONG_CUTS = 32
+"""Of the check that ``closecast verify`` makes years later, at other days."""
+
+
+def check_leaks(evidence: Evidence, seed: int = 0, cuts: int = CUTS) -> LeakCheck:
+    """Look for anything in a candidate that depends on closes it may not know.
+
+    In this order: the split (parts in order, whole, unaltered, cut at the same two days by the
+    number of rows alone), what ``fit`` was given, what the location's share and the volatility's
+    floor were learned from, labels and inputs of random origins, the static calibration, and
+    everything once more at random days with the future cut off or replaced by noise.
+
+    Parameters
+    ----------
+    seed : int
+        Chooses origins and days.
+    cuts : int
+        Days at which the data are cut.
+
+    Returns
+    -------
+    LeakCheck
+        Each failure begins with the name of its check. Where the split itself is wrong nothing
+        else is looked at.
+    """
+    rng = np.random.default_rng(seed)
+    findings = Findings()
+    check_split(evidence, findings)
+    if findings.failures:
+        return LeakCheck(False, (), 0, findings.failures)
+    check_fit(evidence, findings)
+    check_location(evidence, findings)
+    check_floors(evidence, findings)
+    compared = check_rows(evidence, findings, rng)
+    check_calibrations(evidence, findings)
+    days, more = check_cuts(evidence, findings, rng, cuts)
+    return LeakCheck(not findings.failures, days, compared + more, findings.failures)
+
+
+def check_evaluation(
+    so_far: LeakCheck,
+    evidence: Evidence,
+    evaluations: Sequence[Evaluation],
+    followed: Followed,
+    baselines: Iterable[tuple[str, Predictor]] = (),
+) -> LeakCheck:
+    """Go on once the candidate was scored: the right rows, held against the right closes.
+
+    Parameters
+    ----------
+    so_far : LeakCheck
+        Of :func:`check_leaks`.
+    evaluations : sequence of Evaluation
+        One per split, in their order.
+    followed : Followed
+        The candidate's, from which the "with history" rows and the stored live states come.
+    baselines : iterable of (symbol, Predictor)
+        What was fitted for the evaluation alone.
+    """
+    findings = Findings()
+    check_scores(evidence, evaluations, followed, findings)
+    check_followed(evidence, followed, findings)
+    check_baselines(evidence, baselines, findings)
+    failures = so_far.failures + findings.failures
+    return replace(so_far, passed=not failures, failures=failures)
+
+
+__all__ = [
+    "CUTS",
+    "LONG_CUTS",
+    "Evidence",
+    "LeakCheck",
+    "check_evaluation",
+    "check_leaks",
+]

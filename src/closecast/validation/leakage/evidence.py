@@ -1,0 +1,93 @@
+"""What the look-ahead check is given, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closecast.calibration import Calibration
+from closecast.core.arrays import FloatArray
+from closecast.core.dataset import Processed, Split
+from closecast.core.prices import Prices
+from closecast.forecasters import Predictor, TrainingReport
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A candidate, and all that it was made from.
+
+    Attributes
+    ----------
+    collected : sequence of Prices
+        As the source gave them: all series that took part in the choice of the two days at which
+        is cut, also those that were too short in the end.
+    splits, processed : sequences of Split and Processed
+        What the steps before really worked on, one per symbol.
+    train_size : float
+        The share that the splits were made with.
+    training : TrainingReport
+        What ``fit`` says that it was given.
+    """
+
+    collected: Sequence[Prices]
+    splits: Sequence[Split]
+    processed: Sequence[Processed]
+    train_size: float
+    predictor: Predictor
+    training: TrainingReport
+    calibrations: Mapping[str, Calibration]
+
+    def closes_of(self, split: Split) -> Prices:
+        """The collected closes of a split's symbol."""
+        return next(prices for prices in self.collected if prices.symbol == split.test.symbol)
+
+
+@dataclass(frozen=True, slots=True)
+class LeakCheck:
+    """What was compared, and whether all of it was as it has to be."""
+
+    passed: bool
+    cuts: tuple[str, ...]
+    compared_origins: int
+    failures: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types only."""
+        return asdict(self)
+
+
+class Findings:
+    """Failures found so far; of one check and symbol the first one."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], str] = {}
+
+    def expect(self, holds: bool | np.bool_, check: str, symbol: str, otherwise: str) -> None:
+        """Note a failure unless it holds."""
+        if not holds:
+            self._found.setdefault((check, symbol), f"{check}: {symbol}: {otherwise}")
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Sentences, each beginning with the name of its check and the symbol."""
+        return tuple(self._found.values())
+
+
+def close_to(left: FloatArray, right: FloatArray) -> bool:
+    """Equal but for rounding; far below anything that one close more could change."""
+    return left.shape == right.shape and bool(np.allclose(left, right, rtol=1e-9, atol=1e-12))
+
+
+def windows_of(closes: FloatArray, origins: NDArray[np.int64], length: int) -> FloatArray:
+    """The closes up to and including each origin, shape (n, length)."""
+    return np.asarray(closes[origins[:, None] + np.arange(1 - length, 1)])
+
+
+def labels_of(closes: FloatArray, origins: NDArray[np.int64], horizon: int) -> FloatArray:
+    """Log returns from each origin to 1 .. horizon closes later, shape (n, horizon)."""
+    after: FloatArray = closes[origins[:, None] + np.arange(1, horizon + 1)]
+    return np.asarray(np.log(after / closes[origins][:, None]))

@@ -1,0 +1,206 @@
+"""Logs: one JSON object per line, whatever is logged."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from closecast.infra.logging import JsonFormatter, set_up_logging
+from tests.support.synthetic_prices import patiently
+
+UVICORN = ("uvicorn", "uvicorn.error", "uvicorn.access")
+OWN = {"time", "level", "logger", "message"}
+
+
+def record(message: str, *args: object, exc_info: Any = None, **extra: object) -> logging.LogRecord:
+    logger = logging.getLogger("closecast.made")
+    return logger.makeRecord(
+        logger.name, logging.WARNING, __file__, 1, message, args, exc_info, extra=extra
+    )
+
+
+def refuse(constant: str) -> None:
+    raise AssertionError(f"{constant} is no JSON")
+
+
+def line(*args: Any, **extra: Any) -> dict[str, Any]:
+    """What a reader of the log gets from a record."""
+    written = JsonFormatter().format(record(*args, **extra))
+    assert "\n" not in written
+    parsed = json.loads(written, parse_constant=refuse)
+    assert isinstance(parsed, dict)
+    return parsed
+
+
+# -- a line -------------------------------------------------------------------------------------
+
+
+def test_a_line_says_when_how_grave_where_and_what() -> None:
+    made = record("model %s: %.2f", "v1", 0.126)
+    made.created = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC).timestamp()
+    assert json.loads(JsonFormatter().format(made)) == {
+        "time": "2026-01-02T03:04:05.678+00:00",
+        "level": "WARNING",
+        "logger": "closecast.made",
+        "message": "model v1: 0.13",
+    }
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)  # fmt: skip
+
+
+@patiently
+@given(message=st.text(), value=json_values)
+def test_any_message_and_any_json_extra_come_back_from_one_line(message: str, value: Any) -> None:
+    got = line("%s", message, detail=value)
+    assert got["message"] == message
+    assert got["detail"] == value
+    assert got.keys() == OWN | {"detail"}
+
+
+def test_text_stays_readable() -> None:
+    assert "não é pregão" in JsonFormatter().format(record("não é pregão"))
+
+
+def test_an_exception_is_a_member_with_its_traceback() -> None:
+    try:
+        raise ValueError("não\nserve")
+    except ValueError:
+        got = line("failed", exc_info=sys.exc_info())
+    assert got["exception"].startswith("Traceback (most recent call last):")
+    assert got["exception"].endswith("ValueError: não\nserve")
+
+
+def test_without_an_exception_there_is_no_such_member() -> None:
+    assert line("fine").keys() == OWN
+
+
+def test_uvicorns_coloured_copy_of_the_message_is_left_out() -> None:
+    assert line("started", color_message="\x1b[1mstarted").keys() == OWN
+
+
+@pytest.mark.parametrize("name", ["time", "level", "logger"])
+def test_an_extra_does_not_replace_what_a_line_says_itself(name: str) -> None:
+    got = line("drift", **{name: "fault"})
+    assert got.keys() == OWN
+    assert got[name] != "fault"
+
+
+# -- extras that are no JSON --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (Path("/models"), "/models"),
+        (date(2026, 1, 2), "2026-01-02"),
+        (ValueError("because"), "because"),
+        ((1, 2), [1, 2]),
+        ({"a": Path("b")}, {"a": "b"}),
+        ({1: "a"}, {"1": "a"}),
+    ],
+    ids=repr,
+)
+def test_what_is_no_json_is_written_as_text(value: object, written: object) -> None:
+    assert line("m", detail=value)["detail"] == written
+
+
+class _Shy:
+    def __str__(self) -> str:
+        raise RuntimeError("no text for you")
+
+    def __repr__(self) -> str:
+        return "Shy()"
+
+
+_CIRCLE: list[object] = []
+_CIRCLE.append(_CIRCLE)
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (float("nan"), "nan"),
+        (-float("inf"), "-inf"),
+        ([1.0, float("nan")], "[1.0, nan]"),
+        ({("MSFT", 1): 2}, "{('MSFT', 1): 2}"),
+        (_CIRCLE, "[[...]]"),
+        (_Shy(), "Shy()"),
+    ],
+    ids=repr,
+)
+def test_one_extra_that_cannot_be_written_costs_neither_the_line_nor_the_others(
+    value: object, written: str
+) -> None:
+    got = line("m", detail=value, other=[1, 2])
+    assert (got["detail"], got["other"], got["message"]) == (written, [1, 2], "m")
+
+
+# -- the set-up ---------------------------------------------------------------------------------
+
+
+def written(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """The lines on standard error; nothing may be on standard output."""
+    out, err = capsys.readouterr()
+    assert out == ""
+    return [json.loads(line) for line in err.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"),
+    [
+        ("DEBUG", ["d", "i", "w", "e"]),
+        ("INFO", ["i", "w", "e"]),
+        ("WARNING", ["w", "e"]),
+        ("ERROR", ["e"]),
+    ],
+)
+def test_lines_from_a_level_on_go_to_standard_error(
+    capsys: pytest.CaptureFixture[str], level: str, shown: list[str]
+) -> None:
+    set_up_logging(level)
+    log = logging.getLogger("closecast.made")
+    log.debug("d")
+    log.info("i")
+    log.warning("w")
+    log.error("e")
+    assert [line["message"] for line in written(capsys)] == shown
+
+
+def test_setting_up_twice_writes_each_line_once(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging()
+    set_up_logging()
+    logging.getLogger("closecast.made").info("once", extra={"symbol": "MSFT"})
+    [got] = written(capsys)
+    assert (got["message"], got["symbol"]) == ("once", "MSFT")
+
+
+def test_uvicorn_writes_the_same_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in UVICORN:  # as uvicorn leaves them
+        logging.getLogger(name).addHandler(logging.StreamHandler(sys.stdout))
+        logging.getLogger(name).propagate = False
+    set_up_logging()
+    for name in UVICORN:
+        logging.getLogger(name).warning("from %s", name)
+    assert [(got["logger"], got["message"]) for got in written(capsys)] == [
+        (name, f"from {name}") for name in UVICORN
+    ]
+
+
+def test_uvicorn_does_not_repeat_each_request(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging("DEBUG")
+    logging.getLogger("uvicorn.access").info('"GET /health HTTP/1.1" 200')
+    assert written(capsys) == []

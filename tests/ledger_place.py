@@ -1,7 +1,0 @@
-"""The databases of ``test_ledger`` as a pytest plugin, for tests of the ledger's other tables."""
-
-from __future__ import annotations
-
-from tests.test_ledger import clock, in_a_file, ledger, on_postgres, place, postgres
-
-__all__ = ["clock", "in_a_file", "ledger", "on_postgres", "place", "postgres"]

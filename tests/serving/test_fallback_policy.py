@@ -1,0 +1,186 @@
+"""What becomes of a window that drift found something in."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from closecast.core.arrays import FloatArray
+from closecast.core.dataset import ewma_volatility, log_returns
+from closecast.core.prices import MAX_PRICE, MIN_PRICE
+from closecast.core.verdict import Finding, Verdict
+from closecast.errors import DataFault
+from closecast.registry.registry import Registry
+from closecast.serving import Interval, Policy, Prediction, Snapshot, Step
+from closecast.serving.fallback_policy import WIDENING, naive_path
+from closecast.settings import Settings
+from closecast.sources.sample import SampleSource
+from tests.support.synthetic_prices import closes, patiently, random_walk
+
+REGIME = Finding("trend", "regime", "sum of moves", 4.1, 3.6, "Up and up.", 0.001, 0.002, 30)
+FAULT = Finding("split", "fault", "jump", 9.0, 7.0, "A split.", 0.0005, 0.001, 41, ("shock",))
+OTHER_FAULT = Finding("stale_window", "fault", "sessions", 9.0, 2.0, "Old.")
+WINDOW: FloatArray = random_walk(60, 3).closes
+OWN = ((7.0, 6.0, 8.0), (7.1, 5.9, 8.1))
+
+
+def prediction(*findings: Finding) -> Prediction:
+    return Prediction("MSFT", "v1", 3, 400, float(WINDOW[-1]), (0.9,), OWN, Verdict(findings))
+
+
+# -- the policy ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("on_fault", ["warn", "refuse", "fallback"])
+@pytest.mark.parametrize("on_regime", ["warn", "fallback"])
+def test_what_nothing_was_found_in_is_answered_as_it_is(on_fault: str, on_regime: str) -> None:
+    policy = Policy(on_fault, on_regime)  # type: ignore[arg-type]
+    assert policy.apply(prediction(), WINDOW.tolist(), 0.02) == prediction()
+
+
+@pytest.mark.parametrize("findings", [(FAULT,), (REGIME,), (FAULT, REGIME)])
+def test_by_default_it_is_only_warned_of(findings: tuple[Finding, ...]) -> None:
+    said = prediction(*findings)
+    assert Policy().apply(said, WINDOW.tolist(), 0.02) is said
+
+
+def test_a_fault_is_refused_with_all_findings_and_what_to_do() -> None:
+    policy = Policy(on_fault="refuse")
+    with pytest.raises(DataFault, match=r"MSFT .*\(split, stale_window\).* send them") as caught:
+        policy.apply(prediction(FAULT, OTHER_FAULT, REGIME), WINDOW.tolist(), 0.02)
+    assert caught.value.findings == (FAULT, OTHER_FAULT, REGIME)
+    first = caught.value.details()["findings"][0]
+    assert (first["code"], first["row"], first["p_value"]) == ("split", 41, 0.0005)
+
+
+def test_a_regime_is_never_refused() -> None:
+    policy = Policy(on_fault="refuse")
+    assert policy.apply(prediction(REGIME), WINDOW.tolist(), 0.02) == prediction(REGIME)
+
+
+def test_without_a_verdict_nothing_is_refused() -> None:
+    Policy(on_fault="refuse").refuse("MSFT", None)
+    Policy(on_fault="fallback").refuse("MSFT", Verdict((FAULT,)))
+
+
+@pytest.mark.parametrize(
+    ("policy", "findings", "reason"),
+    [
+        (Policy("fallback"), (FAULT,), "fault: split"),
+        (Policy("fallback"), (FAULT, OTHER_FAULT), "fault: split; fault: stale_window"),
+        (Policy("fallback"), (FAULT, REGIME), "fault: split"),
+        (Policy("fallback"), (REGIME,), None),
+        (Policy("warn", "fallback"), (REGIME,), "regime: trend"),
+        (Policy("warn", "fallback"), (FAULT, REGIME), "regime: trend"),
+        (Policy("warn", "fallback"), (FAULT,), None),
+        (Policy("fallback", "fallback"), (FAULT, REGIME), "fault: split; regime: trend"),
+    ],
+)
+def test_each_channel_falls_back_for_itself(
+    policy: Policy, findings: tuple[Finding, ...], reason: str | None
+) -> None:
+    said = prediction(*findings)
+    answer = policy.apply(said, WINDOW.tolist(), 0.02)
+    assert answer.degraded_reason == reason
+    assert answer.verdict == said.verdict
+    if reason is None:
+        assert answer == said
+    else:
+        assert answer.path == naive_path(WINDOW, 0.02, 2, [0.9])
+        assert answer.calibration_revision is None
+
+
+def test_the_settings_decide() -> None:
+    chosen = Settings(_env_file=None, drift_on_fault="refuse", drift_on_regime="fallback")  # type: ignore[call-arg]
+    assert Policy.from_settings(chosen) == Policy("refuse", "fallback")
+    assert Policy.from_settings(Settings(_env_file=None)) == Policy()  # type: ignore[call-arg]
+
+
+# -- the path that stands in --------------------------------------------------------------------
+
+
+@patiently
+@given(closes(2, 80), st.floats(1e-6, 0.2), st.integers(1, 20))
+def test_the_centre_is_the_last_close_and_intervals_nest_and_widen(
+    window: FloatArray, volatility: float, horizon: int
+) -> None:
+    path = naive_path(window, volatility, horizon, [0.5, 0.8, 0.99])
+    assert [step.step for step in path] == list(range(1, horizon + 1))
+    for step in path:
+        inner, middle, outer = step.intervals
+        assert step.price == window[-1]
+        assert 0 < outer.lower < middle.lower < inner.lower < step.price
+        assert step.price < inner.upper < middle.upper < outer.upper < np.inf
+    for before, after in pairwise(path):
+        assert after.intervals[0].upper > before.intervals[0].upper
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        [MIN_PRICE, MAX_PRICE] * 30,
+        [MAX_PRICE, MIN_PRICE] * 30,
+        [MIN_PRICE] * 60,
+        [MAX_PRICE] * 60,
+        [1.0, MAX_PRICE],
+    ],
+)
+@pytest.mark.parametrize("volatility", [1e-6, 0.02, 1.0])
+def test_it_is_finite_whatever_was_sent(window: list[float], volatility: float) -> None:
+    for step in naive_path(np.array(window), volatility, 10, [0.5, 0.99]):
+        ends = [end for i in step.intervals for end in (i.lower, i.upper)]
+        assert np.isfinite(ends).all()
+        assert min(ends) > 0
+
+
+def test_its_width_is_twice_that_of_a_normal_law_with_the_larger_volatility() -> None:
+    own = float(ewma_volatility(log_returns(WINDOW)))
+    for long_run in (own / 3, 3 * own):
+        step = naive_path(WINDOW, long_run, 4, [0.95])[3]
+        half = np.log(step.intervals[0].upper / step.price)
+        assert half == pytest.approx(WIDENING * 1.959964 * max(own, long_run) * 2, rel=1e-6)
+        assert np.log(step.price / step.intervals[0].lower) == pytest.approx(half)
+
+
+@pytest.mark.parametrize("factor", [100.0, 0.5, 1e6])
+def test_the_fault_itself_does_not_make_it_useless(factor: float) -> None:
+    clean = naive_path(WINDOW, 0.01, 1, [0.95])[0]
+    wrong = naive_path(np.append(WINDOW[:-1], factor * WINDOW[-1]), 0.01, 1, [0.95])[0]
+    half, usual = (np.log(s.intervals[0].upper / s.price) for s in (wrong, clean))
+    assert half < 3 * usual
+
+
+def test_a_frozen_window_has_the_long_run_width() -> None:
+    step = naive_path(np.full(60, 250.0), 0.02, 1, [0.95])[0]
+    assert np.log(step.intervals[0].upper / 250) == pytest.approx(WIDENING * 1.959964 * 0.02)
+
+
+def test_on_clean_windows_it_is_wider_than_the_models_own(published: Settings) -> None:
+    registry = Registry(published.models_url)
+    pointer = registry.pointer("MSFT")
+    assert pointer is not None
+    bundle = registry.load_to_serve(pointer.version, "MSFT")
+    snapshot = Snapshot.from_bundle("MSFT", 1, bundle)
+    known = SampleSource().fetch("MSFT").closes
+    ratios = []
+    for end in range(2000, 4500, 25):
+        window = known[end - 60 : end]
+        own = snapshot.predict(window.tolist()).path
+        wide = naive_path(window, snapshot.detector.baseline.volatility, len(own), [0.8, 0.95])
+        ratios.append(
+            [[width(w) / width(o) for w, o in pairs(*both)] for both in zip(wide, own, strict=True)]
+        )
+    assert (np.array(ratios) > 1).mean() > 0.99
+    assert 1.5 < np.mean(ratios) < 4
+
+
+def pairs(a: Step, b: Step) -> zip[tuple[Interval, Interval]]:
+    return zip(a.intervals, b.intervals, strict=True)
+
+
+def width(interval: Interval) -> float:
+    return interval.upper - interval.lower

@@ -1,0 +1,44 @@
+"""What the look-ahead check is given, made by the honest steps without any file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from closecast.core.dataset import process, split_panel
+from closecast.core.prices import Prices
+from closecast.evaluation import calibrate
+from closecast.forecasters import make_forecaster, make_parameters
+from closecast.forecasters.location import learn_shrinkage, shrink
+from closecast.validation.leakage import Evidence
+
+SIZES = {
+    "naive": {},
+    "drift": {},
+    "ewma": {},
+    "mlp": {"members": 1, "hidden_size": 4, "num_epochs": 1},
+}
+
+
+def evidence_of(
+    series: Sequence[Prices],
+    name: str = "ewma",
+    length: int = 20,
+    horizon: int = 3,
+    train_size: float = 0.6,
+) -> Evidence:
+    """Split, processed, fitted and calibrated; series too short in a part are left out."""
+    splits, _ = split_panel(series, train_size, length, horizon)
+    whole = {prices.symbol: prices for prices in series}
+    values = {"seq_length": length, "horizon": horizon, **SIZES[name]}
+    train, valid = [split.train for split in splits], [split.valid for split in splits]
+    fitted = make_forecaster(name, make_parameters(name, values)).fit(train, valid)
+    predictor = shrink(fitted, learn_shrinkage(fitted, valid))
+    return Evidence(
+        collected=series,
+        splits=splits,
+        processed=[process(whole[s.test.symbol], s.train, length, horizon) for s in splits],
+        train_size=train_size,
+        predictor=predictor,
+        training=fitted.training,
+        calibrations={s.test.symbol: calibrate(predictor, [s.valid]) for s in splits},
+    )
