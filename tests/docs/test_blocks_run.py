@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 import re
@@ -128,6 +129,21 @@ def test_links_to_files_lead_somewhere(path: Path) -> None:
         made_at_build = "/reference/" in f"/{target}" or target.endswith("how-to/contributing.md")
         made_at_build |= target == "contributing.md"
         assert made_at_build or (path.parent / target).exists(), target
+
+
+CODE = {
+    path.relative_to(ROOT).as_posix()
+    for folder in ("src", "api", "scripts", "tests", "benchmarks", "docs")
+    for path in (ROOT / folder).rglob("*")
+    if path.suffix in (".py", ".c")
+}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_files_of_code_that_are_named_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for name in re.findall(r"`([\w*/-]+\.(?:py|c))`", text):
+        assert fnmatch.filter(CODE, name) or fnmatch.filter(CODE, f"*/{name}"), name
 
 
 def test_the_readme_shows_how_to_serve_and_to_test() -> None:
