@@ -142,6 +142,17 @@ def test_python_names_are_described(site: Path, name: str) -> None:
     assert re.search(rf'id="closecast[^"]*\.{name}"', page(site, "reference/python.html"))
 
 
+def test_the_picture_and_the_table_of_packages_show_what_is_there() -> None:
+    folder = ROOT / "src" / "closecast"
+    there = {path.stem for path in folder.iterdir() if path.suffix == ".py" or path.is_dir()}
+    there -= {"__init__", "__pycache__"}
+    picture = (ROOT / "docs" / "images" / "packages.svg").read_text(encoding="utf-8")
+    assert set(re.findall(r'class="t"[^>]*>([^<]+)<', picture)) == there | {"api"}
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \d+ \| ([^|]+) \|", contributing, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)/?`", " ".join(rows))) == there
+
+
 def test_contributing_is_a_page_of_the_site(site: Path) -> None:
     html = page(site, "how-to/contributing.html")
     assert "Adding a forecaster" in html
