@@ -15,9 +15,9 @@ from starlette.middleware.gzip import GZipMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.middleware.body_limit import BodyLimit
-from api.middleware.fast_route import Shortcut
+from api.middleware.fast_route import FastDispatch
 from api.middleware.guard import Guard, cross_site
-from api.middleware.request_context import RequestEnvelope
+from api.middleware.request_context import RequestContext
 from api.middleware.route_templates import RouteTemplates
 from api.problems.errors import HANDLERS, add_error_handlers, document_problems
 from api.routes import (
@@ -132,11 +132,11 @@ def create_app(
         ],
     )
     add_error_handlers(app)
-    app.add_middleware(Shortcut, routes=predict_batch.router.routes, handlers=HANDLERS)
+    app.add_middleware(FastDispatch, routes=predict_batch.router.routes, handlers=HANDLERS)
     app.add_middleware(GZipMiddleware, minimum_size=_COMPRESSED_FROM, compresslevel=5)
     # Outside of the compression: one prediction is too small for it, and to find that out takes
     # a tenth of a prediction's time.
-    app.add_middleware(Shortcut, routes=predict.router.routes, handlers=HANDLERS)
+    app.add_middleware(FastDispatch, routes=predict.router.routes, handlers=HANDLERS)
     app.add_middleware(
         BodyLimit,
         max_bytes=chosen.max_body_bytes,
@@ -148,7 +148,7 @@ def create_app(
     templates.add(app.routes)
     # What a page of another site sends takes nothing from the owner's rates.
     checks = (cross_site, Guard(chosen, keys))
-    app.add_middleware(RequestEnvelope, templates=templates, checks=checks)
+    app.add_middleware(RequestContext, templates=templates, checks=checks)
     if chosen.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=chosen.trusted_proxies)
     for routes in (

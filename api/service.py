@@ -11,16 +11,16 @@ from fastapi import Depends, Request
 from api.telemetry.gauges import ServiceGauges
 from api.telemetry.requests import Telemetry
 from closecast.core.records import Kind
-from closecast.database import Ledger, Prediction, PredictionLog
+from closecast.database import Database, PredictionLogWriter, PredictionRecord
 from closecast.database.engine import Clock
 from closecast.errors import ClosecastError
 from closecast.infra.latency import Latencies
 from closecast.jobs.supervisor import Supervisor, can_train
 from closecast.registry.documents import Pointer
 from closecast.registry.registry import Registry
-from closecast.serving import FleetReporter, KnownCloses, Models, PointerFollower
-from closecast.serving.batching import Together
-from closecast.serving.dated import Forecasting, LedgerLiving
+from closecast.serving import FleetReporter, MarketContext, ModelManager, PointerFollower
+from closecast.serving.batching import Batcher
+from closecast.serving.dated import DatedForecastService, StoredCalibrationState
 from closecast.settings import Settings
 from closecast.sources.calendar_cache import CalendarCache
 from closecast.sources.price_cache import PriceCache
@@ -32,18 +32,18 @@ class Service:
 
     settings: Settings
     registry: Registry
-    models: Models
-    ledger: Ledger
+    models: ModelManager
+    database: Database
     follower: PointerFollower
     fleet: FleetReporter
     latencies: Latencies
     supervisor: Supervisor | None
-    forecasting: Forecasting
-    predictions: PredictionLog
+    forecasting: DatedForecastService
+    predictions: PredictionLogWriter
     telemetry: Telemetry
     clock: Clock
     kind: Kind
-    together: Together = field(default_factory=Together)
+    together: Batcher = field(default_factory=Batcher)
     network: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, "batch-network")
     )
@@ -54,7 +54,7 @@ class Service:
             registry=self.registry,
             models=self.models,
             forecasting=self.forecasting,
-            ledger=self.ledger,
+            database=self.database,
             machine=self.telemetry.machine,
             clock=self.clock,
             kind=self.kind,
@@ -67,34 +67,34 @@ class Service:
         registry = Registry(settings.models_url)
         cache = PriceCache(settings.data_dir / "prices")
         calendars = CalendarCache(settings.data_dir / "calendars")
-        models = Models(registry, KnownCloses(cache, calendars), settings.default_symbol)
-        ledger = Ledger(settings.ledger_url, clock)
+        models = ModelManager(registry, MarketContext(cache, calendars), settings.default_symbol)
+        database = Database(settings.ledger_url, clock)
         latencies = Latencies()
-        fleet = FleetReporter(models, ledger.processes, latencies)
+        fleet = FleetReporter(models, database.processes, latencies)
         supervisor = (
-            Supervisor(settings, ledger) if settings.worker_enabled and can_train() else None
+            Supervisor(settings, database) if settings.worker_enabled and can_train() else None
         )
         return cls(
             settings=settings,
             registry=registry,
             models=models,
-            ledger=ledger,
+            database=database,
             follower=PointerFollower(models, settings.pointer_poll_s, on_change=fleet.wake),
             fleet=fleet,
             latencies=latencies,
             supervisor=supervisor,
-            forecasting=Forecasting(
+            forecasting=DatedForecastService(
                 models=models,
                 prices=cache,
                 calendars=calendars,
-                ledger=ledger,
-                living=LedgerLiving(ledger),
+                database=database,
+                living=StoredCalibrationState(database),
                 settings=settings,
                 clock=clock,
                 kind=kind,
                 hand_over=supervisor.hand_over if supervisor else None,
             ),
-            predictions=PredictionLog(ledger.predictions, keep=settings.predictions_kept),
+            predictions=PredictionLogWriter(database.predictions, keep=settings.predictions_kept),
             telemetry=Telemetry(settings.data_dir, settings.recent_requests),
             clock=clock,
             kind=kind,
@@ -112,7 +112,7 @@ class Service:
         pointer = self.pointer(symbol)
         return pointer.version if pointer else None
 
-    def remember(self, prediction: Prediction) -> None:
+    def remember(self, prediction: PredictionRecord) -> None:
         """Count an answer of ``POST /predict``, and log it beside the request."""
         self.telemetry.predicted(prediction)
         self.predictions.put(prediction)
@@ -136,7 +136,7 @@ class Service:
         self.predictions.close(timeout_s=5)
         self.telemetry.stop()
         self.network.shutdown(cancel_futures=True)
-        self.ledger.close()
+        self.database.close()
 
 
 def _service(request: Request) -> Service:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from closecast.database import Ledger
+from closecast.database import Database
 from closecast.pipeline import update
 from closecast.settings import Settings
 from scripts.common import parser, run, symbols_of
@@ -15,12 +15,12 @@ def main() -> None:
     ).parse_args()
 
     def step(settings: Settings) -> None:
-        ledger = Ledger(settings.ledger_url)
+        database = Database(settings.ledger_url)
         done: set[str] = set()
         for symbol in symbols_of(arguments, settings):
             if symbol in done:  # came along with another symbol of its model
                 continue
-            updated = update(settings, symbol, ledger)
+            updated = update(settings, symbol, database)
             done |= set(updated.collected)
             for name, reason in updated.failed.items():
                 print(f"not collected: {name}: {reason}")
@@ -29,7 +29,7 @@ def main() -> None:
                 f"absorbed {updated.absorbed} closes, scored {updated.scored} steps; "
                 f"next: GET /performance/{symbol}, or {settings.results_dir}/{symbol}/"
             )
-        ledger.close()
+        database.close()
 
     run(step)
 

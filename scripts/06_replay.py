@@ -15,7 +15,7 @@ from pathlib import Path
 
 from closecast.cli.progress import ProgressBar
 from closecast.core.symbols import canonical_list, exchange_of
-from closecast.database import Ledger
+from closecast.database import Database
 from closecast.forecasters import make_parameters, preset
 from closecast.pipeline import TrainRequest, run_training
 from closecast.settings import Settings
@@ -74,10 +74,10 @@ def main() -> None:
             run_training(own, request, watch=bar.show)
         days = days_after(exchange_of(symbols[0]), arguments.until, arguments.days)
         said = walk(own, symbols, days)
-        ledger = Ledger(own.ledger_url)
-        computed = check(own, symbols, ledger, said)
-        report(own, symbols, ledger, said, computed)
-        ledger.close()
+        database = Database(own.ledger_url)
+        computed = check(own, symbols, database, said)
+        report(own, symbols, database, said, computed)
+        database.close()
         print(
             f"{sum(map(len, said.values()))} forecasts over {len(days)} sessions: what the API "
             "served is what the evaluation computes, bit for bit"

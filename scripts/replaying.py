@@ -16,13 +16,13 @@ import numpy as np
 import uvicorn
 
 from api.main import create_app
-from closecast.calibration import LiveState, Member, follow, load_state
+from closecast.calibration import AdaptiveState, PanelMember, follow, load_state
 from closecast.cli.progress import ProgressBar
 from closecast.core.calendars import session_table
 from closecast.core.prices import Prices
 from closecast.core.records import SCORED_PROBABILITIES, DatedForecast
 from closecast.core.symbols import folder_name
-from closecast.database import Ledger
+from closecast.database import Database
 from closecast.errors import ClosecastError
 from closecast.evaluation.performance_plots import forecast_plot, to_png
 from closecast.forecasters import load_predictor
@@ -97,7 +97,7 @@ def walk(
 ) -> dict[str, list[str]]:
     """Replay the days; answers the identifiers of all forecasts by symbol."""
     clock = Clock(days[0][1])
-    ledger = Ledger(settings.ledger_url, clock)
+    database = Database(settings.ledger_url, clock)
     said: dict[str, list[str]] = {symbol: [] for symbol in symbols}
     with serving(settings, clock) as address, ProgressBar() as bar:
         for i, (day, final_at) in enumerate(days):
@@ -105,7 +105,7 @@ def walk(
             done: set[str] = set()
             for symbol in symbols:
                 if symbol not in done:  # else it came along with another symbol of its model
-                    updated = update(settings, symbol, ledger, end=day, kind="replay", draw=False)
+                    updated = update(settings, symbol, database, end=day, kind="replay", draw=False)
                     done |= set(updated.collected)
             for symbol in symbols:
                 answer = ask(f"{address}/forecast/{urllib.parse.quote(symbol)}")
@@ -114,18 +114,18 @@ def walk(
                 said[symbol].append(answer["forecast_id"])
             percent = round(100 * (i + 1) / len(days), 1)
             bar.show({"stage": f"replay {day}", "percent": percent})
-    ledger.close()
+    database.close()
     return said
 
 
 def check(
-    settings: Settings, symbols: Sequence[str], ledger: Ledger, said: dict[str, list[str]]
-) -> dict[tuple[str, str], LiveState]:
+    settings: Settings, symbols: Sequence[str], database: Database, said: dict[str, list[str]]
+) -> dict[tuple[str, str], AdaptiveState]:
     """Compare what was served with what the evaluation's own code says from the whole data.
 
     Returns
     -------
-    dict of (symbol, ISO date) to LiveState
+    dict of (symbol, ISO date) to AdaptiveState
         The calibration as the evaluation's code has it after each day.
 
     Raises
@@ -133,7 +133,7 @@ def check(
     ReplayDiffers
         At the first quantile that is not the same number.
     """
-    computed: dict[tuple[str, str], LiveState] = {}
+    computed: dict[tuple[str, str], AdaptiveState] = {}
     cache = PriceCache(settings.data_dir / "prices")
     registry = Registry(settings.models_url)
     versions = {symbol: _pointer(registry, symbol) for symbol in symbols}
@@ -145,18 +145,18 @@ def check(
         start = max(state.session for state in begun.values())
         newest = max(int((p.sessions > start).sum()) for p in series)
         forecasts = load_predictor(info.forecaster, bundle.files).predict_along(series, newest)
-        members = [Member(p, f) for p, f in zip(series, forecasts, strict=True)]
+        members = [PanelMember(p, f) for p, f in zip(series, forecasts, strict=True)]
         for day, states in follow(members, start + 1, begun):
             for symbol, state in states.items():
                 computed[symbol, str(day)] = state
         for symbol in (s for s in symbols if versions[s] == version):
             for forecast_id in said[symbol]:
-                forecast, _ = ledger.forecasts.get(forecast_id)
+                forecast, _ = database.forecasts.get(forecast_id)
                 _compare(forecast, computed[symbol, str(forecast.origin)])
     return computed
 
 
-def _compare(forecast: DatedForecast, state: LiveState) -> None:
+def _compare(forecast: DatedForecast, state: AdaptiveState) -> None:
     expected = state.forecast(SCORED_PROBABILITIES).quantiles.tolist()
     for step, quantiles in zip(forecast.steps, expected, strict=True):
         if list(step.quantiles) != quantiles:
@@ -181,15 +181,15 @@ def _known(cache: PriceCache, symbol: str) -> Prices:
 def report(
     settings: Settings,
     symbols: Sequence[str],
-    ledger: Ledger,
+    database: Database,
     said: dict[str, list[str]],
-    computed: dict[tuple[str, str], LiveState],
+    computed: dict[tuple[str, str], AdaptiveState],
 ) -> None:
     """What the ledger says, as a table and as pictures."""
     cache = PriceCache(settings.data_dir / "prices")
     print(f"{'symbol':<8}{'step':>5}{'scored':>8}{'rel. MAE (95 %)':>26}{'cover 80':>10}{'95':>8}")
     for symbol in symbols:
-        performance = summarise(ledger.forecasts.scored(symbol, "replay"))
+        performance = summarise(database.forecasts.scored(symbol, "replay"))
         for found in performance.steps:
             if found.step in (1, 5, 10):
                 mae = found.relative_mae
@@ -201,8 +201,8 @@ def report(
                     f"{symbol:<8}{found.step:>5}{found.n:>8}{shown:>26}"
                     f"{held[0.8]:>10.3f}{held[0.95]:>8.3f}"
                 )
-        draw_performance(settings, symbol, ledger, "replay")
-        forecast, _ = ledger.forecasts.get(said[symbol][len(said[symbol]) // 2])
+        draw_performance(settings, symbol, database, "replay")
+        forecast, _ = database.forecasts.get(said[symbol][len(said[symbol]) // 2])
         state = computed[symbol, str(forecast.origin)]
         lower, upper = (state.last_close * np.exp(end) for end in state.path_band(PATH_LEVEL))
         figure = forecast_plot(

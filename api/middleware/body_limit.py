@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.middleware.route_templates import routed_path
 from api.problems.refusals import Refusal, header, refuse
-from closecast.infra.json_depth import Nesting, nests_deeper
+from closecast.infra.json_depth import NestingScanner, nests_deeper
 
 _BATCH = "/predict/batch"
 _AT_ONCE = 65_536  # bytes that are looked at before others have their turn: less than a millisecond
@@ -79,7 +79,7 @@ class BodyLimit:
         """The body, so that the application never sees half of one, or why not; at once then."""
         parts: list[bytes] = []
         length = 0
-        nesting = Nesting(self._max_depth)
+        nesting = NestingScanner(self._max_depth)
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":

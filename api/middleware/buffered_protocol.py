@@ -8,7 +8,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
-class OneWriteProtocol(HttpToolsProtocol):
+class BufferedProtocol(HttpToolsProtocol):
     """Keeps the head of an answer until its body comes, in the same turn of the event loop.
 
     Each write is a call of the kernel that wakes the caller up; for a small answer, two of them

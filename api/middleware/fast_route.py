@@ -21,7 +21,7 @@ Handler = Callable[[Request, Exception], Awaitable[Response]]
 Handlers = Mapping[type[Exception], Handler]
 
 
-class Shortcut:
+class FastDispatch:
     """Takes requests of lean routes past the router and FastAPI's own layers around it.
 
     Inside of what limits and counts. Errors are answered as the application does,
@@ -34,7 +34,7 @@ class Shortcut:
         self._routes = {
             route.path: (route, route.get_route_handler())
             for route in routes
-            if isinstance(route, LeanRoute)
+            if isinstance(route, FastRoute)
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,7 +59,7 @@ def lookup(handlers: Handlers, error: Exception) -> Handler | None:
     return next((handlers[kind] for kind in type(error).__mro__[:-2] if kind in handlers), None)
 
 
-class LeanRoute(APIRoute):
+class FastRoute(APIRoute):
     """Calls its endpoint with the request alone, which answers with a ``Response`` itself.
 
     Solving parameters, calling dependencies in threads and validating the answer take FastAPI

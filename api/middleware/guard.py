@@ -9,7 +9,7 @@ from starlette.types import Scope
 from api.middleware.route_templates import routed_path
 from api.problems.refusals import Refusal, header
 from api.security.locality import address_of, is_local, is_loopback
-from api.security.rate_limit import Rate
+from api.security.rate_limit import RateLimit
 from api.security.scopes import KEY_NAME, needed_scope
 from closecast.infra.api_keys import ApiKey, KeyStore
 from closecast.settings import Settings
@@ -26,8 +26,8 @@ class Guard:
     def __init__(self, settings: Settings, keys: KeyStore) -> None:
         self._keys = keys
         self._on_loopback = is_loopback(settings.host)
-        self._rate = Rate(settings.rate_limit) if settings.rate_limit else None
-        self._training = Rate(settings.rate_limit_train) if settings.rate_limit_train else None
+        self._rate = RateLimit(settings.rate_limit) if settings.rate_limit else None
+        self._training = RateLimit(settings.rate_limit_train) if settings.rate_limit_train else None
 
     def __call__(self, scope: Scope) -> Refusal | None:
         """Why a request may not pass."""
@@ -59,7 +59,9 @@ class Guard:
             return self._too_often(self._training, scope, key)
         return None
 
-    def _too_often(self, rate: Rate | None, scope: Scope, key: ApiKey | None) -> Refusal | None:
+    def _too_often(
+        self, rate: RateLimit | None, scope: Scope, key: ApiKey | None
+    ) -> Refusal | None:
         if rate is None:
             return None
         wait_s = rate.wait_s(f"key:{key.name}" if key else address_of(scope))

@@ -27,7 +27,7 @@ _LOGGED_OF_A_PATH = 500
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-class RequestEnvelope:
+class RequestContext:
     """Gives each request an id, asks whether it may pass, counts it, logs how it ended.
 
     One layer for all of that: each more would cost every prediction a hundredth of its time.

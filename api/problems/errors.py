@@ -14,8 +14,8 @@ from starlette.exceptions import HTTPException
 
 from api.middleware.negotiation import language_headers, request_language
 from api.problems.first_training import with_training
-from api.schemas.base import Problem
-from api.schemas.findings import Finding
+from api.schemas.base import ProblemDocument
+from api.schemas.findings import FindingAnswer
 from api.security.headers import OF_A_PROBLEM
 from api.security.scopes import Needed, needed_scope
 from closecast import errors as e
@@ -69,7 +69,7 @@ def status_of(error: e.ClosecastError) -> int:
     return _BY_FAULT[error.fault]
 
 
-class InPart(Exception):
+class PartError(Exception):
     """An error of ours about one part of what was sent.
 
     Attributes
@@ -130,7 +130,7 @@ async def _ours(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _in_part(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, InPart)
+    assert isinstance(error, PartError)
     return _problem_of(request, await _completed(request, error.error), error.pointer)
 
 
@@ -139,7 +139,7 @@ async def _completed(request: Request, error: e.ClosecastError) -> e.ClosecastEr
         return error
     service = request.app.state.service  # of no other symbol is there such an error
     symbol = service.models.default_symbol
-    return await run_in_threadpool(with_training, error, service.ledger.jobs, symbol)
+    return await run_in_threadpool(with_training, error, service.database.jobs, symbol)
 
 
 def _problem_of(request: Request, error: e.ClosecastError, part: str | None = None) -> JSONResponse:
@@ -168,7 +168,7 @@ def document_of(
     if isinstance(error, e.DataFault) and error.findings:
         language = request_language(request)
         said = in_language(Verdict(error.findings), language).findings
-        extra["findings"] = [Finding.model_validate(f).model_dump(mode="json") for f in said]
+        extra["findings"] = [FindingAnswer.model_validate(f).model_dump(mode="json") for f in said]
         headers = language_headers(language)
     detail = str(error) if part is None else f"{part}: {error}"
     request_id, items = request.scope.get("request_id"), _items_of(error, part)
@@ -249,7 +249,7 @@ async def _unexpected(request: Request, error: Exception) -> JSONResponse:
 
 HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[JSONResponse]]] = {
     e.ClosecastError: _ours,
-    InPart: _in_part,
+    PartError: _in_part,
     RequestValidationError: _invalid,
     HTTPException: _http,
 }
@@ -371,7 +371,7 @@ def responses(*statuses: int, examples: Problems | None = None) -> dict[int | st
             code: {"value": _example(status, code, said)} for code, said in chosen[status].items()
         }
         found[status] = {
-            "model": Problem,
+            "model": ProblemDocument,
             "description": http.HTTPStatus(status).phrase,
             "content": {MEDIA_TYPE: {"examples": shown}},
         }

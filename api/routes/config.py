@@ -11,7 +11,7 @@ from api.problems.errors import responses
 from api.schemas.base import SymbolText
 from api.schemas.training import ConfigAnswer, ConfigBody
 from api.service import ServiceDep
-from api.services.training import Configured
+from api.services.training import SymbolConfiguration
 from closecast.database import Configuration
 from closecast.errors import InvalidHyperparameters, PreconditionFailed
 from closecast.forecasters import (
@@ -30,7 +30,9 @@ SymbolQuery = Annotated[SymbolText | None, Query(description="The default symbol
 @router.get("", responses=responses(422, 503))
 def get_config(service: ServiceDep, response: Response, symbol: SymbolQuery = None) -> ConfigAnswer:
     """What the next training of a symbol will use."""
-    return _answer(service.ledger.configurations.newest(service.models.canonical(symbol)), response)
+    return _answer(
+        service.database.configurations.newest(service.models.canonical(symbol)), response
+    )
 
 
 @router.post("", responses=responses(400, 412, 413, 415, 422, 503))
@@ -46,9 +48,9 @@ def update_config(
     """Change hyper-parameters; the next `POST /train` uses them. What serves is not touched."""
     wanted = service.models.canonical(symbol)
     while True:
-        newest = service.ledger.configurations.newest(wanted)
+        newest = service.database.configurations.newest(wanted)
         revision = _revision(if_match, newest)
-        before = Configured.of(newest)
+        before = SymbolConfiguration.of(newest)
         changed = {
             name: value
             for name, value in {**before.values, **body.hyperparameters}.items()
@@ -66,7 +68,7 @@ def update_config(
         named = body.forecaster or before.forecaster or forecaster != DEFAULT_FORECASTER
         chosen = {"forecaster": forecaster} if named else {}
         try:
-            stored = service.ledger.configurations.store(wanted, {**changed, **chosen}, revision)
+            stored = service.database.configurations.store(wanted, {**changed, **chosen}, revision)
         except PreconditionFailed:
             if if_match is not None:
                 raise
@@ -89,7 +91,7 @@ def _revision(if_match: str | None, newest: Configuration) -> int:
 
 def _answer(configuration: Configuration, response: Response) -> ConfigAnswer:
     response.headers["ETag"] = f'"{configuration.revision}"'
-    configured = Configured.of(configuration)
+    configured = SymbolConfiguration.of(configuration)
     forecaster = configured.forecaster or DEFAULT_FORECASTER
     return ConfigAnswer(
         symbol=configuration.symbol,

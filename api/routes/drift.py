@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Path, Query, Request, Response
 from api.middleware.model_headers import name_model
 from api.middleware.negotiation import LanguageDep
 from api.middleware.strict_json import StrictRoute
-from api.problems.errors import InPart, responses
+from api.problems.errors import PartError, responses
 from api.schemas.base import SymbolText
 from api.schemas.drift import (
     BaselineAnswer,
@@ -92,7 +92,7 @@ def list_drift(service: ServiceDep) -> WatchList:
             versions.setdefault(version, []).append(symbol)
     found: dict[str, tuple[float, str]] = {}
     for version, symbols in versions.items():
-        evidence = service.ledger.drift_days.evidence(version)
+        evidence = service.database.drift_days.evidence(version)
         found |= {s: (evidence[s], version) for s in symbols if s in evidence}
     named = discoveries({symbol: evidence for symbol, (evidence, _) in found.items()})
     ordered = sorted(found, key=lambda symbol: (-found[symbol][0], symbol))
@@ -132,7 +132,7 @@ def get_drift(
     far off they said they would be.
     """
     snapshot = service.models.get(symbol)
-    history = service.ledger.drift_days.history(snapshot.symbol)
+    history = service.database.drift_days.history(snapshot.symbol)
     name_model(response, snapshot.version, snapshot.generation)
     return DriftReport(
         symbol=snapshot.symbol,
@@ -155,7 +155,7 @@ def _checked(service: Service, row: int, window: Window) -> tuple[Snapshot, Verd
         )
         return snapshot, snapshot.check(window.prices, context)
     except ClosecastError as error:
-        raise InPart(error, f"/windows/{row}") from error
+        raise PartError(error, f"/windows/{row}") from error
 
 
 def _answer(snapshot: Snapshot, verdict: Verdict, language: Language) -> WindowVerdict:

@@ -161,7 +161,7 @@ def list_forecasts(
     limit: Annotated[int, Query(ge=1, le=200)] = 20,
 ) -> CommittedList:
     """Committed forecasts of a symbol, the last issued first, with outcomes once scored."""
-    found = service.ledger.forecasts.newest(service.models.canonical(symbol), kind, limit)
+    found = service.database.forecasts.newest(service.models.canonical(symbol), kind, limit)
     return CommittedList(forecasts=[_committed(*one) for one in found])
 
 
@@ -180,7 +180,7 @@ def get_committed_forecast(
     response: Response,
 ) -> CommittedAnswer:
     """A forecast as it was committed, with what became of each step that is scored."""
-    said, outcomes = service.ledger.forecasts.get(forecast_id)
+    said, outcomes = service.database.forecasts.get(forecast_id)
     response.headers["X-Model-Version"] = said.version
     response.headers["X-Calibration-Revision"] = str(said.revision)
     return _committed(forecast_id, said, outcomes)

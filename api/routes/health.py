@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from api.problems.errors import responses
-from api.schemas.models import Alive, Artefacts, HealthAnswer, Served
+from api.schemas.models import Alive, Artefacts, HealthAnswer, ServedAnswer
 from api.service import Service, ServiceDep
 from closecast import __version__
 from closecast.errors import ClosecastError
@@ -25,13 +25,13 @@ def get_health(service: ServiceDep) -> HealthAnswer:
         files = service.registry.files_of(served.version) if served else files
     except ClosecastError as error:
         failures.setdefault(models.default_symbol, str(error))
-    ledger = _ledger_state(service)
+    database = _ledger_state(service)
     machine = service.telemetry.machine
     free, _ = machine.disk()
     if served is None:
         status = "no_model"
     else:
-        status = "ok" if ledger == "ok" and not failures else "degraded"
+        status = "ok" if database == "ok" and not failures else "degraded"
     return HealthAnswer.model_validate(
         {
             "status": status,
@@ -49,7 +49,7 @@ def get_health(service: ServiceDep) -> HealthAnswer:
                 collected_prices=models.closes.cache.path(models.default_symbol).exists(),
             ),
             "models": [
-                Served(
+                ServedAnswer(
                     symbol=snapshot.symbol,
                     serving_version=snapshot.version,
                     published_version=service.published_version(snapshot.symbol),
@@ -57,7 +57,7 @@ def get_health(service: ServiceDep) -> HealthAnswer:
                 for snapshot in models.loaded()
             ],
             "failures": failures,
-            "ledger": ledger,
+            "ledger": database,
             "can_train": can_train(),
         }
     )
@@ -78,7 +78,7 @@ def get_readiness(service: ServiceDep) -> Alive:
 
 def _ledger_state(service: Service) -> str:
     try:
-        service.ledger.check()
+        service.database.check()
     except ClosecastError as error:
         return str(error)
     return "ok"

@@ -21,7 +21,7 @@ from api.schemas.model_examples import (
 )
 from api.schemas.models import (
     ModelAnswer,
-    MovedAnswer,
+    PointerMoveAnswer,
     PointerStep,
     PromoteBody,
     ReloadAnswer,
@@ -129,7 +129,7 @@ def promote_model(
     service: ServiceDep,
     request: Request,
     body: Annotated[PromoteBody, Body(openapi_examples=PROMOTE_BODY)],
-) -> MovedAnswer:
+) -> PointerMoveAnswer:
     """Make a bundle current for a symbol, whatever the gate said of it, and load it.
 
     That is the override of a person. What is damaged, or never passed its leak check, nobody
@@ -156,7 +156,7 @@ def rollback_model(
     service: ServiceDep,
     request: Request,
     body: Annotated[RollbackBody, Body(openapi_examples=ROLLBACK_BODY)],
-) -> MovedAnswer:
+) -> PointerMoveAnswer:
     """Make the model before this one current again (or a named earlier one), and load it.
 
     "Before" is what was current when this one first became so: what was rolled back from does not
@@ -180,11 +180,11 @@ def _who(by: str | None, request: Request) -> str:
     return by or f"api:{request.client.host if request.client else 'unknown'}"
 
 
-def _moved(service: Service, pointer: Pointer) -> MovedAnswer:
+def _moved(service: Service, pointer: Pointer) -> PointerMoveAnswer:
     """What came of a pointer that was just moved."""
     loaded = _reloaded(service, [service.models.look(pointer.symbol)], pointer)
     step = PointerStep.model_validate(pointer.history[-1])
-    return MovedAnswer(**dict(loaded), steps={pointer.symbol: step})
+    return PointerMoveAnswer(**dict(loaded), steps={pointer.symbol: step})
 
 
 def _reloaded(

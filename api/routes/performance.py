@@ -56,7 +56,7 @@ def get_performance(
     """
     wanted = service.models.canonical(symbol)
     promised_by, promise = _promising(service, wanted, version)
-    found = summarise(service.ledger.forecasts.scored(wanted, kind, version), promise)
+    found = summarise(service.database.forecasts.scored(wanted, kind, version), promise)
     response.headers["X-Model-Version"] = promised_by
     return PerformanceAnswer.model_validate(
         {

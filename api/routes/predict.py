@@ -9,7 +9,7 @@ import orjson
 from fastapi import APIRouter, Body, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.middleware.fast_route import LeanRoute, json_body, parse
+from api.middleware.fast_route import FastRoute, json_body, parse
 from api.middleware.model_headers import model_headers
 from api.middleware.negotiation import AcceptLanguage, language_headers, request_language
 from api.problems.errors import responses
@@ -19,7 +19,7 @@ from api.service import Service
 from api.services.prediction import asked_levels, members, question, settled
 from closecast.serving.batching import answer_all
 
-router = APIRouter(tags=["forecasts"], route_class=LeanRoute)
+router = APIRouter(tags=["forecasts"], route_class=FastRoute)
 _LONG = 100
 
 

@@ -20,7 +20,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import FailFast, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from api.middleware.fast_route import LeanRoute, in_body, json_body
+from api.middleware.fast_route import FastRoute, in_body, json_body
 from api.middleware.json_stream import parsed
 from api.middleware.negotiation import AcceptLanguage, language_headers, request_language
 from api.problems.errors import UNEXPECTED, document_of, problem_document, responses
@@ -36,12 +36,12 @@ from api.service import Service
 from api.services.prediction import asked_levels, members, question, settled
 from closecast.drift import Language
 from closecast.errors import ClosecastError
-from closecast.serving import Foretold, Prediction, Snapshot, unknown
-from closecast.serving.batching import Question, answer_all
+from closecast.serving import BatchForecast, Prediction, Snapshot, unknown
+from closecast.serving.batching import PredictionQuery, answer_all
 
 log = logging.getLogger(__name__)
 
-router = APIRouter(tags=["forecasts"], route_class=LeanRoute)
+router = APIRouter(tags=["forecasts"], route_class=FastRoute)
 
 # To tell what is wrong with each of many windows takes seconds: the first wrong one will do.
 _WINDOWS = TypeAdapter(Annotated[list[Window], FailFast()])
@@ -52,7 +52,7 @@ _VALIDATED_AT_ONCE = 32
 _FEW, _MANY = 16, 64
 _AHEAD = 2  # parts that the network has been given: it need not wait for the event loop
 
-_Network = tuple[Future[Any], Callable[[Any], Foretold]]
+_Network = tuple[Future[Any], Callable[[Any], BatchForecast]]
 
 
 @router.post(
@@ -191,7 +191,7 @@ class _Batch:
     async def _begun(self, first: int, windows: Sequence[Window]) -> _Part:
         """What is known beside some windows; the network begins with them."""
         refused: dict[int, ClosecastError] = {}
-        kinds: dict[object, list[tuple[int, Question]]] = {}
+        kinds: dict[object, list[tuple[int, PredictionQuery]]] = {}
         for row, window in enumerate(windows):
             snapshot = self._models[window.symbol]
             if isinstance(snapshot, Snapshot):
@@ -205,7 +205,7 @@ class _Batch:
             groups.append(_Group(rows, questions, *self._steps(questions)))
         return _Part(first, len(windows), groups, refused)
 
-    def _steps(self, questions: Sequence[Question]) -> _Network | tuple[None, None]:
+    def _steps(self, questions: Sequence[PredictionQuery]) -> _Network | tuple[None, None]:
         """The network begins with questions of one kind; not if one of them cannot be asked."""
         first = questions[0]
         try:
@@ -247,9 +247,9 @@ class _Group:
     """Questions of one kind, and what the network will say of them."""
 
     rows: Sequence[int]
-    questions: Sequence[Question]
+    questions: Sequence[PredictionQuery]
     network: Future[Any] | None
-    finish: Callable[[Any], Foretold] | None
+    finish: Callable[[Any], BatchForecast] | None
 
     async def answers(self) -> Sequence[Prediction | Exception]:
         """For each question its answer, or why there is none."""

@@ -17,7 +17,7 @@ from api.problems.errors import responses
 from api.schemas.base import SymbolText
 from api.schemas.prediction_log import COLUMNS, LoggedPrediction, PredictionPage
 from api.service import ServiceDep
-from closecast.database import Prediction, Predictions, Wanted
+from closecast.database import PredictionFilter, PredictionLog, PredictionRecord
 
 router = APIRouter(tags=["forecasts"])
 
@@ -27,7 +27,7 @@ CHUNK = 1_000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
-_Row = tuple[int, Prediction]
+_Row = tuple[int, PredictionRecord]
 
 
 def _wanted(
@@ -53,12 +53,12 @@ def _wanted(
         AwareDatetime | None,
         Query(alias="to", ge=_EARLIEST, le=_LATEST, description="First moment after it."),
     ] = None,
-) -> Wanted:
+) -> PredictionFilter:
     known = None if symbol is None else service.models.canonical(symbol)
-    return Wanted(known, version, since, until)
+    return PredictionFilter(known, version, since, until)
 
 
-WantedDep = Annotated[Wanted, Depends(_wanted)]
+WantedDep = Annotated[PredictionFilter, Depends(_wanted)]
 
 
 @router.get("/predictions", responses=responses(422, 503))
@@ -75,7 +75,7 @@ def list_predictions(
     Written within a second or two and best effort, the newest `CLOSECAST_PREDICTIONS_KEPT` are
     kept; what was lost is counted in `closecast_predictions_dropped_total`.
     """
-    rows = service.ledger.predictions.page(wanted, limit + 1, before_id)
+    rows = service.database.predictions.page(wanted, limit + 1, before_id)
     shown = rows[:limit]
     return PredictionPage(
         predictions=[_answer(row) for row in shown],
@@ -103,7 +103,7 @@ def export_predictions(
 
     No cell is a formula to a spreadsheet: a text that would be one begins with an apostrophe.
     """
-    predictions = service.ledger.predictions
+    predictions = service.database.predictions
     first = predictions.page(wanted, min(CHUNK, limit))  # a failure is a problem, not half a table
     return StreamingResponse(
         _lines(predictions, wanted, limit, first),
@@ -113,7 +113,7 @@ def export_predictions(
 
 
 def _lines(
-    predictions: Predictions, wanted: Wanted, limit: int, rows: Sequence[_Row]
+    predictions: PredictionLog, wanted: PredictionFilter, limit: int, rows: Sequence[_Row]
 ) -> Iterator[str]:
     yield _table([COLUMNS])
     while rows:
@@ -156,7 +156,7 @@ def _answer(row: _Row) -> LoggedPrediction:
     )
 
 
-def _next(wanted: Wanted, limit: int, before_id: int) -> str:
+def _next(wanted: PredictionFilter, limit: int, before_id: int) -> str:
     asked = {
         "symbol": wanted.symbol,
         "version": wanted.version,

@@ -49,20 +49,20 @@ def train(
 def list_jobs(service: ServiceDep, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> JobList:
     """Trainings, newest first."""
     return JobList(
-        jobs=[job_answer(job) for job in service.ledger.jobs.newest(limit, task="train")]
+        jobs=[job_answer(job) for job in service.database.jobs.newest(limit, task="train")]
     )
 
 
 @router.get("/{job_id}", responses=responses(404, 422, 503))
 def get_job(job_id: JobId, service: ServiceDep) -> JobAnswer:
     """How far a training is, or how it ended; also of a collection that a forecast asked for."""
-    return job_answer(service.ledger.jobs.get(job_id))
+    return job_answer(service.database.jobs.get(job_id))
 
 
 @router.delete("/{job_id}", responses=responses(404, 409, 422, 503))
 def cancel_job(job_id: JobId, service: ServiceDep) -> JobAnswer:
     """Stop a training: at once if it is queued, between two batches if it runs."""
-    job = service.ledger.jobs.get(job_id)
+    job = service.database.jobs.get(job_id)
     if job.state not in ACTIVE:
         raise JobConflict(f"the job has {job.state} already: there is nothing to cancel", job.id)
-    return job_answer(service.ledger.jobs.cancel(job_id))
+    return job_answer(service.database.jobs.cancel(job_id))

@@ -31,7 +31,7 @@ class Answer(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-class Problem(BaseModel):
+class ProblemDocument(BaseModel):
     """An error, after RFC 9457. `code` is stable; `detail` says what to do next."""
 
     model_config = ConfigDict(extra="allow")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from api.schemas.base import Answer, Problem, Request
+from api.schemas.base import Answer, ProblemDocument, Request
 from api.schemas.predict_examples import CLEAN
 from api.schemas.predictions import EXAMPLE_CLOSES, Levels, PredictAnswer, Window
 
@@ -26,16 +26,16 @@ class BatchRequest(BatchEnvelope):
     windows: Annotated[list[Window], Field(min_length=1, max_length=MOST_WINDOWS)]
 
 
-class Refused(Answer):
+class RefusedWindow(Answer):
     """In place of an answer: why this window has none. The others have theirs."""
 
-    problem: Problem
+    problem: ProblemDocument
 
 
 class BatchAnswer(Answer):
     """One result per window, in the order of the windows."""
 
-    results: list[PredictAnswer | Refused]
+    results: list[PredictAnswer | RefusedWindow]
     answered: int
     refused: int
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import FailFast, Field, FiniteFloat
 
 from api.schemas.base import EXAMPLE_VERSION, Answer, Request
-from api.schemas.findings import LEVEL_MEANS, Drift
+from api.schemas.findings import LEVEL_MEANS, DriftAnswer
 from api.schemas.performance import EstimateAnswer
 from api.schemas.predictions import Window
 from closecast.core.verdict import Level
@@ -26,7 +26,7 @@ class DriftRequest(Request):
     ]
 
 
-class WindowVerdict(Drift):
+class WindowVerdict(DriftAnswer):
     """What to think of one window, as `POST /predict` says it."""
 
     symbol: str = Field(examples=["MSFT"])

@@ -51,7 +51,7 @@ LEVEL_MEANS = (
 Match = Literal["exact", "gapped", "reversed", "other_symbol", "unknown", "newer", "undated"]
 
 
-class Finding(Answer):
+class FindingAnswer(Answer):
     """One statistic of a window beyond its threshold, or one fact that speaks for itself."""
 
     code: Code = Field(
@@ -87,7 +87,7 @@ class Finding(Answer):
     )
 
 
-class Provenance(Answer):
+class ProvenanceAnswer(Answer):
     """Which closes that the service knows a window is, if it is any."""
 
     match: Match = Field(
@@ -104,14 +104,16 @@ class Provenance(Answer):
     )
 
 
-class Drift(Answer):
+class DriftAnswer(Answer):
     """What to think of a window of closes."""
 
     drift_warning: bool = Field(description="Whether anything was found, in either channel.")
     drift_details: list[str] = Field(
         description="One sentence per finding.", examples=[[EXAMPLE_FINDING["sentence"]]]
     )
-    drift_findings: list[Finding] = Field(description="The same, for programs; gravest first.")
-    provenance: Provenance | None = Field(
+    drift_findings: list[FindingAnswer] = Field(
+        description="The same, for programs; gravest first."
+    )
+    provenance: ProvenanceAnswer | None = Field(
         description="`null` where no closes of the symbol are known.", examples=[EXAMPLE_PROVENANCE]
     )

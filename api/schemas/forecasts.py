@@ -8,8 +8,8 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from api.schemas.base import EXAMPLE_VERSION, Answer
-from api.schemas.findings import Finding
-from api.schemas.predictions import Interval
+from api.schemas.findings import FindingAnswer
+from api.schemas.predictions import IntervalAnswer
 
 EXAMPLE_FORECAST_ID = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 KindName = Literal["live", "replay"]
@@ -52,13 +52,15 @@ class ForecastRow(Answer):
     elapsed: bool = Field(description="Whether it had rung when this was answered.")
     price: float = Field(description="Median; often the last close.")
     naive_price: float = Field(description='"Tomorrow = today": the last close.')
-    intervals: list[Interval] = Field(description="Of this session alone, one per asked level.")
-    path_band: Interval = Field(
+    intervals: list[IntervalAnswer] = Field(
+        description="Of this session alone, one per asked level."
+    )
+    path_band: IntervalAnswer = Field(
         description="Its part of the band that holds *all* sessions of the model's horizon at once."
     )
 
 
-class ForecastAbout(Answer):
+class ForecastSummary(Answer):
     """What a dated forecast starts from and who made it."""
 
     forecast_id: str = Field(description="In the ledger: `GET /forecasts/{forecast_id}`.")
@@ -79,10 +81,10 @@ class ForecastAbout(Answer):
         description="Whether the newest closes look unlike what the model learned from."
     )
     drift_details: list[str] = Field(examples=[[]])
-    drift_findings: list[Finding] = Field(description="The same, for programs.")
+    drift_findings: list[FindingAnswer] = Field(description="The same, for programs.")
 
 
-class ForecastAnswer(ForecastAbout):
+class ForecastAnswer(ForecastSummary):
     """One row per session, each with its intervals."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{**_ABOUT, "path": [_ROW]}]})
@@ -90,7 +92,7 @@ class ForecastAnswer(ForecastAbout):
     path: list[ForecastRow]
 
 
-class TodayAnswer(ForecastAbout):
+class TodayAnswer(ForecastSummary):
     """The session that is open now, or else the next to open."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{**_ABOUT, "today": _ROW}]})

@@ -220,13 +220,13 @@ class ReloadAnswer(WorkersAnswer):
     reloads: list[ReloadOutcome] = Field(description="Of the process that answers.")
 
 
-class MovedAnswer(ReloadAnswer):
+class PointerMoveAnswer(ReloadAnswer):
     """The step that the pointer of each symbol took, and what this process serves after it."""
 
     steps: dict[str, PointerStep]
 
 
-class Served(Answer):
+class ServedAnswer(Answer):
     """A symbol in memory."""
 
     symbol: str
@@ -257,7 +257,7 @@ class HealthAnswer(Answer):
     disk_free_gb: float
     default_symbol: str
     artefacts: Artefacts
-    models: list[Served]
+    models: list[ServedAnswer]
     failures: dict[str, str] = Field(
         description="Symbols whose newest bundle was refused, and why."
     )

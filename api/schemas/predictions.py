@@ -9,7 +9,7 @@ from pydantic import Field, FiniteFloat, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from api.schemas.base import EXAMPLE_VERSION, Answer, Request, SymbolText
-from api.schemas.findings import LEVEL_MEANS, Drift
+from api.schemas.findings import LEVEL_MEANS, DriftAnswer
 from closecast.core.prices import MAX_PRICE, MIN_PRICE
 from closecast.core.verdict import Level
 
@@ -76,7 +76,7 @@ class PredictRequest(Window):
     timing: bool = Field(False, description="Whether to say how long it took.")
 
 
-class Interval(Answer):
+class IntervalAnswer(Answer):
     """A central interval of the close."""
 
     level: float = Field(examples=[0.8])
@@ -84,12 +84,12 @@ class Interval(Answer):
     upper: FiniteFloat
 
 
-class Step(Answer):
+class StepAnswer(Answer):
     """One session ahead."""
 
     step: int = Field(ge=1)
     price: FiniteFloat
-    intervals: list[Interval]
+    intervals: list[IntervalAnswer]
 
 
 class Timing(Answer):
@@ -108,8 +108,8 @@ class Predicted(Answer):
         description="Point forecast of the next close; often the last close."
     )
     naive_price: FiniteFloat = Field(description='"Tomorrow = today": the last close.')
-    intervals: list[Interval] = Field(description="Of the next close.")
-    path: list[Step] = Field(description="Every step of the horizon.")
+    intervals: list[IntervalAnswer] = Field(description="Of the next close.")
+    path: list[StepAnswer] = Field(description="Every step of the horizon.")
     symbol: str
     model_version: str = Field(examples=[EXAMPLE_VERSION])
     model_generation: int = Field(
@@ -126,7 +126,7 @@ class Predicted(Answer):
     )
 
 
-class PredictAnswer(Drift, Predicted):
+class PredictAnswer(DriftAnswer, Predicted):
     """Forecast of the next closes, how sure it is, and what to think of the input."""
 
     drift_level: Level = Field(description=LEVEL_MEANS)

@@ -9,7 +9,7 @@ _SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3_600.0, "day": 86_400.0}
 _EVERYBODY_ELSE = "*"
 
 
-class Rate:
+class RateLimit:
     """So many requests per period for each client, all at once or spread.
 
     The generic cell rate algorithm (ITU-T I.371): of each client one time is kept, when its

@@ -12,15 +12,15 @@ from fastapi import Request
 from orjson import Fragment
 from starlette.concurrency import run_in_threadpool
 
-from api.schemas.findings import Finding
+from api.schemas.findings import FindingAnswer
 from api.schemas.predictions import Window
 from api.service import Service
 from api.services.drift import log_findings, verdict_members
-from closecast.calibration import LiveState
-from closecast.database import Prediction as Logged
+from closecast.calibration import AdaptiveState
+from closecast.database import PredictionRecord as Logged
 from closecast.drift import Language
-from closecast.serving import LEVELS, Policy, Prediction, Snapshot
-from closecast.serving.batching import Question
+from closecast.serving import LEVELS, FallbackPolicy, Prediction, Snapshot
+from closecast.serving.batching import PredictionQuery
 from closecast.serving.dated import checked_levels
 
 
@@ -36,10 +36,10 @@ def asked_levels(levels: Sequence[float] | None) -> tuple[float, ...]:
 
 async def question(
     service: Service, window: Window, snapshot: Snapshot, levels: tuple[float, ...]
-) -> Question:
+) -> PredictionQuery:
     """A window with everything that is known beside it."""
     closes, named = service.models.closes, window.symbol is not None
-    state: LiveState | None = None
+    state: AdaptiveState | None = None
     if named and (prices := closes.that_end_with(snapshot.symbol, window.prices)) is not None:
         known, state = service.forecasting.recent_state(snapshot)
         if not known:
@@ -47,13 +47,13 @@ async def question(
         if state is not None and state.session != prices.sessions[-1]:
             state = None  # a newer close came meanwhile
     context = closes.context(snapshot, named, window.as_of, window.sessions, window.volume)
-    return Question(snapshot, window.prices, context, levels, state)
+    return PredictionQuery(snapshot, window.prices, context, levels, state)
 
 
 def settled(
     service: Service,
     request: Request,
-    asked: Question,
+    asked: PredictionQuery,
     prediction: Prediction,
     started: float,
 ) -> Prediction:
@@ -72,7 +72,7 @@ def settled(
     request_id = request.scope.get("request_id")
     if prediction.verdict.findings:
         log_findings(prediction.verdict, prediction.symbol, prediction.model_version, request_id)
-        policy = Policy.from_settings(service.settings)
+        policy = FallbackPolicy.from_settings(service.settings)
         baseline = asked.snapshot.detector.baseline
         prediction = policy.apply(prediction, asked.closes, baseline.volatility)
     service.remember(
@@ -91,7 +91,7 @@ def settled(
     return prediction
 
 
-def members(asked: Question, prediction: Prediction, language: Language) -> dict[str, Any]:
+def members(asked: PredictionQuery, prediction: Prediction, language: Language) -> dict[str, Any]:
     """Of :class:`api.schemas.predictions.PredictAnswer`, ready to be written as JSON by orjson."""
     levels, rows = prediction.levels, prediction.rows
     degraded = prediction.degraded_reason is not None
@@ -111,7 +111,9 @@ def members(asked: Question, prediction: Prediction, language: Language) -> dict
         "mode": "window only" if asked.state is None or degraded else "with history",
         "calibration_revision": prediction.calibration_revision,
         **said,
-        "drift_findings": [Finding.model_validate(f).model_dump() for f in said["drift_findings"]],
+        "drift_findings": [
+            FindingAnswer.model_validate(f).model_dump() for f in said["drift_findings"]
+        ],
         "drift_level": prediction.verdict.level,
         "degraded": degraded,
         "degraded_reason": prediction.degraded_reason,

@@ -36,7 +36,7 @@ def submit_training(service: Service, asked: TrainBody, idempotency_key: str | N
     """
     request = asked.model_dump_json()
     if idempotency_key is not None:  # a replay stays one, whatever is served or configured now
-        job = service.ledger.jobs.replayed("train", idempotency_key, request)
+        job = service.database.jobs.replayed("train", idempotency_key, request)
         if job is not None:
             return job
     require_training()
@@ -54,7 +54,7 @@ def submit_training(service: Service, asked: TrainBody, idempotency_key: str | N
         "hyperparameters": hyperparameters,
         "fine_tune": asked.fine_tune,
     }
-    job, _ = service.ledger.jobs.submit(
+    job, _ = service.database.jobs.submit(
         "train", panel_name(symbols), arguments, idempotency_key, request
     )
     return job
@@ -100,7 +100,7 @@ def resolve(service: Service, symbol: str, asked: TrainBody) -> tuple[str, dict[
     forecaster is named, it is the first that knows what is asked for, of the one to continue, the
     configured one, the default and all others.
     """
-    configuration = Configured.of(service.ledger.configurations.newest(symbol))
+    configuration = SymbolConfiguration.of(service.database.configurations.newest(symbol))
     preferred = [configuration.forecaster] if configuration.forecaster else []
     base: dict[str, Any] = {}
     values = configuration.values
@@ -119,14 +119,14 @@ def resolve(service: Service, symbol: str, asked: TrainBody) -> tuple[str, dict[
 
 
 @dataclass(frozen=True, slots=True)
-class Configured:
+class SymbolConfiguration:
     """What was set by hand for a symbol; the forecaster only where it was."""
 
     forecaster: str | None
     values: dict[str, Any]
 
     @classmethod
-    def of(cls, stored: Configuration) -> Configured:
+    def of(cls, stored: Configuration) -> SymbolConfiguration:
         """As the ledger keeps it."""
         values = dict(stored.hyperparameters)
         return cls(values.pop("forecaster", None), values)

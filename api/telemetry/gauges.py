@@ -19,14 +19,14 @@ from prometheus_client.registry import Collector
 from api.telemetry.machine import Machine
 from closecast import __version__
 from closecast.core.records import Kind
-from closecast.database import ACTIVE, Ledger
+from closecast.database import ACTIVE, Database
 from closecast.database.engine import Clock
 from closecast.errors import ClosecastError, StorageFailed
 from closecast.metrics.live import summarise
 from closecast.registry.documents import Manifest
 from closecast.registry.registry import Registry
-from closecast.serving import Models
-from closecast.serving.dated import Forecasting, Freshness
+from closecast.serving import ModelManager
+from closecast.serving.dated import DatedForecastService, Freshness
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ _JUDGED_BY = timedelta(days=366)
 T = TypeVar("T")
 
 
-class Kept(Generic[T]):
+class CachedValue(Generic[T]):
     """A value that is looked up again when it is old; longer if looking takes long.
 
     Parameters
@@ -94,9 +94,9 @@ class ServiceGauges(Collector):
         self,
         *,
         registry: Registry,
-        models: Models,
-        forecasting: Forecasting,
-        ledger: Ledger,
+        models: ModelManager,
+        forecasting: DatedForecastService,
+        database: Database,
         machine: Machine,
         clock: Clock,
         kind: Kind,
@@ -105,15 +105,15 @@ class ServiceGauges(Collector):
         self._registry = registry
         self._models = models
         self._forecasting = forecasting
-        self._ledger = ledger
+        self._database = database
         self._machine = machine
         self._clock = clock
         self._kind = kind
         self._failed = failed
         self._manifests: dict[str, Manifest] = {}
-        self._current = Kept(self._look_at_models)
-        self._fresh = Kept(self._look_at_closes)
-        self._skill = Kept(self._look_at_skill)
+        self._current = CachedValue(self._look_at_models)
+        self._fresh = CachedValue(self._look_at_closes)
+        self._skill = CachedValue(self._look_at_skill)
 
     def collect(self) -> Iterator[Metric]:
         """Every gauge that can be told now."""
@@ -124,7 +124,7 @@ class ServiceGauges(Collector):
             self.closes,
             self.skill,
             self.jobs,
-            self.ledger,
+            self.database,
         ):
             try:
                 yield from list(part())
@@ -228,7 +228,7 @@ class ServiceGauges(Collector):
 
     def jobs(self) -> Iterator[Metric]:
         """What the worker has to do, and how far it is."""
-        active = self._ledger.jobs.newest(limit=1_000, states=ACTIVE)
+        active = self._database.jobs.newest(limit=1_000, states=ACTIVE)
         counts = {(task, state): 0 for task in ("train", "update") for state in ACTIVE}
         for job in active:
             counts[job.task, job.state] = counts.get((job.task, job.state), 0) + 1
@@ -248,7 +248,7 @@ class ServiceGauges(Collector):
                 if (job.task, job.state) == ("train", "running")
             ],
         )
-        ended = self._ledger.jobs.newest(limit=1, task="train", states=("succeeded", "failed"))
+        ended = self._database.jobs.newest(limit=1, task="train", states=("succeeded", "failed"))
         yield _gauge(
             "last_training_succeeded",
             "1 if the training that ended last succeeded, 0 if it failed.",
@@ -256,10 +256,10 @@ class ServiceGauges(Collector):
             [([], float(job.state == "succeeded")) for job in ended],
         )
 
-    def ledger(self) -> Iterator[Metric]:
+    def database(self) -> Iterator[Metric]:
         """Whether the ledger can be used."""
         try:
-            self._ledger.check()
+            self._database.check()
             up = 1
         except ClosecastError:
             up = 0
@@ -293,7 +293,7 @@ class ServiceGauges(Collector):
         found = []
         for symbol, _ in self._current.get():
             with self._without("skill", symbol):
-                rows = self._ledger.forecasts.scored(symbol, self._kind, since=since)
+                rows = self._database.forecasts.scored(symbol, self._kind, since=since)
                 overall = summarise(rows).overall
                 if overall is None:
                     continue

@@ -20,7 +20,7 @@ from prometheus_client import (
 
 from api.telemetry.machine import Machine
 from api.telemetry.worker_files import WorkerFiles
-from closecast.database import Prediction, PredictionLog
+from closecast.database import PredictionLogWriter, PredictionRecord
 
 BUCKETS_S = (
     *(0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
@@ -37,7 +37,7 @@ _Request = tuple[str, str, int, str]
 _Counted = tuple[Callable[[], None], Callable[[float], None]]
 
 
-class Finished(NamedTuple):
+class FinishedRequest(NamedTuple):
     """One request that was answered; a tuple, because a frozen dataclass takes longer to make.
 
     Attributes
@@ -78,9 +78,9 @@ class Telemetry:
         self._files = WorkerFiles(Path(shared)) if shared else None
         if self._files:
             self._files.forget_own_gauges()  # of a dead process that had this one's number
-        self.recent: deque[Finished] = deque(maxlen=recent_requests)
+        self.recent: deque[FinishedRequest] = deque(maxlen=recent_requests)
         self.machine = Machine(folder, self._note)
-        self._log: PredictionLog | None = None
+        self._log: PredictionLogWriter | None = None
         self._noting = threading.Lock()
         self._noted = (0.0, 0, 0)
 
@@ -160,12 +160,12 @@ class Telemetry:
         self._by_answer: dict[tuple[str, str, bool], Callable[[], None]] = {}
         self._by_finding: dict[tuple[str, str], Callable[[], None]] = {}
 
-    def start(self, predictions: PredictionLog) -> None:
+    def start(self, predictions: PredictionLogWriter) -> None:
         """Begin to measure.
 
         Parameters
         ----------
-        predictions : PredictionLog
+        predictions : PredictionLogWriter
             Whose losses are counted.
         """
         self._log = predictions
@@ -205,10 +205,12 @@ class Telemetry:
         counted[0]()
         counted[1](duration_s)
         self.recent.append(
-            Finished(at, request_id, method, route, status, duration_s, self.machine.memory_percent)
+            FinishedRequest(
+                at, request_id, method, route, status, duration_s, self.machine.memory_percent
+            )
         )
 
-    def predicted(self, prediction: Prediction) -> None:
+    def predicted(self, prediction: PredictionRecord) -> None:
         """Count an answer and what drift found.
 
         Only symbols that have a model are answered: there are no more labels than models.

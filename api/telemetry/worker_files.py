@@ -52,7 +52,7 @@ class WorkerFiles:
             with self._alone:
                 self._bury_dead()
                 registry = CollectorRegistry()
-                registry.register(_Begun(self._folder))
+                registry.register(_ReadableFiles(self._folder))
                 return generate_latest(registry)
         except OSError as error:
             raise StorageFailed(f"the counters of all processes cannot be read: {error}") from error
@@ -86,7 +86,7 @@ class WorkerFiles:
             path.unlink()
 
 
-class _Begun(Collector):
+class _ReadableFiles(Collector):
     """The sums over a folder, less files that have no content yet.
 
     Their process was killed at the moment when it had made one, or it found no space.

@@ -14,7 +14,7 @@ from closecast.core.arrays import FloatArray
 from closecast.core.calendars import session_table
 from closecast.core.prices import Prices
 from closecast.core.verdict import Channel, Code
-from closecast.drift import Context, OtherCloses
+from closecast.drift import Context, OtherSymbols
 from closecast.sources.sample import SampleSource
 
 Dates = NDArray[np.datetime64]
@@ -103,7 +103,7 @@ def sample_series() -> tuple[Prices, ...]:
 
 def _memory(case: Case, others: Sequence[Prices]) -> Context:
     rest = [prices for prices in others if prices.symbol != case.symbol]
-    return Context(known=case.known, others=OtherCloses(rest), as_of=case.as_of)
+    return Context(known=case.known, others=OtherSymbols(rest), as_of=case.as_of)
 
 
 def _dated(case: Case, others: Sequence[Prices]) -> Context:

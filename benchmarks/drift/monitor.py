@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.forecast.panel import sample_panel
 from benchmarks.forecast.product import series_of
-from closecast.calibration import LiveState, Member, follow
+from closecast.calibration import AdaptiveState, PanelMember, follow
 from closecast.core.arrays import FloatArray
 from closecast.core.dataset import split_at
 from closecast.core.prices import Prices
@@ -25,7 +25,7 @@ from closecast.drift import ARL0, Monitor
 from closecast.drift.monitor import BETS, MISS_RATE, accumulate, evidence_of
 from closecast.evaluation.rolling import calibrate
 from closecast.forecasters import make_forecaster, make_parameters
-from closecast.pipeline.drift_monitor import Watched
+from closecast.pipeline.drift_monitor import MonitoredSymbol
 
 LONGEST = 20_000
 """Sessions after which a stream is given up; it counts as if it had alarmed then."""
@@ -144,14 +144,14 @@ def watched_sample() -> dict[str, list[DriftDay]]:
     splits = [split_at(prices, VALID_FROM, FITTED_UNTIL) for prices in series]
     predictor = recipe.fit([s.train for s in splits], [s.valid for s in splits])
     forecasts = predictor.predict_along(series)
-    members = [Member(prices, f) for prices, f in zip(series, forecasts, strict=True)]
+    members = [PanelMember(prices, f) for prices, f in zip(series, forecasts, strict=True)]
     watched = {
-        member.prices.symbol: Watched(
+        member.prices.symbol: MonitoredSymbol(
             FITTED_UNTIL, member, member.forecast, calibrate(predictor, [split.valid]), Monitor()
         )
         for member, split in zip(members, splits, strict=True)
     }
-    states: dict[str, LiveState] = {}
+    states: dict[str, AdaptiveState] = {}
     found: dict[str, list[DriftDay]] = {symbol: [] for symbol in watched}
     for session, after in follow(members, np.datetime64(VALID_FROM)):
         if session >= start:
@@ -162,7 +162,7 @@ def watched_sample() -> dict[str, list[DriftDay]]:
 
 
 def _seen(
-    watched: dict[str, Watched], symbol: str, state: LiveState, session: np.datetime64
+    watched: dict[str, MonitoredSymbol], symbol: str, state: AdaptiveState, session: np.datetime64
 ) -> DriftDay:
     """One session more; the monitor in ``watched`` moves on."""
     one = watched[symbol]

@@ -22,12 +22,12 @@ from benchmarks.forecast.panel import Panel, sample_panel
 from benchmarks.forecast.paths import path_table, root_time_scale, score_bands
 from benchmarks.forecast.peer_methods import STEPS, PeerAnswers, ask_peers, late_origins
 from benchmarks.forecast.product import planted, series_of
-from closecast.calibration import Member, follow
+from closecast.calibration import PanelMember, follow
 from closecast.core.arrays import FloatArray
 from closecast.core.dataset import Split, split_at
 from closecast.core.forecast import PROBABILITIES
 from closecast.core.prices import Prices
-from closecast.evaluation import Contender, calibrate, evaluate_panel, summary_table
+from closecast.evaluation import ScoredModel, calibrate, evaluate_panel, summary_table
 from closecast.forecasters import Parameters, Predictor, make_forecaster, make_parameters
 from closecast.pipeline.preprocess import without_faults
 
@@ -43,7 +43,7 @@ def splits_of(series: Iterable[Prices]) -> list[Split]:
     return [split_at(prices, VALID_START, TEST_START) for prices in series]
 
 
-def apart(name: str, splits: Sequence[Split], parameters: Parameters = SHARED) -> Contender:
+def apart(name: str, splits: Sequence[Split], parameters: Parameters = SHARED) -> ScoredModel:
     """One model per symbol."""
     predictors = {
         s.train.symbol: make_forecaster(name, parameters).fit([s.train], [s.valid]) for s in splits
@@ -51,7 +51,7 @@ def apart(name: str, splits: Sequence[Split], parameters: Parameters = SHARED) -
     return contender(predictors, splits, with_history=name not in ("naive", "drift"))
 
 
-def pooled(name: str, splits: Sequence[Split], parameters: Parameters | None = None) -> Contender:
+def pooled(name: str, splits: Sequence[Split], parameters: Parameters | None = None) -> ScoredModel:
     """One model for all symbols."""
     started = time.perf_counter()
     predictor = make_forecaster(name, parameters or make_parameters(name, {})).fit(
@@ -63,21 +63,21 @@ def pooled(name: str, splits: Sequence[Split], parameters: Parameters | None = N
 
 def contender(
     predictors: Mapping[str, Predictor], splits: Sequence[Split], *, with_history: bool = True
-) -> Contender:
+) -> ScoredModel:
     """With the calibration that its validation part gives."""
     calibrations = {
         s.train.symbol: calibrate(predictors[s.train.symbol], [s.valid])
         for s in splits
         if predictors[s.train.symbol].name not in ("naive", "drift")
     }
-    return Contender(predictors, calibrations, with_history)
+    return ScoredModel(predictors, calibrations, with_history)
 
 
 # Twenty times the windows of one symbol: larger batches and fewer epochs see as much.
 LSTM_POOLED = {"batch_size": 1024, "num_epochs": 8, "patience": 3}
 
 
-def table_of(splits: Sequence[Split], contenders: Sequence[Contender]) -> str:
+def table_of(splits: Sequence[Split], contenders: Sequence[ScoredModel]) -> str:
     """Every contender on the same rows, beside naive."""
     naive = {s.train.symbol: make_forecaster("naive").fit([s.train], [s.valid]) for s in splits}
     return summary_table(list(evaluate_panel(splits, naive, contenders).evaluations.values()))
@@ -114,7 +114,7 @@ def rolled(panel: Panel, series: Sequence[Prices], predictor: Predictor) -> Roll
     row = {panel.sessions[t]: i for i, t in enumerate(origins)}
     tail = (1 - PATH_LEVEL) / 2 / predictor.horizon
     members = [
-        Member(prices, forecast)
+        PanelMember(prices, forecast)
         for prices, forecast in zip(series, predictor.predict_along(series), strict=True)
     ]
     for day, states in follow(members, first - MEMORY_DAYS):

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from closecast.calibration import LiveState, Member, advance
+from closecast.calibration import AdaptiveState, PanelMember, advance
 from closecast.core.prices import Prices
 from closecast.core.records import SCORED_PROBABILITIES
-from closecast.database import Ledger
+from closecast.database import Database
 from closecast.forecasters import Parameters, make_forecaster
 from closecast.sources.sample import SampleSource
 
@@ -37,11 +37,11 @@ def main() -> None:
     rows = SampleSource().read("MSFT", None, None)
     prices = Prices("MSFT", rows.dates, rows.closes, "sample", rows.basis)
     predictor = make_forecaster("ewma", Parameters()).fit([prices], [prices])
-    member = Member(prices, predictor.predict_along([prices], 1000 + closes)[0])
-    states: dict[str, LiveState | None] = {"MSFT": None}
+    member = PanelMember(prices, predictor.predict_along([prices], 1000 + closes)[0])
+    states: dict[str, AdaptiveState | None] = {"MSFT": None}
     took: dict[str, list[float]] = {"absorb": [], "store": [], "answer": []}
     with tempfile.TemporaryDirectory() as folder:
-        ledger = Ledger(f"sqlite:///{Path(folder) / 'ledger.sqlite'}")
+        database = Database(f"sqlite:///{Path(folder) / 'ledger.sqlite'}")
         for row in range(member.first, len(prices)):
             if row < len(prices) - closes:
                 states |= advance(states, [(member, row)])[0]
@@ -51,10 +51,10 @@ def main() -> None:
             states |= found
             state, day = found["MSFT"], prices.sessions[row].item()
             with timed(took["store"]):
-                ledger.calibrations.store("bench", "MSFT", state.revision, day, state.to_parts())
+                database.calibrations.store("bench", "MSFT", state.revision, day, state.to_parts())
             with timed(took["answer"]):
                 state.forecast(SCORED_PROBABILITIES)
-        ledger.close()
+        database.close()
     print(f"{'one close, ten steps':<24}{'median ms':>12}{'95 %':>10}")
     for name, values in took.items():
         print(

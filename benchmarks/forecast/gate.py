@@ -21,7 +21,7 @@ from closecast.core.arrays import FloatArray
 from closecast.core.forecast import PROBABILITIES
 from closecast.evaluation import Losses, Mode
 from closecast.metrics.scores import crps_from_quantiles
-from closecast.validation.gate import CURRENT, Decision, Standing, decide
+from closecast.validation.gate import CURRENT, Decision, ServingVersion, decide
 
 HORIZON = 10
 OF_CURRENT = 0.35
@@ -75,7 +75,7 @@ def made_losses(
 
 def decisions(ratio: float, days: int, repetitions: int) -> Iterator[Decision]:
     """What the gate says of that many candidates of the same truth."""
-    standing = Standing("20260101T000000Z-00000000", age_days=0)
+    standing = ServingVersion("20260101T000000Z-00000000", age_days=0)
     for seed in range(repetitions):
         losses = {"MADE": made_losses(ratio, days, seed)}
         yield decide(losses, "candidate", standing)["MADE"]

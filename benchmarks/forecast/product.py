@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.forecast.panel import Bounds, Panel
-from closecast.calibration import Member, follow
+from closecast.calibration import PanelMember, follow
 from closecast.core.dataset import split_at
 from closecast.core.forecast import Forecast, stack
 from closecast.core.prices import Prices
@@ -78,7 +78,7 @@ def product_rows(panel: Panel) -> dict[str, Bounds]:
 
 def _followed(panel: Panel, series: list[Prices], forecasts: list[Forecast]) -> Bounds:
     lower, upper = np.full(panel.returns.shape, np.nan), np.full(panel.returns.shape, np.nan)
-    members = [Member(prices, f) for prices, f in zip(series, forecasts, strict=True)]
+    members = [PanelMember(prices, f) for prices, f in zip(series, forecasts, strict=True)]
     column = {symbol: s for s, symbol in enumerate(panel.symbols)}
     first = np.datetime64("2006-12-01")
     for day, states in follow(members, series[0].sessions[0]):

@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 
 from benchmarks.forecast.panel import sample_panel
 from benchmarks.forecast.product import series_of
-from closecast.calibration import MEMORY, Member, follow
+from closecast.calibration import MEMORY, PanelMember, follow
 from closecast.core.dataset import Split, make_examples, split_panel
 from closecast.core.forecast import PROBABILITIES
 from closecast.core.prices import Prices
 from closecast.drift import Baseline, DriftDetector
-from closecast.evaluation import Contender, calibrate, evaluate_panel
+from closecast.evaluation import ScoredModel, calibrate, evaluate_panel
 from closecast.forecasters import Predictor, make_forecaster, make_parameters, preset
 from closecast.jobs.retraining import changed_regime
 from closecast.metrics.scores import crps_from_quantiles
-from closecast.validation.gate import CURRENT, Decision, Policy, Standing, decide
+from closecast.validation.gate import CURRENT, Decision, GatePolicy, ServingVersion, decide
 
 SYMBOLS = ("JNJ", "JPM", "MSFT", "XOM")
 FIRST = np.datetime64("2010-01-04")
@@ -48,9 +48,9 @@ class Model:
     detectors: Mapping[str, DriftDetector]
 
     @property
-    def contender(self) -> Contender:
+    def contender(self) -> ScoredModel:
         """The model as the gate scores it."""
-        return Contender(
+        return ScoredModel(
             {s.test.symbol: self.predictor for s in self.splits},
             {s.test.symbol: calibrate(self.predictor, [s.valid]) for s in self.splits},
             label=CURRENT,
@@ -90,13 +90,13 @@ def judge(candidate: Model, current: Model) -> Decision:
     naive = {
         s.train.symbol: make_forecaster("naive").fit([s.train], [s.valid]) for s in candidate.splits
     }
-    own = Contender(
+    own = ScoredModel(
         {s.test.symbol: candidate.predictor for s in candidate.splits},
         {s.test.symbol: calibrate(candidate.predictor, [s.valid]) for s in candidate.splits},
     )
     losses = evaluate_panel(candidate.splits, naive, [own, current.contender]).losses
     age = float((candidate.since - current.since).astype(int))
-    decisions = decide(losses, "mlp", Standing("replay", age), Policy())
+    decisions = decide(losses, "mlp", ServingVersion("replay", age), GatePolicy())
     return next(iter(decisions.values()))
 
 
@@ -167,7 +167,7 @@ def _score(
         memory = MEMORY + 2 * horizon
         newest = len(known[0]) - max(0, start - memory)
         forecasts = model.predictor.predict_along(known, newest)
-        members = [Member(p, f) for p, f in zip(known, forecasts, strict=True)]
+        members = [PanelMember(p, f) for p, f in zip(known, forecasts, strict=True)]
         truth = {p.symbol: make_examples(p, model.predictor.seq_length, horizon) for p in series}
         rows = {p.symbol: dict(zip(p.sessions, range(len(p)), strict=True)) for p in series}
         for day, states in follow(members, known[0].sessions[max(0, start - memory)]):

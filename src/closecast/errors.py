@@ -28,7 +28,7 @@ class ClosecastError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class PriceProblem:
     """One thing wrong with one close: ``date``, ``value``, the ``rule`` it breaks."""
 
     rule: str
@@ -46,7 +46,7 @@ class InvalidPrices(ClosecastError):
     code = "invalid_prices"
     fault = "caller"
 
-    def __init__(self, subject: str, problems: Sequence[Problem], advice: str = "") -> None:
+    def __init__(self, subject: str, problems: Sequence[PriceProblem], advice: str = "") -> None:
         self.problems = tuple(problems)
         shown = "; ".join(str(p) for p in self.problems[:5])
         more = len(self.problems) - 5

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from api.middleware.buffered_protocol import OneWriteProtocol
+from api.middleware.buffered_protocol import BufferedProtocol
 
 
 async def _app(scope: Any, receive: Any, send: Any) -> None:
@@ -38,7 +38,7 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.body"})
 
 
-class _Recorded(OneWriteProtocol):
+class _Recorded(BufferedProtocol):
     writes: list[bytes] = []  # noqa: RUF012
 
     def connection_made(self, transport: Any) -> None:

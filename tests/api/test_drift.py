@@ -411,9 +411,9 @@ def store(client: TestClient, *days: DriftDay) -> None:
     service = client.app.state.service  # type: ignore[attr-defined]
     for day in days:
         state = service.models.get(day.symbol).first_state
-        stored = service.ledger.calibrations.newest(day.version, day.symbol)
+        stored = service.database.calibrations.newest(day.version, day.symbol)
         revision = stored.revision + 1 if stored else 1
-        service.ledger.calibrations.store(
+        service.database.calibrations.store(
             day.version, day.symbol, revision, day.session, state.to_parts(), (), [day]
         )
 

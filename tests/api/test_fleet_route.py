@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.main import create_app
-from closecast.database import Ledger, Processes, Serving
+from closecast.database import ApiProcesses, Database, ServedModel
 from closecast.errors import StorageFailed
 from closecast.infra.processes import owner_name
 from closecast.registry.registry import Registry
@@ -22,11 +22,11 @@ WHY = {"reason": "a test"}
 ELSEWHERE = "replica-2/0b1c2d3e-4026531836:4711:123456"
 
 
-def report(settings: Settings, serving: Serving) -> None:
+def report(settings: Settings, serving: ServedModel) -> None:
     """As a process of another machine would."""
-    ledger = Ledger(settings.ledger_url)
-    ledger.processes.report(ELSEWHERE, datetime.now(UTC), {"MSFT": serving}, whole=True)
-    ledger.close()
+    database = Database(settings.ledger_url)
+    database.processes.report(ELSEWHERE, datetime.now(UTC), {"MSFT": serving}, whole=True)
+    database.close()
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def generation(published: Settings) -> int:
 def test_the_model_is_shown_with_every_process_that_serves_it(
     client: TestClient, published: Settings, generation: int
 ) -> None:
-    report(published, Serving("an-older-one", 1, "network.onnx is missing", 2))
+    report(published, ServedModel("an-older-one", 1, "network.onnx is missing", 2))
     model = client.get("/model").json()
     workers = {worker["process"]: worker for worker in model["workers"]}
     assert workers.keys() == {owner_name(), ELSEWHERE}
@@ -61,7 +61,7 @@ def test_without_the_ledger_only_the_answering_process_is_shown_and_it_says_so(
     def fail(*_: Any) -> Any:
         raise StorageFailed("the ledger cannot be used: it is gone")
 
-    monkeypatch.setattr(Processes, "living", fail)
+    monkeypatch.setattr(ApiProcesses, "living", fail)
     for answer in (client.get("/model"), client.post("/model/reload")):
         assert answer.status_code == 200
         assert [worker["process"] for worker in answer.json()["workers"]] == [owner_name()]
@@ -71,7 +71,7 @@ def test_without_the_ledger_only_the_answering_process_is_shown_and_it_says_so(
 def test_a_reload_names_the_process_that_has_not_followed(
     client: TestClient, published: Settings, generation: int
 ) -> None:
-    report(published, Serving("an-older-one", generation - 1))
+    report(published, ServedModel("an-older-one", generation - 1))
     answer = client.post("/model/reload").json()
     assert answer["followed"] is False
     behind = {w["process"] for w in answer["workers"] if w["generation"] != generation}
@@ -81,7 +81,7 @@ def test_a_reload_names_the_process_that_has_not_followed(
 def test_a_reload_says_why_a_process_could_not_follow(
     client: TestClient, published: Settings, generation: int
 ) -> None:
-    report(published, Serving("an-older-one", 1, "network.onnx is missing", generation))
+    report(published, ServedModel("an-older-one", 1, "network.onnx is missing", generation))
     answer = client.post("/model/reload", json={"symbol": "msft"}).json()
     assert answer["followed"] is False
     [there] = [w for w in answer["workers"] if w["process"] == ELSEWHERE]
@@ -101,7 +101,7 @@ def test_nobody_has_followed_a_pointer_that_cannot_be_read(
 def test_whoever_follows_is_part_of_the_answer_to_a_rollback(
     client: TestClient, published: Settings, generation: int
 ) -> None:
-    report(published, Serving("whatever", generation + 1))
+    report(published, ServedModel("whatever", generation + 1))
     answer = client.post("/model/rollback", json=WHY).json()
     assert answer["followed"] is True
     assert {w["generation"] for w in answer["workers"]} == {generation + 1}
@@ -133,19 +133,19 @@ MODEL_ROUTES = ("/model", "/forecast/MSFT", "/drift/MSFT", "/performance/MSFT", 
 
 
 @pytest.fixture
-def ledger(settings: Settings) -> Iterator[Ledger]:
-    made = Ledger(settings.ledger_url)
+def database(settings: Settings) -> Iterator[Database]:
+    made = Database(settings.ledger_url)
     yield made
     made.close()
 
 
 @pytest.mark.parametrize("path", [*MODEL_ROUTES, "/predict"])
 def test_while_the_first_model_is_trained_answers_say_how_far_it_is(
-    empty_client: TestClient, ledger: Ledger, path: str
+    empty_client: TestClient, database: Database, path: str
 ) -> None:
-    job, _ = ledger.jobs.submit("train", "MSFT", {})
-    ledger.jobs.claim("me")
-    ledger.jobs.heartbeat(job.id, "me", {"stage": "train", "percent": 42.5})
+    job, _ = database.jobs.submit("train", "MSFT", {})
+    database.jobs.claim("me")
+    database.jobs.heartbeat(job.id, "me", {"stage": "train", "percent": 42.5})
     answer = (
         empty_client.post(path, json={"prices": WINDOW})
         if path == "/predict"
@@ -164,23 +164,23 @@ def test_while_the_first_model_is_trained_answers_say_how_far_it_is(
 
 
 def test_the_training_of_another_symbol_is_not_the_first_one(
-    empty_client: TestClient, ledger: Ledger
+    empty_client: TestClient, database: Database
 ) -> None:
-    ours, _ = ledger.jobs.submit("train", "MSFT+1", {"symbols": ["AAPL", "MSFT"]})
-    ledger.jobs.claim("me")
-    ledger.jobs.finish(ours.id, "me", "failed", reason="no_prices: the source has none")
-    ledger.jobs.submit("train", "KO", {"symbols": ["KO"]})
+    ours, _ = database.jobs.submit("train", "MSFT+1", {"symbols": ["AAPL", "MSFT"]})
+    database.jobs.claim("me")
+    database.jobs.finish(ours.id, "me", "failed", reason="no_prices: the source has none")
+    database.jobs.submit("train", "KO", {"symbols": ["KO"]})
     problem = empty_client.get("/model").json()
     assert problem["training"]["url"] == f"/train/{ours.id}"
     assert "the last training has failed" in problem["detail"]
 
 
 def test_a_first_training_that_failed_is_told_with_its_reason(
-    empty_client: TestClient, ledger: Ledger
+    empty_client: TestClient, database: Database
 ) -> None:
-    job, _ = ledger.jobs.submit("train", "MSFT", {})
-    ledger.jobs.claim("me")
-    ledger.jobs.finish(job.id, "me", "failed", reason="no_prices: the source has none")
+    job, _ = database.jobs.submit("train", "MSFT", {})
+    database.jobs.claim("me")
+    database.jobs.finish(job.id, "me", "failed", reason="no_prices: the source has none")
     problem = empty_client.get("/health/ready").json()
     assert "the last training has failed: no_prices: the source has none" in problem["detail"]
     assert problem["training"]["reason"] == "no_prices: the source has none"
@@ -193,8 +193,8 @@ def test_where_nobody_trains_the_answer_says_how_to(empty_client: TestClient) ->
     assert "training" not in problem
 
 
-def test_a_window_of_many_says_so_of_each(empty_client: TestClient, ledger: Ledger) -> None:
-    ledger.jobs.submit("train", "MSFT", {})
+def test_a_window_of_many_says_so_of_each(empty_client: TestClient, database: Database) -> None:
+    database.jobs.submit("train", "MSFT", {})
     problem = empty_client.post("/drift", json={"windows": [{"prices": WINDOW}]}).json()
     assert (problem["code"], problem["training"]["state"]) == ("no_model", "queued")
 

@@ -267,7 +267,7 @@ def test_a_forecast_is_found_again_as_it_was_said(service: Service) -> None:
 
 def test_outcomes_are_shown_once_they_are_known(service: Service) -> None:
     forecast_id = service.get("/forecast/MSFT")["forecast_id"]
-    service.parts.ledger.forecasts.score([(forecast_id, 1, outcome())])
+    service.parts.database.forecasts.score([(forecast_id, 1, outcome())])
     first, second, *_ = service.get(f"/forecasts/{forecast_id}")["path"]
     assert first["outcome"]["hits"] == {
         "0.5": False,
@@ -289,7 +289,7 @@ def test_twenty_at_once_are_one_forecast(service: Service) -> None:
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda _: service.get("/forecast/MSFT"), range(20)))
     assert len({answer["forecast_id"] for answer in answers}) == 1
-    assert len(service.parts.ledger.forecasts.newest("MSFT")) == 1
+    assert len(service.parts.database.forecasts.newest("MSFT")) == 1
 
 
 def test_a_ledger_that_cannot_be_written_is_a_503(service: Service, tmp_path: Path) -> None:
@@ -376,7 +376,7 @@ def outcome(error: float = 0.004) -> Outcome:
 
 def test_performance_stands_beside_the_promise(service: Service) -> None:
     said = service.get("/forecast/MSFT")
-    service.parts.ledger.forecasts.score([(said["forecast_id"], 1, outcome())])
+    service.parts.database.forecasts.score([(said["forecast_id"], 1, outcome())])
     answer = service.get("/performance/msft")
     assert (answer["symbol"], answer["kind"]) == ("MSFT", "live")
     assert answer["overall"]["n"] == 1
@@ -394,7 +394,7 @@ def test_performance_stands_beside_the_promise(service: Service) -> None:
 
 def test_kinds_and_versions_are_not_mixed(service: Service) -> None:
     said = service.get("/forecast/MSFT")
-    service.parts.ledger.forecasts.score([(said["forecast_id"], 1, outcome())])
+    service.parts.database.forecasts.score([(said["forecast_id"], 1, outcome())])
     assert service.get("/performance/MSFT?kind=replay")["overall"] is None
     mine = service.get(f"/performance/MSFT?version={said['model_version']}")
     assert (mine["overall"]["n"], mine["model_version"]) == (1, said["model_version"])
@@ -435,12 +435,12 @@ def test_a_prediction_is_logged_apart(service: Service) -> None:
         "/predict", json={"prices": closes}, headers={"x-request-id": "abc-1"}
     ).json()
     service.parts.predictions.close()
-    [logged] = service.parts.ledger.predictions.newest()
+    [logged] = service.parts.database.predictions.newest()
     assert (logged.request_id, logged.symbol) == ("abc-1", "MSFT")
     assert (logged.version, logged.last_close) == (answer["model_version"], closes[-1])
     assert logged.predicted_price == answer["predicted_price"]
     assert logged.at == service.now
-    assert service.parts.ledger.forecasts.newest("MSFT") == []
+    assert service.parts.database.forecasts.newest("MSFT") == []
 
 
 # -- the service at a glance --------------------------------------------------------------------

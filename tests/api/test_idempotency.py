@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from api.main import create_app
 from api.schemas.training import TrainBody
-from closecast.database import JobState, Ledger
+from closecast.database import Database, JobState
 from closecast.registry.registry import Registry
 from closecast.settings import Settings
 from tests.support.live_server import live_server
@@ -38,9 +38,9 @@ def test_a_replay_is_the_first_answer_also_when_the_job_has_ended(
 ) -> None:
     first = client.post("/train", json=BODY, headers=KEY)
     assert same(first, client.post("/train", json=BODY, headers=KEY))
-    ledger = Ledger(published.ledger_url)
-    ledger.jobs.claim("me")
-    ledger.jobs.finish(first.json()["id"], "me", end)
+    database = Database(published.ledger_url)
+    database.jobs.claim("me")
+    database.jobs.finish(first.json()["id"], "me", end)
     again = client.post("/train", json=BODY, headers=KEY)
     assert same(first, again)
     assert again.json()["state"] == end
@@ -74,14 +74,14 @@ def test_a_replay_is_answered_also_where_the_request_could_not_be_any_more(
 def test_a_key_that_an_earlier_version_stored_with_the_symbol_is_still_known(
     client: TestClient, published: Settings
 ) -> None:
-    ledger = Ledger(published.ledger_url)
+    database = Database(published.ledger_url)
     asked = TrainBody().model_dump_json()
     old = hashlib.sha256(json.dumps(["train", "MSFT+1", asked]).encode()).hexdigest()
-    job, _ = ledger.jobs.submit("train", "MSFT+1", {}, KEY["Idempotency-Key"], asked)
+    job, _ = database.jobs.submit("train", "MSFT+1", {}, KEY["Idempotency-Key"], asked)
     with sqlite3.connect(published.data_dir / "ledger.sqlite") as connection:
         connection.execute("UPDATE idempotency_keys SET request_digest = ?", [old])
     connection.close()
-    ledger.close()
+    database.close()
     again = client.post("/train", json={}, headers=KEY)
     assert (again.status_code, again.json()["id"]) == (202, job.id)
     assert client.post("/train", json=BODY, headers=KEY).status_code == 409

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from api.main import create_app
 from api.middleware.body_limit import BodyLimit
-from api.security.rate_limit import Rate
+from api.security.rate_limit import RateLimit
 from closecast.infra import json_depth
 from closecast.infra.api_keys import KeyStore
-from closecast.infra.json_depth import Nesting, nests_deeper
+from closecast.infra.json_depth import NestingScanner, nests_deeper
 from closecast.settings import Settings
 from tests.support.live_server import live_server
 from tests.support.local_client import LocalClient
@@ -96,7 +96,7 @@ def test_however_a_text_is_cut_it_nests_the_same(
         if arrays:
             patch.setattr(json_depth, "_FEW", -1)
         for cut in (pieces, [bytes([byte]) for byte in text], [text]):
-            nesting = Nesting(limit)
+            nesting = NestingScanner(limit)
             assert any(nesting.feed(piece) for piece in cut) == nests_deeper(text, limit)
 
 
@@ -106,7 +106,7 @@ def test_wide_characters_are_found_whenever_they_come(cut: int) -> None:
     deep = ('["]",' * 40 + "1" + "]" * 40).encode("utf-16-le")
     late = b"[" + b'"]",["[",' * 20 + b'"\0"'
     for text in (deep, late):
-        nesting = Nesting(16)
+        nesting = NestingScanner(16)
         pieces = [text[i : i + cut] for i in range(0, len(text), cut)]
         assert any(nesting.feed(piece) for piece in pieces)
         assert nests_deeper(text, 16)
@@ -347,7 +347,7 @@ class Clock:
 
 def test_so_many_pass_at_once_and_then_one_each_interval() -> None:
     clock = Clock()
-    rate = Rate("6/minute", clock=clock)
+    rate = RateLimit("6/minute", clock=clock)
     assert [rate.wait_s("a") for _ in range(6)] == [0.0] * 6
     assert rate.wait_s("a") == pytest.approx(10)
     clock.now += 9.99
@@ -359,7 +359,7 @@ def test_so_many_pass_at_once_and_then_one_each_interval() -> None:
 
 def test_whoever_waits_as_told_passes() -> None:
     clock = Clock()
-    rate = Rate("7/hour", clock=clock)
+    rate = RateLimit("7/hour", clock=clock)
     for _ in range(50):
         if wait_s := rate.wait_s("a"):
             clock.now += wait_s + 1e-6
@@ -376,7 +376,7 @@ def test_over_any_time_no_more_pass_than_a_full_bucket_and_its_refill(
     pauses: list[float], count: int, period: str
 ) -> None:
     clock = Clock()
-    rate = Rate(f"{count}/{period}", clock=clock)
+    rate = RateLimit(f"{count}/{period}", clock=clock)
     interval = {"second": 1, "minute": 60, "hour": 3600}[period] / count
     passed = 0
     for pause in pauses:
@@ -386,14 +386,14 @@ def test_over_any_time_no_more_pass_than_a_full_bucket_and_its_refill(
 
 
 def test_clients_do_not_count_for_each_other() -> None:
-    rate = Rate("1/hour", clock=Clock())
+    rate = RateLimit("1/hour", clock=Clock())
     assert [rate.wait_s(name) for name in ("a", "b", "c")] == [0.0] * 3
     assert rate.wait_s("a") > 0
 
 
 def test_a_million_clients_need_bounded_memory_and_are_limited_together() -> None:
     clock = Clock()
-    rate = Rate("2/hour", most_clients=1000, clock=clock)
+    rate = RateLimit("2/hour", most_clients=1000, clock=clock)
     passed = sum(rate.wait_s(str(n)) == 0.0 for n in range(1_000_000))
     assert len(rate) <= 1001
     assert passed == 1000 + 2

@@ -13,13 +13,13 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.main import create_app
-from api.telemetry.gauges import Kept
+from api.telemetry.gauges import CachedValue
 from api.telemetry.requests import MOST_SERIES, Telemetry
 from closecast.core.records import DatedForecast, DatedStep, Outcome
-from closecast.database import Ledger, Prediction
+from closecast.database import Database, PredictionRecord
 from closecast.errors import CalendarTooShort, StorageFailed
 from closecast.registry.registry import Registry
-from closecast.serving.dated import Forecasting, Freshness
+from closecast.serving.dated import DatedForecastService, Freshness
 from closecast.settings import Settings
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -143,7 +143,7 @@ def test_predictions_of_however_many_versions_are_bounded(tmp_path: Path) -> Non
     telemetry = Telemetry(tmp_path, recent_requests=0)
     now = datetime.now(UTC)
     for i in range(MOST_SERIES + 50):
-        telemetry.predicted(Prediction(now, None, "MSFT", f"v{i}", 1.0, 1.0, False, (), 1.0))
+        telemetry.predicted(PredictionRecord(now, None, "MSFT", f"v{i}", 1.0, 1.0, False, (), 1.0))
     [*series] = text_string_to_metric_families(telemetry.exposition().decode())
     [counted] = [family for family in series if family.name == "closecast_predictions"]
     assert len(counted.samples) == MOST_SERIES + 1
@@ -237,14 +237,14 @@ def test_what_was_refused_is_told_without_the_models(
 def test_a_calendar_that_is_too_short_hides_no_other_symbol(
     published: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = Forecasting.freshness
+    original = DatedForecastService.freshness
 
-    def freshness(self: Forecasting, symbol: str) -> Freshness | None:
+    def freshness(self: DatedForecastService, symbol: str) -> Freshness | None:
         if symbol == "AAPL":
             raise CalendarTooShort("it ends")
         return original(self, symbol)
 
-    monkeypatch.setattr(Forecasting, "freshness", freshness)
+    monkeypatch.setattr(DatedForecastService, "freshness", freshness)
     now = datetime(2022, 12, 30, 12, tzinfo=UTC)
     with TestClient(create_app(published, clock=lambda: now)) as client:
         assert value(client, "closecast_data_age_sessions", symbol="MSFT") == 1
@@ -254,11 +254,11 @@ def test_a_calendar_that_is_too_short_hides_no_other_symbol(
 
 def test_live_skill_and_coverage_come_from_the_ledger(published: Settings) -> None:
     now = datetime(2022, 12, 30, 12, tzinfo=UTC)
-    ledger = Ledger(published.ledger_url)
+    database = Database(published.ledger_url)
     for i, (error, naive) in enumerate([(0.01, 0.02), (-0.02, 0.02), (0.0, -0.02)]):
-        score(ledger, now - timedelta(days=9 - i), error, naive, hits=i > 0)
-    score(ledger, now - timedelta(days=800), 0.5, 0.01, hits=False)  # too long ago to count
-    ledger.close()
+        score(database, now - timedelta(days=9 - i), error, naive, hits=i > 0)
+    score(database, now - timedelta(days=800), 0.5, 0.01, hits=False)  # too long ago to count
+    database.close()
     with TestClient(create_app(published, clock=lambda: now)) as client:
         assert value(client, "closecast_live_scored", symbol="MSFT") == 3
         assert value(client, "closecast_live_relative_mae", symbol="MSFT") == pytest.approx(0.5)
@@ -268,7 +268,7 @@ def test_live_skill_and_coverage_come_from_the_ledger(published: Settings) -> No
         assert value(client, "closecast_live_scored", symbol="AAPL") is None
 
 
-def score(ledger: Ledger, when: datetime, error: float, naive: float, *, hits: bool) -> None:
+def score(database: Database, when: datetime, error: float, naive: float, *, hits: bool) -> None:
     origin = when.date()
     session = origin + timedelta(days=1)
     forecast = DatedForecast(
@@ -285,11 +285,11 @@ def score(ledger: Ledger, when: datetime, error: float, naive: float, *, hits: b
         steps=(DatedStep(1, session, 100.0, (0.0,) * 41),),
     )
     outcome = Outcome(100.0, 0.0, error, naive, (hits,) * 5, 0.003, 0.5, when)
-    assert ledger.forecasts.score([(ledger.forecasts.commit(forecast), 1, outcome)]) == 1
+    assert database.forecasts.score([(database.forecasts.commit(forecast), 1, outcome)]) == 1
 
 
 def test_a_running_training_shows_how_far_it_is(client: TestClient) -> None:
-    jobs = client.app.state.service.ledger.jobs  # type: ignore[attr-defined]
+    jobs = client.app.state.service.database.jobs  # type: ignore[attr-defined]
     assert value(client, "closecast_last_training_succeeded") is None
     failed, _ = jobs.submit("train", "AAPL", {})
     jobs.claim("here")
@@ -330,7 +330,7 @@ def test_what_is_slow_to_look_up_is_kept(monkeypatch: pytest.MonkeyPatch) -> Non
         now[0] += 3 if len(looked) == 2 else 0  # the second look takes three seconds
         return len(looked)
 
-    kept = Kept(look)
+    kept = CachedValue(look)
     assert (kept.get(), kept.get()) == (1, 1)
     now[0] = 131.0
     assert kept.get() == 2
@@ -349,7 +349,7 @@ def test_a_failed_look_is_tried_again_at_once() -> None:
             raise answer
         return answer
 
-    kept = Kept(look)
+    kept = CachedValue(look)
     with pytest.raises(ZeroDivisionError):
         kept.get()
     assert kept.get() == [1]

@@ -343,7 +343,7 @@ def test_a_fault_is_refused_where_that_is_wanted(
         # What was not answered is no prediction; what was found is in the log all the same.
         parts = client.app.state.service  # type: ignore[attr-defined]
         parts.predictions.close()
-        assert parts.ledger.predictions.newest() == []
+        assert parts.database.predictions.newest() == []
     lines = [r for r in caplog.records if r.name == "closecast.drift"]
     assert lines[0].code == "split"  # type: ignore[attr-defined]
 

@@ -16,9 +16,9 @@ from api.main import create_app
 from api.routes import predict_batch
 from api.schemas.batches import BatchAnswer
 from api.schemas.predictions import PredictAnswer
-from closecast.database import Ledger
+from closecast.database import Database
 from closecast.serving import Snapshot
-from closecast.serving.batching import Together
+from closecast.serving.batching import Batcher
 from closecast.settings import Settings
 from closecast.sources.sample import SampleSource
 
@@ -175,9 +175,9 @@ def test_levels_are_asked_for_once(client: TestClient) -> None:
 def test_every_answer_is_logged(published: Settings) -> None:
     with TestClient(create_app(published)) as client:
         ask(client, mixed(40))
-    ledger = Ledger(published.ledger_url)
-    assert len(ledger.predictions.newest(100)) == 40
-    ledger.close()
+    database = Database(published.ledger_url)
+    assert len(database.predictions.newest(100)) == 40
+    database.close()
 
 
 def test_a_large_answer_is_compressed_for_who_wants_it_and_a_small_one_is_not(
@@ -265,7 +265,7 @@ def test_one_that_fails_does_not_fail_its_neighbours(client: TestClient) -> None
     windows = [walk(1), walk(2, length=59), [float("nan")] * 60, walk(3)]
 
     async def run() -> list[Any]:
-        together = Together()
+        together = Batcher()
         asked = [
             together.ask(predict_batch.Question(snapshot, closes, None, (0.8, 0.95), None))  # type: ignore[arg-type]
             for closes in windows
@@ -285,7 +285,7 @@ def test_a_caller_who_left_is_passed_over(client: TestClient) -> None:
     snapshot = client.app.state.service.models.get("MSFT")  # type: ignore[attr-defined]
 
     async def run() -> Any:
-        together = Together()
+        together = Batcher()
         asked = [
             together.ask(predict_batch.Question(snapshot, walk(i), None, (0.8,), None))  # type: ignore[arg-type]
             for i in range(3)

@@ -15,14 +15,14 @@ from fastapi.testclient import TestClient
 
 from api.routes.prediction_log import CHUNK
 from api.schemas.prediction_log import COLUMNS, LoggedPrediction
-from closecast.database import Ledger, Prediction
+from closecast.database import Database, PredictionRecord
 from closecast.errors import StorageFailed
 from closecast.settings import Settings
 
 FIRST = datetime(2026, 1, 2, tzinfo=UTC)
 
 
-def answered(i: int, **changes: Any) -> Prediction:
+def answered(i: int, **changes: Any) -> PredictionRecord:
     values: dict[str, Any] = {
         "at": FIRST + timedelta(minutes=i),
         "request_id": f"request-{i}",
@@ -34,16 +34,16 @@ def answered(i: int, **changes: Any) -> Prediction:
         "findings": (),
         "duration_ms": 0.25,
     }
-    return Prediction(**{**values, **changes})
+    return PredictionRecord(**{**values, **changes})
 
 
 @pytest.fixture
 def log(empty_client: TestClient, settings: Settings) -> Callable[..., None]:
     del empty_client  # the same ledger, as another process would write it
-    ledger = Ledger(settings.ledger_url)
+    database = Database(settings.ledger_url)
 
-    def write(*rows: Prediction) -> None:
-        ledger.predictions.log(rows)
+    def write(*rows: PredictionRecord) -> None:
+        database.predictions.log(rows)
 
     return write
 
@@ -196,15 +196,15 @@ def test_the_whole_log_comes_out_or_as_much_as_was_asked_for(
 
 def test_an_export_holds_no_more_than_a_chunk_in_memory(settings: Settings) -> None:
     from api.routes.prediction_log import _lines
-    from closecast.database import Predictions, Wanted
+    from closecast.database import PredictionFilter, PredictionLog
 
-    class Endless(Predictions):
+    class Endless(PredictionLog):
         def __init__(self) -> None:
             self.asked: list[int] = []
 
         def page(
-            self, wanted: Wanted, limit: int, before_id: int | None = None
-        ) -> list[tuple[int, Prediction]]:
+            self, wanted: PredictionFilter, limit: int, before_id: int | None = None
+        ) -> list[tuple[int, PredictionRecord]]:
             self.asked.append(limit)
             top = 10**9 if before_id is None else before_id
             return [(top - i - 1, answered(0)) for i in range(limit)]
@@ -212,8 +212,8 @@ def test_an_export_holds_no_more_than_a_chunk_in_memory(settings: Settings) -> N
     def peak_of(rows: int) -> int:
         predictions = Endless()
         tracemalloc.start()
-        first = predictions.page(Wanted(), CHUNK)
-        size = sum(len(text) for text in _lines(predictions, Wanted(), rows, first))
+        first = predictions.page(PredictionFilter(), CHUNK)
+        size = sum(len(text) for text in _lines(predictions, PredictionFilter(), rows, first))
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert size > 50 * rows
@@ -230,7 +230,7 @@ def test_a_ledger_that_is_away_is_a_problem_and_no_empty_table(
     def away(*_: object) -> None:
         raise StorageFailed("away")
 
-    monkeypatch.setattr("closecast.database.prediction_log.Predictions.page", away)
+    monkeypatch.setattr("closecast.database.prediction_log.PredictionLog.page", away)
     for path in ("/predictions", "/predictions.csv"):
         answer = empty_client.get(path)
         assert (answer.status_code, answer.json()["code"]) == (503, "storage_failed")

@@ -104,7 +104,7 @@ def test_no_request_that_reads_trains_configures_or_moves_a_model(
     app = create_app(settings, clock=lambda: now)
     with LocalClient(app, raise_server_exceptions=False, **caller) as client:
         app.state.service.forecasting._refresh._hand_over = lambda: None  # as if a worker listened
-        app.state.service.ledger.check()  # its tables are made at the first use
+        app.state.service.database.check()  # its tables are made at the first use
         assert client.post("/train").status_code == 403
         before = Kept(settings, tmp_path)
         for method, address in requests_of(app):
@@ -128,7 +128,7 @@ def test_a_symbol_without_a_model_causes_nothing(
     with LocalClient(app, **caller) as client:
         app.state.service.forecasting._refresh._hand_over = lambda: None
         answer = client.get(path, params={"train": "true"})
-        jobs = app.state.service.ledger.jobs.newest()
+        jobs = app.state.service.database.jobs.newest()
     assert (answer.status_code, answer.json()["code"]) == (404, "unknown_symbol")
     assert jobs == []
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from closecast.calibration import (
     MEMORY,
-    Base,
-    Calibration,
-    LiveState,
-    PanelDay,
+    AdaptiveState,
+    OriginForecast,
+    PanelObservation,
+    SplitConformal,
     dump_states,
     follow,
     half_quantiles,
@@ -43,26 +43,30 @@ ENDS_90 = np.array([0.05, 0.95])
 PRICES = garch(250, seed=1)
 
 
-def step(state: LiveState, prices: Prices, row: int) -> LiveState:
+def step(state: AdaptiveState, prices: Prices, row: int) -> AdaptiveState:
     """Absorb one close as a service does: it knows the closes up to now, and no later ones."""
     [forecast] = predictor_of().predict_along([prices.rows(0, row + 1)], 1)
     origins = np.searchsorted(prices.sessions, state.origins)
     scored = state.score(np.log(prices.closes[row]) - np.log(prices.closes[origins]))
     session, close = prices.sessions[row], float(prices.closes[row])
-    return state.absorb(session, close, scored, PanelDay.of([scored]), Base.of(forecast[0]))
-
-
-def begun(prices: Prices) -> LiveState:
-    """At the first origin."""
-    [forecast] = predictor_of().predict_along([prices.rows(0, LENGTH)])
-    return LiveState.start(
-        prices.sessions[LENGTH - 1], float(prices.closes[LENGTH - 1]), Base.of(forecast[0])
+    return state.absorb(
+        session, close, scored, PanelObservation.of([scored]), OriginForecast.of(forecast[0])
     )
 
 
-def stored(state: LiveState) -> LiveState:
+def begun(prices: Prices) -> AdaptiveState:
+    """At the first origin."""
+    [forecast] = predictor_of().predict_along([prices.rows(0, LENGTH)])
+    return AdaptiveState.start(
+        prices.sessions[LENGTH - 1],
+        float(prices.closes[LENGTH - 1]),
+        OriginForecast.of(forecast[0]),
+    )
+
+
+def stored(state: AdaptiveState) -> AdaptiveState:
     """As after a restart."""
-    return LiveState.from_parts(state.to_parts())
+    return AdaptiveState.from_parts(state.to_parts())
 
 
 # -- learning -----------------------------------------------------------------------------------
@@ -179,12 +183,12 @@ MOVES = {
 
 def absorb_moves(
     moves: list[tuple[str, int]], horizon: int, panel: str, scale: float
-) -> list[LiveState]:
+) -> list[AdaptiveState]:
     """States after moves (a name, how often in a row), each day's base of the same scale."""
     steps = np.sqrt(np.arange(1, horizon + 1))
-    base = Base(np.zeros(horizon), scale * steps, np.tile([-1.6, 1.7], (horizon, 1)))
+    base = OriginForecast(np.zeros(horizon), scale * steps, np.tile([-1.6, 1.7], (horizon, 1)))
     day = np.datetime64("2010-01-01")
-    logs, states = [0.0], [LiveState.start(day, 100.0, base)]
+    logs, states = [0.0], [AdaptiveState.start(day, 100.0, base)]
     rng = np.random.default_rng(0)
     for name, times in moves:
         for _ in range(times):
@@ -202,8 +206,8 @@ def absorb_moves(
                 "all miss": [scored, replace(scored, misses=np.ones(horizon), surprise=50.0)],
                 "nobody": [],
             }[panel]
-            nothing = PanelDay(np.nan, np.full(horizon, np.nan))
-            today = PanelDay.of(everybody) if everybody else nothing
+            nothing = PanelObservation(np.nan, np.full(horizon, np.nan))
+            today = PanelObservation.of(everybody) if everybody else nothing
             states.append(state.absorb(day + len(logs) - 1, 100 * np.exp(now), scored, today, base))
     return states
 
@@ -254,16 +258,16 @@ def test_a_feed_that_never_moves_has_finite_intervals() -> None:
 
 
 def test_misses_widen_and_hits_narrow_within_bounds() -> None:
-    base = Base(np.zeros(2), np.array([0.01, 0.014]), np.tile([-1.6, 1.6], (2, 1)))
+    base = OriginForecast(np.zeros(2), np.array([0.01, 0.014]), np.tile([-1.6, 1.6], (2, 1)))
     always = {}
     for name, move in (("miss", 0.1), ("hit", 0.0)):
-        state = LiveState.start(np.datetime64("2010-01-01"), 100.0, base)
+        state = AdaptiveState.start(np.datetime64("2010-01-01"), 100.0, base)
         tilts = []
         for i in range(300):
             sign = (-1) ** i
             scored = state.score(np.full(len(state.origins), sign * move))
             forced = replace(scored, misses=np.full(2, float(name == "miss")))
-            today = PanelDay(1.0, forced.misses)
+            today = PanelObservation(1.0, forced.misses)
             day = np.datetime64("2010-01-02") + i
             state = state.absorb(day, 100.0, forced, today, base)
             tilts.append(state.tilt)
@@ -314,7 +318,7 @@ def static_hits(prices: Prices, first: int, last_row: int, name: str = "ewma") -
     [forecast] = predictor_of(name).predict_along([prices])
     start = LENGTH - 1
     rows = np.arange(max(start, first - MEMORY), first)
-    calibration = Calibration.from_forecasts(
+    calibration = SplitConformal.from_forecasts(
         forecast[rows[0] - start : first - start], np.array([ahead(prices, row) for row in rows])
     )
     table = calibration.at(forecast[first - start : last_row - start], ENDS_90).quantiles
@@ -497,7 +501,7 @@ def test_damaged_parts_are_refused(shared) -> None:  # type: ignore[no-untyped-d
     columns = last(history(PRICES.rows(0, 60))).to_parts()[1:]
     content = shared() if callable(shared) else shared
     with pytest.raises(DamagedBundle, match="calibration state"):
-        LiveState.from_parts((content, *columns))
+        AdaptiveState.from_parts((content, *columns))
 
 
 @pytest.mark.parametrize("change", ["none", "one less", "one more", "odd bytes", "other lengths"])
@@ -511,9 +515,9 @@ def test_damaged_columns_are_refused(change: str) -> None:
         "other lengths": [columns[0][:-8], *columns[1:]],
     }[change]
     with pytest.raises(DamagedBundle, match="calibration state"):
-        LiveState.from_parts((shared, *wrong))
+        AdaptiveState.from_parts((shared, *wrong))
 
 
 def test_no_parts_at_all_are_refused() -> None:
     with pytest.raises(DamagedBundle):
-        LiveState.from_parts(())
+        AdaptiveState.from_parts(())

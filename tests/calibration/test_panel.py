@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from closecast.calibration import LiveState, PanelDay, Scored, advance, follow
+from closecast.calibration import AdaptiveState, PanelObservation, ScoredClose, advance, follow
 from tests.support.calibration_members import HORIZON, LENGTH, broken, history, last, member
 from tests.support.synthetic_prices import as_prices, garch
 
@@ -15,33 +15,33 @@ A, B, C = (garch(160, seed, symbol=name) for seed, name in enumerate(("AAA", "BB
 NAN = float("nan")
 
 
-def final(*series, start=None, begun=None) -> dict[str, LiveState]:  # type: ignore[no-untyped-def]
+def final(*series, start=None, begun=None) -> dict[str, AdaptiveState]:  # type: ignore[no-untyped-def]
     members = [member(prices) for prices in series]
-    states: dict[str, LiveState] = {}
+    states: dict[str, AdaptiveState] = {}
     for _, after in follow(members, start or series[0].sessions[0], begun):
         states |= after
     return states
 
 
-def scored(surprise: float, *misses: float) -> Scored:
-    return Scored(surprise, np.zeros(len(misses)), np.array(misses))
+def scored(surprise: float, *misses: float) -> ScoredClose:
+    return ScoredClose(surprise, np.zeros(len(misses)), np.array(misses))
 
 
 def test_a_panel_day_is_the_mean_of_who_knows() -> None:
-    day = PanelDay.of([scored(1.0, 0, 1), scored(2.0, 1, NAN), scored(NAN, NAN, NAN)])
+    day = PanelObservation.of([scored(1.0, 0, 1), scored(2.0, 1, NAN), scored(NAN, NAN, NAN)])
     assert day.surprise == 1.5
     assert day.misses.tolist() == [0.5, 1.0]
 
 
 def test_a_panel_day_of_nobody_who_knows_is_unknown() -> None:
-    day = PanelDay.of([scored(NAN, NAN, NAN)])
+    day = PanelObservation.of([scored(NAN, NAN, NAN)])
     assert np.isnan([day.surprise, *day.misses]).all()
 
 
 @pytest.mark.parametrize("surprise", [0.1 + 0.2, NAN, 1e300])
 def test_a_panel_day_is_stored_exactly(surprise: float) -> None:
-    day = PanelDay(surprise, np.array([1 / 3, NAN, 0.0]))
-    again = PanelDay.from_bytes(day.to_bytes())
+    day = PanelObservation(surprise, np.array([1 / 3, NAN, 0.0]))
+    again = PanelObservation.from_bytes(day.to_bytes())
     assert again.to_bytes() == day.to_bytes()
     assert np.array_equal(again.misses, day.misses, equal_nan=True)
 
@@ -94,7 +94,7 @@ def test_a_late_symbol_is_absorbed_with_the_day_that_the_others_had() -> None:
     row = 120
     members = {p.symbol: member(p) for p in (A, B, C)}
     day_before = A.sessions[row - 1]
-    states: dict[str, LiveState | None] = {}
+    states: dict[str, AdaptiveState | None] = {}
     for day, after in follow(list(members.values()), A.sessions[0]):
         states |= after
         if day == day_before:
@@ -103,7 +103,7 @@ def test_a_late_symbol_is_absorbed_with_the_day_that_the_others_had() -> None:
     early, day_of_two = advance(states, [rows["AAA"], rows["BBB"]])
     assert day_of_two is not None
 
-    late, still = advance(states, [rows["CCC"]], PanelDay.from_bytes(day_of_two.to_bytes()))
+    late, still = advance(states, [rows["CCC"]], PanelObservation.from_bytes(day_of_two.to_bytes()))
     in_time, _ = advance(states, list(rows.values()), day_of_two)
     assert still is not None
     assert still.to_bytes() == day_of_two.to_bytes()
@@ -165,7 +165,7 @@ def test_states_do_not_depend_on_what_came_later(cut: int) -> None:
     day = A.sessions[cut]
     whole = [A, B, C]
     known = [prices.rows(0, cut + 1) for prices in whole]
-    until: dict[str, LiveState] = {}
+    until: dict[str, AdaptiveState] = {}
     for today, after in follow([member(p) for p in whole], A.sessions[0]):
         if today <= day:
             until |= after

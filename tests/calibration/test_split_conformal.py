@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from closecast.calibration import MEMORY, Calibration
+from closecast.calibration import MEMORY, SplitConformal
 from closecast.core.arrays import FloatArray
 from closecast.core.forecast import PROBABILITIES, Forecast
 from closecast.errors import DamagedBundle
@@ -55,7 +55,7 @@ def coverages(law: Law, n: int, level: float, repeats: int) -> FloatArray:
     for _ in range(repeats):
         past = forecasts(rng, n)
         came = past.location + past.scale * law(rng, past.location.shape)
-        calibration = Calibration.from_forecasts(past, came)
+        calibration = SplitConformal.from_forecasts(past, came)
         ahead = calibration.apply(forecasts(rng, new))
         returns = ahead.location + ahead.scale * law(rng, ahead.location.shape)
         lower, upper = ahead.quantiles[..., column], ahead.quantiles[..., -1 - column]
@@ -87,14 +87,14 @@ def test_few_past_errors_widen_the_interval_instead_of_breaking_the_promise(
 
 def test_skewed_errors_make_skewed_intervals() -> None:
     scores = skewed(np.random.default_rng(0), (1, 500))
-    lower, *_, upper = Calibration(scores).quantiles(PROBABILITIES)[0]
+    lower, *_, upper = SplitConformal(scores).quantiles(PROBABILITIES)[0]
     assert upper > 1.3 * -lower
 
 
 def test_only_the_quantiles_are_replaced() -> None:
     rng = np.random.default_rng(0)
     before = forecasts(rng, 5)
-    after = Calibration(rng.normal(size=(2, 100))).apply(before)
+    after = SplitConformal(rng.normal(size=(2, 100))).apply(before)
     for name in ("last_close", "location", "scale", "probabilities"):
         assert np.array_equal(getattr(after, name), getattr(before, name))
     assert (after.quantiles != before.quantiles).any()
@@ -102,14 +102,14 @@ def test_only_the_quantiles_are_replaced() -> None:
 
 def test_one_forecast_is_calibrated_like_the_same_one_in_a_batch() -> None:
     rng = np.random.default_rng(0)
-    batch, calibration = forecasts(rng, 5), Calibration(rng.normal(size=(2, 100)))
+    batch, calibration = forecasts(rng, 5), SplitConformal(rng.normal(size=(2, 100)))
     alone, beside_others = calibration.apply(batch[3]), calibration.apply(batch)[3]
     assert np.array_equal(alone.quantiles, beside_others.quantiles)
 
 
 def test_every_step_has_errors_of_its_own() -> None:
     scores = np.random.default_rng(0).normal(size=(1, 200)) * np.array([[1], [5]])
-    first, second = Calibration(scores).quantiles(PROBABILITIES)
+    first, second = SplitConformal(scores).quantiles(PROBABILITIES)
     assert second == pytest.approx(5 * first)
 
 
@@ -117,7 +117,7 @@ def test_the_newest_errors_are_remembered_oldest_first() -> None:
     rng = np.random.default_rng(0)
     past = forecasts(rng, MEMORY + 50)
     errors = rng.normal(size=past.location.shape)
-    kept = Calibration.from_forecasts(past, past.location + past.scale * errors).scores
+    kept = SplitConformal.from_forecasts(past, past.location + past.scale * errors).scores
     assert kept.shape == (2, MEMORY)
     assert kept == pytest.approx(errors[50:].T, abs=1e-6)
 
@@ -125,13 +125,13 @@ def test_the_newest_errors_are_remembered_oldest_first() -> None:
 @patiently
 @given(score_tables)
 def test_json_round_trip_keeps_every_quantile(scores: FloatArray) -> None:
-    here = Calibration(scores)
-    again = Calibration.from_json(here.to_json())
+    here = SplitConformal(scores)
+    again = SplitConformal.from_json(here.to_json())
     assert np.array_equal(again.scores, here.scores)
     assert np.array_equal(again.quantiles(PROBABILITIES), here.quantiles(PROBABILITIES))
 
 
-GOOD = json.loads(Calibration(np.zeros((2, 40))).to_json())
+GOOD = json.loads(SplitConformal(np.zeros((2, 40))).to_json())
 
 
 @pytest.mark.parametrize(
@@ -156,4 +156,4 @@ GOOD = json.loads(Calibration(np.zeros((2, 40))).to_json())
 )
 def test_damaged_json_is_refused(content: bytes) -> None:
     with pytest.raises(DamagedBundle, match=r"intervals\.json"):
-        Calibration.from_json(content)
+        SplitConformal.from_json(content)

@@ -17,7 +17,7 @@ from closecast.cli import startup as starting
 from closecast.cli.main import main
 from closecast.cli.startup import FirstTraining, check_start
 from closecast.core.symbols import panel_name
-from closecast.database import Ledger
+from closecast.database import Database
 from closecast.errors import ClosecastError, NoModel, TrainingUnavailable
 from closecast.pipeline import TrainRequest
 from closecast.settings import Settings
@@ -25,8 +25,8 @@ from tests.conftest import settings_in
 
 
 @pytest.fixture
-def ledger(settings: Settings) -> Iterator[Ledger]:
-    made = Ledger(settings.ledger_url)
+def database(settings: Settings) -> Iterator[Database]:
+    made = Database(settings.ledger_url)
     yield made
     made.close()
 
@@ -166,46 +166,46 @@ def first(settings: Settings, terminal: Terminal) -> FirstTraining:
 
 
 def test_the_job_is_one_that_the_worker_understands(
-    settings: Settings, ledger: Ledger, terminal: Terminal
+    settings: Settings, database: Database, terminal: Terminal
 ) -> None:
     first(settings, terminal)
-    [job] = ledger.jobs.newest()
+    [job] = database.jobs.newest()
     assert (job.task, job.state) == ("train", "queued")
     asked = TrainRequest.model_validate(dict(job.arguments))
     assert (asked.symbols, asked.source, asked.forecaster) == (("KO", "MSFT"), "sample", "mlp")
 
 
 def test_a_training_that_waits_already_is_not_queued_again(
-    settings: Settings, ledger: Ledger, terminal: Terminal
+    settings: Settings, database: Database, terminal: Terminal
 ) -> None:
     first(settings, terminal)
     first(settings, terminal)
-    assert len(ledger.jobs.newest()) == 1
+    assert len(database.jobs.newest()) == 1
 
 
 def test_another_training_of_the_symbols_is_watched_instead(
-    settings: Settings, ledger: Ledger, terminal: Terminal
+    settings: Settings, database: Database, terminal: Terminal
 ) -> None:
-    other, _ = ledger.jobs.submit("train", panel_name(("KO", "MSFT")), {"other": 1})
+    other, _ = database.jobs.submit("train", panel_name(("KO", "MSFT")), {"other": 1})
     made = first(settings, terminal)
-    ledger.jobs.claim("me")
-    ledger.jobs.finish(other.id, "me", "succeeded")
+    database.jobs.claim("me")
+    database.jobs.finish(other.id, "me", "succeeded")
     made.run()
     assert "Serving KO" in terminal.text
 
 
 def test_the_terminal_shows_the_stages_and_then_what_to_try(
-    settings: Settings, ledger: Ledger, terminal: Terminal
+    settings: Settings, database: Database, terminal: Terminal
 ) -> None:
     made = first(settings, terminal)
     made.start()
-    claimed = ledger.jobs.claim("me")
+    claimed = database.jobs.claim("me")
     assert claimed is not None
     for stage in ("collect", "train"):
-        ledger.jobs.heartbeat(claimed.id, "me", {"stage": stage, "percent": 10.0})
+        database.jobs.heartbeat(claimed.id, "me", {"stage": stage, "percent": 10.0})
         while f"First training: {stage}, 10 %" not in terminal.text:
             assert made.is_alive()
-    ledger.jobs.finish(claimed.id, "me", "succeeded")
+    database.jobs.finish(claimed.id, "me", "succeeded")
     made.join()
     assert "Serving KO with" in terminal.text
     assert terminal.text.count("train, 10 %") == 1, "a line per stage, not one per look"
@@ -213,12 +213,12 @@ def test_the_terminal_shows_the_stages_and_then_what_to_try(
 
 @pytest.mark.parametrize("end", ["failed", "cancelled"])
 def test_a_first_training_that_came_to_nothing_is_told_with_its_reason(
-    settings: Settings, ledger: Ledger, terminal: Terminal, end: Any
+    settings: Settings, database: Database, terminal: Terminal, end: Any
 ) -> None:
     made = first(settings, terminal)
-    claimed = ledger.jobs.claim("me")
+    claimed = database.jobs.claim("me")
     assert claimed is not None
-    ledger.jobs.finish(claimed.id, "me", end, reason="no_prices: there are none")
+    database.jobs.finish(claimed.id, "me", end, reason="no_prices: there are none")
     made.run()
     assert f"it has {end}: no_prices: there are none. Mend that" in terminal.text
     assert "Serving" not in terminal.text
@@ -232,19 +232,19 @@ def test_the_command_queues_only_what_is_missing(
     monkeypatch.setattr("uvicorn.run", lambda *_, **__: None)
     monkeypatch.setattr("closecast.cli.main.check_port_is_free", lambda *_: None)
     monkeypatch.setattr("signal.signal", lambda *_: None)
-    ledger = Ledger(published.ledger_url)
+    database = Database(published.ledger_url)
     main(["serve", "--train-if-missing", "--symbols", "MSFT,AAPL"])
-    assert ledger.jobs.newest() == []
+    assert database.jobs.newest() == []
     main(["serve", "--symbols", "KO"])
-    assert ledger.jobs.newest() == []
+    assert database.jobs.newest() == []
     main(["serve", "--train-if-missing", "--symbols", "KO"])
-    [job] = ledger.jobs.newest()
+    [job] = database.jobs.newest()
     assert job.symbol == "KO"
-    ledger.jobs.cancel(job.id)  # or what watches it would go on beside the tests that follow
+    database.jobs.cancel(job.id)  # or what watches it would go on beside the tests that follow
     for thread in threading.enumerate():
         if isinstance(thread, FirstTraining):
             thread.join()
-    ledger.close()
+    database.close()
 
 
 @pytest.mark.parametrize("damaged", ["MSFT", "AAPL"])
@@ -265,9 +265,9 @@ def test_a_damaged_pointer_is_no_reason_to_train_first_and_none_not_to_serve(
     assert served
     said = "The model of MSFT cannot be shown: " if damaged == "MSFT" else "Serving MSFT with "
     assert said in capsys.readouterr().out
-    ledger = Ledger(published.ledger_url)
-    assert ledger.jobs.newest() == []
-    ledger.close()
+    database = Database(published.ledger_url)
+    assert database.jobs.newest() == []
+    database.close()
 
 
 @pytest.mark.parametrize("source", ["sample", "yahoo"])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from closecast.core.prices import MAX_PRICE, MIN_PRICE, Prices
-from closecast.errors import InvalidPrices, InvalidSymbol, Problem, TooFewCloses
+from closecast.errors import InvalidPrices, InvalidSymbol, PriceProblem, TooFewCloses
 from scripts.write_schemas import FOLDER, schema
 from tests.support.synthetic_prices import as_prices, closes, patiently, random_walk
 
@@ -172,7 +172,7 @@ def test_between_refuses_an_empty_span_and_says_what_there_is(
 
 
 def test_rows_keep_everything_else() -> None:
-    prices = Prices("MSFT", DAYS, CLOSES, "test", "adjusted", (Problem("rule", "text"),))
+    prices = Prices("MSFT", DAYS, CLOSES, "test", "adjusted", (PriceProblem("rule", "text"),))
     part = prices.rows(1, 3)
     assert part.closes.tolist() == [11.0, 10.5]
     assert part.span == ("2022-01-04", "2022-01-05")
@@ -181,7 +181,7 @@ def test_rows_keep_everything_else() -> None:
 
 
 def test_the_hash_is_of_the_content_not_of_where_it_came_from() -> None:
-    one = Prices("MSFT", DAYS, CLOSES, "yahoo", "adjusted", (Problem("rule", "text"),))
+    one = Prices("MSFT", DAYS, CLOSES, "yahoo", "adjusted", (PriceProblem("rule", "text"),))
     other = Prices("msft", DAYS.copy(), CLOSES.copy(), "file", "adjusted")
     assert one.content_hash == other.content_hash
     assert one == other
@@ -220,7 +220,7 @@ def test_json_round_trip_keeps_every_bit(values: np.ndarray, basis: str) -> None
 
 
 def test_json_fits_the_schema() -> None:
-    noted = replace(random_walk(5, 0), notes=(Problem("rule", "text", "2022-01-03", 1.5),))
+    noted = replace(random_walk(5, 0), notes=(PriceProblem("rule", "text", "2022-01-03", 1.5),))
     jsonschema.Draft202012Validator(
         ADAPTER.json_schema(mode="serialization"),
         format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER,

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from closecast.database import Ledger, StoredCalibration
+from closecast.database import Database, StoredCalibration
 from closecast.errors import PreconditionFailed
 from tests.database.test_database import Place, at_once, outcome
 
@@ -24,89 +24,91 @@ def parts(revision: int, n: int = 11) -> tuple[bytes, ...]:
     return tuple(bytes([revision, step, 0, 255]) * 50 for step in range(n))
 
 
-def store(ledger: Ledger, revision: int, symbol: str = "MSFT", n: int = 11) -> StoredCalibration:
-    return ledger.calibrations.store(
+def store(
+    database: Database, revision: int, symbol: str = "MSFT", n: int = 11
+) -> StoredCalibration:
+    return database.calibrations.store(
         VERSION, symbol, revision, DAY + timedelta(days=revision), parts(revision, n)
     )
 
 
-def test_before_anything_was_stored_there_is_nothing(ledger: Ledger) -> None:
-    assert ledger.calibrations.newest(VERSION, "MSFT") is None
-    assert ledger.calibrations.panel_day(VERSION, "XNYS", DAY) is None
+def test_before_anything_was_stored_there_is_nothing(database: Database) -> None:
+    assert database.calibrations.newest(VERSION, "MSFT") is None
+    assert database.calibrations.panel_day(VERSION, "XNYS", DAY) is None
 
 
-def test_a_state_comes_back_as_it_was(ledger: Ledger) -> None:
-    stored = store(ledger, 1)
-    assert ledger.calibrations.newest(VERSION, "MSFT") == stored
+def test_a_state_comes_back_as_it_was(database: Database) -> None:
+    stored = store(database, 1)
+    assert database.calibrations.newest(VERSION, "MSFT") == stored
     assert stored == StoredCalibration(VERSION, "MSFT", 1, DAY + timedelta(days=1), parts(1))
 
 
 @pytest.mark.parametrize("first", [0, 1, 41])
-def test_the_first_revision_may_have_any_number(ledger: Ledger, first: int) -> None:
-    store(ledger, first)
-    stored = store(ledger, first + 1)
-    assert ledger.calibrations.newest(VERSION, "MSFT") == stored
+def test_the_first_revision_may_have_any_number(database: Database, first: int) -> None:
+    store(database, first)
+    stored = store(database, first + 1)
+    assert database.calibrations.newest(VERSION, "MSFT") == stored
 
 
 @pytest.mark.parametrize("n", [1, 4, 21])
-def test_the_next_revision_leaves_nothing_of_the_one_before(ledger: Ledger, n: int) -> None:
-    store(ledger, 1)
-    stored = store(ledger, 2, n=n)
-    assert ledger.calibrations.newest(VERSION, "MSFT") == stored
+def test_the_next_revision_leaves_nothing_of_the_one_before(database: Database, n: int) -> None:
+    store(database, 1)
+    stored = store(database, 2, n=n)
+    assert database.calibrations.newest(VERSION, "MSFT") == stored
     assert len(stored.parts) == n
 
 
 @pytest.mark.parametrize("revision", [1, 2, 4, 0])
-def test_a_revision_that_is_not_the_next_is_refused(ledger: Ledger, revision: int) -> None:
-    store(ledger, 1)
-    newest = store(ledger, 2)
+def test_a_revision_that_is_not_the_next_is_refused(database: Database, revision: int) -> None:
+    store(database, 1)
+    newest = store(database, 2)
     with pytest.raises(PreconditionFailed, match=f"at revision 2, not {revision - 1}: read it"):
-        store(ledger, revision)
-    assert ledger.calibrations.newest(VERSION, "MSFT") == newest
+        store(database, revision)
+    assert database.calibrations.newest(VERSION, "MSFT") == newest
 
 
-def test_symbols_and_versions_have_states_of_their_own(ledger: Ledger) -> None:
-    one, two = store(ledger, 1), store(ledger, 5, symbol="AAPL")
-    other = ledger.calibrations.store("another", "MSFT", 9, DAY, parts(9))
-    assert ledger.calibrations.newest(VERSION, "MSFT") == one
-    assert ledger.calibrations.newest(VERSION, "AAPL") == two
-    assert ledger.calibrations.newest("another", "MSFT") == other
+def test_symbols_and_versions_have_states_of_their_own(database: Database) -> None:
+    one, two = store(database, 1), store(database, 5, symbol="AAPL")
+    other = database.calibrations.store("another", "MSFT", 9, DAY, parts(9))
+    assert database.calibrations.newest(VERSION, "MSFT") == one
+    assert database.calibrations.newest(VERSION, "AAPL") == two
+    assert database.calibrations.newest("another", "MSFT") == other
 
 
-def test_a_state_without_parts_is_none(ledger: Ledger) -> None:
+def test_a_state_without_parts_is_none(database: Database) -> None:
     with pytest.raises(ValueError, match="at least the part that all steps share"):
-        ledger.calibrations.store(VERSION, "MSFT", 1, DAY, ())
+        database.calibrations.store(VERSION, "MSFT", 1, DAY, ())
 
 
 @pytest.mark.parametrize("before", [None, 1], ids=["first", "next"])
 def test_of_those_who_store_at_once_one_wins(
-    place: Place, ledger: Ledger, before: int | None
+    place: Place, database: Database, before: int | None
 ) -> None:
-    ledger.check()
+    database.check()
     if before is not None:
-        store(ledger, before)
-    ledgers = [place.ledger() for _ in range(6)]
+        store(database, before)
+    databases = [place.database() for _ in range(6)]
     got = at_once(
         6,
         lambda i: outcome(
-            lambda: ledgers[i].calibrations.store(VERSION, "MSFT", 2, NEXT, parts(100 + i))
+            lambda: databases[i].calibrations.store(VERSION, "MSFT", 2, NEXT, parts(100 + i))
         ),
     )
-    newest = ledger.calibrations.newest(VERSION, "MSFT")
+    newest = database.calibrations.newest(VERSION, "MSFT")
     assert got.count(newest) == 1  # type: ignore[arg-type]
     assert sum(isinstance(error, PreconditionFailed) for error in got) == 5
 
 
-def test_readers_see_one_revision_while_it_is_replaced(place: Place, ledger: Ledger) -> None:
-    store(ledger, 0)
-    writer = place.ledger()
+def test_readers_see_one_revision_while_it_is_replaced(place: Place, database: Database) -> None:
+    store(database, 0)
+    writer = place.database()
 
     def read_or_write(i: int) -> set[int]:
         if i == 0:
             for revision in range(1, 30):
                 store(writer, revision)
             return {0}
-        seen = [ledger.calibrations.newest(VERSION, "MSFT") for _ in range(60)]
+        seen = [database.calibrations.newest(VERSION, "MSFT") for _ in range(60)]
         return {len({part[0] for part in s.parts} | {s.revision}) for s in seen if s} | {
             -1 for s in seen if s is None or len(s.parts) != 11
         }
@@ -117,39 +119,39 @@ def test_readers_see_one_revision_while_it_is_replaced(place: Place, ledger: Led
 # -- panel days ---------------------------------------------------------------------------------
 
 
-def test_a_panel_day_is_stored_with_the_state_once(ledger: Ledger) -> None:
+def test_a_panel_day_is_stored_with_the_state_once(database: Database) -> None:
     days = [("XNYS", DAY, b"\x00one"), ("BVMF", DAY, b"two")]
-    ledger.calibrations.store(VERSION, "MSFT", 1, DAY, parts(1), days)
+    database.calibrations.store(VERSION, "MSFT", 1, DAY, parts(1), days)
     again = [("XNYS", DAY, b"another"), ("XNYS", NEXT, b"three")]
-    ledger.calibrations.store(VERSION, "AAPL", 1, DAY, parts(1), again)
-    assert ledger.calibrations.panel_day(VERSION, "XNYS", DAY) == b"\x00one"
-    assert ledger.calibrations.panel_day(VERSION, "BVMF", DAY) == b"two"
-    assert ledger.calibrations.panel_day(VERSION, "XNYS", NEXT) == b"three"
-    assert ledger.calibrations.panel_day("another", "XNYS", DAY) is None
+    database.calibrations.store(VERSION, "AAPL", 1, DAY, parts(1), again)
+    assert database.calibrations.panel_day(VERSION, "XNYS", DAY) == b"\x00one"
+    assert database.calibrations.panel_day(VERSION, "BVMF", DAY) == b"two"
+    assert database.calibrations.panel_day(VERSION, "XNYS", NEXT) == b"three"
+    assert database.calibrations.panel_day("another", "XNYS", DAY) is None
 
 
-def test_a_refused_state_brings_no_panel_day(ledger: Ledger) -> None:
-    store(ledger, 1)
+def test_a_refused_state_brings_no_panel_day(database: Database) -> None:
+    store(database, 1)
     with pytest.raises(PreconditionFailed):
-        ledger.calibrations.store(VERSION, "MSFT", 9, DAY, parts(9), [("XNYS", DAY, b"x")])
-    assert ledger.calibrations.panel_day(VERSION, "XNYS", DAY) is None
+        database.calibrations.store(VERSION, "MSFT", 9, DAY, parts(9), [("XNYS", DAY, b"x")])
+    assert database.calibrations.panel_day(VERSION, "XNYS", DAY) is None
 
 
 def test_symbols_that_bring_the_same_days_at_once_are_all_stored(
-    place: Place, ledger: Ledger
+    place: Place, database: Database
 ) -> None:
-    ledger.check()
-    ledgers = [place.ledger() for _ in range(4)]
+    database.check()
+    databases = [place.database() for _ in range(4)]
     days = [("XNYS", DAY + timedelta(days=n), b"day") for n in range(5)]
 
     def store_own(i: int) -> StoredCalibration:
-        return ledgers[i].calibrations.store(
+        return databases[i].calibrations.store(
             VERSION, f"S{i}", 1, DAY, parts(1), days if i % 2 else days[::-1]
         )
 
     stored = at_once(4, store_own)
-    assert [ledger.calibrations.newest(VERSION, f"S{i}") for i in range(4)] == stored
-    assert all(ledger.calibrations.panel_day(VERSION, *day[:2]) == b"day" for day in days)
+    assert [database.calibrations.newest(VERSION, f"S{i}") for i in range(4)] == stored
+    assert all(database.calibrations.panel_day(VERSION, *day[:2]) == b"day" for day in days)
 
 
 # -- kill -9 ------------------------------------------------------------------------------------
@@ -158,7 +160,7 @@ def test_symbols_that_bring_the_same_days_at_once_are_all_stored(
 _DIE_AFTER = """
 import os, signal, sys
 import sqlalchemy as sa
-from closecast.database import Ledger
+from closecast.database import Database
 from tests.database.test_calibrations import DAY, NEXT, VERSION, parts
 
 def die(_connection, _cursor, statement, *_):
@@ -168,7 +170,7 @@ def die(_connection, _cursor, statement, *_):
 sa.event.listen(sa.Engine, "after_cursor_execute", die)
 if sys.argv[2] == "COMMIT":
     sa.event.listen(sa.Engine, "commit", lambda _: os.kill(os.getpid(), signal.SIGKILL))
-Ledger(sys.argv[1]).calibrations.store(
+Database(sys.argv[1]).calibrations.store(
     VERSION, "MSFT", 2, NEXT, parts(2), [("XNYS", NEXT, b"day")]
 )
 """
@@ -179,11 +181,11 @@ Ledger(sys.argv[1]).calibrations.store(
     ["DELETE FROM calibrations", "INSERT INTO calibrations", "INSERT INTO panel_days", "COMMIT"],
 )
 def test_a_kill_in_the_middle_leaves_the_old_revision_whole(
-    place: Place, ledger: Ledger, statement: str
+    place: Place, database: Database, statement: str
 ) -> None:
-    before = store(ledger, 1)
+    before = store(database, 1)
     command = [sys.executable, "-c", _DIE_AFTER, place.url, statement]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    assert ledger.calibrations.newest(VERSION, "MSFT") == before
-    assert ledger.calibrations.panel_day(VERSION, "XNYS", NEXT) is None
-    assert store(ledger, 2).revision == 2  # and nothing is locked
+    assert database.calibrations.newest(VERSION, "MSFT") == before
+    assert database.calibrations.panel_day(VERSION, "XNYS", NEXT) is None
+    assert store(database, 2).revision == 2  # and nothing is locked

@@ -21,7 +21,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from closecast.database import Job, JobState, Ledger
+from closecast.database import Database, Job, JobState
 from closecast.errors import (
     BadSetting,
     ClosecastError,
@@ -33,7 +33,7 @@ from closecast.errors import (
 )
 
 T = TypeVar("T")
-Ask = Callable[[Ledger], object]
+Ask = Callable[[Database], object]
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 123456, tzinfo=UTC)
 LEASE = timedelta(seconds=30)
@@ -61,10 +61,10 @@ class Place:
 
     url: str
     clock: Clock
-    opened: list[Ledger]
+    opened: list[Database]
 
-    def ledger(self) -> Ledger:
-        self.opened.append(Ledger(self.url, self.clock))
+    def database(self) -> Database:
+        self.opened.append(Database(self.url, self.clock))
         return self.opened[-1]
 
 
@@ -102,13 +102,13 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     url: sa.URL = request.getfixturevalue(request.param)
     made = Place(text(url), Clock(), [])
     yield made
-    for ledger in made.opened:
-        ledger.close()
+    for database in made.opened:
+        database.close()
 
 
 @pytest.fixture
-def ledger(place: Place) -> Ledger:
-    return place.ledger()
+def database(place: Place) -> Database:
+    return place.database()
 
 
 @pytest.fixture
@@ -123,9 +123,9 @@ def file(in_a_file: sa.URL) -> Path:
 
 
 @pytest.fixture
-def small(in_a_file: sa.URL) -> Iterator[Ledger]:
+def small(in_a_file: sa.URL) -> Iterator[Database]:
     """The ledger in a SQLite file."""
-    made = Ledger(str(in_a_file))
+    made = Database(str(in_a_file))
     yield made
     made.close()
 
@@ -150,31 +150,31 @@ def outcome(call: Callable[[], T]) -> T | ClosecastError:
         return error
 
 
-def queued(ledger: Ledger, symbol: str = "MSFT", **arguments: Any) -> Job:
-    job, created = ledger.jobs.submit("train", symbol, arguments)
+def queued(database: Database, symbol: str = "MSFT", **arguments: Any) -> Job:
+    job, created = database.jobs.submit("train", symbol, arguments)
     assert created
     return job
 
 
-def running(ledger: Ledger, symbol: str = "MSFT", owner: str = "me") -> Job:
-    job = queued(ledger, symbol)
-    claimed = ledger.jobs.claim(owner)
+def running(database: Database, symbol: str = "MSFT", owner: str = "me") -> Job:
+    job = queued(database, symbol)
+    claimed = database.jobs.claim(owner)
     assert claimed is not None
     assert claimed.id == job.id
     return claimed
 
 
-def ended(ledger: Ledger, state: JobState, symbol: str = "MSFT") -> Job:
-    job = running(ledger, symbol)
-    assert ledger.jobs.finish(job.id, "me", state)
-    return ledger.jobs.get(job.id)
+def ended(database: Database, state: JobState, symbol: str = "MSFT") -> Job:
+    job = running(database, symbol)
+    assert database.jobs.finish(job.id, "me", state)
+    return database.jobs.get(job.id)
 
 
 # -- submitting ---------------------------------------------------------------------------------
 
 
-def test_a_submitted_job_waits_with_all_that_was_asked(ledger: Ledger) -> None:
-    job, created = ledger.jobs.submit("train", "MSFT", {"start": "2020-01-02", "n": [1, None]})
+def test_a_submitted_job_waits_with_all_that_was_asked(database: Database) -> None:
+    job, created = database.jobs.submit("train", "MSFT", {"start": "2020-01-02", "n": [1, None]})
     assert created
     assert job == Job(
         id=job.id,
@@ -192,7 +192,7 @@ def test_a_submitted_job_waits_with_all_that_was_asked(ledger: Ledger) -> None:
         heartbeat_at=None,
         finished_at=None,
     )
-    assert ledger.jobs.get(job.id) == job
+    assert database.jobs.get(job.id) == job
 
 
 @pytest.mark.parametrize(
@@ -200,95 +200,97 @@ def test_a_submitted_job_waits_with_all_that_was_asked(ledger: Ledger) -> None:
     [0.1 + 0.2, 2**60, -0.0, 1e300, "", "São Paulo 📈", "a\x00b", [[], {}], {"a": {"b": [True]}}],
     ids=repr,
 )
-def test_arguments_come_back_as_they_were(ledger: Ledger, value: Any) -> None:
-    assert ledger.jobs.get(queued(ledger, value=value).id).arguments == {"value": value}
+def test_arguments_come_back_as_they_were(database: Database, value: Any) -> None:
+    assert database.jobs.get(queued(database, value=value).id).arguments == {"value": value}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_what_is_no_json_number_is_null(ledger: Ledger, value: float) -> None:
+def test_what_is_no_json_number_is_null(database: Database, value: float) -> None:
     """The loss of a training that diverges; it must cost neither heartbeat nor result."""
-    job = running(ledger)
-    ledger.jobs.heartbeat(job.id, "me", {"valid_loss": value})
-    ledger.jobs.finish(job.id, "me", "failed", result={"losses": [value, 1.5]})
-    found = ledger.jobs.get(job.id)
+    job = running(database)
+    database.jobs.heartbeat(job.id, "me", {"valid_loss": value})
+    database.jobs.finish(job.id, "me", "failed", result={"losses": [value, 1.5]})
+    found = database.jobs.get(job.id)
     assert (found.progress, found.result) == ({"valid_loss": None}, {"losses": [None, 1.5]})
 
 
-def test_times_are_utc_whatever_the_database_calls_them(ledger: Ledger) -> None:
-    job = ended(ledger, "succeeded")
+def test_times_are_utc_whatever_the_database_calls_them(database: Database) -> None:
+    job = ended(database, "succeeded")
     times = (job.created_at, job.started_at, job.heartbeat_at, job.finished_at)
     assert [str(time) for time in times] == [str(NOON)] * 4
 
 
 @pytest.mark.parametrize("claim", [False, True], ids=["queued", "running"])
-def test_the_same_request_is_the_same_job_while_it_is_active(ledger: Ledger, claim: bool) -> None:
-    first, _ = ledger.jobs.submit("train", "MSFT", {"a": 1, "b": {"c": 2, "d": 3}})
+def test_the_same_request_is_the_same_job_while_it_is_active(
+    database: Database, claim: bool
+) -> None:
+    first, _ = database.jobs.submit("train", "MSFT", {"a": 1, "b": {"c": 2, "d": 3}})
     if claim:
-        ledger.jobs.claim("me")
-    again, created = ledger.jobs.submit("train", "MSFT", {"b": {"d": 3, "c": 2}, "a": 1})
+        database.jobs.claim("me")
+    again, created = database.jobs.submit("train", "MSFT", {"b": {"d": 3, "c": 2}, "a": 1})
     assert (again.id, created) == (first.id, False)
-    assert len(ledger.jobs.newest()) == 1
+    assert len(database.jobs.newest()) == 1
 
 
 @pytest.mark.parametrize("state", ENDS)
 def test_the_same_request_is_a_new_job_once_the_first_has_ended(
-    ledger: Ledger, state: JobState
+    database: Database, state: JobState
 ) -> None:
-    first = ended(ledger, state)
-    again, created = ledger.jobs.submit("train", "MSFT", {})
+    first = ended(database, state)
+    again, created = database.jobs.submit("train", "MSFT", {})
     assert created
     assert again.id != first.id
 
 
 @pytest.mark.parametrize(("claim", "state"), [(False, "queued"), (True, "running")])
 def test_another_request_for_the_symbol_conflicts_with_the_active_job(
-    ledger: Ledger, claim: bool, state: str
+    database: Database, claim: bool, state: str
 ) -> None:
-    first = queued(ledger, epochs=1)
+    first = queued(database, epochs=1)
     if claim:
-        ledger.jobs.claim("me")
+        database.jobs.claim("me")
     with pytest.raises(JobConflict, match=f"another train job for MSFT is {state}") as caught:
-        ledger.jobs.submit("train", "MSFT", {"epochs": 2})
+        database.jobs.submit("train", "MSFT", {"epochs": 2})
     assert caught.value.details() == {"job_id": first.id}
 
 
 def test_the_newest_job_of_each_panel_is_found_whatever_became_of_it(
-    ledger: Ledger, clock: Clock
+    database: Database, clock: Clock
 ) -> None:
     for symbol in ("MSFT", "AAPL", "KO"):
         for state in ENDS:
-            ended(ledger, state, symbol)
+            ended(database, state, symbol)
             clock.now += MOMENT
-    newest = {ended(ledger, "failed", "KO").id, running(ledger, "AAPL").id, queued(ledger).id}
-    ledger.jobs.submit("update", "VALE3.SA", {})
-    assert {job.id for job in ledger.jobs.newest_of_each("train")} == newest
+    newest = {ended(database, "failed", "KO").id, running(database, "AAPL").id, queued(database).id}
+    database.jobs.submit("update", "VALE3.SA", {})
+    assert {job.id for job in database.jobs.newest_of_each("train")} == newest
 
 
-def test_of_a_task_that_nobody_asked_for_there_is_no_newest_job(ledger: Ledger) -> None:
-    queued(ledger)
-    assert ledger.jobs.newest_of_each("update") == []
+def test_of_a_task_that_nobody_asked_for_there_is_no_newest_job(database: Database) -> None:
+    queued(database)
+    assert database.jobs.newest_of_each("update") == []
 
 
-def test_other_symbols_and_other_tasks_do_not_conflict(ledger: Ledger) -> None:
+def test_other_symbols_and_other_tasks_do_not_conflict(database: Database) -> None:
     ids = {
-        ledger.jobs.submit(task, symbol, {"for": task})[0].id
+        database.jobs.submit(task, symbol, {"for": task})[0].id
         for task in ("train", "score")
         for symbol in ("MSFT", "AAPL")
     }
     assert len(ids) == 4
 
 
-def test_of_equal_requests_at_once_one_is_created(ledger: Ledger) -> None:
-    got = at_once(6, lambda _: ledger.jobs.submit("train", "MSFT", {}))
+def test_of_equal_requests_at_once_one_is_created(database: Database) -> None:
+    got = at_once(6, lambda _: database.jobs.submit("train", "MSFT", {}))
     assert len({job.id for job, _ in got}) == 1
     assert sum(created for _, created in got) == 1
 
 
-def test_of_different_requests_at_once_one_is_created(ledger: Ledger) -> None:
+def test_of_different_requests_at_once_one_is_created(database: Database) -> None:
     got = at_once(
-        6, lambda i: outcome(lambda: ledger.jobs.submit("train", "MSFT", {"epochs": i})[0].id)
+        6, lambda i: outcome(lambda: database.jobs.submit("train", "MSFT", {"epochs": i})[0].id)
     )
-    [job] = ledger.jobs.newest()
+    [job] = database.jobs.newest()
     conflicts = [error for error in got if isinstance(error, JobConflict)]
     assert got.count(job.id) == 1
     assert [error.job_id for error in conflicts] == [job.id] * 5
@@ -297,21 +299,21 @@ def test_of_different_requests_at_once_one_is_created(ledger: Ledger) -> None:
 # -- idempotency keys ---------------------------------------------------------------------------
 
 
-def test_a_key_that_came_with_the_request_of_another_keeps_its_answer(ledger: Ledger) -> None:
-    first, _ = ledger.jobs.submit("train", "MSFT", {})
-    assert ledger.jobs.submit("train", "MSFT", {}, "key")[0].id == first.id
-    ledger.jobs.claim("me")
-    ledger.jobs.finish(first.id, "me", "succeeded")
-    again, created = ledger.jobs.submit("train", "MSFT", {}, "key")
+def test_a_key_that_came_with_the_request_of_another_keeps_its_answer(database: Database) -> None:
+    first, _ = database.jobs.submit("train", "MSFT", {})
+    assert database.jobs.submit("train", "MSFT", {}, "key")[0].id == first.id
+    database.jobs.claim("me")
+    database.jobs.finish(first.id, "me", "succeeded")
+    again, created = database.jobs.submit("train", "MSFT", {}, "key")
     assert (again.id, created) == (first.id, False)
 
 
 @pytest.mark.parametrize("state", ENDS)
-def test_a_key_answers_its_job_even_when_it_has_ended(ledger: Ledger, state: JobState) -> None:
-    first, _ = ledger.jobs.submit("train", "MSFT", {}, "key")
-    ledger.jobs.claim("me")
-    ledger.jobs.finish(first.id, "me", state)
-    again, created = ledger.jobs.submit("train", "MSFT", {}, "key")
+def test_a_key_answers_its_job_even_when_it_has_ended(database: Database, state: JobState) -> None:
+    first, _ = database.jobs.submit("train", "MSFT", {}, "key")
+    database.jobs.claim("me")
+    database.jobs.finish(first.id, "me", state)
+    again, created = database.jobs.submit("train", "MSFT", {}, "key")
     assert (again.id, again.state, created) == (first.id, state, False)
 
 
@@ -320,43 +322,45 @@ def test_a_key_answers_its_job_even_when_it_has_ended(ledger: Ledger, state: Job
     [("train", "MSFT", {"epochs": 2}), ("train", "AAPL", {"epochs": 1}), ("score", "MSFT", {})],
 )
 def test_a_key_of_another_request_is_refused(
-    ledger: Ledger, task: str, symbol: str, arguments: dict[str, Any]
+    database: Database, task: str, symbol: str, arguments: dict[str, Any]
 ) -> None:
-    first, _ = ledger.jobs.submit("train", "MSFT", {"epochs": 1}, "key")
+    first, _ = database.jobs.submit("train", "MSFT", {"epochs": 1}, "key")
     with pytest.raises(JobConflict, match="used for another request: send a new key") as caught:
-        ledger.jobs.submit(task, symbol, arguments, "key")
+        database.jobs.submit(task, symbol, arguments, "key")
     assert caught.value.job_id == first.id
-    assert len(ledger.jobs.newest()) == 1
+    assert len(database.jobs.newest()) == 1
 
 
-def test_a_new_key_does_not_repeat_an_active_request(ledger: Ledger) -> None:
-    first, _ = ledger.jobs.submit("train", "MSFT", {}, "key 1")
-    again, created = ledger.jobs.submit("train", "MSFT", {}, "key 2")
+def test_a_new_key_does_not_repeat_an_active_request(database: Database) -> None:
+    first, _ = database.jobs.submit("train", "MSFT", {}, "key 1")
+    again, created = database.jobs.submit("train", "MSFT", {}, "key 2")
     assert (again.id, created) == (first.id, False)
 
 
-def test_a_new_key_asks_again_once_the_first_has_ended(ledger: Ledger) -> None:
-    first, _ = ledger.jobs.submit("train", "MSFT", {}, "key 1")
-    ledger.jobs.cancel(first.id)
-    again, created = ledger.jobs.submit("train", "MSFT", {}, "key 2")
+def test_a_new_key_asks_again_once_the_first_has_ended(database: Database) -> None:
+    first, _ = database.jobs.submit("train", "MSFT", {}, "key 1")
+    database.jobs.cancel(first.id)
+    again, created = database.jobs.submit("train", "MSFT", {}, "key 2")
     assert created
     assert again.id != first.id
 
 
-def test_a_key_belongs_to_what_was_sent_not_to_what_the_settings_made_of_it(ledger: Ledger) -> None:
-    first, _ = ledger.jobs.submit("train", "MSFT", {"source": "sample"}, "key", request="{}")
-    again, created = ledger.jobs.submit("train", "MSFT", {"source": "yahoo"}, "key", request="{}")
+def test_a_key_belongs_to_what_was_sent_not_to_what_the_settings_made_of_it(
+    database: Database,
+) -> None:
+    first, _ = database.jobs.submit("train", "MSFT", {"source": "sample"}, "key", request="{}")
+    again, created = database.jobs.submit("train", "MSFT", {"source": "yahoo"}, "key", request="{}")
     assert (again.id, created) == (first.id, False)
     with pytest.raises(JobConflict, match="send a new key"):
-        ledger.jobs.submit("train", "MSFT", {"source": "sample"}, "key", request='{"a": 1}')
+        database.jobs.submit("train", "MSFT", {"source": "sample"}, "key", request='{"a": 1}')
 
 
-def test_one_key_at_once_for_several_symbols_is_one_job(ledger: Ledger) -> None:
+def test_one_key_at_once_for_several_symbols_is_one_job(database: Database) -> None:
     symbols = ["MSFT", "AAPL", "NVDA", "TSLA", "AMZN", "META"]
     got = at_once(
-        6, lambda i: outcome(lambda: ledger.jobs.submit("train", symbols[i], {}, "key")[0].id)
+        6, lambda i: outcome(lambda: database.jobs.submit("train", symbols[i], {}, "key")[0].id)
     )
-    [job] = ledger.jobs.newest()
+    [job] = database.jobs.newest()
     assert got.count(job.id) == 1
     assert sum(isinstance(error, JobConflict) for error in got) == 5
 
@@ -364,35 +368,35 @@ def test_one_key_at_once_for_several_symbols_is_one_job(ledger: Ledger) -> None:
 # -- claiming -----------------------------------------------------------------------------------
 
 
-def test_claiming_makes_a_job_run_for_its_owner(ledger: Ledger, clock: Clock) -> None:
-    job = queued(ledger)
+def test_claiming_makes_a_job_run_for_its_owner(database: Database, clock: Clock) -> None:
+    job = queued(database)
     clock.now += LEASE
-    claimed = ledger.jobs.claim("me")
+    claimed = database.jobs.claim("me")
     assert claimed == replace(
         job, state="running", owner="me", started_at=clock.now, heartbeat_at=clock.now, attempts=1
     )
-    assert ledger.jobs.get(job.id) == claimed
+    assert database.jobs.get(job.id) == claimed
 
 
-def test_the_oldest_job_is_claimed_first(ledger: Ledger, clock: Clock) -> None:
+def test_the_oldest_job_is_claimed_first(database: Database, clock: Clock) -> None:
     asked = []
     for symbol in ("MSFT", "AAPL", "NVDA"):
-        asked.append(queued(ledger, symbol).id)
+        asked.append(queued(database, symbol).id)
         clock.now += MOMENT
-    assert [ledger.jobs.claim("me").id for _ in asked] == asked  # type: ignore[union-attr]
+    assert [database.jobs.claim("me").id for _ in asked] == asked  # type: ignore[union-attr]
 
 
-def test_there_is_nothing_to_claim_when_nothing_waits(ledger: Ledger) -> None:
-    assert ledger.jobs.claim("me") is None
-    running(ledger, "MSFT")
-    ended(ledger, "succeeded", "AAPL")
-    ledger.jobs.cancel(queued(ledger, "NVDA").id)
-    assert ledger.jobs.claim("me") is None
+def test_there_is_nothing_to_claim_when_nothing_waits(database: Database) -> None:
+    assert database.jobs.claim("me") is None
+    running(database, "MSFT")
+    ended(database, "succeeded", "AAPL")
+    database.jobs.cancel(queued(database, "NVDA").id)
+    assert database.jobs.claim("me") is None
 
 
-def test_workers_that_claim_at_once_get_each_job_once(place: Place, ledger: Ledger) -> None:
-    asked = [queued(ledger, f"S{i}").id for i in range(12)]
-    workers = [place.ledger() for _ in range(4)]
+def test_workers_that_claim_at_once_get_each_job_once(place: Place, database: Database) -> None:
+    asked = [queued(database, f"S{i}").id for i in range(12)]
+    workers = [place.database() for _ in range(4)]
 
     def claim_all(i: int) -> list[str]:
         claimed = []
@@ -408,38 +412,40 @@ def test_workers_that_claim_at_once_get_each_job_once(place: Place, ledger: Ledg
 # -- signs of life ------------------------------------------------------------------------------
 
 
-def test_a_heartbeat_shows_when_and_how_far(ledger: Ledger, clock: Clock) -> None:
-    job = running(ledger)
+def test_a_heartbeat_shows_when_and_how_far(database: Database, clock: Clock) -> None:
+    job = running(database)
     clock.now += LEASE
-    ledger.jobs.heartbeat(job.id, "me", {"percent": 50.0})
-    assert ledger.jobs.get(job.id) == replace(
+    database.jobs.heartbeat(job.id, "me", {"percent": 50.0})
+    assert database.jobs.get(job.id) == replace(
         job, heartbeat_at=clock.now, progress={"percent": 50.0}
     )
 
 
-def test_a_heartbeat_of_another_owner_is_refused(ledger: Ledger, clock: Clock) -> None:
-    job = running(ledger)
+def test_a_heartbeat_of_another_owner_is_refused(database: Database, clock: Clock) -> None:
+    job = running(database)
     clock.now += LEASE
     with pytest.raises(JobCancelled, match="taken from this worker"):
-        ledger.jobs.heartbeat(job.id, "somebody else", {"percent": 50.0})
-    assert ledger.jobs.get(job.id) == job
+        database.jobs.heartbeat(job.id, "somebody else", {"percent": 50.0})
+    assert database.jobs.get(job.id) == job
 
 
 @pytest.mark.parametrize("state", ENDS)
-def test_a_heartbeat_of_an_ended_job_is_refused(ledger: Ledger, state: JobState) -> None:
-    job = ended(ledger, state)
+def test_a_heartbeat_of_an_ended_job_is_refused(database: Database, state: JobState) -> None:
+    job = ended(database, state)
     with pytest.raises(JobCancelled, match="taken from this worker"):
-        ledger.jobs.heartbeat(job.id, "me", {"percent": 50.0})
-    assert ledger.jobs.get(job.id) == job
+        database.jobs.heartbeat(job.id, "me", {"percent": 50.0})
+    assert database.jobs.get(job.id) == job
 
 
-def test_a_heartbeat_brings_the_wish_to_stop_and_still_counts(ledger: Ledger, clock: Clock) -> None:
-    job = running(ledger)
-    ledger.jobs.cancel(job.id)
+def test_a_heartbeat_brings_the_wish_to_stop_and_still_counts(
+    database: Database, clock: Clock
+) -> None:
+    job = running(database)
+    database.jobs.cancel(job.id)
     clock.now += LEASE
     with pytest.raises(JobCancelled, match="cancelled on request"):
-        ledger.jobs.heartbeat(job.id, "me", {"percent": 50.0})
-    found = ledger.jobs.get(job.id)
+        database.jobs.heartbeat(job.id, "me", {"percent": 50.0})
+    found = database.jobs.get(job.id)
     assert (found.state, found.heartbeat_at) == ("running", clock.now)
     assert found.progress == {"percent": 50.0}
 
@@ -448,82 +454,82 @@ def test_a_heartbeat_brings_the_wish_to_stop_and_still_counts(ledger: Ledger, cl
 
 
 @pytest.mark.parametrize("state", ENDS)
-def test_finishing_records_how_it_ended(ledger: Ledger, clock: Clock, state: JobState) -> None:
-    job = running(ledger)
+def test_finishing_records_how_it_ended(database: Database, clock: Clock, state: JobState) -> None:
+    job = running(database)
     clock.now += LEASE
-    assert ledger.jobs.finish(job.id, "me", state, result={"mae": 0.1 + 0.2}, reason="because")
-    assert ledger.jobs.get(job.id) == replace(
+    assert database.jobs.finish(job.id, "me", state, result={"mae": 0.1 + 0.2}, reason="because")
+    assert database.jobs.get(job.id) == replace(
         job, state=state, result={"mae": 0.1 + 0.2}, reason="because", finished_at=clock.now
     )
 
 
-def test_a_job_is_finished_once(ledger: Ledger) -> None:
-    job = ended(ledger, "succeeded")
-    assert not ledger.jobs.finish(job.id, "me", "failed", reason="late")
-    assert ledger.jobs.get(job.id) == job
+def test_a_job_is_finished_once(database: Database) -> None:
+    job = ended(database, "succeeded")
+    assert not database.jobs.finish(job.id, "me", "failed", reason="late")
+    assert database.jobs.get(job.id) == job
 
 
-def test_only_its_owner_finishes_a_job(ledger: Ledger) -> None:
-    job = running(ledger)
-    assert not ledger.jobs.finish(job.id, "somebody else", "failed")
-    assert ledger.jobs.get(job.id) == job
+def test_only_its_owner_finishes_a_job(database: Database) -> None:
+    job = running(database)
+    assert not database.jobs.finish(job.id, "somebody else", "failed")
+    assert database.jobs.get(job.id) == job
 
 
-def test_a_job_that_nobody_runs_is_not_finished(ledger: Ledger) -> None:
-    job = queued(ledger)
-    assert not ledger.jobs.finish(job.id, "me", "succeeded")
-    assert ledger.jobs.get(job.id) == job
+def test_a_job_that_nobody_runs_is_not_finished(database: Database) -> None:
+    job = queued(database)
+    assert not database.jobs.finish(job.id, "me", "succeeded")
+    assert database.jobs.get(job.id) == job
 
 
-def test_of_those_who_finish_at_once_one_is_recorded(ledger: Ledger) -> None:
-    job = running(ledger)
-    won = at_once(6, lambda i: ledger.jobs.finish(job.id, "me", "failed", reason=str(i)))
+def test_of_those_who_finish_at_once_one_is_recorded(database: Database) -> None:
+    job = running(database)
+    won = at_once(6, lambda i: database.jobs.finish(job.id, "me", "failed", reason=str(i)))
     assert sum(won) == 1
-    assert ledger.jobs.get(job.id).reason == str(won.index(True))
+    assert database.jobs.get(job.id).reason == str(won.index(True))
 
 
-def test_cancelling_a_queued_job_ends_it(ledger: Ledger, clock: Clock) -> None:
-    job = queued(ledger)
+def test_cancelling_a_queued_job_ends_it(database: Database, clock: Clock) -> None:
+    job = queued(database)
     clock.now += LEASE
-    cancelled = ledger.jobs.cancel(job.id)
+    cancelled = database.jobs.cancel(job.id)
     assert cancelled == replace(
         job, state="cancelled", reason="cancelled before it started", finished_at=clock.now
     )
-    assert ledger.jobs.get(job.id) == cancelled
+    assert database.jobs.get(job.id) == cancelled
 
 
-def test_cancelling_a_running_job_only_asks_it_to_stop(ledger: Ledger) -> None:
-    job = running(ledger)
-    assert ledger.jobs.cancel(job.id) == replace(job, cancel_requested=True)
+def test_cancelling_a_running_job_only_asks_it_to_stop(database: Database) -> None:
+    job = running(database)
+    assert database.jobs.cancel(job.id) == replace(job, cancel_requested=True)
 
 
 @pytest.mark.parametrize("state", ENDS)
-def test_cancelling_an_ended_job_changes_nothing(ledger: Ledger, state: JobState) -> None:
-    job = ended(ledger, state)
-    assert ledger.jobs.cancel(job.id) == job
+def test_cancelling_an_ended_job_changes_nothing(database: Database, state: JobState) -> None:
+    job = ended(database, state)
+    assert database.jobs.cancel(job.id) == job
 
 
-def test_a_job_that_is_cancelled_and_claimed_at_once_is_one_of_both(ledger: Ledger) -> None:
+def test_a_job_that_is_cancelled_and_claimed_at_once_is_one_of_both(database: Database) -> None:
     for _ in range(5):
-        job = queued(ledger)
+        job = queued(database)
         calls: list[Callable[[], Job | None]] = [
-            lambda job=job: ledger.jobs.cancel(job.id),  # type: ignore[misc]
-            lambda: ledger.jobs.claim("me"),
+            lambda job=job: database.jobs.cancel(job.id),  # type: ignore[misc]
+            lambda: database.jobs.claim("me"),
         ]
         claimed = at_once(2, lambda i, calls=calls: calls[i]())[1]  # type: ignore[misc]
-        found = ledger.jobs.get(job.id)
+        found = database.jobs.get(job.id)
         if claimed is None:
             assert found.state == "cancelled"
         else:
             assert (found.state, found.cancel_requested) == ("running", True)
-            assert ledger.jobs.finish(job.id, "me", "cancelled")
+            assert database.jobs.finish(job.id, "me", "cancelled")
 
 
 @pytest.mark.parametrize("ask", ["get", "cancel"])
 @pytest.mark.parametrize("job_id", ["", "nope", "0" * 32, "'; --", "\x00", "x" * 5000])
-def test_an_unknown_job_is_said_to_be_unknown(ledger: Ledger, ask: str, job_id: str) -> None:
+def test_an_unknown_job_is_said_to_be_unknown(database: Database, ask: str, job_id: str) -> None:
     with pytest.raises(UnknownJob, match=r"no job .*; GET /train lists them") as caught:
-        getattr(ledger.jobs, ask)(job_id)
+        getattr(database.jobs, ask)(job_id)
     assert len(str(caught.value)) < 100
 
 
@@ -545,101 +551,103 @@ def test_an_unknown_job_is_said_to_be_unknown(ledger: Ledger, ask: str, job_id: 
     ],
 )
 def test_a_worker_is_dead_if_it_is_known_to_be_or_silent_for_longer_than_its_lease(
-    ledger: Ledger, clock: Clock, alive: bool | None, silence: timedelta, dead: bool
+    database: Database, clock: Clock, alive: bool | None, silence: timedelta, dead: bool
 ) -> None:
-    job = running(ledger)
+    job = running(database)
     clock.now += silence
-    buried = ledger.jobs.bury_dead(LEASE, lambda owner: {"me": alive}[owner])
+    buried = database.jobs.bury_dead(LEASE, lambda owner: {"me": alive}[owner])
     assert [b.id for b in buried] == ([job.id] if dead else [])
-    assert ledger.jobs.get(job.id).state == ("queued" if dead else "running")
+    assert database.jobs.get(job.id).state == ("queued" if dead else "running")
 
 
-def test_a_heartbeat_renews_the_lease(ledger: Ledger, clock: Clock) -> None:
-    job = running(ledger)
+def test_a_heartbeat_renews_the_lease(database: Database, clock: Clock) -> None:
+    job = running(database)
     clock.now += LEASE
-    ledger.jobs.heartbeat(job.id, "me", {})
+    database.jobs.heartbeat(job.id, "me", {})
     clock.now += LEASE
-    assert ledger.jobs.bury_dead(LEASE, lambda owner: None) == []
+    assert database.jobs.bury_dead(LEASE, lambda owner: None) == []
     clock.now += MOMENT
-    assert [b.id for b in ledger.jobs.bury_dead(LEASE, lambda owner: None)] == [job.id]
+    assert [b.id for b in database.jobs.bury_dead(LEASE, lambda owner: None)] == [job.id]
 
 
 def test_after_the_clock_was_set_back_a_heartbeat_counts_from_the_new_time(
-    ledger: Ledger, clock: Clock
+    database: Database, clock: Clock
 ) -> None:
-    job = running(ledger)
+    job = running(database)
     clock.now -= timedelta(hours=1)
-    ledger.jobs.heartbeat(job.id, "me", {})
+    database.jobs.heartbeat(job.id, "me", {})
     clock.now += LEASE + MOMENT
-    assert [b.id for b in ledger.jobs.bury_dead(LEASE, lambda owner: None)] == [job.id]
+    assert [b.id for b in database.jobs.bury_dead(LEASE, lambda owner: None)] == [job.id]
 
 
-def test_a_job_whose_worker_is_gone_waits_for_the_next_worker(ledger: Ledger, clock: Clock) -> None:
-    job = running(ledger)
-    ledger.jobs.heartbeat(job.id, "me", {"percent": 40.0})
-    [taken] = ledger.jobs.bury_dead(LEASE, lambda owner: False)
+def test_a_job_whose_worker_is_gone_waits_for_the_next_worker(
+    database: Database, clock: Clock
+) -> None:
+    job = running(database)
+    database.jobs.heartbeat(job.id, "me", {"percent": 40.0})
+    [taken] = database.jobs.bury_dead(LEASE, lambda owner: False)
     assert (taken.id, taken.state, taken.progress) == (job.id, "queued", {})
     assert (taken.owner, taken.started_at, taken.reason, taken.attempts) == (None, None, None, 1)
     with pytest.raises(JobConflict):
-        ledger.jobs.submit(job.task, job.symbol, {"another": 1})
-    again = ledger.jobs.claim("another")
+        database.jobs.submit(job.task, job.symbol, {"another": 1})
+    again = database.jobs.claim("another")
     assert again is not None
     assert (again.id, again.owner, again.attempts) == (job.id, "another", 2)
 
 
 def test_a_job_that_has_outlived_two_workers_fails_and_says_why_and_what_to_do(
-    ledger: Ledger, clock: Clock
+    database: Database, clock: Clock
 ) -> None:
-    job = running(ledger)
-    ledger.jobs.bury_dead(LEASE, lambda owner: False)
-    ledger.jobs.claim("another")
+    job = running(database)
+    database.jobs.bury_dead(LEASE, lambda owner: False)
+    database.jobs.claim("another")
     clock.now += LEASE
-    [buried] = ledger.jobs.bury_dead(LEASE, lambda owner: False)
+    [buried] = database.jobs.bury_dead(LEASE, lambda owner: False)
     assert (buried.id, buried.state, buried.finished_at) == (job.id, "failed", clock.now)
     assert buried.reason is not None
     assert buried.reason.startswith("its worker process ended without a word, 2 times; post")
-    assert ledger.jobs.claim("a third") is None
+    assert database.jobs.claim("a third") is None
 
 
-def test_a_job_that_was_to_be_cancelled_is_not_begun_again(ledger: Ledger) -> None:
-    job = running(ledger)
-    ledger.jobs.cancel(job.id)
-    [buried] = ledger.jobs.bury_dead(LEASE, lambda owner: False)
+def test_a_job_that_was_to_be_cancelled_is_not_begun_again(database: Database) -> None:
+    job = running(database)
+    database.jobs.cancel(job.id)
+    [buried] = database.jobs.bury_dead(LEASE, lambda owner: False)
     assert (buried.state, buried.reason) == ("cancelled", "cancelled on request")
 
 
-def test_a_worker_that_wakes_after_its_burial_changes_nothing(ledger: Ledger) -> None:
-    job = running(ledger)
-    ledger.jobs.bury_dead(LEASE, lambda owner: False)
-    buried = ledger.jobs.get(job.id)
+def test_a_worker_that_wakes_after_its_burial_changes_nothing(database: Database) -> None:
+    job = running(database)
+    database.jobs.bury_dead(LEASE, lambda owner: False)
+    buried = database.jobs.get(job.id)
     with pytest.raises(JobCancelled):
-        ledger.jobs.heartbeat(job.id, "me", {"percent": 99.0})
-    assert not ledger.jobs.finish(job.id, "me", "succeeded")
-    assert ledger.jobs.get(job.id) == buried
+        database.jobs.heartbeat(job.id, "me", {"percent": 99.0})
+    assert not database.jobs.finish(job.id, "me", "succeeded")
+    assert database.jobs.get(job.id) == buried
 
 
-def test_only_running_jobs_can_be_dead(ledger: Ledger, clock: Clock) -> None:
-    ended(ledger, "succeeded", "AAPL")
-    queued(ledger, "MSFT")
+def test_only_running_jobs_can_be_dead(database: Database, clock: Clock) -> None:
+    ended(database, "succeeded", "AAPL")
+    queued(database, "MSFT")
     clock.now += 1000 * LEASE
-    assert ledger.jobs.bury_dead(LEASE, lambda owner: False) == []
+    assert database.jobs.bury_dead(LEASE, lambda owner: False) == []
 
 
-def test_two_who_bury_at_once_bury_once(ledger: Ledger) -> None:
-    job = running(ledger)
-    got = at_once(4, lambda _: ledger.jobs.bury_dead(LEASE, lambda owner: False))
+def test_two_who_bury_at_once_bury_once(database: Database) -> None:
+    job = running(database)
+    got = at_once(4, lambda _: database.jobs.bury_dead(LEASE, lambda owner: False))
     assert [b.id for buried in got for b in buried] == [job.id]
 
 
 # -- listing ------------------------------------------------------------------------------------
 
 
-def test_jobs_are_listed_newest_first(ledger: Ledger, clock: Clock) -> None:
+def test_jobs_are_listed_newest_first(database: Database, clock: Clock) -> None:
     asked = []
     for i in (3, 1, 2):
         clock.now = NOON + i * MOMENT
-        asked.append((i, queued(ledger, f"S{i}").id))
-    assert [job.id for job in ledger.jobs.newest()] == [
+        asked.append((i, queued(database, f"S{i}").id))
+    assert [job.id for job in database.jobs.newest()] == [
         job_id for _, job_id in sorted(asked, reverse=True)
     ]
 
@@ -647,20 +655,20 @@ def test_jobs_are_listed_newest_first(ledger: Ledger, clock: Clock) -> None:
 @pytest.mark.parametrize(
     ("limit", "got"), [(1, ["S3"]), (2, ["S3", "S2"]), (9, ["S3", "S2", "S1"])]
 )
-def test_a_list_has_a_limit(ledger: Ledger, clock: Clock, limit: int, got: list[str]) -> None:
+def test_a_list_has_a_limit(database: Database, clock: Clock, limit: int, got: list[str]) -> None:
     for symbol in ("S1", "S2", "S3"):
         clock.now += MOMENT
-        queued(ledger, symbol)
-    assert [job.symbol for job in ledger.jobs.newest(limit)] == got
+        queued(database, symbol)
+    assert [job.symbol for job in database.jobs.newest(limit)] == got
 
 
-def test_a_list_can_be_of_some_states(ledger: Ledger) -> None:
-    ended(ledger, "failed", "S1")
-    running(ledger, "S2")
-    queued(ledger, "S3")
+def test_a_list_can_be_of_some_states(database: Database) -> None:
+    ended(database, "failed", "S1")
+    running(database, "S2")
+    queued(database, "S3")
 
     def symbols(*states: JobState) -> set[str]:
-        return {job.symbol for job in ledger.jobs.newest(states=states)}
+        return {job.symbol for job in database.jobs.newest(states=states)}
 
     assert symbols("queued") == {"S3"}
     assert symbols("running", "failed") == {"S1", "S2"}
@@ -670,21 +678,21 @@ def test_a_list_can_be_of_some_states(ledger: Ledger) -> None:
 # -- configurations -----------------------------------------------------------------------------
 
 
-def test_before_anything_was_set_the_revision_is_0(ledger: Ledger) -> None:
-    newest = ledger.configurations.newest("MSFT")
+def test_before_anything_was_set_the_revision_is_0(database: Database) -> None:
+    newest = database.configurations.newest("MSFT")
     assert (newest.symbol, newest.revision, newest.hyperparameters) == ("MSFT", 0, {})
 
 
-def test_each_change_is_a_new_revision(ledger: Ledger) -> None:
+def test_each_change_is_a_new_revision(database: Database) -> None:
     for revision, rate in enumerate([1e-3, 3e-4, 1e-4], start=1):
-        stored = ledger.configurations.store("MSFT", {"learning_rate": rate})
-        assert stored == ledger.configurations.newest("MSFT")
+        stored = database.configurations.store("MSFT", {"learning_rate": rate})
+        assert stored == database.configurations.newest("MSFT")
         assert (stored.revision, stored.hyperparameters) == (revision, {"learning_rate": rate})
 
 
-def test_earlier_revisions_stay(place: Place, ledger: Ledger) -> None:
+def test_earlier_revisions_stay(place: Place, database: Database) -> None:
     for rate in (1, 2, 3):
-        ledger.configurations.store("MSFT", {"learning_rate": rate})
+        database.configurations.store("MSFT", {"learning_rate": rate})
     engine = sa.create_engine(place.url)
     with engine.connect() as connection:
         rows = connection.execute(
@@ -694,91 +702,95 @@ def test_earlier_revisions_stay(place: Place, ledger: Ledger) -> None:
     assert [row.revision for row in rows] == [1, 2, 3]
 
 
-def test_symbols_have_revisions_of_their_own(ledger: Ledger) -> None:
-    ledger.configurations.store("MSFT", {"a": 1})
-    ledger.configurations.store("MSFT", {"a": 2})
-    assert ledger.configurations.store("AAPL", {"a": 3}).revision == 1
-    assert ledger.configurations.newest("MSFT").hyperparameters == {"a": 2}
+def test_symbols_have_revisions_of_their_own(database: Database) -> None:
+    database.configurations.store("MSFT", {"a": 1})
+    database.configurations.store("MSFT", {"a": 2})
+    assert database.configurations.store("AAPL", {"a": 3}).revision == 1
+    assert database.configurations.newest("MSFT").hyperparameters == {"a": 2}
 
 
 @pytest.mark.parametrize("before", [0, 1, 2])
-def test_a_change_to_what_was_read_is_stored(ledger: Ledger, before: int) -> None:
+def test_a_change_to_what_was_read_is_stored(database: Database, before: int) -> None:
     for i in range(before):
-        ledger.configurations.store("MSFT", {"a": i})
-    assert ledger.configurations.store("MSFT", {"a": 9}, if_revision=before).revision == before + 1
+        database.configurations.store("MSFT", {"a": i})
+    assert (
+        database.configurations.store("MSFT", {"a": 9}, if_revision=before).revision == before + 1
+    )
 
 
 @pytest.mark.parametrize("read", [0, 1, 3, -1])
-def test_a_change_to_what_is_not_the_newest_is_refused(ledger: Ledger, read: int) -> None:
-    ledger.configurations.store("MSFT", {"a": 1})
-    newest = ledger.configurations.store("MSFT", {"a": 2})
+def test_a_change_to_what_is_not_the_newest_is_refused(database: Database, read: int) -> None:
+    database.configurations.store("MSFT", {"a": 1})
+    newest = database.configurations.store("MSFT", {"a": 2})
     with pytest.raises(PreconditionFailed, match=f"is at revision 2, not {read}: read it again"):
-        ledger.configurations.store("MSFT", {"a": 3}, if_revision=read)
-    assert ledger.configurations.newest("MSFT") == newest
+        database.configurations.store("MSFT", {"a": 3}, if_revision=read)
+    assert database.configurations.newest("MSFT") == newest
 
 
-def test_of_changes_at_once_to_what_was_read_one_wins(ledger: Ledger) -> None:
+def test_of_changes_at_once_to_what_was_read_one_wins(database: Database) -> None:
     got = at_once(
         5,
-        lambda i: outcome(lambda: ledger.configurations.store("MSFT", {"a": i}, if_revision=0)),
+        lambda i: outcome(lambda: database.configurations.store("MSFT", {"a": i}, if_revision=0)),
     )
-    newest = ledger.configurations.newest("MSFT")
+    newest = database.configurations.newest("MSFT")
     assert newest.revision == 1
     assert got.count(newest) == 1
     assert sum(isinstance(error, PreconditionFailed) for error in got) == 4
 
 
-def test_of_unconditional_changes_at_once_none_is_lost(ledger: Ledger) -> None:
-    got = at_once(5, lambda i: ledger.configurations.store("MSFT", {"a": i}))
+def test_of_unconditional_changes_at_once_none_is_lost(database: Database) -> None:
+    got = at_once(5, lambda i: database.configurations.store("MSFT", {"a": i}))
     assert sorted(stored.revision for stored in got) == [1, 2, 3, 4, 5]
     [last] = [stored for stored in got if stored.revision == 5]
-    assert ledger.configurations.newest("MSFT") == last
+    assert database.configurations.newest("MSFT") == last
 
 
 # -- restarts -----------------------------------------------------------------------------------
 
 
-def test_after_a_restart_everything_is_there(place: Place, ledger: Ledger) -> None:
-    running(ledger, "AAPL")
-    queued(ledger, "MSFT", epochs=3)
-    ledger.configurations.store("MSFT", {"a": 1})
-    before = ledger.jobs.newest(), ledger.configurations.newest("MSFT")
-    ledger.close()
-    after = place.ledger()
+def test_after_a_restart_everything_is_there(place: Place, database: Database) -> None:
+    running(database, "AAPL")
+    queued(database, "MSFT", epochs=3)
+    database.configurations.store("MSFT", {"a": 1})
+    before = database.jobs.newest(), database.configurations.newest("MSFT")
+    database.close()
+    after = place.database()
     assert (after.jobs.newest(), after.configurations.newest("MSFT")) == before
 
 
-def test_a_closed_ledger_opens_again_when_it_is_used(ledger: Ledger) -> None:
-    job = queued(ledger)
-    ledger.close()
-    assert ledger.jobs.get(job.id) == job
+def test_a_closed_ledger_opens_again_when_it_is_used(database: Database) -> None:
+    job = queued(database)
+    database.close()
+    assert database.jobs.get(job.id) == job
 
 
 _SUBMIT_AND_DIE = """
 import os, signal, sys
-from closecast.database import Ledger
-Ledger(sys.argv[1]).jobs.submit("train", "MSFT", {"epochs": 3})
+from closecast.database import Database
+Database(sys.argv[1]).jobs.submit("train", "MSFT", {"epochs": 3})
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_what_was_answered_survives_the_kill_of_who_answered(place: Place, ledger: Ledger) -> None:
+def test_what_was_answered_survives_the_kill_of_who_answered(
+    place: Place, database: Database
+) -> None:
     killed = subprocess.run([sys.executable, "-c", _SUBMIT_AND_DIE, place.url], check=False)
     assert killed.returncode == -signal.SIGKILL
-    [job] = ledger.jobs.newest()
+    [job] = database.jobs.newest()
     assert (job.symbol, job.arguments, job.state) == ("MSFT", {"epochs": 3}, "queued")
 
 
 _CREATE_MANY = """
 import sys
-from closecast.database import Ledger
+from closecast.database import Database
 urls = sys.stdin.readline().split()
 print("ready", flush=True)
 sys.stdin.readline()
 for url in urls:
-    ledger = Ledger(url)
-    ledger.configurations.store("MSFT", {})
-    ledger.close()
+    database = Database(url)
+    database.configurations.store("MSFT", {})
+    database.close()
 """
 
 
@@ -816,7 +828,7 @@ def test_processes_that_create_the_database_at_once_all_succeed(
     assert [process.communicate()[1] for process in processes] == ["", ""]
 
 
-def test_reading_waits_for_no_writer(file: Path, small: Ledger) -> None:
+def test_reading_waits_for_no_writer(file: Path, small: Database) -> None:
     job = queued(small)
     stored = small.configurations.store("MSFT", {"a": 1})
     with closing(sqlite3.connect(file)) as writer:
@@ -831,8 +843,8 @@ def test_reading_waits_for_no_writer(file: Path, small: Ledger) -> None:
 
 
 def test_nothing_is_opened_before_the_first_use(tmp_path: Path) -> None:
-    Ledger(f"sqlite:///{tmp_path}/data/ledger.sqlite").close()
-    Ledger("postgresql://127.0.0.1:1/nowhere").close()
+    Database(f"sqlite:///{tmp_path}/data/ledger.sqlite").close()
+    Database("postgresql://127.0.0.1:1/nowhere").close()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -841,18 +853,18 @@ ADVICE = "POST /predict goes on. Free space, check permissions, or move a damage
 ways = pytest.mark.parametrize(
     "ask",
     [
-        lambda ledger: ledger.check(),
-        lambda ledger: ledger.jobs.newest(),
-        lambda ledger: ledger.jobs.submit("train", "MSFT", {}),
-        lambda ledger: ledger.jobs.claim("me"),
-        lambda ledger: ledger.configurations.store("MSFT", {}),
+        lambda database: database.check(),
+        lambda database: database.jobs.newest(),
+        lambda database: database.jobs.submit("train", "MSFT", {}),
+        lambda database: database.jobs.claim("me"),
+        lambda database: database.configurations.store("MSFT", {}),
     ],
     ids=["check", "newest", "submit", "claim", "store"],
 )
 
 
 @ways
-def test_a_damaged_file_is_named_with_advice(file: Path, small: Ledger, ask: Ask) -> None:
+def test_a_damaged_file_is_named_with_advice(file: Path, small: Database, ask: Ask) -> None:
     file.parent.mkdir()
     file.write_bytes(b"this is no database " * 1000)
     with pytest.raises(StorageFailed) as caught:
@@ -862,7 +874,7 @@ def test_a_damaged_file_is_named_with_advice(file: Path, small: Ledger, ask: Ask
     assert file.read_bytes() == b"this is no database " * 1000
 
 
-def test_once_a_damaged_file_was_moved_away_the_ledger_goes_on(file: Path, small: Ledger) -> None:
+def test_once_a_damaged_file_was_moved_away_the_ledger_goes_on(file: Path, small: Database) -> None:
     file.parent.mkdir()
     file.write_bytes(b"this is no database " * 1000)
     with pytest.raises(StorageFailed):
@@ -874,7 +886,7 @@ def test_once_a_damaged_file_was_moved_away_the_ledger_goes_on(file: Path, small
 
 @pytest.mark.parametrize("with_journal", [True, False])
 def test_a_file_that_is_moved_away_while_in_use_is_left_alone(
-    file: Path, small: Ledger, with_journal: bool
+    file: Path, small: Database, with_journal: bool
 ) -> None:
     """All processes go on in the new file; none writes where nobody looks any more."""
     before = queued(small)
@@ -882,7 +894,7 @@ def test_a_file_that_is_moved_away_while_in_use_is_left_alone(
     away.mkdir()
     for part in sorted(file.parent.glob("ledger.sqlite*" if with_journal else "ledger.sqlite")):
         part.rename(away / part.name)
-    elsewhere = Ledger(f"sqlite:///{file}")
+    elsewhere = Database(f"sqlite:///{file}")
     job, created = small.jobs.submit("train", "MSFT", {"epochs": 2})
     assert created
     claimed = elsewhere.jobs.claim("me")
@@ -892,7 +904,7 @@ def test_a_file_that_is_moved_away_while_in_use_is_left_alone(
     elsewhere.close()
 
 
-def test_a_file_that_is_put_back_is_read_again(file: Path, small: Ledger) -> None:
+def test_a_file_that_is_put_back_is_read_again(file: Path, small: Database) -> None:
     before = queued(small)
     small.close()
     file.rename(file.with_name("away"))
@@ -902,7 +914,7 @@ def test_a_file_that_is_put_back_is_read_again(file: Path, small: Ledger) -> Non
     assert small.jobs.newest() == [before]
 
 
-def test_a_damage_that_comes_while_in_use_is_named_with_advice(file: Path, small: Ledger) -> None:
+def test_a_damage_that_comes_while_in_use_is_named_with_advice(file: Path, small: Database) -> None:
     queued(small)
     small.close()
     with file.open("r+b") as opened:
@@ -913,7 +925,7 @@ def test_a_damage_that_comes_while_in_use_is_named_with_advice(file: Path, small
     assert ADVICE in str(caught.value)
 
 
-def test_a_folder_where_the_file_should_be_is_named(file: Path, small: Ledger) -> None:
+def test_a_folder_where_the_file_should_be_is_named(file: Path, small: Database) -> None:
     file.mkdir(parents=True)
     with pytest.raises(StorageFailed, match=r"ledger\.sqlite cannot be used"):
         small.check()
@@ -921,7 +933,7 @@ def test_a_folder_where_the_file_should_be_is_named(file: Path, small: Ledger) -
     small.check()
 
 
-def test_a_file_where_the_folder_should_be_is_named(file: Path, small: Ledger) -> None:
+def test_a_file_where_the_folder_should_be_is_named(file: Path, small: Database) -> None:
     file.parent.write_text("I am a file")
     with pytest.raises(StorageFailed, match=r"ledger\.sqlite cannot be used"):
         small.check()
@@ -931,19 +943,19 @@ def test_a_file_where_the_folder_should_be_is_named(file: Path, small: Ledger) -
 
 def test_a_folder_that_cannot_be_made_is_named() -> None:
     with pytest.raises(StorageFailed, match=r"/proc/nope/ledger\.sqlite cannot be used"):
-        Ledger("sqlite:////proc/nope/ledger.sqlite").check()
+        Database("sqlite:////proc/nope/ledger.sqlite").check()
 
 
 _WITH_A_LIMIT = """
 import resource, signal, sys
 from closecast.errors import StorageFailed
-from closecast.database import Ledger
+from closecast.database import Database
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-ledger = Ledger(sys.argv[1])
-print(ledger.jobs.submit("train", "MSFT", {})[0].id)
+database = Database(sys.argv[1])
+print(database.jobs.submit("train", "MSFT", {})[0].id)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 try:
-    ledger.jobs.submit("train", "AAPL", {"notes": "x" * 1_000_000})
+    database.jobs.submit("train", "AAPL", {"notes": "x" * 1_000_000})
 except StorageFailed as error:
     print(error)
 """
@@ -956,11 +968,11 @@ def test_a_full_disk_loses_the_change_and_not_the_ledger(tmp_path: Path) -> None
         text=True,
         check=True,
     )
-    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
+    database = Database(f"sqlite:///{tmp_path}/ledger.sqlite")
     stored, refused = run.stdout.splitlines()
     assert ADVICE in refused
-    assert [job.id for job in ledger.jobs.newest()] == [stored]
-    ledger.close()
+    assert [job.id for job in database.jobs.newest()] == [stored]
+    database.close()
 
 
 @pytest.mark.parametrize(
@@ -976,7 +988,7 @@ def test_a_full_disk_loses_the_change_and_not_the_ledger(tmp_path: Path) -> None
 )
 def test_what_is_no_address_of_a_database_is_a_bad_setting(url: str) -> None:
     with pytest.raises(BadSetting, match="CLOSECAST_LEDGER_URL: ") as caught:
-        Ledger(url)
+        Database(url)
     assert "secret" not in str(caught.value)
 
 
@@ -994,17 +1006,17 @@ def test_a_server_is_not_waited_for_longer_than_seconds_unless_the_url_says_so(
         raise psycopg.OperationalError("gone")
 
     monkeypatch.setattr(psycopg, "connect", connect)
-    ledger = Ledger(f"postgresql://somebody@127.0.0.1:1/ledger{query}")
+    database = Database(f"postgresql://somebody@127.0.0.1:1/ledger{query}")
     with pytest.raises(StorageFailed):
-        ledger.check()
+        database.check()
     assert asked[0]["connect_timeout"] == seconds
     assert asked[0]["tcp_user_timeout"] == milliseconds
 
 
 def test_a_server_that_does_not_answer_is_named_without_its_password() -> None:
-    ledger = Ledger("postgresql://somebody:secret@127.0.0.1:1/ledger")
+    database = Database("postgresql://somebody:secret@127.0.0.1:1/ledger")
     with pytest.raises(StorageFailed, match=r"somebody:\*\*\*@127\.0\.0\.1:1/ledger") as caught:
-        ledger.check()
+        database.check()
     assert ADVICE in str(caught.value)
     assert "secret" not in str(caught.value)
 
@@ -1012,12 +1024,12 @@ def test_a_server_that_does_not_answer_is_named_without_its_password() -> None:
 def test_a_server_that_dropped_the_connection_is_asked_again(
     postgres: sa.URL, on_postgres: sa.URL
 ) -> None:
-    ledger = Ledger(text(on_postgres))
-    job = queued(ledger)
+    database = Database(text(on_postgres))
+    job = queued(database)
     with psycopg.connect(text(postgres)) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
         )
-    assert ledger.jobs.get(job.id).id == job.id
-    ledger.close()
+    assert database.jobs.get(job.id).id == job.id
+    database.close()

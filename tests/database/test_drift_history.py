@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
-from closecast.database import DriftDay, Ledger
+from closecast.database import Database, DriftDay
 from closecast.drift import Monitor
 from closecast.errors import PreconditionFailed
 from tests.database.test_database import Place, at_once, outcome
@@ -41,59 +41,61 @@ def made_day(n: int = 0, symbol: str = "MSFT", version: str = VERSION) -> DriftD
     )
 
 
-def store(ledger: Ledger, day: DriftDay, revision: int = 1) -> None:
-    ledger.calibrations.store(day.version, day.symbol, revision, day.session, [b"state"], (), [day])
+def store(database: Database, day: DriftDay, revision: int = 1) -> None:
+    database.calibrations.store(
+        day.version, day.symbol, revision, day.session, [b"state"], (), [day]
+    )
 
 
-def test_before_the_first_session_there_is_nothing(ledger: Ledger) -> None:
-    assert ledger.drift_days.newest(VERSION, "MSFT") is None
-    assert ledger.drift_days.history("MSFT") == []
-    assert ledger.drift_days.evidence(VERSION) == {}
+def test_before_the_first_session_there_is_nothing(database: Database) -> None:
+    assert database.drift_days.newest(VERSION, "MSFT") is None
+    assert database.drift_days.history("MSFT") == []
+    assert database.drift_days.evidence(VERSION) == {}
 
 
-def test_a_day_comes_back_to_the_same_bits(ledger: Ledger) -> None:
-    store(ledger, made_day())
-    assert ledger.drift_days.newest(VERSION, "MSFT") == made_day()
-    assert ledger.drift_days.history("MSFT") == [made_day()]
-    assert Monitor.from_values(ledger.drift_days.history("MSFT")[0].monitor).evidence == (
+def test_a_day_comes_back_to_the_same_bits(database: Database) -> None:
+    store(database, made_day())
+    assert database.drift_days.newest(VERSION, "MSFT") == made_day()
+    assert database.drift_days.history("MSFT") == [made_day()]
+    assert Monitor.from_values(database.drift_days.history("MSFT")[0].monitor).evidence == (
         made_day().evidence
     )
 
 
-def test_what_nobody_knew_comes_back_as_such(ledger: Ledger) -> None:
+def test_what_nobody_knew_comes_back_as_such(database: Database) -> None:
     nothing = dict.fromkeys(("miss", "pit", "shock", "error", "expected_error", "width"))
     day = replace(made_day(), **nothing)
-    store(ledger, day)
-    assert ledger.drift_days.newest(VERSION, "MSFT") == day
+    store(database, day)
+    assert database.drift_days.newest(VERSION, "MSFT") == day
 
 
-def test_times_are_kept_whatever_zone_they_are_told_in(ledger: Ledger) -> None:
+def test_times_are_kept_whatever_zone_they_are_told_in(database: Database) -> None:
     told = datetime(2026, 1, 2, 18, tzinfo=timezone(timedelta(hours=-3)))
-    store(ledger, replace(made_day(), at=told))
-    [day] = ledger.drift_days.history("MSFT")
+    store(database, replace(made_day(), at=told))
+    [day] = database.drift_days.history("MSFT")
     assert day.at == told
     assert day.at.utcoffset() == timedelta(0)
 
 
-def test_newest_is_the_last_session_up_to_a_day(ledger: Ledger) -> None:
+def test_newest_is_the_last_session_up_to_a_day(database: Database) -> None:
     for n in range(4):
-        store(ledger, made_day(n), n + 1)
-    store(ledger, made_day(9, "AAPL"))
-    newest = ledger.drift_days.newest
+        store(database, made_day(n), n + 1)
+    store(database, made_day(9, "AAPL"))
+    newest = database.drift_days.newest
     assert newest(VERSION, "MSFT") == made_day(3)
     assert newest(VERSION, "MSFT", until=made_day(2).session) == made_day(2)
     assert newest(VERSION, "MSFT", until=DAY - timedelta(days=1)) is None
     assert newest("another", "MSFT") is None
 
 
-def test_history_is_of_all_versions_oldest_first(ledger: Ledger) -> None:
+def test_history_is_of_all_versions_oldest_first(database: Database) -> None:
     for n in range(4):
-        store(ledger, made_day(n), n + 1)
-    store(ledger, made_day(3, version="zzz"))
-    store(ledger, made_day(4, version="zzz"), 2)
-    store(ledger, made_day(1, "AAPL"))
+        store(database, made_day(n), n + 1)
+    store(database, made_day(3, version="zzz"))
+    store(database, made_day(4, version="zzz"), 2)
+    store(database, made_day(1, "AAPL"))
     whole = [*(made_day(n) for n in range(4)), *(made_day(n, version="zzz") for n in (3, 4))]
-    history = ledger.drift_days.history
+    history = database.drift_days.history
     assert history("MSFT") == whole
     assert history("MSFT", limit=3) == whole[-3:]
     assert history("MSFT", limit=99) == whole
@@ -104,51 +106,51 @@ def test_history_is_of_all_versions_oldest_first(ledger: Ledger) -> None:
     assert history("KO") == []
 
 
-def test_evidence_in_force_is_that_of_each_symbols_last_session(ledger: Ledger) -> None:
+def test_evidence_in_force_is_that_of_each_symbols_last_session(database: Database) -> None:
     for n in range(3):
-        store(ledger, made_day(n), n + 1)
-    store(ledger, made_day(0, "AAPL"))
-    store(ledger, made_day(8, "MSFT", version="zzz"))
-    assert ledger.drift_days.evidence(VERSION) == {
+        store(database, made_day(n), n + 1)
+    store(database, made_day(0, "AAPL"))
+    store(database, made_day(8, "MSFT", version="zzz"))
+    assert database.drift_days.evidence(VERSION) == {
         "AAPL": made_day(0).evidence,
         "MSFT": made_day(2).evidence,
     }
 
 
-def test_what_was_said_of_a_session_stays(ledger: Ledger) -> None:
-    store(ledger, made_day())
-    ledger.calibrations.forget(VERSION, "MSFT")  # damaged, and made again
-    store(ledger, replace(made_day(), evidence=9.0, error=0.5))
-    assert ledger.drift_days.history("MSFT") == [made_day()]
+def test_what_was_said_of_a_session_stays(database: Database) -> None:
+    store(database, made_day())
+    database.calibrations.forget(VERSION, "MSFT")  # damaged, and made again
+    store(database, replace(made_day(), evidence=9.0, error=0.5))
+    assert database.drift_days.history("MSFT") == [made_day()]
 
 
 # -- with the calibration's step or not at all --------------------------------------------------
 
 
-def test_a_refused_state_brings_no_day(ledger: Ledger) -> None:
-    store(ledger, made_day(), 1)
+def test_a_refused_state_brings_no_day(database: Database) -> None:
+    store(database, made_day(), 1)
     with pytest.raises(PreconditionFailed):
-        store(ledger, made_day(1), 9)
-    assert ledger.drift_days.history("MSFT") == [made_day()]
-    newest = ledger.calibrations.newest(VERSION, "MSFT")
+        store(database, made_day(1), 9)
+    assert database.drift_days.history("MSFT") == [made_day()]
+    newest = database.calibrations.newest(VERSION, "MSFT")
     assert newest is not None
     assert newest.revision == 1
 
 
-def test_of_those_who_store_at_once_one_brings_its_day(place: Place, ledger: Ledger) -> None:
-    store(ledger, made_day(), 1)
-    ledgers = [place.ledger() for _ in range(5)]
+def test_of_those_who_store_at_once_one_brings_its_day(place: Place, database: Database) -> None:
+    store(database, made_day(), 1)
+    databases = [place.database() for _ in range(5)]
     days = [replace(made_day(1), evidence=float(i)) for i in range(5)]
-    got = at_once(5, lambda i: outcome(lambda: store(ledgers[i], days[i], 2)))
+    got = at_once(5, lambda i: outcome(lambda: store(databases[i], days[i], 2)))
     assert sum(isinstance(error, PreconditionFailed) for error in got) == 4
     [winner] = [i for i, error in enumerate(got) if error is None]
-    assert ledger.drift_days.history("MSFT") == [made_day(), days[winner]]
+    assert database.drift_days.history("MSFT") == [made_day(), days[winner]]
 
 
 _DIE_AFTER = """
 import os, signal, sys
 import sqlalchemy as sa
-from closecast.database import Ledger
+from closecast.database import Database
 from tests.database.test_drift_history import made_day, store
 
 def die(_connection, _cursor, statement, *_):
@@ -158,20 +160,22 @@ def die(_connection, _cursor, statement, *_):
 sa.event.listen(sa.Engine, "after_cursor_execute", die)
 if sys.argv[2] == "COMMIT":
     sa.event.listen(sa.Engine, "commit", lambda _: os.kill(os.getpid(), signal.SIGKILL))
-store(Ledger(sys.argv[1]), made_day(1), 2)
+store(Database(sys.argv[1]), made_day(1), 2)
 """
 
 
 @pytest.mark.parametrize(
     "statement", ["INSERT INTO calibrations", "INSERT INTO drift_days", "COMMIT"]
 )
-def test_a_kill_in_the_middle_leaves_neither(place: Place, ledger: Ledger, statement: str) -> None:
-    store(ledger, made_day(), 1)
+def test_a_kill_in_the_middle_leaves_neither(
+    place: Place, database: Database, statement: str
+) -> None:
+    store(database, made_day(), 1)
     command = [sys.executable, "-c", _DIE_AFTER, place.url, statement]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    assert ledger.drift_days.history("MSFT") == [made_day()]
-    newest = ledger.calibrations.newest(VERSION, "MSFT")
+    assert database.drift_days.history("MSFT") == [made_day()]
+    newest = database.calibrations.newest(VERSION, "MSFT")
     assert newest is not None
     assert newest.revision == 1
-    store(ledger, made_day(1), 2)  # and nothing is locked
-    assert ledger.drift_days.newest(VERSION, "MSFT") == made_day(1)
+    store(database, made_day(1), 2)  # and nothing is locked
+    assert database.drift_days.newest(VERSION, "MSFT") == made_day(1)

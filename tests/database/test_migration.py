@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from closecast.database import Ledger
+from closecast.database import Database
 from closecast.errors import JobConflict
 
 # As SQLAlchemy created it before there were attempts and a table of keys.
@@ -29,27 +29,27 @@ INSERT INTO jobs VALUES (
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
+def database(tmp_path: Path) -> Database:
     with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as old:
         old.executescript(JOBS_BEFORE)
-    return Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
+    return Database(f"sqlite:///{tmp_path}/ledger.sqlite")
 
 
-def test_jobs_of_before_wait_and_run(ledger: Ledger) -> None:
-    [job] = ledger.jobs.newest()
+def test_jobs_of_before_wait_and_run(database: Database) -> None:
+    [job] = database.jobs.newest()
     assert (job.symbol, job.state, job.attempts) == ("MSFT", "queued", 0)
-    claimed = ledger.jobs.claim("me")
+    claimed = database.jobs.claim("me")
     assert claimed is not None
     assert (claimed.id, claimed.attempts) == (job.id, 1)
 
 
-def test_a_key_of_before_still_belongs_to_its_request(ledger: Ledger) -> None:
+def test_a_key_of_before_still_belongs_to_its_request(database: Database) -> None:
     with pytest.raises(JobConflict, match="used for another request"):
-        ledger.jobs.submit("train", "AAPL", {}, "key")
+        database.jobs.submit("train", "AAPL", {}, "key")
 
 
-def test_a_ledger_is_brought_up_to_date_once(ledger: Ledger, tmp_path: Path) -> None:
-    ledger.check()
-    again = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
+def test_a_ledger_is_brought_up_to_date_once(database: Database, tmp_path: Path) -> None:
+    database.check()
+    again = Database(f"sqlite:///{tmp_path}/ledger.sqlite")
     again.check()
     assert len(again.jobs.newest()) == 1

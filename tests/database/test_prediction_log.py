@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from closecast.database import Ledger, Prediction, PredictionLog
+from closecast.database import Database, PredictionLogWriter, PredictionRecord
 from closecast.errors import StorageFailed
 from tests.database.test_database import NOON, at_once
 
 pytest_plugins = ["tests.support.database_url"]
 
 
-def answered(i: int = 0) -> Prediction:
-    return Prediction(
+def answered(i: int = 0) -> PredictionRecord:
+    return PredictionRecord(
         at=NOON + timedelta(milliseconds=i),
         request_id=f"request-{i}",
         symbol="MSFT",
@@ -35,14 +35,14 @@ class Recording:
     """Stands where :class:`Predictions` does; fails, or waits, when told to."""
 
     def __init__(self) -> None:
-        self.rows: list[Prediction] = []
+        self.rows: list[PredictionRecord] = []
         self.calls = 0
         self.failing = False
         self.free = threading.Event()
         self.free.set()
         self.called = threading.Semaphore(0)
 
-    def log(self, rows: Sequence[Prediction]) -> None:
+    def log(self, rows: Sequence[PredictionRecord]) -> None:
         self.calls += 1
         self.called.release()
         self.free.wait()
@@ -54,71 +54,71 @@ class Recording:
         return 0
 
 
-def started(into: Any, **changes: Any) -> PredictionLog:
-    return PredictionLog(into, **{"interval_s": 0.001, **changes})
+def started(into: Any, **changes: Any) -> PredictionLogWriter:
+    return PredictionLogWriter(into, **{"interval_s": 0.001, **changes})
 
 
 # -- the table ----------------------------------------------------------------------------------
 
 
-def test_answers_come_back_as_they_were_the_last_first(ledger: Ledger) -> None:
+def test_answers_come_back_as_they_were_the_last_first(database: Database) -> None:
     rows = [answered(i) for i in range(4)]
-    ledger.predictions.log(rows[:3])
-    ledger.predictions.log(rows[3:])
-    ledger.predictions.log([])
-    assert ledger.predictions.newest() == rows[::-1]
-    assert ledger.predictions.newest(2) == rows[:1:-1]
+    database.predictions.log(rows[:3])
+    database.predictions.log(rows[3:])
+    database.predictions.log([])
+    assert database.predictions.newest() == rows[::-1]
+    assert database.predictions.newest(2) == rows[:1:-1]
 
 
-def test_the_log_keeps_the_newest_answers(ledger: Ledger) -> None:
-    log = PredictionLog(ledger.predictions, interval_s=60, keep=20)
+def test_the_log_keeps_the_newest_answers(database: Database) -> None:
+    log = PredictionLogWriter(database.predictions, interval_s=60, keep=20)
     for i in range(300):
         log.put(answered(i))
     log.close()
-    kept = ledger.predictions.newest(1000)
+    kept = database.predictions.newest(1000)
     assert kept == [answered(i) for i in range(299, 299 - len(kept), -1)]
     assert len(kept) == 20  # one batch, pruned once
 
 
-def test_what_processes_before_it_left_is_pruned_by_the_first_batch(ledger: Ledger) -> None:
-    ledger.predictions.log([answered(i) for i in range(300)])
-    log = PredictionLog(ledger.predictions, interval_s=60, keep=200)
+def test_what_processes_before_it_left_is_pruned_by_the_first_batch(database: Database) -> None:
+    database.predictions.log([answered(i) for i in range(300)])
+    log = PredictionLogWriter(database.predictions, interval_s=60, keep=200)
     log.put(answered(300))
     log.close()
-    assert ledger.predictions.newest(1000) == [answered(i) for i in range(300, 100, -1)]
+    assert database.predictions.newest(1000) == [answered(i) for i in range(300, 100, -1)]
 
 
-def test_an_answer_may_have_no_request_id(ledger: Ledger) -> None:
-    ledger.predictions.log([Prediction(NOON, None, "MSFT", "v", 1.0, 2.0, False, (), 0.1)])
-    assert ledger.predictions.newest()[0].request_id is None
+def test_an_answer_may_have_no_request_id(database: Database) -> None:
+    database.predictions.log([PredictionRecord(NOON, None, "MSFT", "v", 1.0, 2.0, False, (), 0.1)])
+    assert database.predictions.newest()[0].request_id is None
 
 
 @pytest.mark.parametrize(("keep", "left"), [(0, 0), (1, 1), (3, 3), (5, 5), (9, 5)])
-def test_pruning_keeps_the_newest(ledger: Ledger, keep: int, left: int) -> None:
+def test_pruning_keeps_the_newest(database: Database, keep: int, left: int) -> None:
     rows = [answered(i) for i in range(5)]
-    ledger.predictions.log(rows)
-    assert ledger.predictions.prune(keep) == 5 - left
-    assert ledger.predictions.newest() == rows[::-1][:left]
+    database.predictions.log(rows)
+    assert database.predictions.prune(keep) == 5 - left
+    assert database.predictions.newest() == rows[::-1][:left]
 
 
-def test_what_comes_after_a_pruning_is_newer(ledger: Ledger) -> None:
-    ledger.predictions.log([answered(0), answered(1)])
-    ledger.predictions.prune(0)
-    ledger.predictions.log([answered(2)])
-    ledger.predictions.log([answered(3)])
-    assert ledger.predictions.newest() == [answered(3), answered(2)]
+def test_what_comes_after_a_pruning_is_newer(database: Database) -> None:
+    database.predictions.log([answered(0), answered(1)])
+    database.predictions.prune(0)
+    database.predictions.log([answered(2)])
+    database.predictions.log([answered(3)])
+    assert database.predictions.newest() == [answered(3), answered(2)]
 
 
 # -- the thread ---------------------------------------------------------------------------------
 
 
-def test_everything_is_written_by_the_time_it_is_closed(ledger: Ledger) -> None:
-    log = PredictionLog(ledger.predictions, interval_s=60)
+def test_everything_is_written_by_the_time_it_is_closed(database: Database) -> None:
+    log = PredictionLogWriter(database.predictions, interval_s=60)
     for i in range(1200):
         log.put(answered(i))
     log.close()
     assert log.dropped == 0
-    assert ledger.predictions.newest(2000) == [answered(i) for i in range(1200)][::-1]
+    assert database.predictions.newest(2000) == [answered(i) for i in range(1200)][::-1]
 
 
 def test_answers_are_written_without_being_asked_to() -> None:
@@ -193,13 +193,13 @@ def test_a_bug_in_the_ledger_does_not_end_the_log() -> None:
 
 
 def test_answers_that_are_written_are_not_lost_where_old_ones_cannot_be_deleted(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def away(_: int) -> int:
         raise StorageFailed("away")
 
-    monkeypatch.setattr(ledger.predictions, "prune", away)
-    log = PredictionLog(ledger.predictions, keep=1)
+    monkeypatch.setattr(database.predictions, "prune", away)
+    log = PredictionLogWriter(database.predictions, keep=1)
     log.put(answered(1))
     log.close()
     assert (log.written, log.dropped) == (1, 0)
@@ -224,10 +224,10 @@ def test_nothing_is_written_while_nothing_is_asked() -> None:
 
 
 def test_a_ledger_that_is_away_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    ledger = Ledger("postgresql://127.0.0.1:1/nowhere")
-    log = started(ledger.predictions)
+    database = Database("postgresql://127.0.0.1:1/nowhere")
+    log = started(database.predictions)
     log.put(answered(1))
     log.close()
-    ledger.close()
+    database.close()
     assert log.dropped == 1
     assert "127.0.0.1:1/nowhere cannot be used" in caplog.text

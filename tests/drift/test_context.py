@@ -13,7 +13,7 @@ from closecast.core.arrays import FloatArray
 from closecast.core.calendars import session_table
 from closecast.core.prices import Prices
 from closecast.core.verdict import Finding, Verdict
-from closecast.drift import Baseline, Context, DriftDetector, OtherCloses
+from closecast.drift import Baseline, Context, DriftDetector, OtherSymbols
 from closecast.sources.sample import SampleSource
 
 SAMPLE = SampleSource()
@@ -170,7 +170,7 @@ def test_volatility_just_before_the_window_sharpens() -> None:
 
 @pytest.mark.parametrize(("named", "level"), [(True, "fault"), (False, "regime")])
 def test_another_symbols_closes_are_named(named: bool, level: str) -> None:
-    verdict = check(window(AAPL), known=MSFT, others=OtherCloses([JNJ, AAPL]), symbol_named=named)
+    verdict = check(window(AAPL), known=MSFT, others=OtherSymbols([JNJ, AAPL]), symbol_named=named)
     finding = verdict.findings[0]
     assert (finding.code, finding.level) == ("wrong_symbol", level)
     assert "AAPL" in finding.sentence
@@ -180,7 +180,7 @@ def test_another_symbols_closes_are_named(named: bool, level: str) -> None:
 
 def test_rescaled_to_the_right_level_it_is_still_another_symbols() -> None:
     closes = window(AAPL) * window()[0] / window(AAPL)[0]
-    assert check(closes, known=MSFT, others=OtherCloses([AAPL])).findings[0].code == "wrong_symbol"
+    assert check(closes, known=MSFT, others=OtherSymbols([AAPL])).findings[0].code == "wrong_symbol"
     unlike = check(closes, known=MSFT, sessions=days(), calendar=NYSE).findings[0]
     assert (unlike.code, unlike.level) == ("wrong_symbol", "fault")
     assert unlike.facts["correlation"] < 0.5
@@ -198,7 +198,7 @@ def test_another_feed_of_the_same_symbol_is_the_symbol() -> None:
 def test_nothing_is_asked_of_others_where_the_window_is_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    others = OtherCloses([JNJ, AAPL])
+    others = OtherSymbols([JNJ, AAPL])
     monkeypatch.delattr(others, "index")
     assert check(window(), known=MSFT, others=others).level == "ok"
     with pytest.raises(AttributeError):

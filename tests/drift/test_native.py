@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from closecast.core.arrays import FloatArray
 from closecast.core.verdict import Verdict
-from closecast.drift import Baseline, Context, DriftDetector, OtherCloses, native
-from closecast.drift.features import Moves
-from closecast.drift.prefilter import Screen
+from closecast.drift import Baseline, Context, DriftDetector, OtherSymbols, native
+from closecast.drift.features import WindowReturns
+from closecast.drift.prefilter import Prefilter
 from closecast.drift.statistics import STATISTICS
 from closecast.sources.sample import SampleSource
 from scripts.compile_drift import compile_library
@@ -26,7 +26,7 @@ from tests.support.synthetic_prices import as_prices, patiently
 
 SAMPLE = SampleSource()
 MSFT, AAPL = SAMPLE.fetch("MSFT"), SAMPLE.fetch("AAPL")
-OTHERS = OtherCloses([AAPL, MSFT, SAMPLE.fetch("JNJ")])
+OTHERS = OtherSymbols([AAPL, MSFT, SAMPLE.fetch("JNJ")])
 DETECTOR = DriftDetector(Baseline.fit(MSFT.between(None, "2016-06-30"), LENGTH))
 
 compiler = shutil.which(os.environ.get("CC", "cc"))
@@ -118,9 +118,9 @@ def test_of_long_windows(length: int) -> None:
 def test_windows_that_are_odd_are_suspicious_and_few_others() -> None:
     screen = DETECTOR._screens[False]
     rows = range(100, 2500, 20)
-    clean = Moves.of(np.array([MSFT.closes[i : i + LENGTH] for i in rows]))
+    clean = WindowReturns.of(np.array([MSFT.closes[i : i + LENGTH] for i in rows]))
     assert len(screen.suspicious(clean.returns, None, None)) < len(clean) / 5
-    odd = Moves.of(np.array([*ODD.values()]))
+    odd = WindowReturns.of(np.array([*ODD.values()]))
     assert list(DriftDetector(BASELINE)._screens[False].suspicious(odd.returns, None, None)) == [
         *range(len(ODD))
     ]
@@ -144,7 +144,7 @@ def test_each_statistic_alone_makes_a_window_suspicious(key: str, known: bool) -
     for share in (0.2, 0.5, 0.9):
         limit = float(np.quantile(values[values > values.min()], share)) - 1e-6
         own = BASELINE
-        screen = Screen(own.volatility, own.volatility, own.still_share, {key: limit})
+        screen = Prefilter(own.volatility, own.volatility, own.still_share, {key: limit})
         rows = set(screen.suspicious(reading.returns, reading.before, reading.gap))
         beyond = set(np.flatnonzero(values > limit).tolist())
         assert beyond
@@ -182,7 +182,7 @@ def test_in_places_that_are_hard_to_tell_apart(name: str) -> None:
         windows += [closes * (1 + rng.normal(0, 4e-4, LENGTH)), np.roll(closes, 30)]
         windows += [np.where(rng.random(LENGTH) < 0.1, 1.01 * closes, closes)]
     sent = np.array(windows)
-    for context in (Context(known=known), Context(known=AAPL, others=OtherCloses([MSFT, known]))):
+    for context in (Context(known=known), Context(known=AAPL, others=OtherSymbols([MSFT, known]))):
         contexts: list[Context | None] = [context] * len(sent)
         said = DETECTOR.check_batch(sent, contexts)
         assert said == without(DETECTOR, sent, contexts)

@@ -11,7 +11,7 @@ import pytest
 from closecast.core.arrays import FloatArray
 from closecast.drift import Context, DriftDetector, unmeasured, warn_of_unmeasured
 from closecast.drift import native as compiled
-from closecast.drift.features import Reading
+from closecast.drift.features import WindowFeatures
 from closecast.drift.statistics import STATISTICS, Cause, Statistic
 from closecast.drift.thresholds import TAIL, Threshold
 from tests.contracts.statistic import BASELINE, BEFORE, CLEAN
@@ -26,10 +26,10 @@ class LastMove(Statistic):
     name = "size of the last move"
     weights = (1.0, 1.0)
 
-    def measure(self, reading: Reading) -> FloatArray:
+    def measure(self, reading: WindowFeatures) -> FloatArray:
         return np.asarray(reading.sizes[:, -1] / reading.volatility)
 
-    def cause(self, reading: Reading, i: int, value: float) -> Cause:
+    def cause(self, reading: WindowFeatures, i: int, value: float) -> Cause:
         return Cause("trend", facts={"sessions": 1, "move": round(100 * value, 1)})
 
 
@@ -88,7 +88,7 @@ def test_the_others_keep_their_compiled_loop(monkeypatch: pytest.MonkeyPatch) ->
         statistic = STATISTICS[key]
 
         def measure(
-            reading: Reading, key: str = key, statistic: Statistic = statistic
+            reading: WindowFeatures, key: str = key, statistic: Statistic = statistic
         ) -> FloatArray:
             looked_at[key] += len(reading)
             return type(statistic).measure(statistic, reading)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from closecast.core.arrays import FloatArray
 from closecast.core.prices import Prices
 from closecast.drift import provenance
-from closecast.drift.features import Moves
-from closecast.drift.provenance import Place
-from closecast.drift.return_index import OtherCloses
+from closecast.drift.features import WindowReturns
+from closecast.drift.provenance import Match
+from closecast.drift.return_index import OtherSymbols
 from closecast.sources.sample import SampleSource
 from tests.support.synthetic_prices import patiently
 
@@ -22,15 +22,17 @@ MSFT = SampleSource().fetch("MSFT")
 AAPL = SampleSource().fetch("AAPL")
 
 
-def locate_all(windows: FloatArray, known: Prices) -> list[Place | None]:
-    return provenance.locate(Moves.of(windows), known)
+def locate_all(windows: FloatArray, known: Prices) -> list[Match | None]:
+    return provenance.locate(WindowReturns.of(windows), known)
 
 
-def locate_elsewhere(windows: FloatArray, others: OtherCloses) -> list[tuple[Prices, Place] | None]:
-    return provenance.locate_elsewhere(Moves.of(windows), others)
+def locate_elsewhere(
+    windows: FloatArray, others: OtherSymbols
+) -> list[tuple[Prices, Match] | None]:
+    return provenance.locate_elsewhere(WindowReturns.of(windows), others)
 
 
-def locate(closes: FloatArray, known: Prices) -> Place | None:
+def locate(closes: FloatArray, known: Prices) -> Match | None:
     return locate_all(closes[None], known)[0]
 
 
@@ -38,7 +40,7 @@ def window(first: int = 1000, n: int = 60) -> FloatArray:
     return MSFT.closes[first : first + n].copy()
 
 
-def found(closes: FloatArray) -> Place:
+def found(closes: FloatArray) -> Match:
     place = locate(closes, MSFT)
     assert place is not None
     return place
@@ -117,7 +119,7 @@ def test_short_windows(n: int) -> None:
 def test_elsewhere_only_whole_windows_count() -> None:
     gapped = np.delete(window(1000, 65), np.arange(30, 35))
     sent = np.stack([window()[::-1], gapped, window(), AAPL.closes[700:760]])
-    found = locate_elsewhere(sent, OtherCloses([AAPL, MSFT]))
+    found = locate_elsewhere(sent, OtherSymbols([AAPL, MSFT]))
     assert found[:2] == [None, None]
     assert [(f[0].symbol, f[1].first) for f in found[2:] if f] == [("MSFT", 1000), ("AAPL", 700)]
 
@@ -149,7 +151,7 @@ def test_a_crowd_of_moves_that_are_alike_is_no_crowd_of_places() -> None:
     """Each place that is compared costs: of a penny stock there were a hundred thousand."""
 
     def places(times: int) -> int:
-        index = OtherCloses([MSFT, AAPL] * times).index
+        index = OtherSymbols([MSFT, AAPL] * times).index
         moves = np.diff(np.log(penny(0)))[None]
         return len(index.like(moves, np.arange(59)[None], np.full(1, 1e-3)).rows)
 
@@ -158,7 +160,7 @@ def test_a_crowd_of_moves_that_are_alike_is_no_crowd_of_places() -> None:
 
 def test_a_window_that_stands_out_is_found_among_crowds() -> None:
     sent = np.stack([penny(1), AAPL.closes[700:760], penny(2)])
-    found = locate_elsewhere(sent, OtherCloses([MSFT, AAPL] * 10))
+    found = locate_elsewhere(sent, OtherSymbols([MSFT, AAPL] * 10))
     assert found[0] is found[2] is None
     assert found[1] is not None
     assert (found[1][0].symbol, found[1][1].first) == ("AAPL", 700)

@@ -10,14 +10,14 @@ from typing import ClassVar, Self
 import numpy as np
 import pytest
 
-from closecast.calibration import Calibration
+from closecast.calibration import SplitConformal
 from closecast.core.arrays import FloatArray
 from closecast.core.dataset import Split, log_returns, make_examples, split_by_share, split_panel
 from closecast.core.forecast import PROBABILITIES, Forecast
 from closecast.core.prices import Prices
 from closecast.evaluation import (
-    Contender,
     Evaluation,
+    ScoredModel,
     as_table,
     calibrate,
     evaluate,
@@ -251,7 +251,7 @@ def test_a_pooled_predictor_is_told_of_all_series_together() -> None:
     spy, naive = Spy(np.zeros_like(EXAMPLES.targets)), fit("naive")
     symbols = [split.test.symbol for split in PANEL]
     evaluate_panel(
-        PANEL, dict.fromkeys(symbols, naive), [Contender(dict.fromkeys(symbols, spy), {})]
+        PANEL, dict.fromkeys(symbols, naive), [ScoredModel(dict.fromkeys(symbols, spy), {})]
     )
     [given] = spy.seen
     assert [prices.symbol for prices in given] == symbols
@@ -260,7 +260,7 @@ def test_a_pooled_predictor_is_told_of_all_series_together() -> None:
 
 def test_predictors_of_single_symbols_are_told_of_their_own_alone() -> None:
     spies = {split.test.symbol: Spy(np.zeros_like(EXAMPLES.targets)) for split in PANEL}
-    evaluate_panel(PANEL, dict.fromkeys(spies, fit("naive")), [Contender(spies, {})])
+    evaluate_panel(PANEL, dict.fromkeys(spies, fit("naive")), [ScoredModel(spies, {})])
     assert [[p.symbol for p in given] for s in spies.values() for given in s.seen] == [
         [symbol] for symbol in spies
     ]
@@ -278,7 +278,7 @@ def cut_at(split: Split, row: int, noise: float) -> Split:
 def test_forecasts_at_an_origin_do_not_depend_on_what_came_later(name: str) -> None:
     half = len(EXAMPLES) // 2
     predictor = fit_pool(name)
-    everybody = Contender(dict.fromkeys((s.test.symbol for s in PANEL), predictor), {})
+    everybody = ScoredModel(dict.fromkeys((s.test.symbol for s in PANEL), predictor), {})
     changed = [cut_at(split, LENGTH + half, 0.5) for split in PANEL]
     here, there = (roll_with_history(splits, everybody).forecasts for splits in (PANEL, changed))
     for symbol, forecast in here.items():
@@ -293,7 +293,7 @@ def test_there_is_a_forecast_with_history_at_every_origin_and_a_state_after_the_
     None
 ):
     symbols = [split.test.symbol for split in PANEL]
-    followed = roll_with_history(PANEL, Contender(dict.fromkeys(symbols, fit("ewma")), {}))
+    followed = roll_with_history(PANEL, ScoredModel(dict.fromkeys(symbols, fit("ewma")), {}))
     for split in PANEL:
         symbol = split.test.symbol
         examples = make_examples(split.test, LENGTH, HORIZON)
@@ -304,7 +304,9 @@ def test_there_is_a_forecast_with_history_at_every_origin_and_a_state_after_the_
 
 
 def test_the_row_with_history_scores_the_followed_forecasts() -> None:
-    found = evaluate_panel([SPLIT], {"MADE": fit("naive")}, [Contender({"MADE": fit("ewma")}, {})])
+    found = evaluate_panel(
+        [SPLIT], {"MADE": fit("naive")}, [ScoredModel({"MADE": fit("ewma")}, {})]
+    )
     evaluation, [followed] = found.evaluations["MADE"], found.followed
     assert followed is not None
     low, high = followed.forecasts["MADE"].interval(0.8)
@@ -318,7 +320,7 @@ def test_who_is_not_followed_has_one_row() -> None:
     found = evaluate_panel(
         [SPLIT],
         {"MADE": fit("naive")},
-        [Contender({"MADE": fit("drift")}, {}, with_history=False)],
+        [ScoredModel({"MADE": fit("drift")}, {}, with_history=False)],
     )
     assert found.followed == [None]
     assert [(row.forecaster, row.mode) for row in found.evaluations["MADE"].rows] == [
@@ -333,7 +335,7 @@ def test_who_is_not_followed_has_one_row() -> None:
 @pytest.fixture(scope="module")
 def pool() -> list[Evaluation]:
     symbols = [split.test.symbol for split in PANEL]
-    everybody = Contender(dict.fromkeys(symbols, fit_pool("ewma")), {})
+    everybody = ScoredModel(dict.fromkeys(symbols, fit_pool("ewma")), {})
     naive = {split.test.symbol: fit("naive", split) for split in PANEL}
     return list(evaluate_panel(PANEL, naive, [everybody]).evaluations.values())
 
@@ -382,7 +384,7 @@ def test_rolling_without_history_is_one_batch() -> None:
 
 
 def test_rolling_with_a_calibration_applies_it() -> None:
-    ewma, calibration = fit("ewma"), Calibration(np.random.default_rng(0).normal(size=(3, 50)))
+    ewma, calibration = fit("ewma"), SplitConformal(np.random.default_rng(0).normal(size=(3, 50)))
     plain, calibrated = roll(ewma, None, EXAMPLES), roll(ewma, calibration, EXAMPLES)
     assert np.array_equal(calibrated.quantiles, calibration.apply(plain).quantiles)
 

@@ -13,7 +13,7 @@ import httpx2 as httpx
 import psutil
 import pytest
 
-from closecast.database import Ledger
+from closecast.database import Database
 from closecast.infra.processes import is_alive
 from closecast.registry.registry import Registry
 from closecast.settings import Settings
@@ -124,7 +124,7 @@ def test_sigterm_answers_what_has_begun_and_ends_everything(
     assert status == 0
     _, left = psutil.wait_procs(family, timeout=60)
     assert left == []
-    ledger = Ledger(published.ledger_url)
-    left_job = ledger.jobs.get(job["id"])
+    database = Database(published.ledger_url)
+    left_job = database.jobs.get(job["id"])
     assert (left_job.state, left_job.owner) == ("queued", None)
-    assert ledger.processes.living(["MSFT"], is_alive)["MSFT"] == []
+    assert database.processes.living(["MSFT"], is_alive)["MSFT"] == []

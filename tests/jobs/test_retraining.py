@@ -17,7 +17,7 @@ from closecast.core.arrays import FloatArray
 from closecast.core.prices import Prices
 from closecast.core.records import DriftDay
 from closecast.core.verdict import Finding, Verdict
-from closecast.database import Job, JobState, Ledger
+from closecast.database import Database, Job, JobState
 from closecast.drift import Baseline, DriftDetector
 from closecast.drift.monitor import BETS
 from closecast.jobs.retraining import (
@@ -425,12 +425,12 @@ def make_wild(cache: PriceCache, *symbols: str) -> None:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
+def database(tmp_path: Path) -> Database:
     """Nobody has watched anything yet."""
-    return Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
+    return Database(f"sqlite:///{tmp_path}/ledger.sqlite")
 
 
-def watched(ledger: Ledger, evidence: Mapping[str, float], version: str | None = None) -> None:
+def watched(database: Database, evidence: Mapping[str, float], version: str | None = None) -> None:
     """Sessions under watch, with what they have added up to."""
     version = version or bundle_of_walks().manifest.version
     for symbol, value in evidence.items():
@@ -448,7 +448,7 @@ def watched(ledger: Ledger, evidence: Mapping[str, float], version: str | None =
             width=None,
             at=datetime(2024, 1, 3, tzinfo=UTC),
         )
-        ledger.calibrations.store(version, symbol, 1, day.session, [b"state"], (), [day])
+        database.calibrations.store(version, symbol, 1, day.session, [b"state"], (), [day])
 
 
 @pytest.mark.parametrize(
@@ -462,38 +462,40 @@ def watched(ledger: Ledger, evidence: Mapping[str, float], version: str | None =
     ],
 )
 def test_evidence_of_half_of_the_symbols_over_time_is_a_signal(
-    cache: PriceCache, ledger: Ledger, evidence: dict[str, float], changed: bool
+    cache: PriceCache, database: Database, evidence: dict[str, float], changed: bool
 ) -> None:
-    watched(ledger, evidence)
-    assert regime_signal(bundle_of_walks(), SYMBOLS, cache, ledger) is changed
+    watched(database, evidence)
+    assert regime_signal(bundle_of_walks(), SYMBOLS, cache, database) is changed
 
 
 def test_evidence_against_another_model_or_symbol_is_none(
-    cache: PriceCache, ledger: Ledger
+    cache: PriceCache, database: Database
 ) -> None:
-    watched(ledger, {"AAA": 1e6, "BBB": 1e6, "CCC": 1e6}, version="another")
-    assert not regime_signal(bundle_of_walks(), SYMBOLS, cache, ledger)
-    watched(ledger, {"AAA": 1e6})
-    assert not regime_signal(bundle_of_walks(), ("BBB", "CCC"), cache, ledger)
+    watched(database, {"AAA": 1e6, "BBB": 1e6, "CCC": 1e6}, version="another")
+    assert not regime_signal(bundle_of_walks(), SYMBOLS, cache, database)
+    watched(database, {"AAA": 1e6})
+    assert not regime_signal(bundle_of_walks(), ("BBB", "CCC"), cache, database)
 
 
-def test_a_market_that_goes_on_as_it_was_is_no_signal(cache: PriceCache, ledger: Ledger) -> None:
-    assert not regime_signal(bundle_of_walks(), SYMBOLS, cache, ledger)
+def test_a_market_that_goes_on_as_it_was_is_no_signal(
+    cache: PriceCache, database: Database
+) -> None:
+    assert not regime_signal(bundle_of_walks(), SYMBOLS, cache, database)
     then, now = regime_verdicts(bundle_of_walks(), SYMBOLS, cache)
     assert (len(then), len(now)) == (3, 3)
 
 
-def test_a_market_many_times_as_wild_is_a_signal(cache: PriceCache, ledger: Ledger) -> None:
+def test_a_market_many_times_as_wild_is_a_signal(cache: PriceCache, database: Database) -> None:
     make_wild(cache, "AAA")
-    assert not regime_signal(bundle_of_walks(), SYMBOLS, cache, ledger)
+    assert not regime_signal(bundle_of_walks(), SYMBOLS, cache, database)
     make_wild(cache, "BBB")
-    assert regime_signal(bundle_of_walks(), SYMBOLS, cache, ledger)
+    assert regime_signal(bundle_of_walks(), SYMBOLS, cache, database)
 
 
-def test_only_symbols_of_the_group_have_a_vote(cache: PriceCache, ledger: Ledger) -> None:
+def test_only_symbols_of_the_group_have_a_vote(cache: PriceCache, database: Database) -> None:
     make_wild(cache, "AAA")
-    assert regime_signal(bundle_of_walks(), ("AAA",), cache, ledger)
-    assert not regime_signal(bundle_of_walks(), ("BBB", "CCC"), cache, ledger)
+    assert regime_signal(bundle_of_walks(), ("AAA",), cache, database)
+    assert not regime_signal(bundle_of_walks(), ("BBB", "CCC"), cache, database)
 
 
 def faulty(symbol: str, fault: str) -> Prices:
@@ -515,16 +517,16 @@ def test_a_lost_split_is_a_fault_to_the_detector() -> None:
 
 @pytest.mark.parametrize("fault", ["lost split", "lost split, before the window", "frozen feed"])
 def test_a_symbol_with_a_data_fault_has_no_vote(
-    cache: PriceCache, ledger: Ledger, fault: str
+    cache: PriceCache, database: Database, fault: str
 ) -> None:
     for symbol in SYMBOLS:
         cache.put(faulty(symbol, fault))
     assert regime_verdicts(bundle_of_walks(), SYMBOLS, cache) == ([], [])
-    assert not regime_signal(bundle_of_walks(), SYMBOLS, cache, ledger)
+    assert not regime_signal(bundle_of_walks(), SYMBOLS, cache, database)
     cache.put(as_prices(walk("BBB"), "BBB"))
-    assert not regime_signal(bundle_of_walks(), SYMBOLS, cache, ledger)
+    assert not regime_signal(bundle_of_walks(), SYMBOLS, cache, database)
     make_wild(cache, "BBB")
-    assert regime_signal(bundle_of_walks(), SYMBOLS, cache, ledger)
+    assert regime_signal(bundle_of_walks(), SYMBOLS, cache, database)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from closecast.core.arrays import FloatArray
-from closecast.database import Job, Ledger
+from closecast.database import Database, Job
 from closecast.errors import DataFault, StorageFailed
 from closecast.forecasters import make_parameters
 from closecast.jobs import retraining_triggers as automatic
@@ -64,7 +64,7 @@ class Place:
         # The model was made a moment ago; its interval shall have passed.
         self.settings: Settings = made.model_copy(update={"retrain_min_interval_h": 0.0})
         self.registry = Registry(made.models_url)
-        self.ledger = Ledger(made.ledger_url)
+        self.database = Database(made.ledger_url)
         self.version = self.pointer().version
 
     @classmethod
@@ -90,13 +90,13 @@ class Place:
 
     def work(self) -> Job:
         """The oldest queued job, at its end."""
-        claimed = self.ledger.jobs.claim("here")
+        claimed = self.database.jobs.claim("here")
         assert claimed is not None
-        worker.run_job(self.settings, self.ledger, claimed, "here")
-        return self.ledger.jobs.get(claimed.id)
+        worker.run_job(self.settings, self.database, claimed, "here")
+        return self.database.jobs.get(claimed.id)
 
     def trainings(self) -> list[Job]:
-        return self.ledger.jobs.newest(task="train")
+        return self.database.jobs.newest(task="train")
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,7 @@ def test_a_regime_that_cannot_be_known_spoils_no_update(
 def scheduled(place: Place) -> Job:
     """The job that the schedule has queued an hour from now."""
     settings = place.settings.model_copy(update={"retrain_on": frozenset({"schedule"})})
-    later = Ledger(settings.ledger_url, lambda: place.ledger.clock() + timedelta(hours=1))
+    later = Database(settings.ledger_url, lambda: place.database.clock() + timedelta(hours=1))
     [job] = ask_for_schedule(settings, later)
     later.close()
     return job

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from closecast.database import Ledger
+from closecast.database import Database
 from closecast.settings import Settings
 from tests.api.test_predict import WINDOW
 from tests.support.service_process import ServiceProcess
@@ -55,7 +55,7 @@ def training(service: ServiceProcess, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def worker_of(settings: Settings, job: dict[str, Any]) -> psutil.Process:
-    owner = Ledger(settings.ledger_url).jobs.get(job["id"]).owner
+    owner = Database(settings.ledger_url).jobs.get(job["id"]).owner
     assert owner is not None
     return psutil.Process(int(owner.rsplit(":", 2)[1]))
 
@@ -135,7 +135,7 @@ def test_sigterm_ends_everything_in_order(service: ServiceProcess, published: Se
     worker = worker_of(published, job)
     assert service.terminate() == 0
     worker.wait(timeout=60)
-    left = Ledger(published.ledger_url).jobs.get(job["id"])
+    left = Database(published.ledger_url).jobs.get(job["id"])
     assert (left.state, left.owner) == ("queued", None)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from closecast.core.symbols import panel_name
-from closecast.database import Job, Jobs, Ledger
+from closecast.database import Database, Job, Jobs
 from closecast.errors import StorageFailed
 from closecast.jobs import supervisor as supervisor_module
 from closecast.jobs.supervisor import Supervisor
@@ -39,8 +39,8 @@ class Place:
     def __init__(self, settings: Settings, made: datetime) -> None:
         self.now = made
         self.registry = Registry(settings.models_url)
-        self.ledger = Ledger(settings.ledger_url, lambda: self.now)
-        self.supervisor = Supervisor(settings, self.ledger)
+        self.database = Database(settings.ledger_url, lambda: self.now)
+        self.supervisor = Supervisor(settings, self.database)
         self.started = 0
         self.supervisor._start_worker = self._count  # type: ignore[method-assign]
 
@@ -50,7 +50,7 @@ class Place:
     def look(self) -> list[Job]:
         """What is in the ledger after one more look."""
         self.supervisor._look()
-        return self.ledger.jobs.newest()
+        return self.database.jobs.newest()
 
 
 def place_in(settings: Settings) -> Place:
@@ -68,7 +68,7 @@ def place(settings: Settings) -> Iterator[Place]:
     made = place_in(settings)
     yield made
     made.supervisor._lock.release()
-    made.ledger.close()
+    made.database.close()
 
 
 def test_when_it_is_time_exactly_one_training_is_queued(place: Place) -> None:
@@ -90,8 +90,8 @@ def test_before_it_is_time_nothing_is_queued(place: Place) -> None:
 def test_after_a_training_the_next_one_waits_for_its_time(place: Place) -> None:
     place.now += WEEK
     [first] = place.look()
-    place.ledger.jobs.claim("me")
-    place.ledger.jobs.finish(first.id, "me", "failed", reason="data_fault: a lost split")
+    place.database.jobs.claim("me")
+    place.database.jobs.finish(first.id, "me", "failed", reason="data_fault: a lost split")
     place.now += WEEK - timedelta(seconds=1)
     assert len(place.look()) == 1
     place.now += timedelta(seconds=1)
@@ -135,9 +135,9 @@ def test_by_default_nothing_trains_by_itself(tmp_path: Path) -> None:
 def test_while_a_training_of_a_symbol_is_active_none_is_queued(
     place: Place, symbols: tuple[str, ...], claim: bool
 ) -> None:
-    asked, _ = place.ledger.jobs.submit("train", panel_name(symbols), {"symbols": list(symbols)})
+    asked, _ = place.database.jobs.submit("train", panel_name(symbols), {"symbols": list(symbols)})
     if claim:
-        place.ledger.jobs.claim(supervisor_module.__name__ + ":1:1")  # another machine's
+        place.database.jobs.claim(supervisor_module.__name__ + ":1:1")  # another machine's
     place.now += 10 * WEEK
     place.supervisor._bury_dead = lambda: None  # type: ignore[method-assign]
     assert [job.id for job in place.look()] == [asked.id]
@@ -147,7 +147,7 @@ def test_a_training_that_was_faster_is_no_error(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Between the look at the ledger and the job, somebody asks for another training."""
-    place.ledger.jobs.submit("train", panel_name(SYMBOLS), {"symbols": list(SYMBOLS)})
+    place.database.jobs.submit("train", panel_name(SYMBOLS), {"symbols": list(SYMBOLS)})
     monkeypatch.setattr(Jobs, "newest_of_each", lambda *_: [])
     place.now += WEEK
     assert len(place.look()) == 1
@@ -168,7 +168,7 @@ def test_of_two_processes_only_the_one_that_supervises_looks(
     place.look()
     asked = []
     monkeypatch.setattr(supervisor_module, "ask_for_schedule", lambda *_: asked.append(1))
-    Supervisor(settings, place.ledger)._look()
+    Supervisor(settings, place.database)._look()
     assert asked == []
     place.look()
     assert asked == [1]
@@ -252,7 +252,7 @@ def test_the_worker_is_told_what_starts_trainings(
         return whole([sys.executable, "-c", "pass"], env=env, **options)
 
     monkeypatch.setattr(subprocess, "Popen", started)
-    one = Supervisor(settings, Ledger(settings.ledger_url))
+    one = Supervisor(settings, Database(settings.ledger_url))
     one._start_worker()
     one._end_worker()
     monkeypatch.undo()

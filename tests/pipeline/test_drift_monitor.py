@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from closecast.calibration import LiveState
+from closecast.calibration import AdaptiveState
 from closecast.core.prices import Prices
 from closecast.core.records import SCORED_PROBABILITIES
 from closecast.drift import Monitor
 from closecast.evaluation.rolling import calibrate
 from closecast.metrics.error_estimate import expected_error
 from closecast.metrics.outcomes import probability_integral_transform
-from closecast.pipeline.drift_monitor import Watched
+from closecast.pipeline.drift_monitor import MonitoredSymbol
 from tests.support.calibration_members import LENGTH, history, member, predictor_of
 from tests.support.synthetic_prices import garch
 
@@ -25,9 +25,11 @@ STATES = dict(history(PRICES))
 LATE = len(PRICES) - 1
 
 
-def watched(prices: Prices = PRICES, monitor: Monitor = Monitor()) -> Watched:
+def watched(prices: Prices = PRICES, monitor: Monitor = Monitor()) -> MonitoredSymbol:
     of = member(prices)
-    return Watched("v", of, of.forecast, calibrate(predictor_of(), [PRICES.rows(0, 300)]), monitor)
+    return MonitoredSymbol(
+        "v", of, of.forecast, calibrate(predictor_of(), [PRICES.rows(0, 300)]), monitor
+    )
 
 
 def returned(row: int) -> float:
@@ -111,6 +113,6 @@ def test_without_a_forecast_before_the_close_the_tail_is_not_known() -> None:
 def test_what_comes_later_changes_nothing() -> None:
     row = 300
     cut = PRICES.rows(0, row + 1)
-    state: LiveState = STATES[row - 1]
+    state: AdaptiveState = STATES[row - 1]
     one = replace(watched(cut), calibration=watched().calibration)
     assert one.see(state, row, NOW) == watched().see(state, row, NOW)

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from closecast.calibration import Calibration, LiveState, load_state
+from closecast.calibration import AdaptiveState, SplitConformal, load_state
 from closecast.core.forecast import PROBABILITIES
 from closecast.core.prices import Prices
 from closecast.core.records import SCORED_PROBABILITIES, DatedForecast, DatedStep
-from closecast.database import DriftDay, Ledger
+from closecast.database import Database, DriftDay
 from closecast.drift import ARL0, Monitor
 from closecast.errors import (
     DamagedBundle,
@@ -186,8 +186,8 @@ def pool(_pool: Path, tmp_path: Path) -> Settings:
     return pool_in(tmp_path)
 
 
-def ledger_of(settings: Settings) -> Ledger:
-    return Ledger(settings.ledger_url)
+def ledger_of(settings: Settings) -> Database:
+    return Database(settings.ledger_url)
 
 
 def bundle_of(settings: Settings, symbol: str = "AAA") -> Bundle:
@@ -197,11 +197,11 @@ def bundle_of(settings: Settings, symbol: str = "AAA") -> Bundle:
     return registry.load(pointer.version)
 
 
-def states_of(settings: Settings, symbols: Sequence[str] = SYMBOLS) -> dict[str, LiveState]:
+def states_of(settings: Settings, symbols: Sequence[str] = SYMBOLS) -> dict[str, AdaptiveState]:
     """As stored in the ledger."""
-    version, ledger = bundle_of(settings).manifest.version, ledger_of(settings)
-    found = {symbol: ledger.calibrations.newest(version, symbol) for symbol in symbols}
-    return {s: LiveState.from_parts(one.parts) for s, one in found.items() if one is not None}
+    version, database = bundle_of(settings).manifest.version, ledger_of(settings)
+    found = {symbol: database.calibrations.newest(version, symbol) for symbol in symbols}
+    return {s: AdaptiveState.from_parts(one.parts) for s, one in found.items() if one is not None}
 
 
 def bytes_of(settings: Settings) -> dict[str, tuple[bytes, ...]]:
@@ -210,11 +210,11 @@ def bytes_of(settings: Settings) -> dict[str, tuple[bytes, ...]]:
 
 def days_of(settings: Settings) -> dict[str, list[DriftDay]]:
     """Sessions under watch, but for when they were written down."""
-    ledger, epoch = ledger_of(settings), datetime(1970, 1, 1, tzinfo=UTC)
-    return {s: [replace(d, at=epoch) for d in ledger.drift_days.history(s)] for s in SYMBOLS}
+    database, epoch = ledger_of(settings), datetime(1970, 1, 1, tzinfo=UTC)
+    return {s: [replace(d, at=epoch) for d in database.drift_days.history(s)] for s in SYMBOLS}
 
 
-def first_states(settings: Settings) -> dict[str, LiveState]:
+def first_states(settings: Settings) -> dict[str, AdaptiveState]:
     files = bundle_of(settings).files
     return {symbol: load_state(files[LIVE_FILE], symbol) for symbol in SYMBOLS}
 
@@ -434,9 +434,9 @@ def test_two_that_absorb_at_once_lose_and_repeat_nothing(pool: Settings, tmp_pat
     bundle, barrier = bundle_of(twin), threading.Barrier(4)
 
     def together(_: int) -> int:
-        ledger = ledger_of(twin)
+        database = ledger_of(twin)
         barrier.wait()
-        return absorb(twin, bundle, ledger)[0]
+        return absorb(twin, bundle, database)[0]
 
     with ThreadPoolExecutor(4) as threads:
         counts = list(threads.map(together, range(4)))
@@ -447,7 +447,7 @@ def test_two_that_absorb_at_once_lose_and_repeat_nothing(pool: Settings, tmp_pat
 
 KILLED = """
 import os, signal, sys
-from closecast.database import Ledger
+from closecast.database import Database
 from closecast.database import calibrations
 from closecast.pipeline import update
 from closecast.settings import Settings
@@ -471,7 +471,7 @@ elif where == "inside":  # a transaction: the state is replaced, the panel's day
 else:  # later in it: the monitor's day is not stored
     die_at(calibrations, "add_missing_drift_days")
 settings = Settings()
-update(settings, "AAA", Ledger(settings.ledger_url))
+update(settings, "AAA", Database(settings.ledger_url))
 """
 
 
@@ -511,8 +511,8 @@ def test_kill_9_in_the_middle_of_an_update_changes_no_bit(
 def test_each_close_is_held_against_what_was_said_of_it(pool: Settings) -> None:
     first, bundle = first_states(pool), bundle_of(pool)
     extend(pool)
-    ledger = ledger_of(pool)
-    update(pool, "AAA", ledger)
+    database = ledger_of(pool)
+    update(pool, "AAA", database)
     for symbol, days in days_of(pool).items():
         prices, state = made(symbol), first[symbol]
         assert [day.session for day in days] == prices.sessions[TRAINED:].tolist()
@@ -522,7 +522,7 @@ def test_each_close_is_held_against_what_was_said_of_it(pool: Settings) -> None:
         assert days[0].miss is not (lower <= log_return <= upper)
         assert days[0].width == pytest.approx(upper - lower)
         assert days[0].error == pytest.approx(log_return - state.location[-1, 0])
-        calibration = Calibration.from_json(of_symbol(bundle.files, INTERVALS_FILE, symbol))
+        calibration = SplitConformal.from_json(of_symbol(bundle.files, INTERVALS_FILE, symbol))
         predictor = load_predictor("mlp", bundle.files)
         for row, day in enumerate(days, TRAINED):
             assert day.shock is not None
@@ -534,7 +534,7 @@ def test_each_close_is_held_against_what_was_said_of_it(pool: Settings) -> None:
         for day in days:
             monitor = monitor.after(day.miss, day.shock)
             assert (day.monitor, day.evidence) == (monitor.values, monitor.evidence)
-    assert ledger.drift_days.evidence(bundle.manifest.version) == {
+    assert database.drift_days.evidence(bundle.manifest.version) == {
         symbol: days[-1].evidence for symbol, days in days_of(pool).items()
     }
 
@@ -595,9 +595,9 @@ def test_a_damaged_monitor_begins_anew_and_stops_nobody(
 
 def committed(
     settings: Settings,
-    ledger: Ledger,
+    database: Database,
     symbol: str,
-    state: LiveState,
+    state: AdaptiveState,
     issued: datetime | None = None,
 ) -> str:
     """A dated forecast from a state, as the service commits it on the evening of its origin."""
@@ -614,7 +614,7 @@ def committed(
         )
         for h in range(forecast.horizon)
     )
-    return ledger.forecasts.commit(
+    return database.forecasts.commit(
         DatedForecast(
             kind="live",
             symbol=symbol,
@@ -632,12 +632,12 @@ def committed(
 
 
 def test_outcomes_are_written_once_and_drawn(pool: Settings) -> None:
-    ledger, first = ledger_of(pool), first_states(pool)
-    identifier = committed(pool, ledger, "AAA", first["AAA"])
-    assert update(pool, "AAA", ledger).scored == 0  # nothing has come
+    database, first = ledger_of(pool), first_states(pool)
+    identifier = committed(pool, database, "AAA", first["AAA"])
+    assert update(pool, "AAA", database).scored == 0  # nothing has come
     extend(pool, TRAINED + 2)
-    assert update(pool, "BBB", ledger).scored == 2  # of AAA: it comes along
-    _, outcomes = ledger.forecasts.get(identifier)
+    assert update(pool, "BBB", database).scored == 2  # of AAA: it comes along
+    _, outcomes = database.forecasts.get(identifier)
     closes = made("AAA").closes
     for step, outcome in enumerate(outcomes[:2], start=1):
         assert outcome is not None
@@ -648,32 +648,32 @@ def test_outcomes_are_written_once_and_drawn(pool: Settings) -> None:
     assert outcomes[2] is None
     assert (pool.results_dir / "AAA" / "performance-live.png").exists()
     extend(pool)
-    assert update(pool, "AAA", ledger).scored == 1
-    assert ledger.forecasts.get(identifier)[1][:2] == outcomes[:2]
-    assert update(pool, "AAA", ledger).scored == 0
+    assert update(pool, "AAA", database).scored == 1
+    assert database.forecasts.get(identifier)[1][:2] == outcomes[:2]
+    assert update(pool, "AAA", database).scored == 0
 
 
 def test_what_is_said_of_a_session_after_its_close_is_never_scored(pool: Settings) -> None:
-    ledger, state = ledger_of(pool), first_states(pool)["AAA"]
+    database, state = ledger_of(pool), first_states(pool)["AAA"]
     evening_after = datetime.combine(made("AAA").sessions[TRAINED].item(), time(23), UTC)
-    identifier = committed(pool, ledger, "AAA", state, evening_after + timedelta(hours=1))
+    identifier = committed(pool, database, "AAA", state, evening_after + timedelta(hours=1))
     extend(pool)
-    assert update(pool, "AAA", ledger).scored == 2
-    _, outcomes = ledger.forecasts.get(identifier)
+    assert update(pool, "AAA", database).scored == 2
+    _, outcomes = database.forecasts.get(identifier)
     assert [outcome is None for outcome in outcomes] == [True, False, False]
-    assert ledger.forecasts.due("AAA", date(2030, 1, 1)) == []
+    assert database.forecasts.due("AAA", date(2030, 1, 1)) == []
 
 
 def test_a_restated_history_changes_no_old_score_and_falsifies_no_new_one(pool: Settings) -> None:
-    ledger, first = ledger_of(pool), first_states(pool)
-    identifier = committed(pool, ledger, "AAA", first["AAA"])
+    database, first = ledger_of(pool), first_states(pool)
+    identifier = committed(pool, database, "AAA", first["AAA"])
     extend(pool, TRAINED + 2)
-    update(pool, "AAA", ledger)
-    _, old = ledger.forecasts.get(identifier)
+    update(pool, "AAA", database)
+    _, old = database.forecasts.get(identifier)
     for symbol in SYMBOLS:  # a dividend: every close that was is 3 % lower now
         write(pool.data_dir.parent, symbol, KNOWN, factor=0.97)
-    assert update(pool, "AAA", ledger).scored == 1
-    _, new = ledger.forecasts.get(identifier)
+    assert update(pool, "AAA", database).scored == 1
+    _, new = database.forecasts.get(identifier)
     assert new[:2] == old[:2]
     assert new[2] is not None
     closes = made("AAA").closes

@@ -15,7 +15,7 @@ from closecast.errors import PointerMoved, UnverifiedBundle
 from closecast.pipeline import TrainRequest, run_training
 from closecast.pipeline import evaluate as evaluating
 from closecast.pipeline import promotion as judging
-from closecast.pipeline.evaluate import Published
+from closecast.pipeline.evaluate import PublishedBundle
 from closecast.registry.documents import Pointer
 from closecast.registry.registry import Registry
 from closecast.settings import Settings
@@ -62,7 +62,9 @@ def served(first: Settings, place: Settings) -> Settings:
     return place
 
 
-def train(settings: Settings, forecaster: str = "ewma", *symbols: str, **more: Any) -> Published:
+def train(
+    settings: Settings, forecaster: str = "ewma", *symbols: str, **more: Any
+) -> PublishedBundle:
     request = TrainRequest(
         symbols=symbols or ("AAA", "BBB"),
         source=settings.source,

@@ -18,19 +18,19 @@ from closecast.core.prices import Prices
 from closecast.core.records import SCORED_PROBABILITIES, Kind
 from closecast.core.symbols import canonical
 from closecast.core.verdict import Finding, Verdict
-from closecast.database import Job, Ledger
+from closecast.database import Database, Job
 from closecast.errors import (
     BeyondHorizon,
     CalendarTooShort,
     InvalidLevels,
     NotCollected,
-    Problem,
+    PriceProblem,
     StalePrices,
     StorageFailed,
     TooFewCloses,
 )
-from closecast.serving import Models
-from closecast.serving.dated import UPDATE, DatedAnswer, Forecasting, Freshness
+from closecast.serving import ModelManager
+from closecast.serving.dated import UPDATE, DatedAnswer, DatedForecastService, Freshness
 from closecast.serving.dated.refresh import _MOST_WAITING
 from closecast.sources.calendar_cache import CalendarCache
 from closecast.sources.price_cache import PriceCache
@@ -74,7 +74,7 @@ def finding_of(window: np.ndarray) -> Finding:
 
 @dataclass
 class World:
-    """Everything around a ``Forecasting``, to be moved by hand."""
+    """Everything around a ``DatedForecastService``, to be moved by hand."""
 
     folder: Path
     now: datetime = field(default_factory=lambda: at("2022-12-22T23:00"))
@@ -83,7 +83,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.settings = settings_in(self.folder, forecast_wait_s=0.0)
-        self.ledger = Ledger(self.settings.ledger_url, lambda: self.now)
+        self.database = Database(self.settings.ledger_url, lambda: self.now)
         self.prices = PriceCache(self.folder / "prices")
         self.calendars = CalendarCache(self.folder / "calendars")
         for exchange in ("XNYS", "BVMF"):
@@ -91,15 +91,15 @@ class World:
 
     def forecasting(
         self, *, kind: Kind = "live", worker: bool = False, **settings: object
-    ) -> Forecasting:
+    ) -> DatedForecastService:
         def wake() -> None:
             self.woken += 1
 
-        return Forecasting(
-            models=cast("Models", FakeModels()),
+        return DatedForecastService(
+            models=cast("ModelManager", FakeModels()),
             prices=self.prices,
             calendars=self.calendars,
-            ledger=self.ledger,
+            database=self.database,
             living=self.living,
             settings=self.settings.model_copy(update=settings),
             clock=lambda: self.now,
@@ -108,7 +108,7 @@ class World:
         )
 
     def updates(self, symbol: str = "MSFT") -> list[Job]:
-        return self.ledger.jobs.newest(task=UPDATE, symbol=symbol)
+        return self.database.jobs.newest(task=UPDATE, symbol=symbol)
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_an_origin_that_is_not_over_is_foresight_and_refused(world: World) -> No
     world.now = at("2022-12-22T21:19")
     with pytest.raises(NotCollected, match=r"2022-12-22, a session that is not over"):
         world.forecasting().answer("MSFT")
-    assert world.ledger.forecasts.newest("MSFT") == []
+    assert world.database.forecasts.newest("MSFT") == []
 
 
 def test_a_calendar_that_ends_too_early_is_said(world: World) -> None:
@@ -217,7 +217,7 @@ def test_today_beyond_the_horizon_is_refused_and_not_committed(world: World) -> 
     world.now = at("2023-01-10T20:00")  # step 11
     with pytest.raises(StalePrices, match=r"2022-12-22, 10 completed sessions ago.*05_score"):
         world.forecasting().today("MSFT")
-    assert world.ledger.forecasts.newest("MSFT") == []
+    assert world.database.forecasts.newest("MSFT") == []
     world.now = at("2023-01-09T20:00")  # step 10
     assert not isinstance(world.forecasting().today("MSFT"), Job)
 
@@ -275,13 +275,13 @@ def test_too_little_history_for_a_level_names_what_is_needed(world: World) -> No
     world.living.now = live_state("2022-12-22", past=100)
     with pytest.raises(TooFewCloses, match="more closes are needed"):
         world.forecasting().answer("MSFT")
-    assert world.ledger.forecasts.newest("MSFT") == []
+    assert world.database.forecasts.newest("MSFT") == []
 
 
 def test_an_unfinished_bar_that_was_left_out_is_said(world: World) -> None:
     notes = (
-        Problem("unfinished_bar", "the session is not over; left out", "2022-12-23", 101.0),
-        Problem("not_a_session", "filler", "2022-12-26", 101.0),
+        PriceProblem("unfinished_bar", "the session is not over; left out", "2022-12-23", 101.0),
+        PriceProblem("not_a_session", "filler", "2022-12-26", 101.0),
     )
     sessions = np.array(["2022-12-21", "2022-12-22"], "M8[D]")
     world.prices.put(Prices("MSFT", sessions, np.array([99.0, 100.0]), "made", "adjusted", notes))
@@ -297,7 +297,7 @@ def test_an_unfinished_bar_that_was_left_out_is_said(world: World) -> None:
 
 def test_everything_is_committed_whatever_was_asked_for(world: World) -> None:
     answer = ask(world, horizon=2, levels=[0.6])
-    said, outcomes = world.ledger.forecasts.get(answer.forecast_id)
+    said, outcomes = world.database.forecasts.get(answer.forecast_id)
     assert len(answer.path) == 2
     assert [step.step for step in said.steps] == list(range(1, 11))
     assert {len(step.quantiles) for step in said.steps} == {len(SCORED_PROBABILITIES)}
@@ -317,7 +317,7 @@ def test_the_same_statement_is_one_row_however_it_is_asked_for(world: World) -> 
     found = world.forecasting().today("MSFT")
     assert not isinstance(found, Job)
     assert ids == {found[0].forecast_id}
-    assert len(world.ledger.forecasts.newest("MSFT")) == 1
+    assert len(world.database.forecasts.newest("MSFT")) == 1
 
 
 def test_many_at_once_commit_one_forecast(world: World) -> None:
@@ -325,7 +325,7 @@ def test_many_at_once_commit_one_forecast(world: World) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: forecasting.answer("MSFT"), range(16)))
     assert len({answered(answer).forecast_id for answer in answers}) == 1
-    [(_, said, _)] = world.ledger.forecasts.newest("MSFT")
+    [(_, said, _)] = world.database.forecasts.newest("MSFT")
     assert len(said.steps) == 10
 
 
@@ -335,7 +335,7 @@ def test_what_cannot_be_committed_is_not_said(
     def refuse(forecast: object) -> str:
         raise StorageFailed("no space left")
 
-    monkeypatch.setattr(world.ledger.forecasts, "commit", refuse)
+    monkeypatch.setattr(world.database.forecasts, "commit", refuse)
     forecasting = world.forecasting()
     for say in (forecasting.answer, forecasting.today):
         with pytest.raises(StorageFailed):
@@ -373,9 +373,9 @@ def test_an_attempt_is_not_repeated_at_once_however_it_ended(world: World, state
     world.now = at("2022-12-23T23:00")
     forecasting = world.forecasting(worker=True)
     forecasting.answer("MSFT")
-    job = world.ledger.jobs.claim("me")
+    job = world.database.jobs.claim("me")
     assert job is not None
-    world.ledger.jobs.finish(job.id, "me", state)
+    world.database.jobs.finish(job.id, "me", state)
     world.now += timedelta(seconds=899)
     forecasting.answer("MSFT")
     assert len(world.updates()) == 1
@@ -390,22 +390,22 @@ def test_two_models_of_one_panel_asked_in_turn_collect_once_each(world: World) -
     for _ in range(5):
         for version in (VERSION, "20260103T030405Z-0a1b2c3d"):
             refresh.ask(version, ["MSFT", "AAPL"])
-            if (job := world.ledger.jobs.claim("me")) is not None:
-                world.ledger.jobs.finish(job.id, "me", "succeeded")
+            if (job := world.database.jobs.claim("me")) is not None:
+                world.database.jobs.finish(job.id, "me", "succeeded")
             world.now += timedelta(seconds=1)
-    assert len(world.ledger.jobs.newest(task=UPDATE)) == 2
+    assert len(world.database.jobs.newest(task=UPDATE)) == 2
 
 
 def test_the_attempts_of_other_symbols_and_tasks_do_not_count(world: World) -> None:
-    world.ledger.jobs.submit("train", "MSFT", {})
-    world.ledger.jobs.submit(UPDATE, "AAPL", {"symbol": "AAPL"})
+    world.database.jobs.submit("train", "MSFT", {})
+    world.database.jobs.submit(UPDATE, "AAPL", {"symbol": "AAPL"})
     world.now = at("2022-12-23T23:00")
     world.forecasting(worker=True).answer("MSFT")
     assert len(world.updates()) == 1
 
 
 def test_another_update_in_the_way_is_waited_for(world: World) -> None:
-    job, _ = world.ledger.jobs.submit(UPDATE, "MSFT", {"symbol": "MSFT", "source": "yahoo"})
+    job, _ = world.database.jobs.submit(UPDATE, "MSFT", {"symbol": "MSFT", "source": "yahoo"})
     world.now = at("2022-12-23T23:00")
     assert answered(world.forecasting(worker=True).answer("MSFT")).age == 1
     assert [update.id for update in world.updates()] == [job.id]
@@ -423,10 +423,10 @@ def test_it_waits_for_the_closes_and_answers_with_them(world: World) -> None:
     forecasting = world.forecasting(worker=True, forecast_wait_s=60.0)
 
     def collect() -> None:
-        while (job := world.ledger.jobs.claim("me")) is None:
+        while (job := world.database.jobs.claim("me")) is None:
             pass
         world.living.now = live_state("2022-12-23", last_close=101.0)
-        world.ledger.jobs.finish(job.id, "me", "succeeded")
+        world.database.jobs.finish(job.id, "me", "succeeded")
 
     worker = threading.Thread(target=collect)
     worker.start()
@@ -445,7 +445,7 @@ def test_who_asks_while_many_wait_is_answered_at_once(world: World) -> None:
 
 def test_a_job_that_waits_for_long_is_waited_for_once(world: World) -> None:
     world.now = at("2022-12-23T23:00")
-    world.ledger.jobs.submit(UPDATE, "MSFT", {"symbol": "MSFT"})
+    world.database.jobs.submit(UPDATE, "MSFT", {"symbol": "MSFT"})
     world.now += timedelta(seconds=301)
     forecasting = world.forecasting(worker=True, forecast_wait_s=300.0)
     assert answered(forecasting.answer("MSFT")).age == 1  # and not in five minutes
@@ -466,9 +466,9 @@ def test_where_nothing_was_collected_and_after_a_failure_the_reason_is_said(worl
     world.calendars.path("XNYS").unlink()
     forecasting = world.forecasting(worker=True)
     forecasting.answer("MSFT")
-    job = world.ledger.jobs.claim("me")
+    job = world.database.jobs.claim("me")
     assert job is not None
-    world.ledger.jobs.finish(job.id, "me", "failed", reason="source_unavailable: HTTP 429")
+    world.database.jobs.finish(job.id, "me", "failed", reason="source_unavailable: HTTP 429")
     with pytest.raises(NotCollected, match="the last attempt: failed, source_unavailable"):
         forecasting.answer("MSFT")
 
@@ -500,7 +500,7 @@ def test_freshness_is_that_of_the_close_that_a_forecast_starts_from(world: World
         1,
         at("2022-12-21T21:00"),  # the model's data
     )
-    world.ledger.calibrations.store(VERSION, "MSFT", 7, date(2022, 12, 22), [b"state"])
+    world.database.calibrations.store(VERSION, "MSFT", 7, date(2022, 12, 22), [b"state"])
     assert forecasting.freshness("MSFT") == Freshness(date(2022, 12, 22), 0, at("2022-12-22T21:00"))
 
 

@@ -15,7 +15,7 @@ from closecast.core.prices import MAX_PRICE, MIN_PRICE
 from closecast.core.verdict import Finding, Verdict
 from closecast.errors import DataFault
 from closecast.registry.registry import Registry
-from closecast.serving import Interval, Policy, Prediction, Snapshot, Step
+from closecast.serving import FallbackPolicy, Interval, Prediction, Snapshot, Step
 from closecast.serving.fallback_policy import WIDENING, naive_path
 from closecast.settings import Settings
 from closecast.sources.sample import SampleSource
@@ -38,18 +38,18 @@ def prediction(*findings: Finding) -> Prediction:
 @pytest.mark.parametrize("on_fault", ["warn", "refuse", "fallback"])
 @pytest.mark.parametrize("on_regime", ["warn", "fallback"])
 def test_what_nothing_was_found_in_is_answered_as_it_is(on_fault: str, on_regime: str) -> None:
-    policy = Policy(on_fault, on_regime)  # type: ignore[arg-type]
+    policy = FallbackPolicy(on_fault, on_regime)  # type: ignore[arg-type]
     assert policy.apply(prediction(), WINDOW.tolist(), 0.02) == prediction()
 
 
 @pytest.mark.parametrize("findings", [(FAULT,), (REGIME,), (FAULT, REGIME)])
 def test_by_default_it_is_only_warned_of(findings: tuple[Finding, ...]) -> None:
     said = prediction(*findings)
-    assert Policy().apply(said, WINDOW.tolist(), 0.02) is said
+    assert FallbackPolicy().apply(said, WINDOW.tolist(), 0.02) is said
 
 
 def test_a_fault_is_refused_with_all_findings_and_what_to_do() -> None:
-    policy = Policy(on_fault="refuse")
+    policy = FallbackPolicy(on_fault="refuse")
     with pytest.raises(DataFault, match=r"MSFT .*\(split, stale_window\).* send them") as caught:
         policy.apply(prediction(FAULT, OTHER_FAULT, REGIME), WINDOW.tolist(), 0.02)
     assert caught.value.findings == (FAULT, OTHER_FAULT, REGIME)
@@ -58,30 +58,30 @@ def test_a_fault_is_refused_with_all_findings_and_what_to_do() -> None:
 
 
 def test_a_regime_is_never_refused() -> None:
-    policy = Policy(on_fault="refuse")
+    policy = FallbackPolicy(on_fault="refuse")
     assert policy.apply(prediction(REGIME), WINDOW.tolist(), 0.02) == prediction(REGIME)
 
 
 def test_without_a_verdict_nothing_is_refused() -> None:
-    Policy(on_fault="refuse").refuse("MSFT", None)
-    Policy(on_fault="fallback").refuse("MSFT", Verdict((FAULT,)))
+    FallbackPolicy(on_fault="refuse").refuse("MSFT", None)
+    FallbackPolicy(on_fault="fallback").refuse("MSFT", Verdict((FAULT,)))
 
 
 @pytest.mark.parametrize(
     ("policy", "findings", "reason"),
     [
-        (Policy("fallback"), (FAULT,), "fault: split"),
-        (Policy("fallback"), (FAULT, OTHER_FAULT), "fault: split; fault: stale_window"),
-        (Policy("fallback"), (FAULT, REGIME), "fault: split"),
-        (Policy("fallback"), (REGIME,), None),
-        (Policy("warn", "fallback"), (REGIME,), "regime: trend"),
-        (Policy("warn", "fallback"), (FAULT, REGIME), "regime: trend"),
-        (Policy("warn", "fallback"), (FAULT,), None),
-        (Policy("fallback", "fallback"), (FAULT, REGIME), "fault: split; regime: trend"),
+        (FallbackPolicy("fallback"), (FAULT,), "fault: split"),
+        (FallbackPolicy("fallback"), (FAULT, OTHER_FAULT), "fault: split; fault: stale_window"),
+        (FallbackPolicy("fallback"), (FAULT, REGIME), "fault: split"),
+        (FallbackPolicy("fallback"), (REGIME,), None),
+        (FallbackPolicy("warn", "fallback"), (REGIME,), "regime: trend"),
+        (FallbackPolicy("warn", "fallback"), (FAULT, REGIME), "regime: trend"),
+        (FallbackPolicy("warn", "fallback"), (FAULT,), None),
+        (FallbackPolicy("fallback", "fallback"), (FAULT, REGIME), "fault: split; regime: trend"),
     ],
 )
 def test_each_channel_falls_back_for_itself(
-    policy: Policy, findings: tuple[Finding, ...], reason: str | None
+    policy: FallbackPolicy, findings: tuple[Finding, ...], reason: str | None
 ) -> None:
     said = prediction(*findings)
     answer = policy.apply(said, WINDOW.tolist(), 0.02)
@@ -96,8 +96,8 @@ def test_each_channel_falls_back_for_itself(
 
 def test_the_settings_decide() -> None:
     chosen = Settings(_env_file=None, drift_on_fault="refuse", drift_on_regime="fallback")  # type: ignore[call-arg]
-    assert Policy.from_settings(chosen) == Policy("refuse", "fallback")
-    assert Policy.from_settings(Settings(_env_file=None)) == Policy()  # type: ignore[call-arg]
+    assert FallbackPolicy.from_settings(chosen) == FallbackPolicy("refuse", "fallback")
+    assert FallbackPolicy.from_settings(Settings(_env_file=None)) == FallbackPolicy()  # type: ignore[call-arg]
 
 
 # -- the path that stands in --------------------------------------------------------------------

@@ -13,7 +13,7 @@ import pytest
 
 from closecast.core.prices import Prices
 from closecast.registry.registry import Registry
-from closecast.serving import KnownCloses, Models, Snapshot
+from closecast.serving import MarketContext, ModelManager, Snapshot
 from closecast.serving import market_context as module
 from closecast.settings import Settings
 from closecast.sources.calendar_cache import CalendarCache
@@ -21,16 +21,16 @@ from closecast.sources.price_cache import PriceCache
 
 
 @pytest.fixture
-def closes(published: Settings, monkeypatch: pytest.MonkeyPatch) -> KnownCloses:
+def closes(published: Settings, monkeypatch: pytest.MonkeyPatch) -> MarketContext:
     monkeypatch.setattr(module, "_LOOKED_AT_S", 0.0)
     monkeypatch.setattr(module, "TICK_NS", -(10**18))  # whatever was stored has settled
     cache = PriceCache(published.data_dir / "prices")
-    return KnownCloses(cache, CalendarCache(published.data_dir / "calendars"))
+    return MarketContext(cache, CalendarCache(published.data_dir / "calendars"))
 
 
 @pytest.fixture
-def snapshot(published: Settings, closes: KnownCloses) -> Snapshot:
-    return Models(Registry(published.models_url), closes, "MSFT").get("MSFT")
+def snapshot(published: Settings, closes: MarketContext) -> Snapshot:
+    return ModelManager(Registry(published.models_url), closes, "MSFT").get("MSFT")
 
 
 def made(symbol: str, seed: int = 5) -> Prices:
@@ -39,14 +39,14 @@ def made(symbol: str, seed: int = 5) -> Prices:
     return Prices(symbol, days, 50 * np.exp(walk), "made")
 
 
-def provenance(snapshot: Snapshot, closes: KnownCloses, window: np.ndarray) -> Any:
+def provenance(snapshot: Snapshot, closes: MarketContext, window: np.ndarray) -> Any:
     found = snapshot.check(window.tolist(), closes.context(snapshot)).provenance
     assert found is not None
     return found
 
 
 def test_newly_collected_closes_are_known_after_a_look(
-    snapshot: Snapshot, closes: KnownCloses
+    snapshot: Snapshot, closes: MarketContext
 ) -> None:
     window = made("KO").closes[100:160]
     assert provenance(snapshot, closes, window).symbol is None
@@ -56,7 +56,7 @@ def test_newly_collected_closes_are_known_after_a_look(
 
 
 def test_a_look_at_closes_that_did_not_change_reads_nothing(
-    closes: KnownCloses, monkeypatch: pytest.MonkeyPatch
+    closes: MarketContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closes.read()
     assert closes.were_read
@@ -65,7 +65,7 @@ def test_a_look_at_closes_that_did_not_change_reads_nothing(
 
 
 def test_what_was_stored_within_a_tick_of_the_clock_is_looked_for_again(
-    closes: KnownCloses, monkeypatch: pytest.MonkeyPatch
+    closes: MarketContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "TICK_NS", 10**18)
     closes.read()
@@ -75,7 +75,7 @@ def test_what_was_stored_within_a_tick_of_the_clock_is_looked_for_again(
 
 
 def test_a_folder_that_is_not_there_is_no_closes(tmp_path: Path) -> None:
-    closes = KnownCloses(PriceCache(tmp_path / "nowhere"), CalendarCache(tmp_path / "calendars"))
+    closes = MarketContext(PriceCache(tmp_path / "nowhere"), CalendarCache(tmp_path / "calendars"))
     closes.read()
     assert not closes.were_read
     assert closes.of("MSFT") is None
@@ -84,7 +84,7 @@ def test_a_folder_that_is_not_there_is_no_closes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["damaged", "gone"])
 def test_closes_that_cannot_be_read_any_more_are_not_another_symbols(
-    snapshot: Snapshot, closes: KnownCloses, how: str
+    snapshot: Snapshot, closes: MarketContext, how: str
 ) -> None:
     """They were the symbol's own, found among all others: a fault of the caller's."""
     own = closes.cache.get("MSFT")
@@ -101,7 +101,7 @@ def test_closes_that_cannot_be_read_any_more_are_not_another_symbols(
     assert not snapshot.check(window, closes.context(snapshot)).findings
 
 
-def test_closes_that_were_replaced_are_let_go(snapshot: Snapshot, closes: KnownCloses) -> None:
+def test_closes_that_were_replaced_are_let_go(snapshot: Snapshot, closes: MarketContext) -> None:
     closes.cache.put(made("KO"))
     closes.read()
     old = weakref.ref(closes.context(snapshot).others)
@@ -112,7 +112,9 @@ def test_closes_that_were_replaced_are_let_go(snapshot: Snapshot, closes: KnownC
     assert old() is None
 
 
-def test_windows_without_dates_share_what_is_known(snapshot: Snapshot, closes: KnownCloses) -> None:
+def test_windows_without_dates_share_what_is_known(
+    snapshot: Snapshot, closes: MarketContext
+) -> None:
     assert closes.context(snapshot) is closes.context(snapshot)
     assert closes.context(snapshot) is not closes.context(snapshot, named=False)
     dated = closes.context(snapshot, as_of=date(2022, 6, 1))
@@ -124,7 +126,7 @@ def test_windows_without_dates_share_what_is_known(snapshot: Snapshot, closes: K
 
 
 def test_a_level_of_long_ago_may_have_been_rewritten(
-    snapshot: Snapshot, closes: KnownCloses
+    snapshot: Snapshot, closes: MarketContext
 ) -> None:
     own = closes.cache.get("MSFT")
     assert own is not None
@@ -135,7 +137,7 @@ def test_a_level_of_long_ago_may_have_been_rewritten(
     assert not closes.context(snapshot, as_of=old).level_known
 
 
-def test_a_window_that_ends_the_history_is_known_by_its_returns(closes: KnownCloses) -> None:
+def test_a_window_that_ends_the_history_is_known_by_its_returns(closes: MarketContext) -> None:
     own = closes.cache.get("MSFT")
     assert own is not None
     newest = own.closes[-60:]

@@ -13,8 +13,8 @@ from closecast.drift.statistics import STATISTICS
 from closecast.errors import DamagedBundle, StorageFailed
 from closecast.registry.documents import EVALUATION_FILE, Bundle
 from closecast.registry.registry import Registry
-from closecast.serving import KnownCloses, Models, Snapshot
-from closecast.serving.bundle import Parts
+from closecast.serving import MarketContext, ModelManager, Snapshot
+from closecast.serving.bundle import LoadedBundle
 from closecast.serving.model_manager import Reload
 from closecast.settings import Settings
 from closecast.sources.calendar_cache import CalendarCache
@@ -23,14 +23,14 @@ from closecast.sources.sample import SampleSource
 
 
 @pytest.fixture
-def models(published: Settings) -> Models:
+def models(published: Settings) -> ModelManager:
     cache = PriceCache(published.data_dir / "prices")
     calendars = CalendarCache(published.data_dir / "calendars")
-    return Models(Registry(published.models_url), KnownCloses(cache, calendars), "MSFT")
+    return ModelManager(Registry(published.models_url), MarketContext(cache, calendars), "MSFT")
 
 
 @pytest.fixture
-def pooled(models: Models) -> str:
+def pooled(models: ModelManager) -> str:
     """The bundle of both symbols, current for both."""
     version = models.registry.pointer("AAPL")
     assert version is not None
@@ -50,7 +50,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> list[Any]
 
 
 def test_a_bundle_of_many_symbols_is_read_and_measured_once(
-    models: Models, pooled: str, monkeypatch: pytest.MonkeyPatch
+    models: ModelManager, pooled: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loads = counted(monkeypatch, Registry, "load_to_serve")
     tried = counted(monkeypatch, Snapshot, "_measured")
@@ -64,7 +64,7 @@ def test_a_bundle_of_many_symbols_is_read_and_measured_once(
 
 
 def test_a_version_that_comes_back_is_not_measured_again(
-    models: Models, pooled: str, monkeypatch: pytest.MonkeyPatch
+    models: ModelManager, pooled: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     speed = models.get("MSFT").speed
     models.registry.rollback("MSFT", "for tests", by="tests")
@@ -78,7 +78,7 @@ def test_a_version_that_comes_back_is_not_measured_again(
 
 
 def test_a_large_bundle_that_nobody_serves_any_more_is_let_go(
-    models: Models, pooled: str, monkeypatch: pytest.MonkeyPatch
+    models: ModelManager, pooled: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("closecast.serving.model_manager._SMALL_BYTES", 1)
     for symbol in ("MSFT", "AAPL"):
@@ -91,7 +91,7 @@ def test_a_large_bundle_that_nobody_serves_any_more_is_let_go(
     assert pooled not in models._parts
 
 
-def go_back_and_forth(models: Models, version: str) -> Reload:
+def go_back_and_forth(models: ModelManager, version: str) -> Reload:
     models.registry.rollback("MSFT", "for tests", by="tests")
     assert models.look("MSFT").outcome == "swapped"
     gc.collect()
@@ -99,7 +99,7 @@ def go_back_and_forth(models: Models, version: str) -> Reload:
     return models.look("MSFT")
 
 
-def test_a_small_one_comes_back_as_it_was(models: Models, pooled: str) -> None:
+def test_a_small_one_comes_back_as_it_was(models: ModelManager, pooled: str) -> None:
     before = models.get("MSFT")
     assert go_back_and_forth(models, pooled).outcome == "swapped"
     assert models.get("MSFT").parts is before.parts
@@ -108,7 +108,7 @@ def test_a_small_one_comes_back_as_it_was(models: Models, pooled: str) -> None:
 
 
 def test_what_comes_back_is_read_again_for_it_may_be_damaged_by_now(
-    models: Models, pooled: str, monkeypatch: pytest.MonkeyPatch
+    models: ModelManager, pooled: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models.get("MSFT")
 
@@ -123,7 +123,7 @@ def test_what_comes_back_is_read_again_for_it_may_be_damaged_by_now(
     assert models.look("MSFT").outcome == "failed"
 
 
-def test_each_symbol_says_what_the_bundle_says_of_it(models: Models, pooled: str) -> None:
+def test_each_symbol_says_what_the_bundle_says_of_it(models: ModelManager, pooled: str) -> None:
     bundle = models.registry.load(pooled)
     alone = Snapshot.from_bundle("AAPL", 1, bundle)
     assert alone.evaluation == json.loads(bundle.files[EVALUATION_FILE])["AAPL"]
@@ -134,7 +134,7 @@ def test_each_symbol_says_what_the_bundle_says_of_it(models: Models, pooled: str
 @pytest.mark.parametrize("name", ["evaluation.json", "intervals.json", "baseline_stats.json"])
 @pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b'{"AAPL": {}}', b"\xff"])
 def test_a_damaged_file_is_said_to_be_one(
-    models: Models, pooled: str, name: str, content: bytes
+    models: ModelManager, pooled: str, name: str, content: bytes
 ) -> None:
     bundle = models.registry.load(pooled)
     files = {**bundle.files, name: content}
@@ -142,11 +142,11 @@ def test_a_damaged_file_is_said_to_be_one(
         Snapshot.from_bundle("MSFT", 1, type(bundle)(bundle.manifest, files))
     missing = {key: value for key, value in bundle.files.items() if key != name}
     with pytest.raises(DamagedBundle, match=f"no {name}"):
-        Parts(type(bundle)(bundle.manifest, missing))
+        LoadedBundle(type(bundle)(bundle.manifest, missing))
 
 
 def test_a_bundle_that_is_older_than_a_statistic_is_served_without_it(
-    models: Models, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    models: ModelManager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(STATISTICS, "extra", STATISTICS["jump"])
     monkeypatch.setattr(unmeasured, "_logged", set())
@@ -159,7 +159,7 @@ def test_a_bundle_that_is_older_than_a_statistic_is_served_without_it(
 
 
 def test_names_that_callers_make_up_while_the_store_is_away_are_not_all_kept(
-    models: Models, monkeypatch: pytest.MonkeyPatch
+    models: ModelManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(symbol: str) -> None:
         raise StorageFailed("the store is away")
@@ -174,7 +174,7 @@ def test_names_that_callers_make_up_while_the_store_is_away_are_not_all_kept(
 
 @pytest.mark.parametrize("error", [MemoryError(), ImportError("no such library")])
 def test_whatever_a_load_fails_with_the_old_one_stays_and_it_is_said_once(
-    models: Models, caplog: pytest.LogCaptureFixture, error: Exception
+    models: ModelManager, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     before = models.get("MSFT")
     models.registry.rollback("MSFT", "a test")

@@ -13,7 +13,7 @@ from closecast.core.calendars import sessions_between
 from closecast.core.prices import MAX_PRICE, MIN_PRICE, Prices
 from closecast.errors import InvalidPrices, NoPrices, TooFewCloses
 from closecast.settings import Settings
-from closecast.sources.base import PriceSource, Rows
+from closecast.sources.base import PriceSource, RawRows
 from tests.support.synthetic_prices import patiently
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
@@ -33,8 +33,8 @@ class GivenRows(PriceSource):
     def from_settings(cls, settings: Settings, argument: str) -> GivenRows:
         raise NotImplementedError
 
-    def read(self, symbol: str, start: date | None, end: date | None) -> Rows:
-        return Rows(self._dates, self._closes, "raw")
+    def read(self, symbol: str, start: date | None, end: date | None) -> RawRows:
+        return RawRows(self._dates, self._closes, "raw")
 
 
 def fetch(dates: object, closes: object, symbol: str = "MSFT", now: datetime = NOW) -> Prices:

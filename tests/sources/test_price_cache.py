@@ -22,14 +22,14 @@ from hypothesis import strategies as st
 
 from closecast.core.arrays import FloatArray
 from closecast.core.prices import Prices
-from closecast.errors import InvalidSymbol, Problem, StorageFailed
+from closecast.errors import InvalidSymbol, PriceProblem, StorageFailed
 from closecast.sources.price_cache import PriceCache
 from tests.support.synthetic_prices import as_prices, closes, patiently, random_walk
 
 PRICES = random_walk(10, seed=1, symbol="MSFT")
 NOTES = (
-    Problem("filler", "a holiday's row was dropped — não é pregão", "2022-12-26", 10.0),
-    Problem("jump", "moved by 60 %"),
+    PriceProblem("filler", "a holiday's row was dropped — não é pregão", "2022-12-26", 10.0),
+    PriceProblem("jump", "moved by 60 %"),
 )
 
 
@@ -68,7 +68,7 @@ def test_what_was_put_comes_back_to_the_last_bit(
     symbol: str,
     basis: Any,
     source: str,
-    notes: list[Problem],
+    notes: list[PriceProblem],
 ) -> None:
     folder = tmp_path_factory.mktemp("cache")
     prices = replace(as_prices(closes, symbol, basis), source=source, notes=tuple(notes))

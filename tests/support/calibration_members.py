@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from closecast.calibration import LiveState, Member, follow
+from closecast.calibration import AdaptiveState, PanelMember, follow
 from closecast.core.arrays import FloatArray
 from closecast.core.prices import Prices
 from closecast.forecasters import Parameters, Predictor, make_forecaster
@@ -23,22 +23,22 @@ def predictor_of(name: str = "ewma", horizon: int = HORIZON) -> Predictor:
     return recipe.fit([garch(600, seed=99)], [garch(600, seed=99)])
 
 
-def member(prices: Prices, name: str = "ewma", horizon: int = HORIZON) -> Member:
+def member(prices: Prices, name: str = "ewma", horizon: int = HORIZON) -> PanelMember:
     """A series with a forecast at each of its origins."""
     [forecast] = predictor_of(name, horizon).predict_along([prices])
-    return Member(prices, forecast)
+    return PanelMember(prices, forecast)
 
 
 def history(
     prices: Prices, name: str = "ewma", horizon: int = HORIZON
-) -> Iterator[tuple[int, LiveState]]:
+) -> Iterator[tuple[int, AdaptiveState]]:
     """Row and state after it, for every origin of one series on its own."""
     rows = {session: row for row, session in enumerate(prices.sessions.tolist())}
     for day, after in follow([member(prices, name, horizon)], prices.sessions[0]):
         yield rows[day.item()], after[prices.symbol]
 
 
-def last(days: Iterator[tuple[int, LiveState]]) -> LiveState:
+def last(days: Iterator[tuple[int, AdaptiveState]]) -> AdaptiveState:
     """The state after all of them."""
     *_, (_, state) = days
     return state
@@ -57,6 +57,6 @@ def broken(n: int, at: int, factor: float, seed: int, symbol: str = "MADE") -> P
     return from_returns(returns, symbol)
 
 
-def parts(states: Sequence[LiveState]) -> list[tuple[bytes, ...]]:
+def parts(states: Sequence[AdaptiveState]) -> list[tuple[bytes, ...]]:
     """Their bytes, to be compared."""
     return [state.to_parts() for state in states]

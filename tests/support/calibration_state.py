@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from closecast.calibration import LiveState
+from closecast.calibration import AdaptiveState
 from closecast.serving import Snapshot
 
 
 def live_state(
     session: str, last_close: float = 100.0, horizon: int = 10, past: int = 400
-) -> LiveState:
+) -> AdaptiveState:
     """The state after ``past`` closes, the newest of them at ``session``."""
     steps = np.arange(1, horizon + 1)
     scores = np.random.default_rng(7).normal(size=(past, horizon))
-    return LiveState(
+    return AdaptiveState(
         session=np.datetime64(session, "D"),
         last_close=last_close,
         revision=past,
@@ -32,9 +32,9 @@ def live_state(
 class FakeLiving:
     """Answers whatever state it was given last, whoever asks."""
 
-    def __init__(self, state: LiveState) -> None:
+    def __init__(self, state: AdaptiveState) -> None:
         self.now = state
 
-    def state(self, snapshot: Snapshot) -> LiveState:
+    def state(self, snapshot: Snapshot) -> AdaptiveState:
         del snapshot
         return self.now

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.database.test_database import clock, in_a_file, ledger, on_postgres, place, postgres
+from tests.database.test_database import clock, database, in_a_file, on_postgres, place, postgres
 
-__all__ = ["clock", "in_a_file", "ledger", "on_postgres", "place", "postgres"]
+__all__ = ["clock", "database", "in_a_file", "on_postgres", "place", "postgres"]

@@ -9,7 +9,7 @@ from closecast.core.prices import Prices
 from closecast.evaluation import calibrate
 from closecast.forecasters import make_forecaster, make_parameters
 from closecast.forecasters.location import learn_shrinkage, shrink
-from closecast.validation.leakage import Evidence
+from closecast.validation.leakage import LeakEvidence
 
 SIZES = {
     "naive": {},
@@ -25,7 +25,7 @@ def evidence_of(
     length: int = 20,
     horizon: int = 3,
     train_size: float = 0.6,
-) -> Evidence:
+) -> LeakEvidence:
     """Split, processed, fitted and calibrated; series too short in a part are left out."""
     splits, _ = split_panel(series, train_size, length, horizon)
     whole = {prices.symbol: prices for prices in series}
@@ -33,7 +33,7 @@ def evidence_of(
     train, valid = [split.train for split in splits], [split.valid for split in splits]
     fitted = make_forecaster(name, make_parameters(name, values)).fit(train, valid)
     predictor = shrink(fitted, learn_shrinkage(fitted, valid))
-    return Evidence(
+    return LeakEvidence(
         collected=series,
         splits=splits,
         processed=[process(whole[s.test.symbol], s.train, length, horizon) for s in splits],

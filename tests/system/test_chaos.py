@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from closecast.database import Ledger
+from closecast.database import Database
 from closecast.registry.registry import MANIFEST
 from closecast.serving.dated.refresh import Refresh
 from closecast.settings import Settings
@@ -136,9 +136,9 @@ def test_a_job_that_did_not_end_is_seen(published: Settings) -> None:
     working = Working(published)
     done = working.once(1)
     assert [*working.broken([done])] == []
-    with closing(Ledger(published.ledger_url)) as ledger:
-        job, _ = ledger.jobs.submit("chaos", "MSFT", {})
-        ledger.jobs.claim("elsewhere/0-1:1:1")
+    with closing(Database(published.ledger_url)) as database:
+        job, _ = database.jobs.submit("chaos", "MSFT", {})
+        database.jobs.claim("elsewhere/0-1:1:1")
     [seen] = working.broken([])
     assert seen == f"job {job.id} runs for ever"
 
@@ -203,29 +203,29 @@ def test_the_table_tells_kills_from_other_blows_and_shows_every_violation() -> N
 
 def test_a_clock_that_was_set_back_keeps_no_dead_job_alive(tmp_path: Path) -> None:
     now = datetime(2026, 1, 2, 12, tzinfo=UTC)
-    with closing(Ledger(settings_in(tmp_path).ledger_url, lambda: now)) as ledger:
-        job, _ = ledger.jobs.submit("train", "MSFT", {})
-        ledger.jobs.claim("elsewhere/0-1:1:1")
+    with closing(Database(settings_in(tmp_path).ledger_url, lambda: now)) as database:
+        job, _ = database.jobs.submit("train", "MSFT", {})
+        database.jobs.claim("elsewhere/0-1:1:1")
         now -= timedelta(days=1)
-        assert [one.id for one in ledger.jobs.bury_dead(timedelta(seconds=30), lambda _: None)] == [
-            job.id
-        ]
+        assert [
+            one.id for one in database.jobs.bury_dead(timedelta(seconds=30), lambda _: None)
+        ] == [job.id]
 
 
 def test_a_clock_that_was_set_back_keeps_nobody_from_newer_closes(tmp_path: Path) -> None:
     right = now = datetime(2026, 1, 2, 12, tzinfo=UTC)
     settings = settings_in(tmp_path, forecast_wait_s=0)
-    with closing(Ledger(settings.ledger_url, lambda: now)) as ledger:
-        refresh = Refresh(ledger, settings, lambda: now, lambda: None)
+    with closing(Database(settings.ledger_url, lambda: now)) as database:
+        refresh = Refresh(database, settings, lambda: now, lambda: None)
         now = right + timedelta(days=365)
         ahead = refresh.ask("version", ["MSFT"])
         assert ahead is not None
-        ledger.jobs.cancel(ahead.id)
+        database.jobs.cancel(ahead.id)
         now = right
         again = refresh.ask("version", ["MSFT"])
         assert again is not None
         assert again.id != ahead.id
-        ledger.jobs.cancel(again.id)
+        database.jobs.cancel(again.id)
         now += timedelta(seconds=1)
         assert (same := refresh.ask("version", ["MSFT"])) is not None
         assert same.id == again.id, "just tried: one from a time to come does not count"

@@ -23,15 +23,15 @@ from closecast.validation.gate import (
     SIGNIFICANCE,
     TOLERANCE,
     Decision,
-    Policy,
-    Standing,
+    GatePolicy,
+    ServingVersion,
     choose,
     decide,
 )
 from closecast.validation.gate.comparison import compare, ordered
 
 FIRST = np.datetime64("2020-01-01")
-STANDING = Standing("20260101T000000Z-00000000", age_days=3)
+STANDING = ServingVersion("20260101T000000Z-00000000", age_days=3)
 REPETITIONS = 500
 
 OfSymbol = dict[tuple[str, Mode], Losses]
@@ -294,20 +294,20 @@ def test_the_very_model_that_was_rolled_back_is_rejected() -> None:
 @pytest.mark.parametrize(
     ("age_days", "policy", "taken", "said"),
     [
-        (0, Policy(), False, "0 of 30 days"),
-        (29.4, Policy(), False, "29 of 30 days"),
-        (30, Policy(), True, "taken for being newer"),
-        (6, Policy(deadline_days=7), False, "6 of 7 days"),
-        (8, Policy(deadline_days=7), True, "8 of 7 days"),
-        (0, Policy("promote"), True, "CLOSECAST_WITHOUT_EVIDENCE"),
-        (0, Policy(deadline_days=0), True, "taken for being newer"),
+        (0, GatePolicy(), False, "0 of 30 days"),
+        (29.4, GatePolicy(), False, "29 of 30 days"),
+        (30, GatePolicy(), True, "taken for being newer"),
+        (6, GatePolicy(deadline_days=7), False, "6 of 7 days"),
+        (8, GatePolicy(deadline_days=7), True, "8 of 7 days"),
+        (0, GatePolicy("promote"), True, "CLOSECAST_WITHOUT_EVIDENCE"),
+        (0, GatePolicy(deadline_days=0), True, "taken for being newer"),
     ],
 )
 def test_the_policy_decides_where_the_evidence_does_not(
-    age_days: float, policy: Policy, taken: bool, said: str
+    age_days: float, policy: GatePolicy, taken: bool, said: str
 ) -> None:
     equal = made(candidate=0.95, current=0.95)
-    decision = alone(equal, current=Standing("v", age_days), policy=policy)
+    decision = alone(equal, current=ServingVersion("v", age_days), policy=policy)
     assert decision.outcome == "not_enough_evidence"
     assert decision.becomes_current is taken
     assert said in decision.reason
@@ -321,7 +321,7 @@ def test_at_the_deadline_what_seems_clearly_worse_is_kept_out_all_the_same() -> 
     crps = noisy[CURRENT, "window only"].crps * (1.05 * wild / wild.mean())[:, None]
     noisy["candidate", "window only"] = replace(noisy["candidate", "window only"], crps=crps)
     noisy["naive", "window only"] = losses(np.full(400, 2.0))
-    decision = alone(noisy, current=Standing("v", 400))
+    decision = alone(noisy, current=ServingVersion("v", 400))
     main = next(c for c in decision.comparisons if c.against == CURRENT)
     assert main.ratio > 1 + TOLERANCE
     assert (decision.outcome, decision.becomes_current) == ("not_enough_evidence", False)
@@ -329,8 +329,8 @@ def test_at_the_deadline_what_seems_clearly_worse_is_kept_out_all_the_same() -> 
 
 def test_no_policy_takes_what_was_rejected() -> None:
     worse = made(candidate=1.1)
-    for policy in (Policy("promote"), Policy(deadline_days=0)):
-        decision = alone(worse, current=Standing("v", 1e4), policy=policy)
+    for policy in (GatePolicy("promote"), GatePolicy(deadline_days=0)):
+        decision = alone(worse, current=ServingVersion("v", 1e4), policy=policy)
         assert (decision.outcome, decision.becomes_current) == ("rejected", False)
 
 
@@ -355,14 +355,14 @@ def test_what_becomes_current_is_never_clearly_worse_than_anything(
     candidate: float, current: float, days: int, seed: int, age_days: float
 ) -> None:
     found = made(days, seed, candidate=candidate, current=current)
-    decision = alone(found, current=Standing("v", age_days))
+    decision = alone(found, current=ServingVersion("v", age_days))
     assert decision.becomes_current == (decision.outcome == "promoted") or (
         decision.outcome == "not_enough_evidence"
     )
     if decision.becomes_current:
         assert not any(c.is_worse(0.05) for c in decision.comparisons)
     assert json.loads(json.dumps(asdict(decision)))["reason"] == decision.reason
-    again = alone(found, current=Standing("v", age_days))
+    again = alone(found, current=ServingVersion("v", age_days))
     assert again == decision
 
 
@@ -463,7 +463,7 @@ def test_the_deadline_takes_nothing_of_which_there_is_no_evidence() -> None:
     seen = found[CURRENT, "window only"]
     nothing = np.full_like(seen.crps, np.nan)
     found[CURRENT, "window only"] = replace(seen, crps=nothing, absolute_error=nothing)
-    decision = alone(found, current=Standing("v", 690))
+    decision = alone(found, current=ServingVersion("v", 690))
     assert (decision.outcome, decision.becomes_current) == ("not_enough_evidence", False)
     del found[CURRENT, "window only"]  # it could not be scored at all
-    assert alone(found, current=Standing("v", 690)).becomes_current is False
+    assert alone(found, current=ServingVersion("v", 690)).becomes_current is False

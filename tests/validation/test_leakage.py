@@ -16,18 +16,18 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from closecast.calibration import Calibration, Member, follow
+from closecast.calibration import PanelMember, SplitConformal, follow
 from closecast.core.dataset import split_by_share
 from closecast.core.forecast import Forecast
 from closecast.core.prices import Prices
 from closecast.errors import TooFewCloses
-from closecast.evaluation import Contender, Evaluated, evaluate_panel
+from closecast.evaluation import EvaluationResult, ScoredModel, evaluate_panel
 from closecast.forecasters import Parameters, Predictor, TrainingReport, make_forecaster
 from closecast.forecasters.ewma import EwmaPredictor
 from closecast.forecasters.location import shrink
 from closecast.forecasters.shrunk import Shrinkage, ShrunkPredictor, without_shrinkage
 from closecast.validation.leakage import CUTS, LeakCheck, check_evaluation, check_leaks
-from closecast.validation.leakage.evidence import Findings
+from closecast.validation.leakage.evidence import LeakFindings
 from closecast.validation.leakage.scores import check_realised
 from tests.support.leakage_evidence import evidence_of
 from tests.support.synthetic_prices import as_prices, from_returns, garch, patiently
@@ -303,18 +303,18 @@ def test_scores_of_other_rows_are_caught() -> None:
     altered = scores.copy()
     altered[0, 0] = np.nextafter(altered[0, 0], 10)
     for wrong in (altered, scores[:, 1:], scores[:, ::-1], np.hstack([scores, scores])):
-        assert failed(calibrations={"MADE": Calibration(wrong)}) == {"calibration"}
+        assert failed(calibrations={"MADE": SplitConformal(wrong)}) == {"calibration"}
 
 
 def test_a_score_that_is_known_before_its_session_is_over_is_caught() -> None:
-    member = Member(PRICES, HONEST.predictor.predict_along([PRICES], 100)[0])
+    member = PanelMember(PRICES, HONEST.predictor.predict_along([PRICES], 100)[0])
     *_, (_, states) = follow([member], PRICES.sessions[-100])
     state = states["MADE"]
 
     def found(row: int, step: int, value: float) -> tuple[str, ...]:
         scores = state.scores.copy()
         scores[row, step] = value
-        findings = Findings()
+        findings = LeakFindings()
         check_realised(replace(state, scores=scores), PRICES, findings)
         return findings.failures
 
@@ -332,8 +332,8 @@ NAIVE = evidence_of([PRICES], "naive").predictor
 
 
 @cache
-def honestly_evaluated() -> Evaluated:
-    contender = Contender({"MADE": HONEST.predictor}, HONEST.calibrations)
+def honestly_evaluated() -> EvaluationResult:
+    contender = ScoredModel({"MADE": HONEST.predictor}, HONEST.calibrations)
     return evaluate_panel(HONEST.splits, {"MADE": NAIVE}, [contender])
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from closecast import evaluation
-from closecast.calibration import Calibration, LiveState, Member, panel
+from closecast.calibration import AdaptiveState, PanelMember, SplitConformal, panel
 from closecast.core import dataset
 from closecast.core.dataset import Examples, Processed, Split, log_returns
 from closecast.core.forecast import Forecast
@@ -275,7 +275,7 @@ def _in_the_training_step(mutant: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def calibration_on_test(planted: Planted) -> None:
-    def cheating(honest: Any, predictor: Predictor, valid: Sequence[Prices]) -> Calibration:
+    def cheating(honest: Any, predictor: Predictor, valid: Sequence[Prices]) -> SplitConformal:
         return honest(predictor, [planted.splits[s.symbol].test for s in valid])
 
     planted.function(evaluation.calibrate, cheating)
@@ -284,7 +284,7 @@ def calibration_on_test(planted: Planted) -> None:
 def calibration_without_purge(planted: Planted) -> None:
     """Its first windows hold the targets of the last rows that were learned from."""
 
-    def reaching(honest: Any, predictor: Predictor, valid: Sequence[Prices]) -> Calibration:
+    def reaching(honest: Any, predictor: Predictor, valid: Sequence[Prices]) -> SplitConformal:
         parts = []
         for part in valid:
             whole = planted.splits[part.symbol].whole
@@ -298,10 +298,12 @@ def calibration_without_purge(planted: Planted) -> None:
 def scores_not_yet_realised(planted: Planted) -> None:
     """All steps of an origin are scored on its own day, where the data go on."""
 
-    def eager(honest: Any, states: Any, members: Sequence[tuple[Member, int]], *rest: Any) -> Any:
+    def eager(
+        honest: Any, states: Any, members: Sequence[tuple[PanelMember, int]], *rest: Any
+    ) -> Any:
         after, day = honest(states, members, *rest)
         for member, row in members:
-            state: LiveState = after[member.prices.symbol]
+            state: AdaptiveState = after[member.prices.symbol]
             moves = np.log(member.prices.closes[row + 1 :][:HORIZON] / state.last_close)
             scores = state.scores.copy()
             ahead = slice(0, len(moves))
@@ -315,7 +317,7 @@ def scores_not_yet_realised(planted: Planted) -> None:
 def scores_of_the_wrong_session(planted: Planted) -> None:
     """Each waiting forecast is held against the close before its target."""
 
-    def late(honest: Any, state: LiveState, prices: Prices, row: int) -> Any:
+    def late(honest: Any, state: AdaptiveState, prices: Prices, row: int) -> Any:
         return honest(state, prices, row - 1)
 
     planted.function(panel._log_returns, late)

@@ -1,4 +1,4 @@
-"""``LiveState``: calibration that learns from every close, without refitting anything.
+"""``AdaptiveState``: calibration that learns from every close, without refitting anything.
 
 Three things move with the market, in this order:
 
@@ -11,7 +11,7 @@ Three things move with the market, in this order:
    interval, one's own and the panel's, widens what follows, every hit narrows it. At a state that
    never leaves a bounded range no interval is ever empty or infinite.
 
-The state is immutable; :meth:`LiveState.absorb` makes the next one. ``docs/decisions/0008`` has
+The state is immutable; :meth:`AdaptiveState.absorb` makes the next one. ``docs/decisions/0008`` has
 the measurements behind the constants.
 """
 
@@ -26,7 +26,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.calibration.observations import ENDS, Base, PanelDay, Scored
+from closecast.calibration.observations import ENDS, OriginForecast, PanelObservation, ScoredClose
 from closecast.calibration.quantiles import MEMORY, half_quantiles, needed_scores
 from closecast.core.arrays import FloatArray, read_only
 from closecast.core.forecast import Forecast
@@ -50,7 +50,7 @@ _LARGEST_FACTOR = 5.0
 
 
 @dataclass(frozen=True, eq=False)
-class LiveState:
+class AdaptiveState:
     """Calibration of one bundle for one symbol, as of its newest close.
 
     Attributes
@@ -95,7 +95,7 @@ class LiveState:
         return len(self.tilt)
 
     @classmethod
-    def start(cls, session: np.datetime64, close: float, base: Base) -> Self:
+    def start(cls, session: np.datetime64, close: float, base: OriginForecast) -> Self:
         """The state at the first origin: nothing learned, one forecast waiting."""
         horizon = len(base.location)
         return cls(
@@ -114,7 +114,7 @@ class LiveState:
 
     # -- learning ---------------------------------------------------------------------------
 
-    def score(self, log_returns: FloatArray) -> Scored:
+    def score(self, log_returns: FloatArray) -> ScoredClose:
         """Hold waiting forecasts against a new close.
 
         Parameters
@@ -134,10 +134,15 @@ class LiveState:
         missed = (score[:waiting] < lower) | (score[:waiting] > upper)
         miss[:waiting] = np.where(known, missed, np.nan)
         surprise = min(float(abs(error[0]) / self.raw_scale[-1]), LARGEST_SURPRISE)
-        return Scored(surprise if known[0] else np.nan, score, miss)
+        return ScoredClose(surprise if known[0] else np.nan, score, miss)
 
     def absorb(
-        self, session: np.datetime64, close: float, scored: Scored, day: PanelDay, base: Base
+        self,
+        session: np.datetime64,
+        close: float,
+        scored: ScoredClose,
+        day: PanelObservation,
+        base: OriginForecast,
     ) -> Self:
         """The next state: learn from the close, then state the forecast that starts from it.
 
@@ -145,7 +150,7 @@ class LiveState:
         ----------
         scored, day
             Of :meth:`score` for this close, and over the panel on that day.
-        base : Base
+        base : OriginForecast
             What the predictor says from the new close on.
         """
         horizon = self.horizon
@@ -177,7 +182,7 @@ class LiveState:
             ends=np.concatenate([self.ends[keep], learned._ends(base, scale)[None]]),
         )
 
-    def _ends(self, base: Base, scale: FloatArray) -> FloatArray:
+    def _ends(self, base: OriginForecast, scale: FloatArray) -> FloatArray:
         """The 90 % interval of the next forecast in units of its scale, shape (horizon, 2)."""
         ends = base.ends * (base.scale / scale)[:, None]
         if self._known.shape[1] >= needed_scores(0.9):

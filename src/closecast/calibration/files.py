@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from closecast.calibration.adaptive import LiveState
+from closecast.calibration.adaptive import AdaptiveState
 from closecast.errors import DamagedBundle
 
 
-def dump_states(states: Mapping[str, LiveState]) -> bytes:
+def dump_states(states: Mapping[str, AdaptiveState]) -> bytes:
     """All states, exact; read one with :func:`load_state`."""
     arrays = {
         f"{symbol}/{i:02}": np.frombuffer(part, np.uint8)
@@ -42,7 +42,7 @@ class StatesFile:
             for name in sorted(self._file.files):
                 self._names.setdefault(name.rpartition("/")[0], []).append(name)
 
-    def get(self, symbol: str) -> LiveState:
+    def get(self, symbol: str) -> AdaptiveState:
         """The state of one symbol.
 
         Raises
@@ -54,10 +54,10 @@ class StatesFile:
             raise DamagedBundle(f"there is no calibration state of {symbol}")
         with _as_damaged(), self._reading:
             parts = [self._file[name].tobytes() for name in self._names[symbol]]
-        return LiveState.from_parts(parts)
+        return AdaptiveState.from_parts(parts)
 
 
-def load_state(content: bytes, symbol: str) -> LiveState:
+def load_state(content: bytes, symbol: str) -> AdaptiveState:
     """The state of one symbol: :meth:`StatesFile.get` of a file that is read once."""
     return StatesFile(content).get(symbol)
 

@@ -16,7 +16,7 @@ ENDS = np.array([0.05, 0.95])
 
 
 @dataclass(frozen=True, eq=False)
-class Base:
+class OriginForecast:
     """What the predictor says at one origin, before any calibration.
 
     Attributes
@@ -40,7 +40,7 @@ class Base:
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class ScoredClose:
     """What one new close says about the forecasts that were waiting for it.
 
     Attributes
@@ -58,14 +58,14 @@ class Scored:
 
 
 @dataclass(frozen=True, eq=False)
-class PanelDay:
+class PanelObservation:
     """The same, over all symbols of a panel that have a close on that day."""
 
     surprise: float
     misses: FloatArray
 
     @classmethod
-    def of(cls, scored: Sequence[Scored]) -> Self:
+    def of(cls, scored: Sequence[ScoredClose]) -> Self:
         """Means over members; NaN where nobody knows."""
         return cls(
             float(_mean([np.float64(s.surprise) for s in scored])),

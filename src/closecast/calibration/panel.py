@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from closecast.calibration.adaptive import LiveState
-from closecast.calibration.observations import Base, PanelDay
+from closecast.calibration.adaptive import AdaptiveState
+from closecast.calibration.observations import OriginForecast, PanelObservation
 from closecast.core.arrays import FloatArray
 from closecast.core.forecast import Forecast
 from closecast.core.prices import Prices
@@ -16,7 +16,7 @@ from closecast.core.symbols import exchange_of
 
 
 @dataclass(frozen=True, eq=False)
-class Member:
+class PanelMember:
     """A series with what a predictor says at each of its newest origins.
 
     Attributes
@@ -28,9 +28,9 @@ class Member:
     prices: Prices
     forecast: Forecast
 
-    def base(self, row: int) -> Base:
+    def base(self, row: int) -> OriginForecast:
         """What is said at a row of ``prices``."""
-        return Base.of(self.forecast[row - len(self.prices)])
+        return OriginForecast.of(self.forecast[row - len(self.prices)])
 
     @property
     def first(self) -> int:
@@ -39,15 +39,15 @@ class Member:
 
 
 def advance(
-    states: Mapping[str, LiveState | None],
-    members: Sequence[tuple[Member, int]],
-    known: PanelDay | None = None,
-) -> tuple[dict[str, LiveState], PanelDay | None]:
+    states: Mapping[str, AdaptiveState | None],
+    members: Sequence[tuple[PanelMember, int]],
+    known: PanelObservation | None = None,
+) -> tuple[dict[str, AdaptiveState], PanelObservation | None]:
     """Absorb one day's closes.
 
     Parameters
     ----------
-    states : mapping of symbol to LiveState
+    states : mapping of symbol to AdaptiveState
         Before the day; ``None`` where a symbol begins.
     members : sequence of (Member, row)
         The symbols of one exchange that have a close on that day, and its row.
@@ -66,14 +66,14 @@ def advance(
     }
     day = known
     if day is None and scored:
-        day = PanelDay.of(list(scored.values()))
+        day = PanelObservation.of(list(scored.values()))
     after = {}
     for member, row in members:
         prices, symbol = member.prices, member.prices.symbol
         session, close = prices.sessions[row], float(prices.closes[row])
         state = states[symbol]
         if state is None:
-            after[symbol] = LiveState.start(session, close, member.base(row))
+            after[symbol] = AdaptiveState.start(session, close, member.base(row))
         else:
             assert day is not None
             after[symbol] = state.absorb(session, close, scored[symbol], day, member.base(row))
@@ -81,15 +81,15 @@ def advance(
 
 
 def follow(
-    series: Sequence[Member],
+    series: Sequence[PanelMember],
     start: np.datetime64,
-    begun: Mapping[str, LiveState] | None = None,
-) -> Iterator[tuple[np.datetime64, dict[str, LiveState]]]:
+    begun: Mapping[str, AdaptiveState] | None = None,
+) -> Iterator[tuple[np.datetime64, dict[str, AdaptiveState]]]:
     """Live states day by day from ``start`` on, as a service would have had them.
 
     Parameters
     ----------
-    begun : mapping of symbol to LiveState, optional
+    begun : mapping of symbol to AdaptiveState, optional
         States to go on from, all of the session before ``start``; without it symbols begin.
 
     Yields
@@ -97,25 +97,25 @@ def follow(
     day, states
         The states of the symbols that have a close on the day, after it.
     """
-    states: dict[str, LiveState | None] = {s.prices.symbol: None for s in series}
+    states: dict[str, AdaptiveState | None] = {s.prices.symbol: None for s in series}
     states |= begun or {}
     exchanges = {s.prices.symbol: exchange_of(s.prices.symbol) for s in series}
     firsts = [max(s.first, int(np.searchsorted(s.prices.sessions, start))) for s in series]
     days = [s.prices.sessions[first:] for s, first in zip(series, firsts, strict=True)]
     for day in np.unique(np.concatenate(days)):
-        groups: dict[str, list[tuple[Member, int]]] = {}
+        groups: dict[str, list[tuple[PanelMember, int]]] = {}
         for one, first in zip(series, firsts, strict=True):
             row = int(np.searchsorted(one.prices.sessions, day))
             if first <= row < len(one.prices) and one.prices.sessions[row] == day:
                 groups.setdefault(exchanges[one.prices.symbol], []).append((one, row))
-        after: dict[str, LiveState] = {}
+        after: dict[str, AdaptiveState] = {}
         for members in groups.values():
             after |= advance(states, members)[0]
         states |= after
         yield day, after
 
 
-def _log_returns(state: LiveState, prices: Prices, row: int) -> FloatArray:
+def _log_returns(state: AdaptiveState, prices: Prices, row: int) -> FloatArray:
     """From each waiting origin to a row; both closes are from the same download."""
     rows = np.searchsorted(prices.sessions, state.origins)
     there = prices.sessions[np.minimum(rows, len(prices) - 1)] == state.origins

@@ -1,4 +1,4 @@
-"""``Calibration``: fixed scores of rows that were kept apart. For windows without a history."""
+"""``SplitConformal``: fixed scores of rows that were kept apart. For windows without a history."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from closecast.errors import DamagedBundle
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class SplitConformal:
     """Standardised errors ``(log return - location) / scale`` of past forecasts, per step.
 
     Attributes

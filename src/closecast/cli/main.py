@@ -142,7 +142,7 @@ def _serve(arguments: argparse.Namespace, settings: Settings) -> None:
             port=settings.port,
             log_config=None,
             access_log=False,
-            http="api.middleware.buffered_protocol:OneWriteProtocol",
+            http="api.middleware.buffered_protocol:BufferedProtocol",
             # The application believes the proxies of CLOSECAST_TRUSTED_PROXIES; uvicorn would
             # believe any program on this machine.
             proxy_headers=False,

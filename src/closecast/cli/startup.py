@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from closecast.core.symbols import canonical, exchange_of, panel_name
-from closecast.database import ACTIVE, Job, Ledger
+from closecast.database import ACTIVE, Database, Job
 from closecast.errors import ClosecastError, DamagedBundle, JobConflict, NoModel, StorageFailed
 from closecast.forecasters import DEFAULT_FORECASTER, make_parameters
 from closecast.infra.files import storage
@@ -44,7 +44,7 @@ def check_start(settings: Settings, *, trains: bool = False) -> None:
     exchange_of(symbol)
     if settings.source.partition(":")[0] not in SOURCES:
         make_source(settings.source, settings)  # says which there are
-    Ledger(settings.ledger_url).close()
+    Database(settings.ledger_url).close()
     with storage(settings.data_dir):
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         if not os.access(settings.data_dir, os.W_OK | os.X_OK):
@@ -86,10 +86,10 @@ class FirstTraining(threading.Thread):
         welcome: Callable[[], str],
     ) -> None:
         super().__init__(name="first-training", daemon=True)
-        self._ledger = Ledger(settings.ledger_url)
+        self._database = Database(settings.ledger_url)
         self._say = say
         self._welcome = welcome
-        self._job = _queued(settings, self._ledger, symbols)
+        self._job = _queued(settings, self._database, symbols)
 
     def run(self) -> None:
         self._say(
@@ -112,15 +112,15 @@ class FirstTraining(threading.Thread):
                 f"First training: it has {job.state}: {job.reason}. Mend that, then start again "
                 "or POST /train; the service goes on."
             )
-        self._ledger.close()
+        self._database.close()
 
     def _look(self) -> Job:
         with suppress(ClosecastError):  # whoever needs the ledger logs it; it may answer again
-            self._job = self._ledger.jobs.get(self._job.id)
+            self._job = self._database.jobs.get(self._job.id)
         return self._job
 
 
-def _queued(settings: Settings, ledger: Ledger, symbols: Sequence[str]) -> Job:
+def _queued(settings: Settings, database: Database, symbols: Sequence[str]) -> Job:
     """The job, or one that is in its way: that will leave a model, too."""
     arguments = {
         "symbols": list(symbols),
@@ -132,11 +132,11 @@ def _queued(settings: Settings, ledger: Ledger, symbols: Sequence[str]) -> Job:
         "fine_tune": False,
     }
     try:
-        return ledger.jobs.submit("train", panel_name(symbols), arguments)[0]
+        return database.jobs.submit("train", panel_name(symbols), arguments)[0]
     except JobConflict as conflict:
         if conflict.job_id is None:
             raise
-        return ledger.jobs.get(conflict.job_id)
+        return database.jobs.get(conflict.job_id)
 
 
 def _progress(job: Job) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from closecast.core.prices import UNIT_RATIO, Prices
-from closecast.errors import Problem
+from closecast.errors import PriceProblem
 
 FROZEN_SESSIONS = 15
 """Sessions in a row that hardly move. The longest such run in the 20 sample stocks is 2."""
@@ -16,7 +16,7 @@ _SPLIT_RATIOS = np.log([2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 16, 20, 25, 30, 40, 50,
 _SPLIT_SURPRISE = 12.0  # times the usual day; smaller moves are news
 
 
-def find_faults(prices: Prices) -> list[Problem]:
+def find_faults(prices: Prices) -> list[PriceProblem]:
     """What is probably wrong with a series, each with its date; empty if nothing is.
 
     Frozen stretches, rows in another unit (there and back again), and moves that have the ratio
@@ -30,7 +30,7 @@ def find_faults(prices: Prices) -> list[Problem]:
     return [*_frozen(prices, returns, usual), *_jumps(prices, returns, usual)]
 
 
-def _frozen(prices: Prices, returns: np.ndarray, usual: float) -> list[Problem]:
+def _frozen(prices: Prices, returns: np.ndarray, usual: float) -> list[PriceProblem]:
     still = np.abs(returns) <= _HARDLY * usual
     runs = sliding_window_view(still, FROZEN_SESSIONS).all(axis=1)
     if not runs.any():
@@ -38,7 +38,7 @@ def _frozen(prices: Prices, returns: np.ndarray, usual: float) -> list[Problem]:
     first = int(np.flatnonzero(runs)[0])
     longest = max(len(run) for run in "".join("x" if s else " " for s in still).split())
     return [
-        Problem(
+        PriceProblem(
             "frozen_feed",
             f"{longest} sessions in a row hardly move: the feed stood still",
             str(prices.sessions[first + 1]),
@@ -47,7 +47,7 @@ def _frozen(prices: Prices, returns: np.ndarray, usual: float) -> list[Problem]:
     ]
 
 
-def _jumps(prices: Prices, returns: np.ndarray, usual: float) -> list[Problem]:
+def _jumps(prices: Prices, returns: np.ndarray, usual: float) -> list[PriceProblem]:
     found = []
     sizes = np.abs(returns)
     for i in np.flatnonzero(sizes > np.log(1.8)):
@@ -57,7 +57,7 @@ def _jumps(prices: Prices, returns: np.ndarray, usual: float) -> list[Problem]:
         there = returns[max(0, i - 5) : i][::-1].cumsum()  # this move may be the way back
         returning = len(there) and np.abs(returns[i] + there).min() < 0.2 * sizes[i]
         if sizes[i] > np.log(UNIT_RATIO) and returned:
-            found.append(Problem("unit_error", "the close is in another unit", day, close))
+            found.append(PriceProblem("unit_error", "the close is in another unit", day, close))
         elif (
             not (returned or returning)
             and sizes[i] > _SPLIT_SURPRISE * usual
@@ -66,6 +66,8 @@ def _jumps(prices: Prices, returns: np.ndarray, usual: float) -> list[Problem]:
             nearest = _SPLIT_RATIOS[np.abs(_SPLIT_RATIOS - sizes[i]).argmin()]
             ratio = round(float(np.exp(nearest)))
             found.append(
-                Problem("suspected_split", f"a move like an unadjusted {ratio}:1 split", day, close)
+                PriceProblem(
+                    "suspected_split", f"a move like an unadjusted {ratio}:1 split", day, close
+                )
             )
     return found

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from closecast.core.arrays import Dates, Floats, read_only
 from closecast.core.symbols import canonical
-from closecast.errors import InvalidPrices, Problem, TooFewCloses
+from closecast.errors import InvalidPrices, PriceProblem, TooFewCloses
 
 MIN_PRICE, MAX_PRICE = 1e-9, 1e12
 """Bounds of a believable close; within them no growth of a forecast overflows a double."""
@@ -42,7 +42,7 @@ class Prices:
         Name of the source they came from.
     basis : {"raw", "adjusted", "unknown"}
         Price basis.
-    notes : tuple of Problem
+    notes : tuple of PriceProblem
         What the source dropped or found remarkable; never an error.
 
     Raises
@@ -56,7 +56,7 @@ class Prices:
     closes: Floats
     source: str
     basis: Basis = "unknown"
-    notes: tuple[Problem, ...] = ()
+    notes: tuple[PriceProblem, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "symbol", canonical(self.symbol))
@@ -130,17 +130,17 @@ class Prices:
 
 def find_problems(
     sessions: NDArray[np.datetime64], closes: NDArray[np.float64]
-) -> Iterator[Problem]:
+) -> Iterator[PriceProblem]:
     """Every offence against the rules of :class:`Prices`, in row order by rule.
 
     Rules: ``shape``, ``empty``, ``not_finite``, ``not_positive``, ``out_of_bounds``,
     ``missing_date``, ``duplicate``, ``unsorted``.
     """
     if sessions.ndim != 1 or sessions.shape != closes.shape:
-        yield Problem("shape", f"{sessions.shape} sessions for {closes.shape} closes")
+        yield PriceProblem("shape", f"{sessions.shape} sessions for {closes.shape} closes")
         return
     if not len(closes):
-        yield Problem("empty", "no closes at all")
+        yield PriceProblem("empty", "no closes at all")
         return
     for i in np.flatnonzero(~(np.isfinite(closes) & (closes >= MIN_PRICE) & (closes <= MAX_PRICE))):
         value = float(closes[i])
@@ -153,16 +153,16 @@ def find_problems(
                 "out_of_bounds",
                 f"close {value:g} is outside {MIN_PRICE:g} to {MAX_PRICE:g}",
             )
-        yield Problem(rule, text, str(sessions[i]), value if np.isfinite(value) else None)
+        yield PriceProblem(rule, text, str(sessions[i]), value if np.isfinite(value) else None)
     for i in np.flatnonzero(np.isnat(sessions)):
-        yield Problem("missing_date", f"row {i} has no date", None, float(closes[i]))
+        yield PriceProblem("missing_date", f"row {i} has no date", None, float(closes[i]))
     dated = ~np.isnat(sessions)
     step = np.diff(sessions).astype("int64")
     for i in np.flatnonzero((step <= 0) & dated[1:] & dated[:-1]) + 1:
         day, close = str(sessions[i]), float(closes[i])
         if sessions[i] == sessions[i - 1]:
-            yield Problem("duplicate", "the date appears twice", day, close)
+            yield PriceProblem("duplicate", "the date appears twice", day, close)
         else:
-            yield Problem(
+            yield PriceProblem(
                 "unsorted", f"comes after {sessions[i - 1]}; sort by date, oldest first", day, close
             )

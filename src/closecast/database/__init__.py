@@ -10,15 +10,20 @@ from __future__ import annotations
 from closecast.core.records import DriftDay, ScoredStep
 from closecast.database.calibrations import Calibrations, PanelDay, StoredCalibration
 from closecast.database.configurations import Configuration, Configurations
-from closecast.database.drift_history import DriftDays
-from closecast.database.engine import Clock, Database, utc_now
-from closecast.database.forecast_ledger import Forecasts
+from closecast.database.drift_history import DriftHistory
+from closecast.database.engine import Clock, Engine, utc_now
+from closecast.database.forecast_ledger import ForecastLedger
 from closecast.database.jobs import ACTIVE, Job, Jobs, JobState
-from closecast.database.prediction_log import Prediction, PredictionLog, Predictions, Wanted
-from closecast.database.processes import Processes, ProcessState, Serving
+from closecast.database.prediction_log import (
+    PredictionFilter,
+    PredictionLog,
+    PredictionLogWriter,
+    PredictionRecord,
+)
+from closecast.database.processes import ApiProcesses, ProcessState, ServedModel
 
 
-class Ledger:
+class Database:
     """All tables of one database.
 
     Parameters
@@ -31,44 +36,44 @@ class Ledger:
 
     def __init__(self, url: str, clock: Clock = utc_now) -> None:
         self.clock = clock
-        self._database = Database(url)
-        self.jobs = Jobs(self._database, clock)
-        self.configurations = Configurations(self._database, clock)
-        self.forecasts = Forecasts(self._database, clock)
-        self.calibrations = Calibrations(self._database, clock)
-        self.drift_days = DriftDays(self._database)
-        self.predictions = Predictions(self._database)
-        self.processes = Processes(self._database, clock)
+        self._engine = Engine(url)
+        self.jobs = Jobs(self._engine, clock)
+        self.configurations = Configurations(self._engine, clock)
+        self.forecasts = ForecastLedger(self._engine, clock)
+        self.calibrations = Calibrations(self._engine, clock)
+        self.drift_days = DriftHistory(self._engine)
+        self.predictions = PredictionLog(self._engine)
+        self.processes = ApiProcesses(self._engine, clock)
 
     def close(self) -> None:
         """Give connections back."""
-        self._database.close()
+        self._engine.close()
 
     def check(self) -> None:
         """Raise :class:`closecast.errors.StorageFailed` if the database cannot be used."""
-        self._database.check()
+        self._engine.check()
 
 
 __all__ = [
     "ACTIVE",
+    "ApiProcesses",
     "Calibrations",
     "Configuration",
     "Configurations",
+    "Database",
     "DriftDay",
-    "DriftDays",
-    "Forecasts",
+    "DriftHistory",
+    "ForecastLedger",
     "Job",
     "JobState",
     "Jobs",
-    "Ledger",
     "PanelDay",
-    "Prediction",
+    "PredictionFilter",
     "PredictionLog",
-    "Predictions",
+    "PredictionLogWriter",
+    "PredictionRecord",
     "ProcessState",
-    "Processes",
     "ScoredStep",
-    "Serving",
+    "ServedModel",
     "StoredCalibration",
-    "Wanted",
 ]

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from closecast.core.records import DriftDay
 from closecast.database.drift_history import add_missing_drift_days
-from closecast.database.engine import METADATA, Clock, Database
+from closecast.database.engine import METADATA, Clock, Engine
 from closecast.errors import DamagedBundle, PreconditionFailed, StorageFailed
 
 _calibrations = sa.Table(
@@ -62,8 +62,8 @@ class StoredCalibration:
 class Calibrations:
     """One state per version and symbol, replaced whole or not at all."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
         self._clock = clock
 
     def newest(self, version: str, symbol: str) -> StoredCalibration | None:
@@ -80,7 +80,7 @@ class Calibrations:
             .where(c.version == version, c.symbol == symbol)
             .order_by(c.step)  # one statement: all rows are of one revision
         )
-        with self._database.transaction(read_only=True) as connection:
+        with self._engine.transaction(read_only=True) as connection:
             rows = connection.execute(query).all()
         if not rows:
             return None
@@ -96,7 +96,7 @@ class Calibrations:
         """The newest close that the stored state has absorbed, without reading the state."""
         c = _calibrations.c
         query = sa.select(c.session).where(c.version == version, c.symbol == symbol, c.step == 0)
-        with self._database.transaction(read_only=True) as connection:
+        with self._engine.transaction(read_only=True) as connection:
             found: date | None = connection.execute(query).scalar()
         return found
 
@@ -104,7 +104,7 @@ class Calibrations:
         """Remove a state that cannot be used; panel days stay."""
         c = _calibrations.c
         own = (c.version == version) & (c.symbol == symbol)
-        with self._database.transaction() as connection:
+        with self._engine.transaction() as connection:
             connection.execute(_calibrations.delete().where(own))
 
     def store(
@@ -143,7 +143,7 @@ class Calibrations:
             raise ValueError("a calibration needs at least the part that all steps share")
         for _ in range(5):
             try:
-                with self._database.transaction() as connection:
+                with self._engine.transaction() as connection:
                     self._replace(connection, version, symbol, revision, session, parts)
                     _add_missing(connection, version, panel_days)
                     add_missing_drift_days(connection, drift_days)
@@ -158,7 +158,7 @@ class Calibrations:
         query = sa.select(c.statistics).where(
             c.version == version, c.exchange == exchange, c.session == session
         )
-        with self._database.transaction(read_only=True) as connection:
+        with self._engine.transaction(read_only=True) as connection:
             found = connection.execute(query).scalar()
         return None if found is None else bytes(found)
 

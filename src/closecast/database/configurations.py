@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from closecast.database.engine import METADATA, Clock, Database
+from closecast.database.engine import METADATA, Clock, Engine
 from closecast.errors import PreconditionFailed, StorageFailed
 
 _configurations = sa.Table(
@@ -34,13 +34,13 @@ class Configuration:
 class Configurations:
     """One history of revisions per symbol."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
         self._clock = clock
 
     def newest(self, symbol: str) -> Configuration:
         """The newest hyper-parameters set for a symbol."""
-        with self._database.transaction(read_only=True) as connection:
+        with self._engine.transaction(read_only=True) as connection:
             return self._newest(connection, symbol)
 
     def store(
@@ -55,7 +55,7 @@ class Configurations:
         """
         for _ in range(5):
             try:
-                with self._database.transaction() as connection:
+                with self._engine.transaction() as connection:
                     newest = self._newest(connection, symbol)
                     if if_revision is not None and if_revision != newest.revision:
                         raise PreconditionFailed(

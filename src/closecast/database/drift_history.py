@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from closecast.core.records import DriftDay
-from closecast.database.engine import METADATA, Database
+from closecast.database.engine import METADATA, Engine
 
 _drift_days = sa.Table(
     "drift_days",
@@ -38,11 +38,11 @@ _drift_days = sa.Table(
 )
 
 
-class DriftDays:
+class DriftHistory:
     """Read only: rows come with calibrations."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     def newest(self, version: str, symbol: str, until: date | None = None) -> DriftDay | None:
         """The newest session of a symbol under a model, or ``None`` before the first.
@@ -57,7 +57,7 @@ class DriftDays:
         if until is not None:
             query = query.where(c.session <= until)
         query = query.order_by(c.session.desc()).limit(1)
-        with self._database.transaction(read_only=True) as connection:
+        with self._engine.transaction(read_only=True) as connection:
             row = connection.execute(query).first()
         return None if row is None else _drift_day(row)
 
@@ -86,7 +86,7 @@ class DriftDays:
         if version is not None:
             query = query.where(c.version == version)
         query = query.order_by(c.session.desc(), c.version.desc()).limit(limit)
-        with self._database.transaction(read_only=True) as connection:
+        with self._engine.transaction(read_only=True) as connection:
             return [_drift_day(row) for row in reversed(connection.execute(query).all())]
 
     def evidence(self, version: str) -> dict[str, float]:
@@ -107,7 +107,7 @@ class DriftDays:
             .where(c.version == version)
             .order_by(c.symbol)
         )
-        with self._database.transaction(read_only=True) as connection:
+        with self._engine.transaction(read_only=True) as connection:
             return {row.symbol: row.evidence for row in connection.execute(query)}
 
 

@@ -26,7 +26,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Database:
+class Engine:
     """One database. Cheap to make: it connects when it is first used.
 
     Parameters

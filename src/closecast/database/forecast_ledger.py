@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from closecast.core.records import DatedForecast, DatedStep, Kind, Outcome, ScoredStep
-from closecast.database.engine import METADATA, Clock, Database
+from closecast.database.engine import METADATA, Clock, Engine
 from closecast.errors import StorageFailed, UnknownForecast
 
 _FORECAST_ID = re.compile(r"[0-9a-f]{32}")
@@ -54,11 +54,11 @@ Outcomes = tuple[Outcome | None, ...]
 """One per step; ``None`` where the close has not come, or never will."""
 
 
-class Forecasts:
+class ForecastLedger:
     """Statements are stored once and never altered; a step is scored once, or voided."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
         self._clock = clock
 
     def commit(self, forecast: DatedForecast) -> str:
@@ -92,7 +92,7 @@ class Forecasts:
         if self._holds(forecast_id):
             return forecast_id
         try:
-            with self._database.transaction() as connection:
+            with self._engine.transaction() as connection:
                 connection.execute(_forecasts.insert(), rows)
         except sa.exc.IntegrityError as error:
             if not self._holds(forecast_id):
@@ -110,7 +110,7 @@ class Forecasts:
         """
         found = []
         if _FORECAST_ID.fullmatch(forecast_id):  # PostgreSQL refuses to look for some texts
-            with self._database.transaction(read_only=True) as connection:
+            with self._engine.transaction(read_only=True) as connection:
                 found = _whole(connection, [forecast_id])
         if not found:
             raise UnknownForecast(f"no forecast {forecast_id[:40]!r}")
@@ -131,7 +131,7 @@ class Forecasts:
         )
         if kind is not None:
             which = which.where(c.kind == kind)
-        with self._database.transaction(read_only=True) as connection:
+        with self._engine.transaction(read_only=True) as connection:
             order = connection.execute(which).scalars().all()
             found = {whole[0]: whole for whole in _whole(connection, order)}
         return [found[forecast_id] for forecast_id in order]
@@ -148,7 +148,7 @@ class Forecasts:
             .where(c.symbol == symbol, c.session <= until, _OPEN)
             .order_by(c.session, c.origin, c.forecast_id)
         )
-        with self._database.transaction(read_only=True) as connection:
+        with self._engine.transaction(read_only=True) as connection:
             waiting = [(row.forecast_id, row.step) for row in connection.execute(which)]
             found = {
                 forecast_id: (forecast, {step.step: step for step in forecast.steps})
@@ -223,18 +223,18 @@ class Forecasts:
         )
         if since is not None:
             query = query.where(first.c.session >= since)
-        with self._database.transaction(read_only=True) as connection:
+        with self._engine.transaction(read_only=True) as connection:
             return [_scored(row) for row in connection.execute(query)]
 
     def _holds(self, forecast_id: str) -> bool:
         query = sa.select(_forecasts.c.step).where(_forecasts.c.forecast_id == forecast_id).limit(1)
-        with self._database.transaction(read_only=True) as connection:
+        with self._engine.transaction(read_only=True) as connection:
             return connection.execute(query).first() is not None
 
     def _settle(self, values: Sequence[tuple[str, int, dict[str, Any]]]) -> int:
         c = _forecasts.c
         changed = 0
-        with self._database.transaction() as connection:
+        with self._engine.transaction() as connection:
             # In one order whoever writes: PostgreSQL locks rows, and two orders may deadlock.
             for forecast_id, step, new in sorted(values, key=lambda value: value[:2]):
                 changed += connection.execute(

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from closecast.database.engine import METADATA, Clock, Database
+from closecast.database.engine import METADATA, Clock, Engine
 from closecast.errors import JobCancelled, JobConflict, StorageFailed, UnknownJob
 
 log = logging.getLogger(__name__)
@@ -96,8 +96,8 @@ class Job:
 class Jobs:
     """The queue and its history."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
         self._clock = clock
 
     def submit(
@@ -146,7 +146,7 @@ class Jobs:
                 "created_at": self._clock(),
             }
             try:
-                with self._database.transaction() as connection:
+                with self._engine.transaction() as connection:
                     if found := self._keyed(connection, idempotency_key, sent, task, request):
                         return found, False
                     twin = self._twin(connection, task, symbol, fingerprint)
@@ -174,7 +174,7 @@ class Jobs:
             If the key was used for another request.
         """
         sent = _sent(task, "", {}, request)
-        with self._database.transaction(read_only=True) as connection:
+        with self._engine.transaction(read_only=True) as connection:
             return self._keyed(connection, idempotency_key, sent, task, request)
 
     def _keyed(
@@ -225,7 +225,7 @@ class Jobs:
         """
         row = None
         if _JOB_ID.fullmatch(job_id):  # PostgreSQL refuses to look for some texts
-            with self._database.transaction(read_only=True) as connection:
+            with self._engine.transaction(read_only=True) as connection:
                 row = connection.execute(_jobs.select().where(_jobs.c.id == job_id)).first()
         if row is None:
             raise UnknownJob(f"no job {job_id[:40]!r}; GET /train lists them")
@@ -247,7 +247,7 @@ class Jobs:
             query = query.where(_jobs.c.task == task)
         if symbol is not None:
             query = query.where(_jobs.c.symbol == symbol)
-        with self._database.transaction(read_only=True) as connection:
+        with self._engine.transaction(read_only=True) as connection:
             return [_job(row) for row in connection.execute(query)]
 
     def last_attempt(
@@ -269,7 +269,7 @@ class Jobs:
             .order_by(active.desc(), _jobs.c.created_at.desc())
             .limit(1)
         )
-        with self._database.transaction(read_only=True) as connection:
+        with self._engine.transaction(read_only=True) as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else _job(row)
 
@@ -286,13 +286,13 @@ class Jobs:
             _jobs.c.symbol == newest.c.symbol,
             _jobs.c.created_at == newest.c.created_at,
         )
-        with self._database.transaction(read_only=True) as connection:
+        with self._engine.transaction(read_only=True) as connection:
             return [_job(row) for row in connection.execute(query)]
 
     def claim(self, owner: str) -> Job | None:
         """Take the oldest queued job, exclusively; it is running afterwards."""
         now = self._clock()
-        with self._database.transaction() as connection:
+        with self._engine.transaction() as connection:
             waiting = connection.execute(
                 sa.select(_jobs.c.id).where(_jobs.c.state == "queued").order_by(_jobs.c.created_at)
             ).scalars()
@@ -321,7 +321,7 @@ class Jobs:
         JobCancelled
             If somebody asked the job to stop, or it is no longer this owner's.
         """
-        with self._database.transaction() as connection:
+        with self._engine.transaction() as connection:
             kept = connection.execute(
                 _jobs.update()
                 .where(_jobs.c.id == job_id, _jobs.c.owner == owner, _jobs.c.state == "running")
@@ -345,7 +345,7 @@ class Jobs:
         reason: str | None = None,
     ) -> bool:
         """End a running job, once; ``False`` if it was no longer this owner's."""
-        with self._database.transaction() as connection:
+        with self._engine.transaction() as connection:
             done = connection.execute(
                 _jobs.update()
                 .where(_jobs.c.id == job_id, _jobs.c.owner == owner, _jobs.c.state == "running")
@@ -367,7 +367,7 @@ class Jobs:
         """
         self.get(job_id)
         now = self._clock()
-        with self._database.transaction() as connection:
+        with self._engine.transaction() as connection:
             connection.execute(
                 _jobs.update()
                 .where(_jobs.c.id == job_id, _jobs.c.state == "queued")
@@ -420,7 +420,7 @@ class Jobs:
                 "post the request again"
             )
             return self.finish(job.id, job.owner, "failed", reason=reason)
-        with self._database.transaction() as connection:
+        with self._engine.transaction() as connection:
             taken = connection.execute(
                 _jobs.update()
                 .where(_jobs.c.id == job.id, _jobs.c.owner == job.owner, _jobs.c.state == "running")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from closecast.database.engine import METADATA, Database
+from closecast.database.engine import METADATA, Engine
 from closecast.errors import StorageFailed
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ _predictions = sa.Table(
 _BATCH = 2_000
 
 
-class Prediction(NamedTuple):
+class PredictionRecord(NamedTuple):
     """One window, answered alone or in a batch; a tuple: a dataclass takes longer to make.
 
     Attributes
@@ -61,7 +61,7 @@ class Prediction(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PredictionFilter:
     """Which answers are meant; all of them without anything.
 
     Attributes
@@ -76,13 +76,13 @@ class Wanted:
     until: datetime | None = None
 
 
-class Predictions:
+class PredictionLog:
     """The newest answers; older ones are pruned."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
-    def log(self, rows: Sequence[Prediction]) -> None:
+    def log(self, rows: Sequence[PredictionRecord]) -> None:
         """Add answers, all in one transaction."""
         if not rows:
             return
@@ -92,18 +92,18 @@ class Predictions:
             | {"at": row.at.astimezone(UTC), "findings": list(row.findings)}
             for row in rows
         ]
-        with self._database.transaction() as connection:
+        with self._engine.transaction() as connection:
             connection.execute(_predictions.insert(), values)
 
-    def newest(self, limit: int = 50) -> list[Prediction]:
+    def newest(self, limit: int = 50) -> list[PredictionRecord]:
         """Answers, the last logged first."""
         query = _predictions.select().order_by(_predictions.c.id.desc()).limit(limit)
-        with self._database.transaction(read_only=True) as connection:
+        with self._engine.transaction(read_only=True) as connection:
             return [_prediction(row) for row in connection.execute(query)]
 
     def page(
-        self, wanted: Wanted, limit: int, before_id: int | None = None
-    ) -> list[tuple[int, Prediction]]:
+        self, wanted: PredictionFilter, limit: int, before_id: int | None = None
+    ) -> list[tuple[int, PredictionRecord]]:
         """Answers with their numbers, the last logged first.
 
         Parameters
@@ -123,24 +123,24 @@ class Predictions:
             query = query.where(c.at >= wanted.since.astimezone(UTC))
         if wanted.until is not None:
             query = query.where(c.at < wanted.until.astimezone(UTC))
-        with self._database.transaction(read_only=True) as connection:
+        with self._engine.transaction(read_only=True) as connection:
             return [(row.id, _prediction(row)) for row in connection.execute(query)]
 
     def prune(self, keep: int) -> int:
         """Delete all but the newest ``keep`` answers; says how many went."""
         c = _predictions.c
         newest_to_go = sa.select(c.id).order_by(c.id.desc()).offset(keep).limit(1).scalar_subquery()
-        with self._database.transaction() as connection:
+        with self._engine.transaction() as connection:
             gone = connection.execute(_predictions.delete().where(c.id <= newest_to_go))
         return gone.rowcount
 
 
-class PredictionLog:
+class PredictionLogWriter:
     """A thread that writes answers down while the next request is served.
 
     Parameters
     ----------
-    predictions : Predictions
+    predictions : PredictionLogWriter
     capacity : int
         Answers that may wait; what comes beyond is dropped and counted.
     interval_s : float
@@ -152,7 +152,7 @@ class PredictionLog:
 
     def __init__(
         self,
-        predictions: Predictions,
+        predictions: PredictionLog,
         capacity: int = 10_000,
         interval_s: float = 1.0,
         keep: int = 100_000,
@@ -161,7 +161,7 @@ class PredictionLog:
         self._keep = keep
         self._since_pruned = keep  # what processes before this one left is nobody else's
         self._capacity = capacity
-        self._waiting: queue.SimpleQueue[Prediction] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[PredictionRecord] = queue.SimpleQueue()
         self._interval_s = interval_s
         self._closed = threading.Event()
         self._counting = threading.Lock()
@@ -186,7 +186,7 @@ class PredictionLog:
         """Answers that are to be written next."""
         return self._waiting.qsize()
 
-    def put(self, prediction: Prediction) -> None:
+    def put(self, prediction: PredictionRecord) -> None:
         """Queue an answer. Neither waits nor raises."""
         if self._closed.is_set() or self._waiting.qsize() >= self._capacity:
             self._drop(1)
@@ -230,8 +230,8 @@ class PredictionLog:
             except StorageFailed as error:  # the next batch is the next occasion
                 log.warning("old answers are not deleted: %s", error)
 
-    def _take(self) -> list[Prediction]:
-        batch: list[Prediction] = []
+    def _take(self) -> list[PredictionRecord]:
+        batch: list[PredictionRecord] = []
         while len(batch) < _BATCH:
             try:
                 batch.append(self._waiting.get_nowait())
@@ -244,7 +244,7 @@ class PredictionLog:
             self._dropped += n
 
 
-def _prediction(row: Row[Any]) -> Prediction:
-    values = {name: getattr(row, name) for name in Prediction._fields}
+def _prediction(row: Row[Any]) -> PredictionRecord:
+    values = {name: getattr(row, name) for name in PredictionRecord._fields}
     at = row.at.astimezone(UTC) if row.at.tzinfo else row.at.replace(tzinfo=UTC)
-    return Prediction(**values | {"at": at, "findings": tuple(row.findings)})
+    return PredictionRecord(**values | {"at": at, "findings": tuple(row.findings)})

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from closecast.database.engine import METADATA, Clock, Database
+from closecast.database.engine import METADATA, Clock, Engine
 
 SILENT = timedelta(seconds=10)
 """A process of another machine that said nothing for so long counts as gone: five heartbeats."""
@@ -37,7 +37,7 @@ _served = sa.Table(
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
+class ServedModel:
     """What a process serves for one symbol.
 
     Attributes
@@ -72,22 +72,22 @@ class ProcessState:
     started_at: datetime
     seen_at: datetime
     p95_ms: float | None
-    serving: Serving | None
+    serving: ServedModel | None
     since: datetime | None
 
 
-class Processes:
+class ApiProcesses:
     """What API processes report of themselves. A report that is missed is made up for later."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
         self._clock = clock
 
     def report(
         self,
         process: str,
         started_at: datetime,
-        served: Mapping[str, Serving],
+        served: Mapping[str, ServedModel],
         p95_ms: float | None = None,
         *,
         whole: bool,
@@ -107,7 +107,7 @@ class Processes:
         own = _served.c.process == process
         if not whole:
             own &= _served.c.symbol.in_(served)
-        with self._database.transaction() as connection:
+        with self._engine.transaction() as connection:
             connection.execute(_processes.delete().where(_processes.c.id == process))
             connection.execute(
                 _processes.insert().values(
@@ -121,7 +121,7 @@ class Processes:
                         "process": process,
                         "symbol": symbol,
                         "since": now,
-                        **{name: getattr(one, name) for name in Serving.__slots__},
+                        **{name: getattr(one, name) for name in ServedModel.__slots__},
                     }
                     for symbol, one in served.items()
                 ]
@@ -129,7 +129,7 @@ class Processes:
 
     def beat(self, process: str, p95_ms: float | None) -> bool:
         """A sign of life; ``False`` if the process is not known, and has to report."""
-        with self._database.transaction() as connection:
+        with self._engine.transaction() as connection:
             known = connection.execute(
                 _processes.update()
                 .where(_processes.c.id == process)
@@ -139,16 +139,16 @@ class Processes:
 
     def forget(self, process: str) -> None:
         """Remove a process that ends."""
-        with self._database.transaction() as connection:
+        with self._engine.transaction() as connection:
             _remove(connection, [process])
 
     def forget_dead(self, is_alive: Callable[[str], bool | None]) -> list[str]:
         """Remove processes that ended without a word; answers their names."""
-        with self._database.transaction(read_only=True) as connection:
+        with self._engine.transaction(read_only=True) as connection:
             rows = connection.execute(_processes.select()).all()
         dead = [row.id for row in rows if not self._lives(row, is_alive)]
         if dead:
-            with self._database.transaction() as connection:
+            with self._engine.transaction() as connection:
                 _remove(connection, dead)
         return dead
 
@@ -163,7 +163,7 @@ class Processes:
             Whether a process lives, ``None`` where that cannot be known from here.
         """
         c = _served.c
-        with self._database.transaction(read_only=True) as connection:
+        with self._engine.transaction(read_only=True) as connection:
             rows = connection.execute(
                 _processes.select().order_by(_processes.c.started_at, _processes.c.id)
             ).all()
@@ -187,7 +187,7 @@ class Processes:
         query = sa.select(c.id, c.seen_at, c.p95_ms).where(
             c.p95_ms.is_not(None), c.id.startswith(f"{place}:", autoescape=True)
         )
-        with self._database.transaction(read_only=True) as connection:
+        with self._engine.transaction(read_only=True) as connection:
             rows = connection.execute(query).all()
         # One that hangs says nothing new: its last word must not hold a training for ever.
         recent = [
@@ -220,7 +220,7 @@ def _state(process: Row[Any], served: Row[Any] | None) -> ProcessState:
         p95_ms=process.p95_ms,
         serving=None
         if served is None
-        else Serving(**{name: getattr(served, name) for name in Serving.__slots__}),
+        else ServedModel(**{name: getattr(served, name) for name in ServedModel.__slots__}),
         since=None if served is None else _utc(served.since),
     )
 

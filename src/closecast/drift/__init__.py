@@ -5,7 +5,7 @@ from closecast.drift.context import Context
 from closecast.drift.detector import DriftDetector
 from closecast.drift.messages import Language, in_language
 from closecast.drift.monitor import ARL0, Monitor, discoveries, tail_probability
-from closecast.drift.return_index import OtherCloses
+from closecast.drift.return_index import OtherSymbols
 from closecast.drift.unmeasured import warn_of_unmeasured
 
 __all__ = [
@@ -16,7 +16,7 @@ __all__ = [
     "DriftDetector",
     "Language",
     "Monitor",
-    "OtherCloses",
+    "OtherSymbols",
     "discoveries",
     "in_language",
     "tail_probability",

@@ -15,7 +15,7 @@ from closecast.core.prices import Prices
 from closecast.core.verdict import Channel
 from closecast.drift.reference import STEP, Reference, sample_reference, still_share_of
 from closecast.drift.statistics import keys_measured
-from closecast.drift.thresholds import CHANNELS, TAIL, Rate, Threshold, thresholds_for
+from closecast.drift.thresholds import CHANNELS, TAIL, FalseAlarmRate, Threshold, thresholds_for
 from closecast.errors import DamagedBundle, TooFewCloses
 
 RATES: Mapping[Channel, float] = {"fault": 0.01, "regime": 0.01}
@@ -51,7 +51,7 @@ class Baseline:
         For a window alone, and where the closes before it are known. A bundle has none of a
         statistic that is newer than itself, and may have one of a statistic that is gone.
     rates : mapping
-        ``alone`` and ``with_before`` to channel to :class:`Rate`.
+        ``alone`` and ``with_before`` to channel to :class:`FalseAlarmRate`.
     """
 
     symbol: str
@@ -69,7 +69,7 @@ class Baseline:
     reference: Mapping[str, Any]
     alone: Mapping[str, Threshold]
     with_before: Mapping[str, Threshold]
-    rates: Mapping[str, Mapping[Channel, Rate]]
+    rates: Mapping[str, Mapping[Channel, FalseAlarmRate]]
 
     @classmethod
     def fit(
@@ -176,7 +176,7 @@ class Baseline:
             for mode in _MODES:
                 values[mode] = {key: _threshold(found) for key, found in values[mode].items()}
             values["rates"] = {
-                mode: {channel: Rate(**of_mode[channel]) for channel in CHANNELS}
+                mode: {channel: FalseAlarmRate(**of_mode[channel]) for channel in CHANNELS}
                 for mode, of_mode in values["rates"].items()
             }
             values["faults"] = tuple(values["faults"])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from closecast.core.arrays import FloatArray
 from closecast.core.calendars import SessionTable
 from closecast.core.prices import Prices
-from closecast.drift.return_index import OtherCloses
+from closecast.drift.return_index import OtherSymbols
 
 Dates = NDArray[np.datetime64]
 
@@ -23,7 +23,7 @@ class Context:
     ----------
     known : Prices
         The symbol's own closes, as far as the service has collected them.
-    others : OtherCloses
+    others : OtherSymbols
         Of other symbols; looked through only where the window is not among ``known``.
     symbol_named : bool
         Whether the caller named the symbol. Without that, "not this symbol's closes" is no more
@@ -42,7 +42,7 @@ class Context:
     """
 
     known: Prices | None = None
-    others: OtherCloses | None = None
+    others: OtherSymbols | None = None
     symbol_named: bool = True
     level_known: bool = True
     as_of: np.datetime64 | None = None

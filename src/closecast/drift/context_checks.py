@@ -13,9 +13,9 @@ from closecast.core.prices import Prices
 from closecast.core.symbols import EVERY_DAY, exchange_of
 from closecast.core.verdict import Channel, Provenance
 from closecast.drift.context import Context, Dates
-from closecast.drift.features import Moves
-from closecast.drift.provenance import Place, correlation, locate, locate_elsewhere
-from closecast.drift.return_index import OtherCloses, history_of
+from closecast.drift.features import WindowReturns
+from closecast.drift.provenance import Match, correlation, locate, locate_elsewhere
+from closecast.drift.return_index import OtherSymbols, history_of
 from closecast.drift.statistics.base import Cause
 from closecast.drift.statistics.jump import like_unit
 from closecast.errors import InvalidSymbol
@@ -29,7 +29,7 @@ _UNLIKE = 0.5  # correlation: two feeds of one stock have .9, two stocks .3 (.7 
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class ContextFinding:
     """Something that needs no statistic: what is, and what should be."""
 
     cause: Cause
@@ -40,7 +40,7 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class KnownContext:
     """What known closes say of a window.
 
     Attributes
@@ -57,25 +57,25 @@ class Memory:
     """
 
     provenance: Provenance | None = None
-    facts: tuple[Fact, ...] = ()
+    facts: tuple[ContextFinding, ...] = ()
     before: float | None = None
     gap: float | None = None
     gap_sessions: float = 1.0
     gap_sure: bool = False
 
 
-_NOTHING = Memory()
+_NOTHING = KnownContext()
 
 
-def recall(moves: Moves, contexts: Sequence[Context | None]) -> list[Memory]:
+def recall(moves: WindowReturns, contexts: Sequence[Context | None]) -> list[KnownContext]:
     """Compare windows of closes with what is known beside each."""
     memories = [_NOTHING] * len(moves)
     if all(context is None for context in contexts):
         return memories
-    places: dict[int, Place | None] = {}
+    places: dict[int, Match | None] = {}
     for rows, known in _grouped(contexts, range(len(moves)), lambda context: context.known):
         places |= zip(rows, locate(moves.rows(rows), known), strict=True)
-    elsewhere: dict[int, tuple[Prices, Place] | None] = {}
+    elsewhere: dict[int, tuple[Prices, Match] | None] = {}
     lost = [i for i in range(len(moves)) if places.get(i) is None]
     for rows, others in _grouped(contexts, lost, _others):
         elsewhere |= zip(rows, locate_elsewhere(moves.rows(rows), others), strict=True)
@@ -91,7 +91,7 @@ def recall(moves: Moves, contexts: Sequence[Context | None]) -> list[Memory]:
     return memories
 
 
-def _others(context: Context) -> OtherCloses | None:
+def _others(context: Context) -> OtherSymbols | None:
     """Where a window may still be that is not among the symbol's own closes."""
     others = context.others
     return None if others is None or others.are_only(context.known) else others
@@ -109,12 +109,12 @@ def _grouped(
     yield from groups.values()
 
 
-def _placed(context: Context, known: Prices, place: Place) -> Memory:
+def _placed(context: Context, known: Prices, place: Match) -> KnownContext:
     facts = []
     last = known.sessions[place.last]
     if place.match == "reversed":
         cause = Cause("reversed_order", 0, {})
-        facts.append(Fact(cause, "fault", "known closes, newest first", 1.0, 0.0))
+        facts.append(ContextFinding(cause, "fault", "known closes, newest first", 1.0, 0.0))
     claimed = context.last_session
     if claimed is not None and place.match == "exact":  # of pieces, the end is not sure
         between, counted = _sessions_between(context, known, last, claimed)
@@ -128,14 +128,18 @@ def _placed(context: Context, known: Prices, place: Place) -> Memory:
             }
             cause = Cause("stale_window", None, about)
             name = "sessions between the date given and that of the same known closes"
-            facts.append(Fact(cause, "fault", name, float(abs(late)), _STALE_SESSIONS - 1.0))
+            facts.append(
+                ContextFinding(cause, "fault", name, float(abs(late)), _STALE_SESSIONS - 1.0)
+            )
     factor = like_unit(place.log_factor, 0.0)
     if factor is not None:
         cause = Cause("unit_error", 0, {"factor": factor, "times": 0.0, "whole": "yes"})
         sure = context.symbol_named and context.level_known
         level: Channel = "fault" if sure else "regime"
         name = "closes sent over the same known closes"
-        facts.append(Fact(cause, level, name, round(float(np.exp(place.log_factor)), 6), 1.0))
+        facts.append(
+            ContextFinding(cause, level, name, round(float(np.exp(place.log_factor)), 6), 1.0)
+        )
     provenance = Provenance(
         place.match,
         known.symbol,
@@ -144,39 +148,39 @@ def _placed(context: Context, known: Prices, place: Place) -> Memory:
         round(float(np.exp(place.log_factor)), 6),
     )
     before = history_of(known).volatility_before(place.first)
-    return Memory(provenance, tuple(facts), before, None if before is None else 0.0)
+    return KnownContext(provenance, tuple(facts), before, None if before is None else 0.0)
 
 
-def _elsewhere(context: Context, other: Prices, place: Place) -> Memory:
+def _elsewhere(context: Context, other: Prices, place: Match) -> KnownContext:
     first, last = str(other.sessions[place.first]), str(other.sessions[place.last])
     factor = round(float(np.exp(place.log_factor)), 6)
     cause = Cause("wrong_symbol", 0, {"symbol": other.symbol, "first": first, "last": last})
     level: Channel = "fault" if context.symbol_named else "regime"
-    fact = Fact(cause, level, "share of returns that are another symbol's", 1.0, 0.85)
-    return Memory(Provenance("other_symbol", other.symbol, first, last, factor), (fact,))
+    fact = ContextFinding(cause, level, "share of returns that are another symbol's", 1.0, 0.85)
+    return KnownContext(Provenance("other_symbol", other.symbol, first, last, factor), (fact,))
 
 
-def _not_found(window: FloatArray, context: Context, known: Prices) -> Memory:
+def _not_found(window: FloatArray, context: Context, known: Prices) -> KnownContext:
     claimed = context.last_session
     if claimed is None:
-        return Memory(Provenance("undated"))
+        return KnownContext(Provenance("undated"))
     sessions = _dates_of(len(window), context, known, claimed)
     if context.sessions is not None:
         window = window[np.argsort(context.sessions, kind="stable")]
     before_row = int(np.searchsorted(known.sessions, sessions[0])) - 1
-    facts: tuple[Fact, ...] = ()
+    facts: tuple[ContextFinding, ...] = ()
     alike = correlation(window, sessions, known.closes, known.sessions)
     match = Provenance("unknown" if alike is not None else "newer")
     if alike is not None and alike[0] < _UNLIKE and context.sessions is not None:
         level: Channel = "fault" if context.symbol_named else "regime"
         cause = Cause("wrong_symbol", 0, {"correlation": round(alike[0], 2), "rows": alike[1]})
         name = "one minus the correlation with the symbol's known returns of the same days"
-        facts = (Fact(cause, level, name, round(1 - alike[0], 4), 1 - _UNLIKE),)
+        facts = (ContextFinding(cause, level, name, round(1 - alike[0], 4), 1 - _UNLIKE),)
     if before_row < 0 or not context.level_known:
-        return Memory(match, facts)
+        return KnownContext(match, facts)
     before = history_of(known).volatility_before(before_row)
     if before is None:
-        return Memory(match, facts)
+        return KnownContext(match, facts)
     _, same, there = np.intersect1d(sessions, known.sessions, return_indices=True)
     if len(same):  # the newest day that both have
         here, row, apart = int(same[-1]), int(there[-1]), 0.0
@@ -185,7 +189,7 @@ def _not_found(window: FloatArray, context: Context, known: Prices) -> Memory:
         apart = float(_sessions_between(context, known, known.sessions[row], sessions[0])[0])
     gap = float(np.log(window[here] / known.closes[row]))
     dated = context.sessions is not None or not len(same)  # a date of its own, not counted back
-    return Memory(
+    return KnownContext(
         match,
         facts,
         before,

@@ -7,7 +7,7 @@ import numpy as np
 from closecast.core.arrays import FloatArray
 from closecast.core.verdict import Channel
 from closecast.drift.context import Context, Dates
-from closecast.drift.context_checks import Fact
+from closecast.drift.context_checks import ContextFinding
 from closecast.drift.statistics.base import Cause
 
 _NEWS_VOLUME = 5.0  # times the usual; splits of AAPL and MSFT had 0.6 to 1.3, news of AAPL 22
@@ -16,7 +16,7 @@ _NEWS_DAYS = 4.0  # times the usual move, over the days that follow
 _DAYS, _MANY_DAYS = 5, 12
 
 
-def check_dates(context: Context) -> list[Fact]:
+def check_dates(context: Context) -> list[ContextFinding]:
     """Order and days of the closes, as they were sent."""
     if context.sessions is None or len(context.sessions) < 2:
         return []
@@ -25,7 +25,7 @@ def check_dates(context: Context) -> list[Fact]:
     if backward := int((steps < 0).sum()):
         row = int(np.argmax(steps < 0)) + 1
         cause = Cause("reversed_order", row, {"rows": backward})
-        found.append(Fact(cause, "fault", "dates that go back", float(backward), 0.0))
+        found.append(ContextFinding(cause, "fault", "dates that go back", float(backward), 0.0))
     twice, strange = _twice(context.sessions), _no_sessions(context)
     if rows := sorted({*twice, *strange}):
         # Of a symbol that nobody named, the calendar may be another one.
@@ -35,11 +35,11 @@ def check_dates(context: Context) -> list[Fact]:
             "date": str(context.sessions[rows[0]]),
         }
         cause = Cause("filled_days", rows[0], about)
-        found.append(Fact(cause, level, "days without a session", float(len(rows)), 0.0))
+        found.append(ContextFinding(cause, level, "days without a session", float(len(rows)), 0.0))
     return found
 
 
-def check_volume(window: FloatArray, volume: FloatArray | None) -> list[Fact]:
+def check_volume(window: FloatArray, volume: FloatArray | None) -> list[ContextFinding]:
     """Days on which nothing was traded and the close did not move."""
     if volume is None:
         return []
@@ -47,7 +47,7 @@ def check_volume(window: FloatArray, volume: FloatArray | None) -> list[Fact]:
     if not len(rows) or not (volume > 0).any():
         return []
     cause = Cause("filled_days", int(rows[0]), {"rows": len(rows)})
-    return [Fact(cause, "fault", "days without trade", float(len(rows)), 0.0)]
+    return [ContextFinding(cause, "fault", "days without trade", float(len(rows)), 0.0)]
 
 
 def news_speaks(

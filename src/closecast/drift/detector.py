@@ -14,11 +14,11 @@ from closecast.core.arrays import FloatArray
 from closecast.core.verdict import Channel, Code, Finding, Verdict
 from closecast.drift.baseline import Baseline
 from closecast.drift.context import Context
-from closecast.drift.context_checks import Fact, Memory, recall
+from closecast.drift.context_checks import ContextFinding, KnownContext, recall
 from closecast.drift.date_checks import check_dates, check_volume, news_speaks
-from closecast.drift.features import Moves, Reading, read
+from closecast.drift.features import WindowFeatures, WindowReturns, read
 from closecast.drift.messages import sentence
-from closecast.drift.prefilter import COVERED, Screen
+from closecast.drift.prefilter import COVERED, Prefilter
 from closecast.drift.statistics import STATISTICS, Cause, Statistic, keys_measured
 from closecast.drift.thresholds import TAIL, Threshold
 
@@ -33,7 +33,7 @@ _Before = tuple[FloatArray | None, FloatArray | None, FloatArray | None]
 _Measured = tuple[int, Statistic, Threshold]
 """A statistic with its place among those of the baseline, and its threshold there."""
 
-_Beyond = tuple[int, Statistic, Threshold, Reading, int, int, float]
+_Beyond = tuple[int, Statistic, Threshold, WindowFeatures, int, int, float]
 """A value beyond its threshold: what was measured, the row of the reading, that of the batch."""
 
 _ORDER = {code: rank for rank, code in enumerate(get_args(Code))}
@@ -59,7 +59,7 @@ class DriftDetector:
 
     def check_batch(self, windows: FloatArray, contexts: Sequence[Context | None]) -> list[Verdict]:
         """:meth:`check` of windows, shape (m, n), each with its context."""
-        moves = Moves.of(windows)
+        moves = WindowReturns.of(windows)
         memories = recall(moves, contexts)
         findings: list[list[Finding]] = [[] for _ in windows]
         if windows.shape[1] >= LEAST:
@@ -81,13 +81,13 @@ class DriftDetector:
             for found, memory in zip(findings, memories, strict=True)
         ]
 
-    def _read(self, moves: Moves, came_before: _Before) -> Reading:
+    def _read(self, moves: WindowReturns, came_before: _Before) -> WindowFeatures:
         own, n = self.baseline, len(moves)
         volatility, still = np.full(n, own.volatility), np.full(n, own.still_share)
         level = np.full(n, own.wildness * own.volatility)
         return read(moves, volatility, still, *came_before, level)
 
-    def _before(self, memories: Sequence[Memory]) -> _Before:
+    def _before(self, memories: Sequence[KnownContext]) -> _Before:
         """Volatility before each window, its gap, and the scale of that; as in a reading."""
         # Years of calm or one frozen feed before the window are no scale.
         least = 0.2 * self.baseline.volatility
@@ -97,9 +97,9 @@ class DriftDetector:
 
     def _measure(
         self,
-        moves: Moves,
+        moves: WindowReturns,
         rows: Sequence[int],
-        memories: Sequence[Memory],
+        memories: Sequence[KnownContext],
         contexts: Sequence[Context | None],
         findings: Sequence[list[Finding]],
     ) -> None:
@@ -110,7 +110,7 @@ class DriftDetector:
         kept = self._screens[known].suspicious(returns, *came_before[:2])
         covered, others = self._measured[known]
         beyond: list[_Beyond] = []
-        reading: Reading | None = None
+        reading: WindowFeatures | None = None
         for measured, places in ((covered, kept), (others, range(len(rows)))):
             if measured and places:  # nearly always there are neither
                 some = [rows[place] for place in places]
@@ -148,10 +148,10 @@ class DriftDetector:
         return tuple(found)
 
     @cached_property
-    def _screens(self) -> tuple[Screen, ...]:
+    def _screens(self) -> tuple[Prefilter, ...]:
         own = self.baseline
         return tuple(
-            Screen(
+            Prefilter(
                 own.volatility,
                 own.wildness * own.volatility,
                 own.still_share,
@@ -166,7 +166,9 @@ def _limit(threshold: Threshold) -> float:
     return threshold.value - 1e-6
 
 
-def _beyond(measured: Sequence[_Measured], reading: Reading, rows: Sequence[int]) -> list[_Beyond]:
+def _beyond(
+    measured: Sequence[_Measured], reading: WindowFeatures, rows: Sequence[int]
+) -> list[_Beyond]:
     """Values of a reading beyond their thresholds; ``rows`` are its windows' in the batch."""
     values = np.array([statistic.measure(reading) for _, statistic, _ in measured])
     limits = np.array([[_limit(threshold)] for *_, threshold in measured])
@@ -182,10 +184,10 @@ def _beyond(measured: Sequence[_Measured], reading: Reading, rows: Sequence[int]
 def _finding(
     statistic: Statistic,
     threshold: Threshold,
-    reading: Reading,
+    reading: WindowFeatures,
     row: int,
     value: float,
-    memory: Memory,
+    memory: KnownContext,
     context: Context | None,
 ) -> Finding:
     """What a value beyond its threshold means for one row of a reading."""
@@ -223,7 +225,7 @@ def _judged(
     return level, cause if real is None else replace(cause, alternatives=())
 
 
-def _of_fact(fact: Fact) -> Finding:
+def _of_fact(fact: ContextFinding) -> Finding:
     cause = fact.cause
     return Finding(
         code=cause.code,

@@ -27,7 +27,7 @@ STILL = 1e-6  # adjusted closes of equal raw ones differ in their last digits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Moves:
+class WindowReturns:
     """Windows of closes and their log returns: what everything else begins with.
 
     Returns and sizes are free of the price level: another currency changes nothing.
@@ -66,7 +66,7 @@ class Moves:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reading:
+class WindowFeatures:
     """Windows in units of their own volatility.
 
     Attributes
@@ -119,14 +119,14 @@ class Reading:
 
 
 def read(
-    moves: Moves,
+    moves: WindowReturns,
     volatility: FloatArray,
     still_share: FloatArray,
     before: FloatArray | None = None,
     gap: FloatArray | None = None,
     gap_scale: FloatArray | None = None,
     level: FloatArray | None = None,
-) -> Reading:
+) -> WindowFeatures:
     """Read m windows, each with the levels of its symbol, shape (m,)."""
     returns, sizes = moves.returns, moves.sizes
     n = returns.shape[1]
@@ -147,7 +147,7 @@ def read(
     if still.any():
         still_rows = np.flatnonzero(still.any(axis=1)).tolist()
         still_share = np.maximum(still_share, _share_by_ticks(sizes, still, quarters))
-    return Reading(
+    return WindowFeatures(
         returns=returns,
         sizes=sizes,
         around_one=around_both[:, :n],

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closecast.core.arrays import FloatArray
-from closecast.drift.features import Moves
+from closecast.drift.features import WindowReturns
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class Levels(_Numbers):
     ]
 
 
-class Compiled:
+class NativeLoops:
     """The functions of the library.
 
     Called without releasing Python's lock: a piece of a batch takes a fraction of a millisecond,
@@ -117,7 +117,7 @@ class Compiled:
         self._recognise.restype = self._suspicious.restype = None
 
     def recognise(
-        self, index: Index, rules: Rules, moves: Moves, both_ways: bool
+        self, index: Index, rules: Rules, moves: WindowReturns, both_ways: bool
     ) -> list[tuple[Match, int]]:
         """Where windows lie among known closes.
 
@@ -170,11 +170,11 @@ class Compiled:
         return [row for row, flag in enumerate(found.tolist()) if flag]
 
 
-def _load() -> Compiled | None:
+def _load() -> NativeLoops | None:
     if not LIBRARY.exists():
         return None
     try:
-        return Compiled(LIBRARY)
+        return NativeLoops(LIBRARY)
     except (OSError, AttributeError, ValueError) as error:
         log.warning("drift without its compiled loops: %s; install closecast again", error)
         return None
@@ -184,6 +184,6 @@ loaded = _load()
 """``None`` where there was no compiler, or the library is not of this code."""
 
 
-def of(returns: FloatArray) -> Compiled | None:
+def of(returns: FloatArray) -> NativeLoops | None:
     """The compiled loops, if there are any and they take as many returns as a window has here."""
     return loaded if returns.shape[1] <= MOST_RETURNS else None

@@ -18,7 +18,7 @@ COVERED = frozenset(native.STATISTICS)
 """Keys of the statistics that a screen knows a bound of. Others are measured on every window."""
 
 
-class Screen:
+class Prefilter:
     """Passes over windows of one symbol that are within every threshold of :data:`COVERED`.
 
     By upper bounds of the statistics: what is left is measured by their definitions, so that a

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from closecast.core.arrays import FloatArray
 from closecast.core.prices import Prices
 from closecast.drift import native
-from closecast.drift.features import Moves
+from closecast.drift.features import WindowReturns
 from closecast.drift.return_index import (
     CROWD,
     MOST_ALIKE,
-    History,
-    Likeness,
-    OtherCloses,
+    CloseHistory,
+    OtherSymbols,
     ReturnIndex,
     Rows,
+    SimilarPlaces,
     history_of,
 )
 
@@ -48,7 +48,7 @@ _RULES = native.Rules(
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Match:
     """Where a window lies among known closes.
 
     Attributes
@@ -69,7 +69,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sought:
+class SearchWindows:
     """Windows that are to be found among known closes.
 
     Attributes
@@ -81,12 +81,12 @@ class Sought:
         Columns of the largest moves, the largest first: few others are like them.
     """
 
-    moves: Moves
+    moves: WindowReturns
     tolerance: FloatArray
     landmarks: Rows
 
     @classmethod
-    def of(cls, moves: Moves) -> Self:
+    def of(cls, moves: WindowReturns) -> Self:
         """Of windows of any length."""
         tolerance = (_CENT / moves.closes.min(axis=1)).clip(*_TOLERANCE)
         tolerance[~_moving(moves.sizes)] = np.nan
@@ -94,7 +94,7 @@ class Sought:
         return cls(moves, tolerance, largest_first[:, :_LANDMARKS])
 
 
-def locate(moves: Moves, known: Prices) -> list[Place | None]:
+def locate(moves: WindowReturns, known: Prices) -> list[Match | None]:
     """Find windows of closes among known closes.
 
     Compared as returns, within what rounding to cents does to them: 85 % of them have to agree,
@@ -107,7 +107,7 @@ def locate(moves: Moves, known: Prices) -> list[Place | None]:
     fast = native.of(moves.returns)
     if fast is None:
         return _located(moves, history)
-    found: list[Place | None] = []
+    found: list[Match | None] = []
     unsure = []
     for i, (match, start) in enumerate(fast.recognise(history.index.compiled, _RULES, moves, True)):
         place = None
@@ -123,12 +123,12 @@ def locate(moves: Moves, known: Prices) -> list[Place | None]:
     return found
 
 
-def _located(windows: Moves, history: History) -> list[Place | None]:
+def _located(windows: WindowReturns, history: CloseHistory) -> list[Match | None]:
     """What :func:`locate` finds, defined."""
-    sought = Sought.of(windows)
+    sought = SearchWindows.of(windows)
     logs, moves, index = windows.logs, windows.returns, history.index
     n, length = moves.shape
-    found: list[Place | None] = [None] * n
+    found: list[Match | None] = [None] * n
     # Each window once as it is and once newest first: then those that are left in pieces.
     both_ways = np.concatenate([moves, -moves[:, ::-1]])
     landmarks = np.concatenate([sought.landmarks, length - 1 - sought.landmarks])
@@ -150,9 +150,11 @@ def _located(windows: Moves, history: History) -> list[Place | None]:
     return found
 
 
-def locate_elsewhere(moves: Moves, others: OtherCloses) -> list[tuple[Prices, Place] | None]:
+def locate_elsewhere(
+    moves: WindowReturns, others: OtherSymbols
+) -> list[tuple[Prices, Match] | None]:
     """The same among the closes of many symbols: in one piece and in its own order only."""
-    found: list[tuple[Prices, Place] | None] = [None] * len(moves)
+    found: list[tuple[Prices, Match] | None] = [None] * len(moves)
     if moves.returns.shape[1] < _ENOUGH or not others.series:
         return found
     fast = native.of(moves.returns)
@@ -168,15 +170,15 @@ def locate_elsewhere(moves: Moves, others: OtherCloses) -> list[tuple[Prices, Pl
     return found
 
 
-def _starts_elsewhere(windows: Moves, index: ReturnIndex) -> Iterable[tuple[int, int]]:
-    sought = Sought.of(windows)
+def _starts_elsewhere(windows: WindowReturns, index: ReturnIndex) -> Iterable[tuple[int, int]]:
+    sought = SearchWindows.of(windows)
     landmarks = sought.landmarks[:, :_LANDMARKS_ELSEWHERE]
     alike = index.like(windows.returns, landmarks, sought.tolerance)
     return _aligned(windows.returns, sought.tolerance, index, alike)
 
 
 def _aligned(
-    moves: FloatArray, tolerance: FloatArray, there: ReturnIndex, alike: Likeness
+    moves: FloatArray, tolerance: FloatArray, there: ReturnIndex, alike: SimilarPlaces
 ) -> Iterator[tuple[int, int]]:
     """Rows of ``moves`` that are known in one piece, each once, and where that begins."""
     if not len(alike.starts) or not len(inside := (alike.starts >= 0).nonzero()[0]):
@@ -221,7 +223,7 @@ def _dense(rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return rows[near >= 5]
 
 
-def _partly_there(alike: Likeness, n: int) -> list[int]:
+def _partly_there(alike: SimilarPlaces, n: int) -> list[int]:
     """Which of the first n rows have two landmarks, and both neighbours of each, in one piece."""
     if not len(alike.rows):
         return []
@@ -241,13 +243,13 @@ def _place(
     last: int,
     logs: FloatArray,
     known: FloatArray,
-) -> Place:
+) -> Match:
     start, end = first, last + len(logs) - 1
     newest = min(end, len(known) - 1)
     common = min(len(logs), len(known) - start)
     ratios = np.sort(logs[:common] - known[start : start + common])
     factor = float(ratios[common // 2])
-    return Place(match, start, newest, end - newest, factor)
+    return Match(match, start, newest, end - newest, factor)
 
 
 def correlation(

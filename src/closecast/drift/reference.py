@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from closecast.core.arrays import FloatArray
 from closecast.core.dataset import log_returns, long_run_volatility
 from closecast.core.prices import Prices
-from closecast.drift.features import Moves, Reading, ewma_before, read
+from closecast.drift.features import WindowFeatures, WindowReturns, ewma_before, read
 from closecast.drift.statistics import STATISTICS
 from closecast.sources.sample import SampleSource
 
@@ -146,7 +146,7 @@ def still_share_of(returns: FloatArray, pooled: float | None = None) -> float:
     return min(max(share, _LEAST_STILL_SHARE), 0.9)
 
 
-def measured(reading: Reading) -> dict[str, FloatArray]:
+def measured(reading: WindowFeatures) -> dict[str, FloatArray]:
     """Every statistic that a reading allows, by key, rounded so that no batch differs."""
     return {
         key: np.round(statistic.measure(reading), 6)
@@ -166,7 +166,7 @@ def _measured(
 ) -> tuple[dict[str, FloatArray], dict[str, FloatArray], NDArray[np.datetime64], FloatArray]:
     closes = prices.closes
     first = np.arange(min(_WARM_UP, len(closes) - seq_length), len(closes) - seq_length + 1, STEP)
-    windows = Moves.of(sliding_window_view(closes, seq_length)[first])
+    windows = WindowReturns.of(sliding_window_view(closes, seq_length)[first])
     returns = log_returns(closes)
     level = np.full(len(first), long_run_volatility(returns))
     still = np.full(len(first), still_share_of(returns, pooled))

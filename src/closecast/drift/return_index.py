@@ -24,7 +24,7 @@ _PAD = 1024  # more than any window has: what lies beyond the end is NaN, and ag
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Likeness:
+class SimilarPlaces:
     """Places where known moves are like landmarks of windows.
 
     Attributes
@@ -70,7 +70,7 @@ class ReturnIndex:
             histories=len(parts),
         )
 
-    def like(self, moves: FloatArray, landmarks: Rows, tolerance: FloatArray) -> Likeness:
+    def like(self, moves: FloatArray, landmarks: Rows, tolerance: FloatArray) -> SimilarPlaces:
         """Known moves that are like landmarks of windows, and so is a neighbour of each.
 
         Where many moves are like a landmark, both neighbours have to be; one that very many are
@@ -102,7 +102,7 @@ class ReturnIndex:
         both = goes_on & comes_from
         enough = both | ((goes_on | comes_from) & (counts <= CROWD)[which])
         kept = enough.nonzero()[0]
-        return Likeness(rows[kept], columns[kept], places[kept] - columns[kept], both[kept])
+        return SimilarPlaces(rows[kept], columns[kept], places[kept] - columns[kept], both[kept])
 
     def pairs(self, moves: FloatArray, tolerance: float) -> tuple[Rows, Rows]:
         """Which of the moves of a window, shape (n - 1,), is like which known one; (c,) each."""
@@ -140,10 +140,10 @@ class ReturnIndex:
         return which, start - (int(self._ends[which - 1]) if which else 0)
 
 
-_NOWHERE = Likeness(*(np.empty(0, np.int64),) * 3, np.empty(0, bool))
+_NOWHERE = SimilarPlaces(*(np.empty(0, np.int64),) * 3, np.empty(0, bool))
 
 
-class History:
+class CloseHistory:
     """One symbol's known closes, as drift uses them again and again."""
 
     def __init__(self, closes: FloatArray, log_closes: FloatArray) -> None:
@@ -161,18 +161,18 @@ class History:
         return None if known < 0 else known
 
 
-_HISTORIES: WeakKeyDictionary[Prices, History] = WeakKeyDictionary()
+_HISTORIES: WeakKeyDictionary[Prices, CloseHistory] = WeakKeyDictionary()
 
 
-def history_of(prices: Prices) -> History:
+def history_of(prices: Prices) -> CloseHistory:
     """Made when it is first asked for, and kept as long as the closes are."""
     found = _HISTORIES.get(prices)
     if found is None:
-        found = _HISTORIES[prices] = History(prices.closes, prices.log_closes)
+        found = _HISTORIES[prices] = CloseHistory(prices.closes, prices.log_closes)
     return found
 
 
-class OtherCloses:
+class OtherSymbols:
     """Known closes of many symbols, among which foreign windows are looked for.
 
     Parameters

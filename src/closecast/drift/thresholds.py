@@ -53,7 +53,7 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class FalseAlarmRate:
     """False alarms of a whole channel.
 
     Attributes
@@ -78,7 +78,7 @@ def thresholds_for(
     wanted: Mapping[Channel, float],
     *,
     with_before: bool,
-) -> tuple[dict[str, Threshold], dict[Channel, Rate]]:
+) -> tuple[dict[str, Threshold], dict[Channel, FalseAlarmRate]]:
     """Thresholds under which a channel alarms on the wanted share of clean windows.
 
     Each statistic gets its weight's share. The shares are then scaled together until the *union*
@@ -98,7 +98,7 @@ def thresholds_for(
         Whether the values are of windows whose closes before are known.
     """
     found: dict[str, Threshold] = {}
-    rates: dict[Channel, Rate] = {}
+    rates: dict[Channel, FalseAlarmRate] = {}
     years = _Years(last_sessions)
     for channel in CHANNELS:
         weights = {
@@ -118,7 +118,7 @@ def thresholds_for(
         drawn = years.rates(alarms)
         lower, upper = np.quantile(drawn, (0.05, 0.95))
         reached = (round(float(x), 5) for x in (alarms.mean(), lower, upper))
-        rates[channel] = Rate(wanted[channel], *reached)
+        rates[channel] = FalseAlarmRate(wanted[channel], *reached)
     return found, rates
 
 

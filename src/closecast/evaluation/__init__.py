@@ -1,16 +1,16 @@
 """Evaluation on rows nobody learned from, with the naive forecast beside everything."""
 
 from closecast.evaluation.rolling import (
-    Contender,
-    Followed,
+    HistoryForecasts,
+    ScoredModel,
     calibrate,
     roll,
     roll_with_history,
 )
 from closecast.evaluation.scores import (
     MODES,
-    Evaluated,
     Evaluation,
+    EvaluationResult,
     Losses,
     Mode,
     Row,
@@ -22,13 +22,13 @@ from closecast.evaluation.tables import as_table, summary_table
 
 __all__ = [
     "MODES",
-    "Contender",
-    "Evaluated",
     "Evaluation",
-    "Followed",
+    "EvaluationResult",
+    "HistoryForecasts",
     "Losses",
     "Mode",
     "Row",
+    "ScoredModel",
     "Scores",
     "as_table",
     "calibrate",

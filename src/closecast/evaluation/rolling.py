@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from closecast.calibration import MEMORY, Calibration, LiveState, Member, follow
+from closecast.calibration import MEMORY, AdaptiveState, PanelMember, SplitConformal, follow
 from closecast.core.arrays import FloatArray
 from closecast.core.dataset import Examples, Split, make_examples
 from closecast.core.forecast import PROBABILITIES, Forecast, stack
@@ -18,16 +18,16 @@ from closecast.errors import TooFewCloses
 from closecast.forecasters import Predictor
 
 
-def calibrate(predictor: Predictor, valid: Sequence[Prices]) -> Calibration:
+def calibrate(predictor: Predictor, valid: Sequence[Prices]) -> SplitConformal:
     """Interval state from the validation part: rows the predictor was not trained on."""
     parts = [make_examples(s, predictor.seq_length, predictor.horizon) for s in valid]
     windows = np.concatenate([part.windows for part in parts])
     targets = np.concatenate([part.targets for part in parts])
-    return Calibration.from_forecasts(predictor.predict_batch(windows), targets)
+    return SplitConformal.from_forecasts(predictor.predict_batch(windows), targets)
 
 
 @dataclass(frozen=True, slots=True)
-class Contender:
+class ScoredModel:
     """What is scored: one predictor per symbol (the same one where it is pooled).
 
     Attributes
@@ -48,7 +48,7 @@ class Contender:
     """
 
     predictors: Mapping[str, Predictor]
-    calibrations: Mapping[str, Calibration]
+    calibrations: Mapping[str, SplitConformal]
     with_history: bool = True
     label: str = ""
     companions: Sequence[Prices] = ()
@@ -61,24 +61,24 @@ class Contender:
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
+class HistoryForecasts:
     """A contender's forecasts with history, and the calibration as of the last close.
 
     Attributes
     ----------
     forecasts : mapping of symbol to Forecast
         One row per origin of the test part.
-    states : mapping of symbol to LiveState
+    states : mapping of symbol to AdaptiveState
         Having absorbed every close of the data: where a service goes on from.
     """
 
     forecasts: Mapping[str, Forecast]
-    states: Mapping[str, LiveState]
+    states: Mapping[str, AdaptiveState]
 
 
 def roll(
     predictor: Predictor,
-    calibration: Calibration | None,
+    calibration: SplitConformal | None,
     examples: Examples,
     split: Split | None = None,
 ) -> Forecast:
@@ -95,8 +95,8 @@ def roll(
 
 
 def roll_with_history(
-    splits: Sequence[Split], contender: Contender, shape: tuple[int, int] | None = None
-) -> Followed:
+    splits: Sequence[Split], contender: ScoredModel, shape: tuple[int, int] | None = None
+) -> HistoryForecasts:
     """Forecasts at every origin with histories and live calibration, as they would be served.
 
     The calibration begins 750 origins and a few before the test part, so that its scores are
@@ -112,7 +112,7 @@ def roll_with_history(
     splits = [split for split in splits if split.test.symbol in contender.predictors]
     sample = next(iter(contender.predictors.values()))
     length, horizon = shape or (sample.seq_length, sample.horizon)
-    series: list[Member] = []
+    series: list[PanelMember] = []
     starts = []
     for predictor in {id(p): p for p in contender.predictors.values()}.values():
         memory = MEMORY + 2 * predictor.horizon
@@ -122,20 +122,20 @@ def roll_with_history(
         newest = max(len(s.test) for s in members) + memory
         known = [*whole, *contender.companions]
         for prices, forecast in zip(known, predictor.predict_along(known, newest), strict=True):
-            series.append(Member(prices, forecast))
+            series.append(PanelMember(prices, forecast))
         starts += [
             w.sessions[max(0, row - memory)] for w, row in zip(whole, first_rows, strict=True)
         ]
     tests = {s.test.symbol: s.test for s in splits}
     found: dict[str, list[Forecast]] = {symbol: [] for symbol in tests}
-    states: dict[str, LiveState] = {}
+    states: dict[str, AdaptiveState] = {}
     for day, after in follow(series, min(starts)):
         states |= after
         for symbol, state in after.items():
             test = tests.get(symbol)
             if test is not None and test.sessions[length - 1] <= day <= test.sessions[-horizon - 1]:
                 found[symbol].append(state.forecast(PROBABILITIES))
-    return Followed(
+    return HistoryForecasts(
         {symbol: stack(forecasts) for symbol, forecasts in found.items()},
         {symbol: state for symbol, state in states.items() if symbol in tests},
     )

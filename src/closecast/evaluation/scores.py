@@ -9,11 +9,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.calibration import Calibration
+from closecast.calibration import SplitConformal
 from closecast.core.arrays import FloatArray
 from closecast.core.dataset import Examples, Split, log_returns, make_examples
 from closecast.core.forecast import Forecast
-from closecast.evaluation.rolling import Contender, Followed, roll, roll_with_history
+from closecast.evaluation.rolling import HistoryForecasts, ScoredModel, roll, roll_with_history
 from closecast.forecasters import Predictor
 from closecast.metrics.scores import coverage, crps_from_quantiles, mase, point_scores
 from closecast.metrics.significance import diebold_mariano
@@ -97,7 +97,7 @@ class Losses:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluated:
+class EvaluationResult:
     """What came of scoring contenders.
 
     Attributes
@@ -112,14 +112,14 @@ class Evaluated:
     """
 
     evaluations: Mapping[str, Evaluation]
-    followed: list[Followed | None]
+    followed: list[HistoryForecasts | None]
     losses: Mapping[str, Mapping[tuple[str, Mode], Losses]]
 
 
 def evaluate(
     split: Split,
     naive: Predictor,
-    contenders: Sequence[tuple[Predictor, Calibration | None]],
+    contenders: Sequence[tuple[Predictor, SplitConformal | None]],
 ) -> Evaluation:
     """Score contenders on one series; see :func:`evaluate_panel`."""
     symbol = split.test.symbol
@@ -127,7 +127,7 @@ def evaluate(
         [split],
         {symbol: naive},
         [
-            Contender({symbol: p}, {} if calibration is None else {symbol: calibration})
+            ScoredModel({symbol: p}, {} if calibration is None else {symbol: calibration})
             for p, calibration in contenders
         ],
     )
@@ -137,8 +137,8 @@ def evaluate(
 def evaluate_panel(
     splits: Sequence[Split],
     naive: Mapping[str, Predictor],
-    contenders: Sequence[Contender],
-) -> Evaluated:
+    contenders: Sequence[ScoredModel],
+) -> EvaluationResult:
     """Score contenders on the test parts, all on the same rows of a symbol.
 
     Parameters
@@ -148,7 +148,7 @@ def evaluate_panel(
     naive : mapping of symbol to Predictor
         The reference: last close, constant Gaussian. Its window length and horizon decide
         which rows are origins; a contender of a shorter horizon is scored on its steps.
-    contenders : sequence of Contender
+    contenders : sequence of ScoredModel
         Several may bear one name where their symbols differ.
     """
     sample = next(iter(naive.values()))
@@ -183,11 +183,11 @@ def evaluate_panel(
         first, last = str(sessions[0]), str(sessions[-1])
         evaluations[symbol] = Evaluation(symbol, len(examples), first, last, tuple(rows))
         losses[symbol] = found
-    return Evaluated(evaluations, followed, losses)
+    return EvaluationResult(evaluations, followed, losses)
 
 
 def _never_seen(
-    contender: Contender, predictor: Predictor, examples: Examples, split: Split
+    contender: ScoredModel, predictor: Predictor, examples: Examples, split: Split
 ) -> NDArray[np.bool_]:
     """Which origins have a window that no part of the contender has learned from."""
     since = contender.judged_from.get(split.test.symbol)

@@ -15,17 +15,18 @@ _STEPS[_OPENING], _STEPS[ord("]")] = 1, -1
 def nests_deeper(text: bytes, limit: int) -> bool:
     """Whether brackets lie more than ``limit`` deep in each other; those in strings do not count.
 
-    No more brackets than ``limit`` cannot: then nothing is searched. Else see :class:`Nesting`.
+    No more brackets than ``limit`` cannot: then nothing is searched. Else see
+    :class:`NestingScanner`.
 
     >>> nests_deeper(b'{"a": [1, "[[["]}', 2), nests_deeper(b"[[[]]]", 2), nests_deeper(b"[[[", 2)
     (False, True, True)
     """
     if text.count(b"[") + text.count(b"{") <= limit:
         return False
-    return Nesting(limit).feed(text)
+    return NestingScanner(limit).feed(text)
 
 
-class Nesting:
+class NestingScanner:
     """How deep a text nests that comes in pieces; the same however it is cut.
 
     Every step is a pass of C code over the piece: 64 kB of anything take less than a

@@ -18,7 +18,7 @@ from closecast.infra.paths import leads_out
 T = TypeVar("T")
 
 
-class NumpyFiles(Generic[T]):
+class NpzFolder(Generic[T]):
     """Reads each file once until it changes.
 
     Parameters

@@ -17,7 +17,7 @@ from closecast.core.prices import Prices
 from closecast.core.records import Trigger
 from closecast.core.symbols import canonical_list
 from closecast.core.verdict import Verdict
-from closecast.database import ACTIVE, Job, Ledger
+from closecast.database import ACTIVE, Database, Job
 from closecast.drift import Baseline, DriftDetector, discoveries, warn_of_unmeasured
 from closecast.errors import ClosecastError
 from closecast.forecasters import BASELINES
@@ -201,7 +201,7 @@ def due_by_schedule(
 
 
 def regime_signal(
-    bundle: Bundle, symbols: Collection[str], cache: PriceCache, ledger: Ledger
+    bundle: Bundle, symbols: Collection[str], cache: PriceCache, database: Database
 ) -> bool:
     """Whether the market has changed since a model was made, so that it should be made again.
 
@@ -213,7 +213,7 @@ def regime_signal(
     ------
     StorageFailed
     """
-    evidence = ledger.drift_days.evidence(bundle.manifest.version)
+    evidence = database.drift_days.evidence(bundle.manifest.version)
     return left_by_market({s: evidence[s] for s in symbols if s in evidence}) or changed_regime(
         *regime_verdicts(bundle, symbols, cache)
     )

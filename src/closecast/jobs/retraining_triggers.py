@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from closecast.core.records import Trigger
 from closecast.core.symbols import panel_name
-from closecast.database import Job, Ledger
+from closecast.database import Database, Job
 from closecast.errors import ClosecastError, JobConflict
 from closecast.jobs.retraining import (
     Group,
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 _TRAIN = "train"
 
 
-def ask_for_schedule(settings: Settings, ledger: Ledger) -> list[Job]:
+def ask_for_schedule(settings: Settings, database: Database) -> list[Job]:
     """Queue a training of every model for which the schedule says that it is time.
 
     Raises
@@ -36,16 +36,16 @@ def ask_for_schedule(settings: Settings, ledger: Ledger) -> list[Job]:
         stops no other.
     """
     registry = Registry(settings.models_url)
-    trainings = ledger.jobs.newest_of_each(_TRAIN)
+    trainings = database.jobs.newest_of_each(_TRAIN)
     queued = []
     for group in groups(registry):
         last = last_start(group, trainings)
         if last is None or not due_by_schedule(
-            settings.retrain_cron, last, ledger.clock(), _min_interval(settings)
+            settings.retrain_cron, last, database.clock(), _min_interval(settings)
         ):
             continue
         try:
-            job = _submit(settings, registry, ledger, group, "schedule")
+            job = _submit(settings, registry, database, group, "schedule")
         except ClosecastError as error:
             reason = {"symbols": group.symbols, "reason": str(error)}
             log.warning("training by schedule not queued", extra=reason)
@@ -56,7 +56,7 @@ def ask_for_schedule(settings: Settings, ledger: Ledger) -> list[Job]:
 
 
 def ask_for_regime(
-    settings: Settings, version: str, ledger: Ledger
+    settings: Settings, version: str, database: Database
 ) -> tuple[bool | None, Job | None]:
     """Queue a training of a model if the market is another one than that it was made in.
 
@@ -74,11 +74,11 @@ def ask_for_regime(
         if group is None:
             return None, None
         cache = PriceCache(settings.data_dir / "prices")
-        changed = regime_signal(registry.load(version), group.symbols, cache, ledger)
-        last = last_start(group, ledger.jobs.newest_of_each(_TRAIN)) if changed else None
-        if last is None or ledger.clock() - last < _min_interval(settings):
+        changed = regime_signal(registry.load(version), group.symbols, cache, database)
+        last = last_start(group, database.jobs.newest_of_each(_TRAIN)) if changed else None
+        if last is None or database.clock() - last < _min_interval(settings):
             return changed, None
-        return changed, _submit(settings, registry, ledger, group, "regime")
+        return changed, _submit(settings, registry, database, group, "regime")
     except ClosecastError as error:  # what the update has done so far is done
         log.warning("regime not known", extra={"version": version, "reason": str(error)})
         return None, None
@@ -89,12 +89,12 @@ def _min_interval(settings: Settings) -> timedelta:
 
 
 def _submit(
-    settings: Settings, registry: Registry, ledger: Ledger, group: Group, trigger: Trigger
+    settings: Settings, registry: Registry, database: Database, group: Group, trigger: Trigger
 ) -> Job | None:
     """The queued job; ``None`` where another training of these symbols was faster."""
     recipe = recipe_of(registry, group, settings)
     try:
-        job, _ = ledger.jobs.submit(_TRAIN, panel_name(recipe.symbols), recipe.arguments(trigger))
+        job, _ = database.jobs.submit(_TRAIN, panel_name(recipe.symbols), recipe.arguments(trigger))
     except JobConflict as conflict:
         log.debug("another training is active", extra={"reason": str(conflict)})
         return None

@@ -17,7 +17,7 @@ from datetime import timedelta
 
 from filelock import FileLock, Timeout
 
-from closecast.database import Ledger
+from closecast.database import Database
 from closecast.errors import ClosecastError, TrainingUnavailable
 from closecast.infra.processes import is_alive
 from closecast.jobs.retraining_triggers import ask_for_schedule
@@ -52,9 +52,9 @@ class Supervisor:
     RUNS_EVERY_S = 600.0
     """Seconds between two workers that are started for nothing but runs that were left open."""
 
-    def __init__(self, settings: Settings, ledger: Ledger) -> None:
+    def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
-        self._ledger = ledger
+        self._database = database
         self._lock = FileLock(settings.data_dir / ".worker.lock")
         self._worker: subprocess.Popen[bytes] | None = None
         self._wake = threading.Event()
@@ -113,7 +113,7 @@ class Supervisor:
 
     def _has_work(self) -> bool:
         """Whether a job waits, or a worker that was killed has left a run of MLflow open."""
-        if self._ledger.jobs.newest(limit=1, states=("queued",)):
+        if self._database.jobs.newest(limit=1, states=("queued",)):
             return True
         now_s = time.monotonic()
         if now_s < self._runs_not_before:
@@ -134,7 +134,7 @@ class Supervisor:
 
     def _bury_dead(self) -> None:
         try:
-            self._ledger.jobs.bury_dead(timedelta(seconds=self._settings.job_lease_s), is_alive)
+            self._database.jobs.bury_dead(timedelta(seconds=self._settings.job_lease_s), is_alive)
         except ClosecastError as error:
             log.warning("cannot look for dead jobs", extra={"reason": str(error)})
 
@@ -147,7 +147,7 @@ class Supervisor:
         if not can_train():
             return
         try:
-            ask_for_schedule(self._settings, self._ledger)
+            ask_for_schedule(self._settings, self._database)
         except ClosecastError as error:
             log.warning("cannot follow the schedule", extra={"reason": str(error)})
 

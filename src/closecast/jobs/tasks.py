@@ -44,17 +44,17 @@ def update(settings: Settings, arguments: Mapping[str, Any], tell: Tell) -> dict
     Of the result, ``regime`` says whether the market changed since the model was made (``None``:
     nobody looked), ``retraining`` is the job that was queued for that.
     """
-    from closecast.database import Ledger
+    from closecast.database import Database
     from closecast.jobs.retraining_triggers import ask_for_regime
     from closecast.pipeline import update_version
 
     version = str(arguments["version"])
-    ledger = Ledger(settings.ledger_url)
+    database = Database(settings.ledger_url)
     try:
-        updated = update_version(settings, version, ledger, watch=tell)
-        changed, job = ask_for_regime(settings, version, ledger)
+        updated = update_version(settings, version, database, watch=tell)
+        changed, job = ask_for_regime(settings, version, database)
     finally:
-        ledger.close()
+        database.close()
     return {**asdict(updated), "regime": changed, "retraining": job.id if job else None}
 
 

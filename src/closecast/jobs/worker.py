@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from closecast.database import Job, JobState, Ledger
+from closecast.database import Database, Job, JobState
 from closecast.errors import ClosecastError, JobCancelled, StorageFailed
 from closecast.infra.processes import die_with_parent, is_alive, owner_name, place
 from closecast.jobs.latency_budget import LatencyBudget
@@ -44,17 +44,17 @@ def run_worker(settings: Settings, *, parent: int | None = None, once: bool = Fa
     if parent is not None:
         die_with_parent(parent, signal.SIGKILL)
     os.nice(19 - os.nice(0))  # predictions come first, always
-    ledger = Ledger(settings.ledger_url)
+    database = Database(settings.ledger_url)
     owner = owner_name()
     idle_since = time.monotonic()
     lease = timedelta(seconds=settings.job_lease_s)
     looked = False
     while parent is None or os.getppid() == parent:
         if parent is None:
-            ledger.jobs.bury_dead(lease, is_alive)
-        job = ledger.jobs.claim(owner)
+            database.jobs.bury_dead(lease, is_alive)
+        job = database.jobs.claim(owner)
         if job is not None:
-            run_job(settings, ledger, job, owner)
+            run_job(settings, database, job, owner)
             idle_since = time.monotonic()
         elif not looked:
             looked = True  # once, at what no job waits for: MLflow may be slow, or away
@@ -64,18 +64,18 @@ def run_worker(settings: Settings, *, parent: int | None = None, once: bool = Fa
             break
         else:
             time.sleep(_POLL_S)
-    ledger.close()
+    database.close()
 
 
-def run_job(settings: Settings, ledger: Ledger, job: Job, owner: str) -> None:
+def run_job(settings: Settings, database: Database, job: Job, owner: str) -> None:
     """One claimed job to its end; every way it can end is written to the ledger."""
     budget = LatencyBudget(settings.training_pause_p95_ms, settings.training_pause_max_s)
-    pulse = _Pulse(ledger, job.id, owner, budget)
+    pulse = _Pulse(database, job.id, owner, budget)
     pulse.start()
     log.info("job started", extra={"job_id": job.id, "task": job.task, "symbol": job.symbol})
     end = _run_task(settings, job, pulse.tell)
     pulse.stop()
-    recorded = _record(ledger, job, owner, end, settings.job_lease_s)
+    recorded = _record(database, job, owner, end, settings.job_lease_s)
     log.log(
         logging.WARNING if end.state == "failed" else logging.INFO,
         f"job {end.state}",
@@ -104,7 +104,7 @@ def _run_task(settings: Settings, job: Job, tell: Tell) -> _End:
         return _End("failed", reason=f"{type(error).__name__}: {error}")
 
 
-def _record(ledger: Ledger, job: Job, owner: str, end: _End, patience_s: float) -> bool:
+def _record(database: Database, job: Job, owner: str, end: _End, patience_s: float) -> bool:
     """Write how a job ended; ``False`` if it was no longer this worker's.
 
     A model that serves already is not made again because the ledger is away for a moment.
@@ -117,7 +117,7 @@ def _record(ledger: Ledger, job: Job, owner: str, end: _End, patience_s: float) 
     give_up_at = time.monotonic() + patience_s
     while True:
         try:
-            return ledger.jobs.finish(
+            return database.jobs.finish(
                 job.id, owner, end.state, result=end.result, reason=end.reason
             )
         except StorageFailed as error:
@@ -133,9 +133,9 @@ class _Pulse(threading.Thread):
     Training only ever touches memory; the ledger's locks cannot slow it down.
     """
 
-    def __init__(self, ledger: Ledger, job_id: str, owner: str, budget: LatencyBudget) -> None:
+    def __init__(self, database: Database, job_id: str, owner: str, budget: LatencyBudget) -> None:
         super().__init__(name="pulse", daemon=True)
-        self._ledger, self._job_id, self._owner = ledger, job_id, owner
+        self._database, self._job_id, self._owner = database, job_id, owner
         self._budget = budget
         self._may_go_on = threading.Event()
         self._may_go_on.set()
@@ -176,8 +176,8 @@ class _Pulse(threading.Thread):
             progress = self._progress
             if not self._may_go_on.is_set():
                 progress = {**progress, "paused": True}
-            self._ledger.jobs.heartbeat(self._job_id, self._owner, progress)
-            p95_ms = self._ledger.processes.slowest_p95_ms(place(), is_alive)
+            self._database.jobs.heartbeat(self._job_id, self._owner, progress)
+            p95_ms = self._database.processes.slowest_p95_ms(place(), is_alive)
         except JobCancelled as cancelled:
             self._cancelled = cancelled
             self._may_go_on.set()

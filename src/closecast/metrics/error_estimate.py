@@ -20,7 +20,7 @@ SPANS = (60, 250, None)
 
 
 @dataclass(frozen=True, slots=True)
-class Realised:
+class RealisedErrors:
     """What came in some newest sessions.
 
     Attributes
@@ -66,12 +66,12 @@ class PerformanceDrift:
     ----------
     coming_error : float or None
         Absolute error, in log return, that is expected of the session to come.
-    spans : tuple of Realised
+    spans : tuple of RealisedErrors
         One per item of :data:`SPANS`; none before the first close.
     """
 
     coming_error: float | None
-    spans: tuple[Realised, ...]
+    spans: tuple[RealisedErrors, ...]
 
 
 def expected_error(
@@ -138,14 +138,14 @@ def summarise(days: Iterable[DriftDay], coming_error: float | None = None) -> Pe
     )
 
 
-def _realised(span: int | None, days: Sequence[DriftDay]) -> Realised:
+def _realised(span: int | None, days: Sequence[DriftDay]) -> RealisedErrors:
     error = np.array([day.error for day in days], dtype=np.float64)
     missed = np.array([day.miss for day in days if day.miss is not None], dtype=np.float64)
     both = [(abs(d.error or 0.0), d.expected_error) for d in days if d.expected_error is not None]
     came, expected = np.array(both, dtype=np.float64).reshape(-1, 2).T
     enough = len(days) >= ENOUGH
     bias, standard_error, _ = ratio(error, np.ones(len(error)), 0)
-    return Realised(
+    return RealisedErrors(
         span=span,
         sessions=len(days),
         first_session=str(days[0].session),

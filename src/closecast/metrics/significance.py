@@ -51,7 +51,7 @@ def diebold_mariano(
 
 
 @dataclass(frozen=True, slots=True)
-class Conditional:
+class ConditionalTest:
     """Outcome of a test of equal *conditional* accuracy.
 
     Attributes
@@ -67,7 +67,7 @@ class Conditional:
     next_difference: float
 
 
-def giacomini_white(loss: FloatArray, reference_loss: FloatArray, horizon: int) -> Conditional:
+def giacomini_white(loss: FloatArray, reference_loss: FloatArray, horizon: int) -> ConditionalTest:
     """Test whether the better of two forecasts can be told from what was known before.
 
     Giacomini and White (2006), section 3: known before a forecast are a constant and the
@@ -88,7 +88,7 @@ def giacomini_white(loss: FloatArray, reference_loss: FloatArray, horizon: int) 
     n = len(difference) - horizon
     size = float(difference.std())
     if n < max(_LEAST_ROWS, 2 * horizon) or size <= 1e-15:
-        return Conditional(1.0, float(difference.mean()) if len(difference) else 0.0)
+        return ConditionalTest(1.0, float(difference.mean()) if len(difference) else 0.0)
     known = np.column_stack([np.ones(n), difference[:-horizon] / size])
     coming = difference[horizon:]
     moments = known * coming[:, None]
@@ -97,7 +97,7 @@ def giacomini_white(loss: FloatArray, reference_loss: FloatArray, horizon: int) 
     statistic = float(n * mean @ np.linalg.pinv(covariance) @ mean)
     slope = np.linalg.lstsq(known, coming, rcond=None)[0]
     expected = float(slope @ [1.0, difference[-1] / size])
-    return Conditional(float(stats.chi2.sf(statistic, df=2)), expected)
+    return ConditionalTest(float(stats.chi2.sf(statistic, df=2)), expected)
 
 
 def model_confidence_set(

@@ -5,11 +5,11 @@ from closecast.pipeline.evaluate import evaluate_candidate
 from closecast.pipeline.preprocess import preprocess
 from closecast.pipeline.run import TrainRequest, run_training
 from closecast.pipeline.train import train_candidate
-from closecast.pipeline.update import Updated, update, update_version
+from closecast.pipeline.update import UpdateResult, update, update_version
 
 __all__ = [
     "TrainRequest",
-    "Updated",
+    "UpdateResult",
     "collect",
     "collect_many",
     "evaluate_candidate",

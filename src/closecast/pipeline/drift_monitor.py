@@ -11,11 +11,11 @@ from typing import Self
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from closecast.calibration import Calibration, LiveState, Member
+from closecast.calibration import AdaptiveState, PanelMember, SplitConformal
 from closecast.core.calendars import as_date
 from closecast.core.forecast import Forecast
 from closecast.core.records import SCORED_PROBABILITIES
-from closecast.database import DriftDay, Ledger
+from closecast.database import Database, DriftDay
 from closecast.drift import ARL0, Monitor, tail_probability
 from closecast.errors import DamagedBundle, TooFewCloses
 from closecast.forecasters import Predictor
@@ -27,31 +27,31 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Watched:
+class MonitoredSymbol:
     """A symbol under watch.
 
     Attributes
     ----------
     frozen : Forecast
         What the model says from windows alone, at the origins of ``member.forecast``.
-    calibration : Calibration
+    calibration : SplitConformal
         The one that the bundle came with: of ``frozen``, and it learns nothing.
     monitor : Monitor
         Before the closes to come.
     """
 
     version: str
-    member: Member
+    member: PanelMember
     frozen: Forecast
-    calibration: Calibration
+    calibration: SplitConformal
     monitor: Monitor
 
-    def see(self, state: LiveState, row: int, now: datetime) -> DriftDay:
+    def see(self, state: AdaptiveState, row: int, now: datetime) -> DriftDay:
         """Hold a close against what was said of it.
 
         Parameters
         ----------
-        state : LiveState
+        state : AdaptiveState
             Before the close.
         row : int
             Of the close in ``member.prices``.
@@ -108,10 +108,10 @@ class Watched:
 def watch_over(
     bundle: Bundle,
     predictor: Predictor,
-    ledger: Ledger,
-    members: Sequence[Member],
-    states: Mapping[str, LiveState | None],
-) -> dict[str, Watched]:
+    database: Database,
+    members: Sequence[PanelMember],
+    states: Mapping[str, AdaptiveState | None],
+) -> dict[str, MonitoredSymbol]:
     """The symbols with the monitors in force when their states were.
 
     Raises
@@ -124,12 +124,12 @@ def watch_over(
         symbol = member.prices.symbol
         state = states[symbol]
         assert state is not None
-        found[symbol] = Watched(
+        found[symbol] = MonitoredSymbol(
             version,
             member,
             _from_windows(predictor, member),
-            Calibration.from_json(of_symbol(bundle.files, INTERVALS_FILE, symbol)),
-            _monitor(ledger, version, symbol, state),
+            SplitConformal.from_json(of_symbol(bundle.files, INTERVALS_FILE, symbol)),
+            _monitor(database, version, symbol, state),
         )
     return found
 
@@ -149,7 +149,7 @@ def warn_if_crossed(before: Monitor, day: DriftDay) -> None:
         )
 
 
-def _from_windows(predictor: Predictor, member: Member) -> Forecast:
+def _from_windows(predictor: Predictor, member: PanelMember) -> Forecast:
     """The forecasts that the bundle's calibration is of: from windows, at a member's origins."""
     if not predictor.uses_history:
         return member.forecast
@@ -158,9 +158,9 @@ def _from_windows(predictor: Predictor, member: Member) -> Forecast:
     return predictor.predict_batch(windows[member.first - length + 1 :])
 
 
-def _monitor(ledger: Ledger, version: str, symbol: str, state: LiveState) -> Monitor:
+def _monitor(database: Database, version: str, symbol: str, state: AdaptiveState) -> Monitor:
     """The monitor that saw what the state has absorbed; a new one if its values are damaged."""
-    day = ledger.drift_days.newest(version, symbol, until=as_date(state.session))
+    day = database.drift_days.newest(version, symbol, until=as_date(state.session))
     if day is None:
         return Monitor()
     try:

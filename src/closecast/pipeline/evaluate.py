@@ -9,15 +9,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from closecast.calibration import Calibration, dump_states
+from closecast.calibration import SplitConformal, dump_states
 from closecast.core.dataset import make_examples
 from closecast.core.prices import Prices
 from closecast.core.symbols import folder_name
 from closecast.errors import ClosecastError
 from closecast.evaluation import (
     MODES,
-    Contender,
     Evaluation,
+    ScoredModel,
     as_table,
     evaluate_panel,
     summary_table,
@@ -60,7 +60,7 @@ from closecast.registry.registry import Registry
 from closecast.settings import Settings
 from closecast.sources.file import without_secrets
 from closecast.validation.gate import Decision
-from closecast.validation.leakage import Evidence, LeakCheck, check_evaluation, check_leaks
+from closecast.validation.leakage import LeakCheck, LeakEvidence, check_evaluation, check_leaks
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ _ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedBundle:
     """What came of a candidate; everything by symbol where symbols differ."""
 
     manifest: Manifest
@@ -94,7 +94,7 @@ def evaluate_candidate(
     watch: Watch = ignore_progress,
     source: str | None = None,
     only: Sequence[str] | None = None,
-) -> Published:
+) -> PublishedBundle:
     """Score the candidate of some symbols on the untouched part, publish it, promote it.
 
     It becomes current for each symbol for which the gate lets it. Writes
@@ -122,7 +122,7 @@ def evaluate_candidate(
     name = str(about["forecaster"])
     predictor = load_predictor(name, candidate.files)
     calibrations = {
-        symbol: Calibration.from_json(of_symbol(candidate.files, INTERVALS_FILE, symbol))
+        symbol: SplitConformal.from_json(of_symbol(candidate.files, INTERVALS_FILE, symbol))
         for symbol in prepared.symbols
     }
     report = TrainingReport(**about["training"])
@@ -135,7 +135,7 @@ def evaluate_candidate(
     wanted = [s for s in prepared.splits if only is None or s.test.symbol in only]
     standing = incumbents(settings, registry, wanted)
     naive, others = fit_baselines(prepared, name)
-    contender = Contender(dict.fromkeys(prepared.symbols, predictor), calibrations)
+    contender = ScoredModel(dict.fromkeys(prepared.symbols, predictor), calibrations)
     found = evaluate_panel(prepared.splits, naive, [contender, *others, *scored(standing)])
     live, evaluations = found.followed[0], found.evaluations
     assert live is not None
@@ -188,7 +188,7 @@ def evaluate_candidate(
         extra = {"symbol": symbol, "version": manifest.version, "outcome": decision.outcome}
         log.info("gate decided", extra={**extra, "reason": decision.reason})
     run = track(settings, manifest, files, evaluations, decisions, report, results)
-    return Published(
+    return PublishedBundle(
         manifest,
         evaluations,
         decisions,
@@ -211,10 +211,10 @@ def evidence_of(
     collected: Sequence[Prices],
     predictor: Predictor,
     report: TrainingReport,
-    calibrations: Mapping[str, Calibration],
-) -> Evidence:
+    calibrations: Mapping[str, SplitConformal],
+) -> LeakEvidence:
     """What the look-ahead check looks at."""
-    return Evidence(
+    return LeakEvidence(
         collected,
         prepared.splits,
         [one.processed for one in prepared.series],
@@ -230,7 +230,7 @@ def _require(leak_check: LeakCheck, name: str) -> None:
         raise LookAheadFound(f"{name}: not published; {'; '.join(leak_check.failures)}")
 
 
-def fit_baselines(prepared: Prepared, name: str) -> tuple[dict[str, Predictor], list[Contender]]:
+def fit_baselines(prepared: Prepared, name: str) -> tuple[dict[str, Predictor], list[ScoredModel]]:
     """Naive per symbol, and the other baselines, each fitted to its symbol alone."""
     shared = Parameters(seq_length=prepared.seq_length, horizon=prepared.horizon)
 
@@ -241,7 +241,7 @@ def fit_baselines(prepared: Prepared, name: str) -> tuple[dict[str, Predictor], 
         }
 
     others = [
-        Contender(fit(baseline), {}, with_history=baseline == "ewma")
+        ScoredModel(fit(baseline), {}, with_history=baseline == "ewma")
         for baseline in BASELINES
         if baseline not in ("naive", name)
     ]

@@ -7,9 +7,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from closecast.calibration import Calibration
+from closecast.calibration import SplitConformal
 from closecast.errors import TrainingFailed
-from closecast.evaluation import Contender, Losses, Mode, evaluate_panel
+from closecast.evaluation import Losses, Mode, ScoredModel, evaluate_panel
 from closecast.forecasters import (
     FORECASTERS,
     Parameters,
@@ -98,10 +98,10 @@ def _losses(
     found: dict[str, dict[tuple[str, Mode], Losses]] = {s: {} for s in prepared.symbols}
     for name, candidate in trained.items():
         predictor = load_predictor(name, candidate.files)
-        contender = Contender(
+        contender = ScoredModel(
             dict.fromkeys(prepared.symbols, predictor),
             {
-                s: Calibration.from_json(of_symbol(candidate.files, INTERVALS_FILE, s))
+                s: SplitConformal.from_json(of_symbol(candidate.files, INTERVALS_FILE, s))
                 for s in prepared.symbols
             },
         )

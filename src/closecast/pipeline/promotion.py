@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from closecast.calibration import Calibration
+from closecast.calibration import SplitConformal
 from closecast.core.dataset import Split
 from closecast.core.prices import Prices
 from closecast.errors import (
@@ -21,7 +21,7 @@ from closecast.errors import (
     UnknownVersion,
     UnverifiedBundle,
 )
-from closecast.evaluation import Contender, Losses, Mode
+from closecast.evaluation import Losses, Mode, ScoredModel
 from closecast.forecasters import load_predictor
 from closecast.registry.documents import (
     INTERVALS_FILE,
@@ -34,7 +34,7 @@ from closecast.registry.documents import (
 from closecast.registry.registry import Registry
 from closecast.settings import Settings
 from closecast.sources.price_cache import PriceCache
-from closecast.validation.gate import CURRENT, Decision, Policy, Standing, decide
+from closecast.validation.gate import CURRENT, Decision, GatePolicy, ServingVersion, decide
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ OfSymbol = Mapping[tuple[str, Mode], Losses]
 
 
 @dataclass(frozen=True, slots=True)
-class Incumbent:
+class Champion:
     """What serves some symbols before the decision.
 
     Attributes
@@ -55,8 +55,8 @@ class Incumbent:
         Of the pointers when they were read; 0 where there is none.
     """
 
-    standing: Standing | None
-    contender: Contender | None
+    standing: ServingVersion | None
+    contender: ScoredModel | None
     generations: Mapping[str, int | None]
 
     @property
@@ -65,7 +65,7 @@ class Incumbent:
         return tuple(self.generations)
 
 
-def incumbents(settings: Settings, registry: Registry, splits: Sequence[Split]) -> list[Incumbent]:
+def incumbents(settings: Settings, registry: Registry, splits: Sequence[Split]) -> list[Champion]:
     """What serves the symbols of these splits now, one entry per version."""
     of_symbol = {split.test.symbol: split for split in splits}
     newest = max(split.test.sessions[-1] for split in splits)
@@ -79,7 +79,9 @@ def incumbents(settings: Settings, registry: Registry, splits: Sequence[Split]) 
     for version, generations in groups.items():
         standing, contender = None, None
         if version is not None:
-            standing = Standing(version, _age_days(p for s in generations if (p := pointers[s][0])))
+            standing = ServingVersion(
+                version, _age_days(p for s in generations if (p := pointers[s][0]))
+            )
             try:
                 bundle = registry.load_to_serve(version, next(iter(generations)))
                 members = [of_symbol[symbol] for symbol in generations]
@@ -96,11 +98,11 @@ def incumbents(settings: Settings, registry: Registry, splits: Sequence[Split]) 
                     "baselines alone",
                     extra={"version": version, "reason": str(error)},
                 )
-        found.append(Incumbent(standing, contender, generations))
+        found.append(Champion(standing, contender, generations))
     return found
 
 
-def scored(standing: Iterable[Incumbent]) -> list[Contender]:
+def scored(standing: Iterable[Champion]) -> list[ScoredModel]:
     """Those that can be held against a candidate."""
     return [incumbent.contender for incumbent in standing if incumbent.contender]
 
@@ -109,12 +111,12 @@ def judge(
     settings: Settings,
     losses: Mapping[str, OfSymbol],
     candidate: str,
-    standing: Iterable[Incumbent],
+    standing: Iterable[Champion],
     refused: Mapping[str, str],
     attempts: int = 1,
 ) -> dict[str, Decision]:
     """The gate's decision for every symbol; ``refused``: this same model was rolled back there."""
-    policy = Policy(settings.without_evidence, settings.evidence_deadline_days)
+    policy = GatePolicy(settings.without_evidence, settings.evidence_deadline_days)
     decisions: dict[str, Decision] = {}
     for incumbent in standing:
         rows = {symbol: losses[symbol] for symbol in incumbent.symbols}
@@ -168,7 +170,7 @@ def promote(
     registry: Registry,
     manifest: Manifest,
     decisions: Mapping[str, Decision],
-    standing: Iterable[Incumbent],
+    standing: Iterable[Champion],
 ) -> tuple[list[str], list[str]]:
     """Move the pointers of all symbols for which the decision says so.
 
@@ -212,7 +214,7 @@ def _age_days(pointers: Iterable[Pointer]) -> float:
 
 def _contender(
     bundle: Bundle, splits: Sequence[Split], cache: PriceCache, newest: np.datetime64
-) -> Contender:
+) -> ScoredModel:
     """The bundle's model as it serves: with the closes of all its symbols, up to a day.
 
     Raises
@@ -228,10 +230,10 @@ def _contender(
     if shortest < info.seq_length:
         raise TooFewCloses(f"its windows hold {info.seq_length} closes, here are {shortest}")
     predictor = load_predictor(info.forecaster, files)
-    return Contender(
+    return ScoredModel(
         predictors=dict.fromkeys(symbols, predictor),
         calibrations={
-            s: Calibration.from_json(of_symbol(files, INTERVALS_FILE, s)) for s in symbols
+            s: SplitConformal.from_json(of_symbol(files, INTERVALS_FILE, s)) for s in symbols
         },
         label=CURRENT,
         companions=_companions(info, symbols, cache, newest) if predictor.uses_history else (),

@@ -8,12 +8,12 @@ from datetime import date
 
 import numpy as np
 
-from closecast.calibration import LiveState, Member, PanelDay, advance, load_state
+from closecast.calibration import AdaptiveState, PanelMember, PanelObservation, advance, load_state
 from closecast.core.calendars import as_date
 from closecast.core.data_quality import find_faults
 from closecast.core.prices import Prices
 from closecast.core.symbols import exchange_of
-from closecast.database import Ledger
+from closecast.database import Database
 from closecast.errors import DamagedBundle, PreconditionFailed
 from closecast.forecasters import Predictor, load_predictor
 from closecast.pipeline.drift_monitor import warn_if_crossed, watch_over
@@ -24,7 +24,7 @@ from closecast.sources.price_cache import PriceCache
 log = logging.getLogger(__name__)
 
 
-def absorb(settings: Settings, bundle: Bundle, ledger: Ledger) -> tuple[int, dict[str, str]]:
+def absorb(settings: Settings, bundle: Bundle, database: Database) -> tuple[int, dict[str, str]]:
     """Let a bundle's calibration learn from every close that it has not seen, under watch.
 
     Day by day, each symbol's step in one transaction with what the monitor saw: killed in
@@ -40,12 +40,12 @@ def absorb(settings: Settings, bundle: Bundle, ledger: Ledger) -> tuple[int, dic
     predictor = load_predictor(info.forecaster, bundle.files)
     cache = PriceCache(settings.data_dir / "prices")
     series, left_out = [], {}
-    states: dict[str, LiveState | None] = {}
+    states: dict[str, AdaptiveState | None] = {}
     for span in info.data:
         prices = cache.get(span.symbol)
         if prices is None or len(prices) < info.seq_length:
             continue
-        state = _state(bundle, ledger, span.symbol)
+        state = _state(bundle, database, span.symbol)
         if reason := _unfit(prices, span.basis, state):
             log.warning("closes not absorbed", extra={"symbol": span.symbol, "reason": reason})
             left_out[span.symbol] = reason
@@ -53,20 +53,20 @@ def absorb(settings: Settings, bundle: Bundle, ledger: Ledger) -> tuple[int, dic
         series.append(prices)
         states[span.symbol] = state
     members = _with_forecasts(predictor, series, states)
-    watched = watch_over(bundle, predictor, ledger, members, states)
+    watched = watch_over(bundle, predictor, database, members, states)
     absorbed = 0
     for day, exchange, rows in _days(members, states):
-        stored = ledger.calibrations.panel_day(version, exchange, day)
-        before = None if stored is None else PanelDay.from_bytes(stored)
+        stored = database.calibrations.panel_day(version, exchange, day)
+        before = None if stored is None else PanelObservation.from_bytes(stored)
         after, panel = advance(states, rows, before)
         days = [(exchange, day, panel.to_bytes())] if panel is not None else []
         for member, row in rows:
             symbol = member.prices.symbol
             was, state = states[symbol], after[symbol]
             assert was is not None
-            seen = watched[symbol].see(was, row, ledger.clock())
+            seen = watched[symbol].see(was, row, database.clock())
             try:
-                ledger.calibrations.store(
+                database.calibrations.store(
                     version, symbol, state.revision, day, state.to_parts(), days, [seen]
                 )
             except PreconditionFailed:  # another process was faster: its state is as good
@@ -79,7 +79,7 @@ def absorb(settings: Settings, bundle: Bundle, ledger: Ledger) -> tuple[int, dic
     return absorbed, left_out
 
 
-def _unfit(prices: Prices, basis: str, state: LiveState) -> str | None:
+def _unfit(prices: Prices, basis: str, state: AdaptiveState) -> str | None:
     """Why a symbol's new closes must not be learned from, if so."""
     if prices.basis != basis:
         return f"closes are {prices.basis}, the model has learned from {basis} ones"
@@ -87,24 +87,24 @@ def _unfit(prices: Prices, basis: str, state: LiveState) -> str | None:
     return f"its new closes have a fault: {new[0]}" if new else None
 
 
-def _state(bundle: Bundle, ledger: Ledger, symbol: str) -> LiveState:
+def _state(bundle: Bundle, database: Database, symbol: str) -> AdaptiveState:
     """The state in force; one that is damaged is thrown away and made again from the bundle's."""
     version = bundle.manifest.version
     try:
-        stored = ledger.calibrations.newest(version, symbol)
+        stored = database.calibrations.newest(version, symbol)
         if stored is not None:
-            return LiveState.from_parts(stored.parts)
+            return AdaptiveState.from_parts(stored.parts)
     except DamagedBundle as error:
         log.error("stored calibration damaged", extra={"symbol": symbol, "reason": str(error)})
-        ledger.calibrations.forget(version, symbol)
+        database.calibrations.forget(version, symbol)
     if LIVE_FILE not in bundle.files:
         raise DamagedBundle(f"bundle {version} has no {LIVE_FILE}")
     return load_state(bundle.files[LIVE_FILE], symbol)
 
 
 def _with_forecasts(
-    predictor: Predictor, series: Sequence[Prices], states: Mapping[str, LiveState | None]
-) -> list[Member]:
+    predictor: Predictor, series: Sequence[Prices], states: Mapping[str, AdaptiveState | None]
+) -> list[PanelMember]:
     """The series with a forecast at every close that is new to their states, and one before."""
     newest = 0
     for prices in series:
@@ -115,14 +115,14 @@ def _with_forecasts(
         return []
     # One more origin: the monitor asks what the model said before the first new close came.
     forecasts = predictor.predict_along(series, newest + 1)
-    return [Member(prices, f) for prices, f in zip(series, forecasts, strict=True)]
+    return [PanelMember(prices, f) for prices, f in zip(series, forecasts, strict=True)]
 
 
 def _days(
-    members: Sequence[Member], states: Mapping[str, LiveState | None]
-) -> list[tuple[date, str, list[tuple[Member, int]]]]:
+    members: Sequence[PanelMember], states: Mapping[str, AdaptiveState | None]
+) -> list[tuple[date, str, list[tuple[PanelMember, int]]]]:
     """New closes by day and exchange, in order: who has one, and at which row."""
-    found: dict[tuple[date, str], list[tuple[Member, int]]] = {}
+    found: dict[tuple[date, str], list[tuple[PanelMember, int]]] = {}
     for member in members:
         prices = member.prices
         state = states[prices.symbol]

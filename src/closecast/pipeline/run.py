@@ -22,7 +22,7 @@ from closecast.forecasters import (
 from closecast.forecasters.base import ignore_progress
 from closecast.pipeline.bootstrap import FIRST, publish_first
 from closecast.pipeline.collect import collect_many
-from closecast.pipeline.evaluate import Published, evaluate_candidate
+from closecast.pipeline.evaluate import PublishedBundle, evaluate_candidate
 from closecast.pipeline.model_selection import train_and_choose
 from closecast.pipeline.preprocess import preprocess
 from closecast.pipeline.train import train_candidate
@@ -56,7 +56,7 @@ def run_training(
     *,
     runtime: Runtime | None = None,
     watch: Watch = ignore_progress,
-) -> Published:
+) -> PublishedBundle:
     """Collect, preprocess, train, evaluate, publish, promote.
 
     If a symbol has no model at all, the ``ewma`` forecaster is published first, so that

@@ -12,7 +12,7 @@ import numpy as np
 from closecast.core.calendars import as_date, session_table
 from closecast.core.records import Kind
 from closecast.core.symbols import canonical, exchange_of, folder_name
-from closecast.database import Ledger
+from closecast.database import Database
 from closecast.errors import ClosecastError, UnknownSymbol
 from closecast.evaluation.performance_plots import performance_plot, to_png
 from closecast.forecasters.base import Watch, ignore_progress
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Updated:
+class UpdateResult:
     """What came of an update."""
 
     version: str
@@ -45,12 +45,12 @@ class Updated:
 def update(
     settings: Settings,
     symbol: str,
-    ledger: Ledger,
+    database: Database,
     *,
     end: date | None = None,
     kind: Kind = "live",
     draw: bool = True,
-) -> Updated:
+) -> UpdateResult:
     """:func:`update_version` of the model that is current for a symbol.
 
     Raises
@@ -62,19 +62,19 @@ def update(
     pointer = Registry(settings.models_url).pointer(symbol)
     if pointer is None:
         raise UnknownSymbol(f"no model for {symbol}: train one first")
-    return update_version(settings, pointer.version, ledger, end=end, kind=kind, draw=draw)
+    return update_version(settings, pointer.version, database, end=end, kind=kind, draw=draw)
 
 
 def update_version(
     settings: Settings,
     version: str,
-    ledger: Ledger,
+    database: Database,
     *,
     end: date | None = None,
     kind: Kind = "live",
     draw: bool = True,
     watch: Watch = ignore_progress,
-) -> Updated:
+) -> UpdateResult:
     """Bring a model up to date for every symbol that it is current for.
 
     Parameters
@@ -95,7 +95,7 @@ def update_version(
     info = bundle.manifest.info
     members = [s for s in info.symbols if _is_current(registry, s, version)]
     if not members:
-        return Updated(version, (), {}, 0, 0)
+        return UpdateResult(version, (), {}, 0, 0)
     with Workspace(settings, members).alone():
         watch({"stage": "collect"})
         source = source_again(info.data[0].source, settings)
@@ -108,12 +108,12 @@ def update_version(
         if len(failed) == len(members):
             raise failed[members[0]]
         watch({"stage": "absorb"})
-        absorbed, left_out = absorb(settings, bundle, ledger)
+        absorbed, left_out = absorb(settings, bundle, database)
         watch({"stage": "score"})
-        scored = {name: score_due(settings, name, ledger) for name in members}
+        scored = {name: score_due(settings, name, database) for name in members}
         for name in (name for name, count in scored.items() if draw and count):
-            draw_performance(settings, name, ledger, kind)
-    return Updated(
+            draw_performance(settings, name, database, kind)
+    return UpdateResult(
         version,
         tuple(s for s in members if s not in failed),
         {**left_out, **{name: str(error) for name, error in failed.items()}},
@@ -122,7 +122,7 @@ def update_version(
     )
 
 
-def score_due(settings: Settings, symbol: str, ledger: Ledger) -> int:
+def score_due(settings: Settings, symbol: str, database: Database) -> int:
     """Score every committed step of a symbol whose close has come; answers how many.
 
     Closes are those of the price cache: what the service collected itself. What was said of a
@@ -133,7 +133,7 @@ def score_due(settings: Settings, symbol: str, ledger: Ledger) -> int:
         return 0
     outcomes, void = [], []
     calendar = session_table(exchange_of(symbol))
-    for forecast_id, forecast, step in ledger.forecasts.due(symbol, as_date(prices.sessions[-1])):
+    for forecast_id, forecast, step in database.forecasts.due(symbol, as_date(prices.sessions[-1])):
         if forecast.basis != prices.basis:
             continue
         if calendar.closes_at(np.datetime64(step.session, "D")) <= forecast.issued_at:
@@ -141,19 +141,19 @@ def score_due(settings: Settings, symbol: str, ledger: Ledger) -> int:
             continue
         log_return = realised_log_return(prices, forecast.origin, step.session)
         if log_return is not None:
-            now = ledger.clock()
+            now = database.clock()
             outcomes.append((forecast_id, step.step, score_step(forecast, step, log_return, now)))
         elif will_never_come(prices, forecast.origin, step.session):
             void.append((forecast_id, step.step))
-    scored = ledger.forecasts.score(outcomes) if outcomes else 0
+    scored = database.forecasts.score(outcomes) if outcomes else 0
     if void:
-        ledger.forecasts.void(void)
+        database.forecasts.void(void)
     return scored
 
 
-def draw_performance(settings: Settings, symbol: str, ledger: Ledger, kind: Kind) -> None:
+def draw_performance(settings: Settings, symbol: str, database: Database, kind: Kind) -> None:
     """Write ``results/<symbol>/performance-<kind>.png``."""
-    rows = ledger.forecasts.scored(symbol, kind)
+    rows = database.forecasts.scored(symbol, kind)
     if not rows:
         return
     promise = None

@@ -1,27 +1,27 @@
 """Serving: immutable snapshots of bundles, each swapped for the next by one assignment."""
 
-from closecast.serving.fallback_policy import COLLECT_AGAIN, Policy
-from closecast.serving.fleet import Fleet, FleetReporter, Worker
+from closecast.serving.fallback_policy import COLLECT_AGAIN, FallbackPolicy
+from closecast.serving.fleet import Fleet, FleetReporter, ServingProcess
 from closecast.serving.follower import PointerFollower
-from closecast.serving.market_context import KnownCloses
-from closecast.serving.model_manager import Models, Reload, unknown
-from closecast.serving.snapshot import LEVELS, Foretold, Interval, Prediction, Snapshot, Step
+from closecast.serving.market_context import MarketContext
+from closecast.serving.model_manager import ModelManager, Reload, unknown
+from closecast.serving.snapshot import LEVELS, BatchForecast, Interval, Prediction, Snapshot, Step
 
 __all__ = [
     "COLLECT_AGAIN",
     "LEVELS",
+    "BatchForecast",
+    "FallbackPolicy",
     "Fleet",
     "FleetReporter",
-    "Foretold",
     "Interval",
-    "KnownCloses",
-    "Models",
+    "MarketContext",
+    "ModelManager",
     "PointerFollower",
-    "Policy",
     "Prediction",
     "Reload",
+    "ServingProcess",
     "Snapshot",
     "Step",
-    "Worker",
     "unknown",
 ]

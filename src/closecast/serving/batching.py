@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from closecast.calibration import LiveState
+from closecast.calibration import AdaptiveState
 from closecast.drift import Context
 from closecast.serving import Prediction, Snapshot
 
@@ -17,12 +17,12 @@ _MOST_S = 0.004  # that the event loop is held for
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class PredictionQuery:
     """One window, and by what it is answered.
 
     Attributes
     ----------
-    state : LiveState or None
+    state : AdaptiveState or None
         Of the history that the window ends.
     """
 
@@ -30,7 +30,7 @@ class Question:
     closes: Sequence[float]
     context: Context
     levels: tuple[float, ...]
-    state: LiveState | None
+    state: AdaptiveState | None
 
     @property
     def kind(self) -> tuple[int, tuple[float, ...], int, int]:
@@ -38,7 +38,7 @@ class Question:
         return id(self.snapshot), self.levels, id(self.state), len(self.closes)
 
 
-class Together:
+class Batcher:
     """Answers what comes in at once as one batch.
 
     Nobody waits for a clock: who came alone is answered at the end of this turn of the event loop,
@@ -48,9 +48,9 @@ class Together:
     """
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[Question, asyncio.Future[Prediction]]] = []
+        self._waiting: list[tuple[PredictionQuery, asyncio.Future[Prediction]]] = []
 
-    def ask(self, question: Question) -> asyncio.Future[Prediction]:
+    def ask(self, question: PredictionQuery) -> asyncio.Future[Prediction]:
         """The answer, after this turn of the event loop or the next."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Prediction] = loop.create_future()
@@ -92,7 +92,7 @@ def at_once(snapshot: Snapshot) -> int:
     return max(1, min(MOST_AT_ONCE, int(_MOST_S / max(snapshot.speed.each, 1e-9))))
 
 
-def answer_all(questions: Sequence[Question]) -> list[Prediction | Exception]:
+def answer_all(questions: Sequence[PredictionQuery]) -> list[Prediction | Exception]:
     """Answers to questions of one kind; where one of them fails, the others do not."""
     try:
         return [*_together(questions)]
@@ -102,7 +102,7 @@ def answer_all(questions: Sequence[Question]) -> list[Prediction | Exception]:
         return [answer for question in questions for answer in answer_all([question])]
 
 
-def _together(questions: Sequence[Question]) -> list[Prediction]:
+def _together(questions: Sequence[PredictionQuery]) -> list[Prediction]:
     if not questions:
         return []
     first = questions[0]

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from closecast.calibration import LiveState, StatesFile
+from closecast.calibration import AdaptiveState, StatesFile
 from closecast.errors import DamagedBundle
 from closecast.forecasters import Predictor, load_predictor
 from closecast.registry.documents import (
@@ -22,7 +22,7 @@ from closecast.registry.documents import (
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
+class AnswerSpeed:
     """How long answers took when a bundle was tried out on this machine.
 
     Attributes
@@ -39,7 +39,7 @@ class Speed:
     same_together: bool = False
 
 
-class Parts:
+class LoadedBundle:
     """A bundle, taken apart.
 
     Attributes
@@ -59,13 +59,13 @@ class Parts:
         self.manifest: Manifest = bundle.manifest
         self.predictor: Predictor = load_predictor(bundle.manifest.info.forecaster, bundle.files)
         self.size = sum(map(len, bundle.files.values()))
-        self.speed: Speed | None = None
+        self.speed: AnswerSpeed | None = None
         self._documents = {
             name: _by_symbol(bundle, name)
             for name in (BASELINE_FILE, INTERVALS_FILE, EVALUATION_FILE)
         }
         self._states = StatesFile(_file(bundle, LIVE_FILE))
-        self._first_states: dict[str, LiveState] = {}
+        self._first_states: dict[str, AdaptiveState] = {}
 
     def document(self, name: str, symbol: str) -> bytes:
         """One symbol's part of a JSON file.
@@ -80,7 +80,7 @@ class Parts:
         except KeyError:
             raise DamagedBundle(f"{name} holds nothing of {symbol}") from None
 
-    def first_state(self, symbol: str) -> LiveState:
+    def first_state(self, symbol: str) -> AdaptiveState:
         """The live calibration as of the end of the bundle's data.
 
         Raises

@@ -26,7 +26,7 @@ COLLECT_AGAIN = "Correct them at their source and collect them again"
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class FallbackPolicy:
     """Of one service, per channel: each finding is dealt with as its own channel says.
 
     Attributes

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from closecast.database import Processes, ProcessState, Serving
+from closecast.database import ApiProcesses, ProcessState, ServedModel
 from closecast.errors import ClosecastError
 from closecast.infra.latency import Latencies
 from closecast.infra.processes import is_alive, owner_name
-from closecast.serving.model_manager import Models
+from closecast.serving.model_manager import ModelManager
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ _P95_AT_LEAST = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
+class ServingProcess:
     """What one process serves for one symbol.
 
     Attributes
@@ -38,7 +38,7 @@ class Worker:
 
     process: str
     symbol: str
-    serving: Serving | None
+    serving: ServedModel | None
     since: datetime | None
     started_at: datetime
     seen_at: datetime
@@ -61,7 +61,7 @@ class Fleet:
         Why only the process that answers is known.
     """
 
-    workers: tuple[Worker, ...]
+    workers: tuple[ServingProcess, ...]
     unknown: str | None = None
 
 
@@ -73,13 +73,13 @@ class FleetReporter:
     stops nothing: what was missed is written when it answers again.
     """
 
-    def __init__(self, models: Models, processes: Processes, latencies: Latencies) -> None:
+    def __init__(self, models: ModelManager, processes: ApiProcesses, latencies: Latencies) -> None:
         self._models = models
         self._processes = processes
         self._latencies = latencies
         self.process = owner_name()
         self._started_at = datetime.now(UTC)
-        self._told: Mapping[str, Serving] | None = None
+        self._told: Mapping[str, ServedModel] | None = None
         self._beaten = self._forgotten = 0.0
         self._failing = False
         self._wake = threading.Event()
@@ -109,8 +109,10 @@ class FleetReporter:
         own = self._now()
         now = datetime.now(UTC)
 
-        def of_this(symbol: str, since: datetime | None = None) -> Worker:
-            return Worker(self.process, symbol, own.get(symbol), since, self._started_at, now)
+        def of_this(symbol: str, since: datetime | None = None) -> ServingProcess:
+            return ServingProcess(
+                self.process, symbol, own.get(symbol), since, self._started_at, now
+            )
 
         try:
             found = self._processes.living(symbols, is_alive)
@@ -158,22 +160,24 @@ class FleetReporter:
             self._processes.forget_dead(is_alive)
             self._forgotten = now
 
-    def _tell(self, told: Mapping[str, Serving] | None, serving: Mapping[str, Serving]) -> None:
+    def _tell(
+        self, told: Mapping[str, ServedModel] | None, serving: Mapping[str, ServedModel]
+    ) -> None:
         whole = told is None or not told.keys() <= serving.keys()
         new = {s: one for s, one in serving.items() if whole or (told or {}).get(s) != one}
         p95_ms = self._p95_ms()
         self._processes.report(self.process, self._started_at, new, p95_ms, whole=whole)
         self._told = serving
 
-    def _now(self) -> dict[str, Serving]:
+    def _now(self) -> dict[str, ServedModel]:
         serving = {
-            snapshot.symbol: Serving(snapshot.version, snapshot.generation)
+            snapshot.symbol: ServedModel(snapshot.version, snapshot.generation)
             for snapshot in self._models.loaded()
         }
         for symbol, failure in self._models.failures().items():
-            kept = serving.get(symbol, Serving(None, None))
+            kept = serving.get(symbol, ServedModel(None, None))
             refused = self._models.refused_generation(symbol)
-            serving[symbol] = Serving(kept.version, kept.generation, failure, refused)
+            serving[symbol] = ServedModel(kept.version, kept.generation, failure, refused)
         return serving
 
     def _p95_ms(self) -> float | None:
@@ -196,5 +200,7 @@ class FleetReporter:
             self._wake.clear()
 
 
-def _worker(symbol: str, state: ProcessState) -> Worker:
-    return Worker(state.id, symbol, state.serving, state.since, state.started_at, state.seen_at)
+def _worker(symbol: str, state: ProcessState) -> ServingProcess:
+    return ServingProcess(
+        state.id, symbol, state.serving, state.since, state.started_at, state.seen_at
+    )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from closecast.errors import StorageFailed
 from closecast.registry.object_store import Stamps
-from closecast.serving.model_manager import Models
+from closecast.serving.model_manager import ModelManager
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class PointerFollower:
 
     def __init__(
         self,
-        models: Models,
+        models: ModelManager,
         interval_s: float,
         on_change: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,

@@ -13,7 +13,7 @@ import numpy as np
 from closecast.core.calendars import SessionTable
 from closecast.core.prices import Prices
 from closecast.core.symbols import exchange_of
-from closecast.drift import Context, OtherCloses
+from closecast.drift import Context, OtherSymbols
 from closecast.errors import ClosecastError
 from closecast.infra.files import TICK_NS
 from closecast.serving.snapshot import Snapshot
@@ -29,7 +29,7 @@ _LOOKED_AT_S = 0.05
 _REWRITTEN_AFTER_DAYS = 180
 
 
-class KnownCloses:
+class MarketContext:
     """Collected closes of all symbols, read again when they change.
 
     Closes that can no longer be read are known as they were: they would be taken for another
@@ -40,7 +40,7 @@ class KnownCloses:
         self.cache = cache
         self._calendars = calendars
         self._looked_at: dict[str, tuple[float, Prices]] = {}
-        self._others = OtherCloses([])
+        self._others = OtherSymbols([])
         self._undated: dict[tuple[str, bool], Context] = {}
         self._stamp: int | None = None
         self._told = ""
@@ -61,7 +61,7 @@ class KnownCloses:
             return
         found = [p for symbol in self.cache.symbols() if (p := self._newest(symbol)) is not None]
         if tuple(found) != self._others.series:
-            self._others = OtherCloses(found)
+            self._others = OtherSymbols(found)
             self._undated = {}  # or each would keep all closes as they were
         self._looked_at = {}
         settled = stamp is None or time.time_ns() - stamp > TICK_NS

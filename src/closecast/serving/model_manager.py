@@ -22,8 +22,8 @@ from closecast.errors import (
 )
 from closecast.registry.documents import require_symbol
 from closecast.registry.registry import Registry
-from closecast.serving.bundle import Parts, Speed
-from closecast.serving.market_context import KnownCloses
+from closecast.serving.bundle import AnswerSpeed, LoadedBundle
+from closecast.serving.market_context import MarketContext
 from closecast.serving.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
@@ -45,13 +45,13 @@ class Reload:
     reason: str | None = None
 
 
-class Models:
+class ModelManager:
     """The snapshots that this process serves; each follows its symbol's pointer."""
 
     def __init__(
         self,
         registry: Registry,
-        closes: KnownCloses,
+        closes: MarketContext,
         default_symbol: str,
     ) -> None:
         self.registry = registry
@@ -61,9 +61,9 @@ class Models:
         self._failures: dict[str, Exception] = {}
         self._refused: dict[str, int] = {}
         self._loading = threading.Lock()
-        self._speeds: dict[str, Speed] = {}
-        self._parts: WeakValueDictionary[str, Parts] = WeakValueDictionary()
-        self._lately: deque[Parts] = deque(maxlen=_KEPT)
+        self._speeds: dict[str, AnswerSpeed] = {}
+        self._parts: WeakValueDictionary[str, LoadedBundle] = WeakValueDictionary()
+        self._lately: deque[LoadedBundle] = deque(maxlen=_KEPT)
 
     def canonical(self, symbol: str | None) -> str:
         """The canonical spelling; of the default symbol where none is named."""
@@ -165,19 +165,19 @@ class Models:
             )
             return Reload(symbol, "swapped", snapshot.version, pointer.version)
 
-    def _parts_of(self, version: str, symbol: str) -> Parts:
+    def _parts_of(self, version: str, symbol: str) -> LoadedBundle:
         """What the snapshots of a version share, as long as there is one of them; or was lately."""
         parts = self._parts.get(version)
         if parts is None or all(one.version != version for one in self._snapshots.values()):
             bundle = self.registry.load_to_serve(version, symbol)  # whole, also where it comes back
             if parts is None or parts.manifest != bundle.manifest:
-                parts = Parts(bundle)
+                parts = LoadedBundle(bundle)
                 parts.speed = self._speeds.get(version)
                 self._parts[version] = parts
         require_symbol(parts.manifest, symbol)
         return parts
 
-    def _keep(self, parts: Parts) -> None:
+    def _keep(self, parts: LoadedBundle) -> None:
         """As one of those that were loaded lately, if it is small."""
         if parts.size <= _SMALL_BYTES:
             if parts in self._lately:

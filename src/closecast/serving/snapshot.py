@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.calibration import Calibration, LiveState
+from closecast.calibration import AdaptiveState, SplitConformal
 from closecast.core.arrays import FloatArray
 from closecast.core.forecast import PROBABILITIES, growth
 from closecast.core.prices import MAX_PRICE, MIN_PRICE
@@ -22,7 +22,7 @@ from closecast.drift import Baseline, Context, DriftDetector, warn_of_unmeasured
 from closecast.errors import (
     DamagedBundle,
     InvalidPrices,
-    Problem,
+    PriceProblem,
     WrongWindowLength,
 )
 from closecast.forecasters import LocationScale, Predictor, Steps
@@ -33,7 +33,7 @@ from closecast.registry.documents import (
     Bundle,
     Manifest,
 )
-from closecast.serving.bundle import Parts, Speed
+from closecast.serving.bundle import AnswerSpeed, LoadedBundle
 
 T = TypeVar("T")
 
@@ -105,7 +105,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Foretold:
+class BatchForecast:
     """Forecasts of windows that nobody has looked at yet.
 
     Attributes
@@ -118,7 +118,7 @@ class Foretold:
     closes: FloatArray
     levels: tuple[float, ...]
     prices: FloatArray
-    state: LiveState | None
+    state: AdaptiveState | None
 
 
 @dataclass(frozen=True)
@@ -127,15 +127,15 @@ class Snapshot:
 
     symbol: str
     generation: int
-    parts: Parts
-    calibration: Calibration
-    first_state: LiveState
+    parts: LoadedBundle
+    calibration: SplitConformal
+    first_state: AdaptiveState
     """Live calibration as of the end of the bundle's data."""
     detector: DriftDetector
     loaded_at: datetime
-    speed: Speed = field(default_factory=Speed)
+    speed: AnswerSpeed = field(default_factory=AnswerSpeed)
     _tables: dict[tuple[float, ...], FloatArray] = field(default_factory=dict, repr=False)
-    _states: dict[tuple[float, ...], tuple[LiveState, FloatArray]] = field(
+    _states: dict[tuple[float, ...], tuple[AdaptiveState, FloatArray]] = field(
         default_factory=dict, repr=False
     )
 
@@ -168,10 +168,10 @@ class Snapshot:
     @classmethod
     def from_bundle(cls, symbol: str, generation: int, bundle: Bundle) -> Self:
         """:meth:`from_parts` of a bundle that nothing else is made from."""
-        return cls.from_parts(symbol, generation, Parts(bundle))
+        return cls.from_parts(symbol, generation, LoadedBundle(bundle))
 
     @classmethod
-    def from_parts(cls, symbol: str, generation: int, parts: Parts) -> Self:
+    def from_parts(cls, symbol: str, generation: int, parts: LoadedBundle) -> Self:
         """Build and try out.
 
         Raises
@@ -186,7 +186,7 @@ class Snapshot:
             symbol=symbol,
             generation=generation,
             parts=parts,
-            calibration=Calibration.from_json(parts.document(INTERVALS_FILE, symbol)),
+            calibration=SplitConformal.from_json(parts.document(INTERVALS_FILE, symbol)),
             first_state=parts.first_state(symbol),
             detector=DriftDetector(baseline),
             loaded_at=datetime.now(UTC),
@@ -197,10 +197,10 @@ class Snapshot:
             parts.speed = snapshot._measured(windows)
         return replace(snapshot, speed=parts.speed)
 
-    def _measured(self, windows: list[list[float]]) -> Speed:
+    def _measured(self, windows: list[list[float]]) -> AnswerSpeed:
         alone = [self._try_out([window]) for window in windows]
         rows, took = min((self._try_out(windows) for _ in range(3)), key=itemgetter(1))
-        return Speed(
+        return AnswerSpeed(
             alone=min(seconds for _, seconds in alone),
             each=took / len(windows),
             same_together=rows == [row for [row], _ in alone],
@@ -224,7 +224,7 @@ class Snapshot:
         closes: Sequence[float],
         context: Context | None = None,
         levels: Sequence[float] = LEVELS,
-        state: LiveState | None = None,
+        state: AdaptiveState | None = None,
     ) -> Prediction:
         """Answer one window: :meth:`predict_batch` of one."""
         return self.predict_batch([closes], [context], levels, state)[0]
@@ -234,7 +234,7 @@ class Snapshot:
         windows: Sequence[Sequence[float]],
         contexts: Sequence[Context | None],
         levels: Sequence[float] = LEVELS,
-        state: LiveState | None = None,
+        state: AdaptiveState | None = None,
     ) -> list[Prediction]:
         """Answer several windows, each as if it were alone, in a fraction of the time.
 
@@ -248,7 +248,7 @@ class Snapshot:
             What is known beside each window.
         levels : sequence of float
             Of central intervals, inside (0, 1).
-        state : LiveState, optional
+        state : AdaptiveState, optional
             Of a history that ends with these windows: its forecast is the answer.
 
         Raises
@@ -260,8 +260,11 @@ class Snapshot:
         return self.judged(self.foretold(self.closes(windows), levels, state), contexts)
 
     def foretold(
-        self, closes: FloatArray, levels: Sequence[float] = LEVELS, state: LiveState | None = None
-    ) -> Foretold:
+        self,
+        closes: FloatArray,
+        levels: Sequence[float] = LEVELS,
+        state: AdaptiveState | None = None,
+    ) -> BatchForecast:
         """The first half of :meth:`predict_batch`: the network's.
 
         Parameters
@@ -276,8 +279,11 @@ class Snapshot:
         return self.steps(closes, levels, state)()
 
     def steps(
-        self, closes: FloatArray, levels: Sequence[float] = LEVELS, state: LiveState | None = None
-    ) -> Steps[Foretold]:
+        self,
+        closes: FloatArray,
+        levels: Sequence[float] = LEVELS,
+        state: AdaptiveState | None = None,
+    ) -> Steps[BatchForecast]:
         """:meth:`foretold` in two steps, of which the first may be another thread's.
 
         Raises
@@ -290,7 +296,7 @@ class Snapshot:
             return Steps(lambda: living, lambda found: self._priced(closes, wanted, found, state))
         quantiles = self._quantiles(wanted)  # a level too many is no work for the network
 
-        def of_windows(found: LocationScale) -> Foretold:
+        def of_windows(found: LocationScale) -> BatchForecast:
             location, scale = found
             returns = location[..., None] + scale[..., None] * quantiles
             return self._priced(closes, wanted, returns, None)
@@ -302,13 +308,13 @@ class Snapshot:
         closes: FloatArray,
         levels: tuple[float, ...],
         returns: FloatArray,
-        state: LiveState | None,
-    ) -> Foretold:
+        state: AdaptiveState | None,
+    ) -> BatchForecast:
         if not np.isfinite(returns).all():
             raise DamagedBundle(f"bundle {self.version} answers no numbers")
-        return Foretold(closes, levels, closes[:, -1, None, None] * growth(returns), state)
+        return BatchForecast(closes, levels, closes[:, -1, None, None] * growth(returns), state)
 
-    def judged(self, said: Foretold, contexts: Sequence[Context | None]) -> list[Prediction]:
+    def judged(self, said: BatchForecast, contexts: Sequence[Context | None]) -> list[Prediction]:
         """The other half: what to think of the windows."""
         verdicts = self.detector.check_batch(said.closes, contexts)
         revision = None if said.state is None else said.state.revision
@@ -337,7 +343,7 @@ class Snapshot:
             _keep(self._tables, levels, found)
         return found
 
-    def _living(self, state: LiveState, levels: tuple[float, ...]) -> FloatArray:
+    def _living(self, state: AdaptiveState, levels: tuple[float, ...]) -> FloatArray:
         """Log returns of a history's forecast, shape (1, horizon, 1 + 2 levels)."""
         known = self._states.get(levels)
         if known is not None and known[0] is state:
@@ -400,7 +406,7 @@ def _refuse_impossible(window: np.ndarray) -> None:
         raise InvalidPrices(
             "prices",
             [
-                Problem(
+                PriceProblem(
                     "out_of_bounds",
                     f"element {i} is {window[i]:g}; a close lies between "
                     f"{MIN_PRICE:g} and {MAX_PRICE:g}",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from closecast.core.calendars import calendar_span, is_complete, sessions_between
 from closecast.core.prices import UNIT_RATIO, Basis, Prices
 from closecast.core.symbols import canonical, exchange_of
-from closecast.errors import InvalidPrices, NoPrices, Problem, TooFewCloses
+from closecast.errors import InvalidPrices, NoPrices, PriceProblem, TooFewCloses
 from closecast.settings import Settings
 
 _REMARKABLE_MOVE = 0.5  # noted, never refused: real events reach it
@@ -21,7 +21,7 @@ _WRONG_CALENDAR_SHARE = 0.1  # more off-calendar rows than this: the calendar is
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class RawRows:
     """What a source read, before any check: one row per bar, in the order of the feed."""
 
     dates: NDArray[np.datetime64]
@@ -40,7 +40,7 @@ class PriceSource(ABC):
         """Build the source; ``argument`` is what followed the colon in its name."""
 
     @abstractmethod
-    def read(self, symbol: str, start: date | None, end: date | None) -> Rows:
+    def read(self, symbol: str, start: date | None, end: date | None) -> RawRows:
         """All bars of a canonical symbol from ``start`` to ``end`` (both included).
 
         Raises
@@ -101,16 +101,18 @@ class PriceSource(ABC):
         return Prices(symbol, prices.sessions, prices.closes, self.name, rows.basis, tuple(remarks))
 
 
-def _leave_out(symbol: str, rows: Rows, now: datetime) -> tuple[NDArray[np.bool_], list[Problem]]:
+def _leave_out(
+    symbol: str, rows: RawRows, now: datetime
+) -> tuple[NDArray[np.bool_], list[PriceProblem]]:
     exchange = exchange_of(symbol)
     kept = np.ones(len(rows.dates), dtype=bool)
-    notes: list[Problem] = []
+    notes: list[PriceProblem] = []
 
     def drop(i: int, rule: str, message: str) -> None:
         kept[i] = False
         value = float(rows.closes[i])
         shown = value if np.isfinite(value) else None
-        notes.append(Problem(rule, f"{message}; left out", str(rows.dates[i]), shown))
+        notes.append(PriceProblem(rule, f"{message}; left out", str(rows.dates[i]), shown))
 
     for i in np.flatnonzero(np.isnan(rows.closes) & ~np.isnat(rows.dates)):
         drop(int(i), "missing_close", "no close")
@@ -124,7 +126,7 @@ def _leave_out(symbol: str, rows: Rows, now: datetime) -> tuple[NDArray[np.bool_
             raise InvalidPrices(
                 symbol,
                 [
-                    Problem("wrong_calendar", f"not a session of {exchange}", str(d))
+                    PriceProblem("wrong_calendar", f"not a session of {exchange}", str(d))
                     for d in rows.dates[off]
                 ],
                 f"Too many rows are off the calendar of {exchange}: is the symbol's suffix right?",
@@ -139,7 +141,7 @@ def _leave_out(symbol: str, rows: Rows, now: datetime) -> tuple[NDArray[np.bool_
     return kept, notes
 
 
-def _wrong_units(dates: NDArray[np.datetime64], closes: NDArray[np.float64]) -> list[Problem]:
+def _wrong_units(dates: NDArray[np.datetime64], closes: NDArray[np.float64]) -> list[PriceProblem]:
     """Closes that are far off *both* neighbours, in the same direction (or off, at the end)."""
     log = np.log(closes)
     jump = np.diff(log)
@@ -151,7 +153,7 @@ def _wrong_units(dates: NDArray[np.datetime64], closes: NDArray[np.float64]) -> 
     if len(jump) > 1 and abs(jump[0]) > limit and not there_and_back[0]:
         suspects.insert(0, 0)
     return [
-        Problem(
+        PriceProblem(
             "unit_error",
             f"close {closes[i]:g} is {np.exp(log[i] - log[i - 1 if i else 1]):.3g} times "
             f"its neighbour {closes[i - 1 if i else 1]:g}",
@@ -162,10 +164,12 @@ def _wrong_units(dates: NDArray[np.datetime64], closes: NDArray[np.float64]) -> 
     ]
 
 
-def _remarkable_moves(dates: NDArray[np.datetime64], closes: NDArray[np.float64]) -> list[Problem]:
+def _remarkable_moves(
+    dates: NDArray[np.datetime64], closes: NDArray[np.float64]
+) -> list[PriceProblem]:
     change = closes[1:] / closes[:-1] - 1
     return [
-        Problem(
+        PriceProblem(
             "remarkable_move",
             f"{change[i]:+.0%} in one session: news, or a split that is not adjusted for?",
             str(dates[i + 1]),
@@ -175,7 +179,7 @@ def _remarkable_moves(dates: NDArray[np.datetime64], closes: NDArray[np.float64]
     ]
 
 
-def _missing_sessions(symbol: str, dates: NDArray[np.datetime64]) -> list[Problem]:
+def _missing_sessions(symbol: str, dates: NDArray[np.datetime64]) -> list[PriceProblem]:
     exchange = exchange_of(symbol)
     first, last = calendar_span(exchange)
     low, high = max(dates[0], first), min(dates[-1], last)
@@ -185,7 +189,7 @@ def _missing_sessions(symbol: str, dates: NDArray[np.datetime64]) -> list[Proble
     if not len(missing):
         return []
     return [
-        Problem(
+        PriceProblem(
             "missing_sessions",
             f"{len(missing)} sessions of {exchange} have no row "
             f"(first {missing[0]}, last {missing[-1]})",

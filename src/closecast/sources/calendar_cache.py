@@ -10,7 +10,7 @@ import numpy as np
 
 from closecast.core.calendars import SessionTable, session_table
 from closecast.core.symbols import EVERY_DAY
-from closecast.infra.npz_folder import NumpyFiles
+from closecast.infra.npz_folder import NpzFolder
 
 
 class CalendarCache:
@@ -18,7 +18,7 @@ class CalendarCache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._files = NumpyFiles(folder, "calendar of", _parse)
+        self._files = NpzFolder(folder, "calendar of", _parse)
 
     def path(self, exchange: str) -> Path:
         """Where an exchange's sessions lie."""

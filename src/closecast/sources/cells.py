@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from closecast.errors import InvalidPrices, Problem
+from closecast.errors import InvalidPrices, PriceProblem
 
 _MISSING = frozenset({"", "-", "nan", "null", "none", "na", "n/a", "#n/a", "<na>", "nat"})
 _CURRENCY = re.compile(r"^(?:R\$|US\$|\$|€|£)")
@@ -35,7 +35,7 @@ def read_dates(cells: pd.Series, subject: str) -> NDArray[np.datetime64]:
     if year_last and not day_first and all(int(match[3]) <= 12 for match in year_last):
         raise InvalidPrices(
             subject,
-            [Problem("ambiguous_date", f"{year_last[0][0]!r} may be day/month or month/day")],
+            [PriceProblem("ambiguous_date", f"{year_last[0][0]!r} may be day/month or month/day")],
             "Write the dates as YYYY-MM-DD.",
         )
     dates = np.full(len(texts), np.datetime64("NaT", "D"))
@@ -47,7 +47,9 @@ def read_dates(cells: pd.Series, subject: str) -> NDArray[np.datetime64]:
             dates[i] = _date(text, day_first)
         except ValueError:
             problems.append(
-                Problem("not_a_date", f"row {i + 1}: {text[:40]!r} is not a date like 2022-12-28")
+                PriceProblem(
+                    "not_a_date", f"row {i + 1}: {text[:40]!r} is not a date like 2022-12-28"
+                )
             )
     if problems:
         raise InvalidPrices(subject, problems, "Write the dates as YYYY-MM-DD.")
@@ -80,7 +82,7 @@ def read_numbers(
         else:
             day = None if np.isnat(dates[i]) else str(dates[i])
             message = f"close {str(cells.iloc[i])[:40]!r} is not a number"
-            problems.append(Problem("not_a_number", message, day))
+            problems.append(PriceProblem("not_a_number", message, day))
     if problems:
         raise InvalidPrices(subject, problems, "Correct these rows, or choose a span without them.")
     return np.array(closes, dtype=np.float64)
@@ -99,7 +101,7 @@ def _number_reader(texts: Sequence[str], subject: str) -> Callable[[str], float 
             message = f"close {with_comma[0]!r} may be in thousands or have three decimals"
             raise InvalidPrices(
                 subject,
-                [Problem("ambiguous_number", message)],
+                [PriceProblem("ambiguous_number", message)],
                 "Write closes with a decimal point and without thousands separators.",
             )
 

@@ -26,12 +26,12 @@ from closecast.errors import (
     InvalidPrices,
     InvalidSymbol,
     NoPrices,
-    Problem,
+    PriceProblem,
     SourceUnavailable,
     UnknownSymbol,
 )
 from closecast.settings import Settings
-from closecast.sources.base import PriceSource, Rows
+from closecast.sources.base import PriceSource, RawRows
 from closecast.sources.cells import read_dates, read_numbers
 
 # Compared after `_plain`: lower case, letters and digits only.
@@ -95,7 +95,7 @@ class FileSource(PriceSource):
     def from_settings(cls, settings: Settings, argument: str) -> Self:
         return cls(argument)
 
-    def read(self, symbol: str, start: date | None, end: date | None) -> Rows:
+    def read(self, symbol: str, start: date | None, end: date | None) -> RawRows:
         """The file's rows from ``start`` to ``end`` (both included), in the file's order.
 
         Raises
@@ -121,7 +121,7 @@ class FileSource(PriceSource):
             asked &= ~(dates < np.datetime64(start, "D"))
         if end is not None:
             asked &= ~(dates > np.datetime64(end, "D"))
-        return Rows(dates[asked], read_numbers(close.cells, dates, asked, subject), basis)
+        return RawRows(dates[asked], read_numbers(close.cells, dates, asked, subject), basis)
 
 
 def _load(url: str) -> bytes:
@@ -152,7 +152,11 @@ def _parse(data: bytes, subject: str) -> list[_Column]:
     except (ValueError, OSError, csv.Error) as error:
         raise InvalidPrices(
             subject,
-            [Problem("unreadable_table", f"neither CSV nor Parquet can be made of it ({error})")],
+            [
+                PriceProblem(
+                    "unreadable_table", f"neither CSV nor Parquet can be made of it ({error})"
+                )
+            ],
             "Export it again as CSV (one line per day, columns Date and Close) or as Parquet.",
         ) from error
 
@@ -268,9 +272,9 @@ def _no_such_column(
 ) -> InvalidPrices:
     there = ", ".join(repr(str(column)) for column in found or columns)
     if found:
-        problem = Problem(f"ambiguous_{kind}_column", f"more than one {kind} column: {there}")
+        problem = PriceProblem(f"ambiguous_{kind}_column", f"more than one {kind} column: {there}")
     else:
-        problem = Problem(f"no_{kind}_column", f"no {kind} column; columns found: {there}")
+        problem = PriceProblem(f"no_{kind}_column", f"no {kind} column; columns found: {there}")
     return InvalidPrices(subject, [problem], f"Name exactly one column {wanted}.")
 
 

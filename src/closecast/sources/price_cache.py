@@ -14,8 +14,8 @@ import numpy as np
 
 from closecast.core.prices import Prices
 from closecast.core.symbols import canonical, folder_name
-from closecast.errors import InvalidSymbol, Problem
-from closecast.infra.npz_folder import NumpyFiles
+from closecast.errors import InvalidSymbol, PriceProblem
+from closecast.infra.npz_folder import NpzFolder
 
 
 class PriceCache:
@@ -23,7 +23,7 @@ class PriceCache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._files = NumpyFiles(folder, "price cache of", _parse)
+        self._files = NpzFolder(folder, "price cache of", _parse)
         self._paths: dict[str, Path] = {}
 
     def path(self, symbol: str) -> Path:
@@ -98,5 +98,5 @@ def _parse(symbol: str, file: Mapping[str, Any]) -> Prices:
         file["closes"],
         about["source"],
         about["basis"],
-        tuple(Problem(**note) for note in about["notes"]),
+        tuple(PriceProblem(**note) for note in about["notes"]),
     )

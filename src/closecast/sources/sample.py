@@ -12,7 +12,7 @@ import numpy as np
 
 from closecast.errors import UnknownSymbol
 from closecast.settings import Settings
-from closecast.sources.base import PriceSource, Rows
+from closecast.sources.base import PriceSource, RawRows
 
 
 @lru_cache(maxsize=1)
@@ -37,7 +37,7 @@ class SampleSource(PriceSource):
     def symbols(self) -> tuple[str, ...]:
         return _table()[0]
 
-    def read(self, symbol: str, start: date | None, end: date | None) -> Rows:
+    def read(self, symbol: str, start: date | None, end: date | None) -> RawRows:
         names, dates, closes = _table()
         if symbol not in names:
             raise UnknownSymbol(
@@ -49,4 +49,4 @@ class SampleSource(PriceSource):
             asked &= dates >= np.datetime64(start, "D")
         if end is not None:
             asked &= dates <= np.datetime64(end, "D")
-        return Rows(dates[asked], closes[asked, names.index(symbol)], "adjusted")
+        return RawRows(dates[asked], closes[asked, names.index(symbol)], "adjusted")

@@ -24,7 +24,7 @@ from closecast.errors import (
     UnknownSymbol,
 )
 from closecast.settings import Settings
-from closecast.sources.base import PriceSource, Rows
+from closecast.sources.base import PriceSource, RawRows
 
 _log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ class YahooSource(PriceSource):
             session=YahooSession(settings.source_timeout_s),
         )
 
-    def read(self, symbol: str, start: date | None, end: date | None) -> Rows:
+    def read(self, symbol: str, start: date | None, end: date | None) -> RawRows:
         """Yahoo's daily bars from ``start`` to ``end`` (both included).
 
         Raises
@@ -144,7 +144,7 @@ class YahooSource(PriceSource):
             "CLOSECAST_SOURCE_BACKOFF_S, or read an export with the source 'file:URL'"
         ) from last
 
-    def _ask(self, symbol: str, start: date | None, end: date | None) -> Rows:
+    def _ask(self, symbol: str, start: date | None, end: date | None) -> RawRows:
         # Without a start yfinance takes the last month, unless told "max"; its end is exclusive.
         span: dict[str, Any] = {"period": "max"} if start is None else {"start": start}
         if end is not None:
@@ -166,7 +166,7 @@ class YahooSource(PriceSource):
         # Yahoo writes a bar without trades as nulls or as zeros.
         bars[(np.isnan(bars) | (bars == 0)).all(axis=1)] = np.nan
         dates = np.array(frame.index.tz_localize(None), dtype="datetime64[D]")
-        return Rows(dates, bars[:, 3], "adjusted" if self._auto_adjust else "raw")
+        return RawRows(dates, bars[:, 3], "adjusted" if self._auto_adjust else "raw")
 
 
 @contextmanager

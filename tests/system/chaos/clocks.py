@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from benchmarks.serving.served_model import asked_windows
 from closecast.core.calendars import SessionTable
 from closecast.core.symbols import exchange_of
-from closecast.database import Ledger
+from closecast.database import Database
 from closecast.serving.dated.refresh import UPDATE, Refresh
 from closecast.settings import Settings
 from closecast.sources.calendar_cache import CalendarCache
@@ -47,7 +47,7 @@ def jump_clocks(settings: Settings, times: int, chance: random.Random, tally: Ta
     clock = Jumping(start)
     with (
         local_client(settings, clock=clock) as client,
-        closing(Ledger(settings.ledger_url, clock)) as ledger,
+        closing(Database(settings.ledger_url, clock)) as database,
     ):
         for _ in range(times):
             jump = chance.choice(_JUMPS)
@@ -56,8 +56,8 @@ def jump_clocks(settings: Settings, times: int, chance: random.Random, tally: Ta
             tally.blow("clock", name)
             where = f"clock {name}"
             tally.blame(where, _answers(client, clock, table))
-            tally.blame(where, _jobs(ledger, clock))
-            tally.blame(where, _refreshes(ledger, clock, settings))
+            tally.blame(where, _jobs(database, clock))
+            tally.blame(where, _refreshes(database, clock, settings))
 
 
 def _answers(client: TestClient, clock: Jumping, table: SessionTable) -> Iterator[str]:
@@ -79,9 +79,9 @@ def _answers(client: TestClient, clock: Jumping, table: SessionTable) -> Iterato
         yield f"GET /forecast: {answer.status_code} {answer.text[:200]}"
 
 
-def _jobs(ledger: Ledger, clock: Jumping) -> Iterator[str]:
+def _jobs(database: Database, clock: Jumping) -> Iterator[str]:
     """A job of a worker elsewhere that never speaks again is taken back after its lease."""
-    here = ledger.jobs
+    here = database.jobs
     job, _ = here.submit("chaos", SYMBOL, {"at": clock.now.isoformat()})
     owner = "elsewhere/0-1:1:1"
     claimed = here.claim(owner)
@@ -104,18 +104,18 @@ def _jobs(ledger: Ledger, clock: Jumping) -> Iterator[str]:
     here.cancel(job.id)
 
 
-def _refreshes(ledger: Ledger, clock: Jumping, settings: Settings) -> Iterator[str]:
+def _refreshes(database: Database, clock: Jumping, settings: Settings) -> Iterator[str]:
     """Newer closes are asked for again, though the last attempt is dated a year ahead."""
     quick = settings.model_copy(update={"forecast_wait_s": 0.0})
-    refresh = Refresh(ledger, quick, clock, lambda: None)
+    refresh = Refresh(database, quick, clock, lambda: None)
     right = clock.now
     clock.now += YEAR
     ahead = refresh.ask("version", [SYMBOL])
     clock.now = right
     assert ahead is not None
-    ledger.jobs.cancel(ahead.id)
+    database.jobs.cancel(ahead.id)
     again = refresh.ask("version", [SYMBOL])
     if again is None or again.id == ahead.id:
         yield "nobody asks for newer closes until the clock catches up"
-    for job in ledger.jobs.newest(states=("queued",), task=UPDATE):
-        ledger.jobs.cancel(job.id)
+    for job in database.jobs.newest(states=("queued",), task=UPDATE):
+        database.jobs.cancel(job.id)

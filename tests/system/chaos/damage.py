@@ -91,7 +91,7 @@ def damage_bundles(settings: Settings, flips: int, chance: random.Random, tally:
 def damage_others(settings: Settings, flips: int, chance: random.Random, tally: Tally) -> None:
     """Pointers, closes, calendars, statistics, the ledger: answers are problems or as before."""
     body = {"prices": asked_windows(2)[1]}
-    ledger = Path(settings.ledger_url.removeprefix("sqlite:///"))
+    database = Path(settings.ledger_url.removeprefix("sqlite:///"))
     statistics = settings.results_dir / "statistics.json"
     if not statistics.exists():
         write_atomically(statistics, b'{"written_at": "2026-01-02T03:04:05Z", "experiments": []}')
@@ -100,7 +100,7 @@ def damage_others(settings: Settings, flips: int, chance: random.Random, tally: 
         "closes": settings.data_dir / "prices" / f"{SYMBOL}.npz",
         "calendar": settings.data_dir / "calendars" / "XNYS.npz",
         "statistics": statistics,
-        "ledger": ledger,
+        "ledger": database,
     }
     for name, path in files.items():
         for damage in damages(path.read_bytes(), flips, chance):

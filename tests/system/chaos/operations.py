@@ -16,10 +16,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from closecast.calibration import LiveState, load_state
+from closecast.calibration import AdaptiveState, load_state
 from closecast.core.prices import Prices
 from closecast.core.records import SCORED_PROBABILITIES, DatedForecast, DatedStep
-from closecast.database import Ledger
+from closecast.database import Database
 from closecast.errors import ClosecastError, JobConflict
 from closecast.infra.api_keys import KeyStore
 from closecast.infra.processes import is_alive, owner_name
@@ -141,23 +141,23 @@ class Committing(Operation):
     in_files = False
 
     def once(self, n: int) -> Any:
-        with closing(Ledger(self.settings.ledger_url)) as ledger:
-            ledger.forecasts.commit(_said(n))
+        with closing(Database(self.settings.ledger_url)) as database:
+            database.forecasts.commit(_said(n))
         return n
 
     def broken(self, promised: Collection[Any]) -> Iterator[str]:
         yield from damage_of_database(self.settings)
-        with closing(Ledger(self.settings.ledger_url)) as ledger:
+        with closing(Database(self.settings.ledger_url)) as database:
             for n in promised:
                 said = _said(n)
                 try:
-                    found, _ = ledger.forecasts.get(said.forecast_id)
+                    found, _ = database.forecasts.get(said.forecast_id)
                 except ClosecastError as error:
                     yield f"a committed forecast is lost: {error}"
                     continue
                 if found != said:
                     yield f"forecast {said.forecast_id} is not what was committed"
-            for name, found, _ in ledger.forecasts.newest(SYMBOL, "replay", 5):
+            for name, found, _ in database.forecasts.newest(SYMBOL, "replay", 5):
                 if len(found.steps) != _STEPS:
                     yield f"forecast {name} has {len(found.steps)} of {_STEPS} steps"
 
@@ -176,23 +176,25 @@ class Absorbing(Operation):
         registry = Registry(settings.models_url)
         *_, oldest = registry.versions(SYMBOL)  # the newest ones come and go
         self._version = oldest.version
-        self._first: LiveState = load_state(registry.load(self._version).files[LIVE_FILE], SYMBOL)
+        self._first: AdaptiveState = load_state(
+            registry.load(self._version).files[LIVE_FILE], SYMBOL
+        )
 
     def once(self, n: int) -> Any:
-        with closing(Ledger(self.settings.ledger_url)) as ledger:
-            stored = ledger.calibrations.newest(self._version, SYMBOL)
+        with closing(Database(self.settings.ledger_url)) as database:
+            stored = database.calibrations.newest(self._version, SYMBOL)
             revision = 1 if stored is None else stored.revision + 1
             parts = self._parts(revision)
             day = date(2026, 1, 1) + timedelta(days=revision)  # stored once, and never again
             panel = [("XNYS", day, revision.to_bytes(4))]
-            ledger.calibrations.store(self._version, SYMBOL, revision, day, parts, panel)
+            database.calibrations.store(self._version, SYMBOL, revision, day, parts, panel)
         return [revision, day.isoformat()]
 
     def broken(self, promised: Collection[Any]) -> Iterator[str]:
         yield from damage_of_database(self.settings)
-        with closing(Ledger(self.settings.ledger_url)) as ledger:
+        with closing(Database(self.settings.ledger_url)) as database:
             try:
-                stored = ledger.calibrations.newest(self._version, SYMBOL)
+                stored = database.calibrations.newest(self._version, SYMBOL)
             except ClosecastError as error:
                 yield f"the stored calibration is damaged: {error}"
                 return
@@ -202,7 +204,7 @@ class Absorbing(Operation):
             if stored is not None:
                 if list(stored.parts) != self._parts(stored.revision):
                     yield f"revision {stored.revision} is a mixture"
-                day = ledger.calibrations.panel_day(self._version, "XNYS", stored.session)
+                day = database.calibrations.panel_day(self._version, "XNYS", stored.session)
                 if day != stored.revision.to_bytes(4):
                     yield f"revision {stored.revision} without the panel's day {stored.session}"
 
@@ -220,29 +222,29 @@ class Working(Operation):
     in_files = False
 
     def once(self, n: int) -> Any:
-        with closing(Ledger(self.settings.ledger_url)) as ledger:
+        with closing(Database(self.settings.ledger_url)) as database:
             owner = owner_name()
             # One that a killed child had taken waits to be begun again: it comes first.
             with suppress(JobConflict):
-                ledger.jobs.submit("chaos", SYMBOL, {"n": n}, idempotency_key=f"chaos-{n}")
-            job = ledger.jobs.claim(owner)
+                database.jobs.submit("chaos", SYMBOL, {"n": n}, idempotency_key=f"chaos-{n}")
+            job = database.jobs.claim(owner)
             if job is None:
                 return None
-            ledger.jobs.heartbeat(job.id, owner, {"n": n})
-            ledger.jobs.finish(job.id, owner, "succeeded", result={"n": n})
+            database.jobs.heartbeat(job.id, owner, {"n": n})
+            database.jobs.finish(job.id, owner, "succeeded", result={"n": n})
         return [job.id, n]
 
     def broken(self, promised: Collection[Any]) -> Iterator[str]:
         yield from damage_of_database(self.settings)
-        with closing(Ledger(self.settings.ledger_url)) as ledger:
-            ledger.jobs.bury_dead(_LEASE, is_alive)
-            for job in ledger.jobs.newest(limit=50, task="chaos"):
+        with closing(Database(self.settings.ledger_url)) as database:
+            database.jobs.bury_dead(_LEASE, is_alive)
+            for job in database.jobs.newest(limit=50, task="chaos"):
                 if job.state == "running":
                     yield f"job {job.id} runs for ever"
                 elif job.state == "failed" and not job.reason:
                     yield f"job {job.id} failed without a reason"
             for job_id, n in promised:
-                job = ledger.jobs.get(job_id)
+                job = database.jobs.get(job_id)
                 if job.state != "succeeded" or job.result != {"n": n}:
                     yield f"job {job_id} had succeeded and is {job.state}"
 

@@ -16,7 +16,7 @@ from benchmarks.serving.answers import RIGHT, Expected
 from benchmarks.serving.served_model import asked_windows
 from benchmarks.serving.server_process import ServerFailed
 from closecast.core.records import SCORED_PROBABILITIES
-from closecast.database import ACTIVE, Ledger
+from closecast.database import ACTIVE, Database
 from closecast.errors import ClosecastError
 from closecast.registry.registry import Registry
 from closecast.settings import Settings
@@ -72,7 +72,7 @@ def besiege(
     chance = random.Random(seed)
     windows = asked_windows(_WINDOWS, since=_KNOWN_SINCE)
     family = Family(environment_of(settings), folder, workers)
-    ledger = Ledger(settings.ledger_url)
+    database = Database(settings.ledger_url)
     callers = Callers(family, windows, SYMBOLS, seed)
     try:
         family.start()
@@ -80,10 +80,10 @@ def besiege(
         for _ in range(kills):
             if time.monotonic() > until:
                 break
-            _kill_one(family, ledger, chance, tally)
+            _kill_one(family, database, chance, tally)
         callers.stop()
         family.wait_until_ready()
-        tally.blame("at the end", _unfinished(ledger, callers.answers))
+        tally.blame("at the end", _unfinished(database, callers.answers))
         tally.blame("at the end", _unkept(family, callers.answers, settings))
         family.end()
         tally.blame("at the end", _wrong(callers.answers, settings, folder, windows, tally))
@@ -92,13 +92,13 @@ def besiege(
     finally:
         callers.stop()
         family.end()
-        ledger.close()
+        database.close()
     _count(callers.answers, tally)
 
 
-def _kill_one(family: Family, ledger: Ledger, chance: random.Random, tally: Tally) -> None:
+def _kill_one(family: Family, database: Database, chance: random.Random, tally: Tally) -> None:
     victim = chance.choice(_VICTIMS)
-    stage = _wait_for_stage(ledger, chance)
+    stage = _wait_for_stage(database, chance)
     killed = (
         family.kill_group() if victim == "whole group" else family.kill(victim, chance.choice)  # type: ignore[arg-type]
     )
@@ -113,19 +113,19 @@ def _kill_one(family: Family, ledger: Ledger, chance: random.Random, tally: Tall
     family.wait_until_ready()
 
 
-def _wait_for_stage(ledger: Ledger, chance: random.Random) -> str:
+def _wait_for_stage(database: Database, chance: random.Random) -> str:
     """Let a random stage of a training come, then a random moment of it; says which it is now."""
     wanted = chance.choice(_STAGES)
     until = time.monotonic() + chance.uniform(0, _STAGE_WITHIN_S)
-    while _stage(ledger) != wanted and time.monotonic() < until:
+    while _stage(database) != wanted and time.monotonic() < until:
         time.sleep(0.05)
     time.sleep(chance.uniform(0, 0.4))
-    return _stage(ledger)
+    return _stage(database)
 
 
-def _stage(ledger: Ledger) -> str:
+def _stage(database: Database) -> str:
     try:
-        running = ledger.jobs.newest(limit=1, states=("running",))
+        running = database.jobs.newest(limit=1, states=("running",))
     except ClosecastError:
         return "unknown"
     if not running:
@@ -134,12 +134,12 @@ def _stage(ledger: Ledger) -> str:
     return stage if running[0].task == "train" else f"{running[0].task}: {stage}"
 
 
-def _unfinished(ledger: Ledger, answers: Answers) -> Iterator[str]:
+def _unfinished(database: Database, answers: Answers) -> Iterator[str]:
     """Jobs that have not ended in their time, or ended without a word; MLflow runs left open."""
     until = time.monotonic() + _JOBS_WITHIN_S
-    while ledger.jobs.newest(limit=1, states=ACTIVE) and time.monotonic() < until:
+    while database.jobs.newest(limit=1, states=ACTIVE) and time.monotonic() < until:
         time.sleep(0.3)
-    for job in ledger.jobs.newest(limit=1000):
+    for job in database.jobs.newest(limit=1000):
         if job.state in ACTIVE:
             yield f"job {job.id} ({job.task}) is stuck: {job.state}, {job.progress}"
         if job.state == "failed" and not job.reason:
@@ -148,7 +148,7 @@ def _unfinished(ledger: Ledger, answers: Answers) -> Iterator[str]:
             yield f"job {job.id} failed of something else than a kill: {job.reason}"
     for key, job_id in answers.jobs.items():
         try:
-            ledger.jobs.get(job_id)
+            database.jobs.get(job_id)
         except ClosecastError as error:
             yield f"the job of {key} is lost: {error}"
 

@@ -7,21 +7,21 @@ from closecast.drift.statistics.jump import Jump, Shock
 from closecast.drift.statistics.level_gap import LevelGap
 from closecast.drift.statistics.repeats import FilledDays, FrozenFeed
 from closecast.drift.statistics.spike import Spike
-from closecast.drift.statistics.trend import Month, Week
+from closecast.drift.statistics.trend import MonthTrend, WeekTrend
 from closecast.drift.statistics.volatility import (
-    Calm,
-    CalmerThanBefore,
-    Wild,
-    WilderThanBefore,
-    WildWeek,
+    VolatileWeek,
+    VolatilityFall,
+    VolatilityHigh,
+    VolatilityLow,
+    VolatilityRise,
 )
 
 STATISTICS: dict[str, Statistic] = {
     statistic.key: statistic
     for statistic in (
         *(Jump(), FrozenFeed(), FilledDays(), Spike(), LevelGap()),
-        *(Wild(), WilderThanBefore(), WildWeek(), Calm(), CalmerThanBefore()),
-        *(Week(), Month(), Shock()),
+        *(VolatilityHigh(), VolatilityRise(), VolatileWeek(), VolatilityLow(), VolatilityFall()),
+        *(WeekTrend(), MonthTrend(), Shock()),
     )
 }
 

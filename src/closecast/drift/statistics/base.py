@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from closecast.core.arrays import FloatArray
 from closecast.core.verdict import Channel, Code
-from closecast.drift.features import Reading
+from closecast.drift.features import WindowFeatures
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,9 @@ class Statistic(ABC):
     """The threshold never falls below this, however tame the reference is."""
 
     @abstractmethod
-    def measure(self, reading: Reading) -> FloatArray:
+    def measure(self, reading: WindowFeatures) -> FloatArray:
         """The statistic of each window, shape (m,); free of the price level, never NaN."""
 
     @abstractmethod
-    def cause(self, reading: Reading, i: int, value: float) -> Cause:
+    def cause(self, reading: WindowFeatures, i: int, value: float) -> Cause:
         """What a value beyond the threshold means for window ``i``."""

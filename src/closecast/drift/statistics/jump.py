@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from closecast.core.arrays import FloatArray
-from closecast.drift.features import Reading
+from closecast.drift.features import WindowFeatures
 from closecast.drift.statistics.base import Cause, Statistic
 
 SPLITS = {
@@ -44,10 +44,10 @@ class Jump(Statistic):
     weights = 0.15, 0.15
     least_threshold = 7.0
 
-    def measure(self, reading: Reading) -> FloatArray:
+    def measure(self, reading: WindowFeatures) -> FloatArray:
         return np.asarray(_scores(reading).max(axis=1))
 
-    def cause(self, reading: Reading, i: int, value: float) -> Cause:
+    def cause(self, reading: WindowFeatures, i: int, value: float) -> Cause:
         largest = int(_scores(reading)[i].argmax())
         scale = float(reading.around_one[i, largest])
         back = _way_back(reading.returns[i], largest, scale)
@@ -71,10 +71,10 @@ class Shock(Statistic):
     name = "largest move over the volatility before it"
     weights = 0.012, 0.02
 
-    def measure(self, reading: Reading) -> FloatArray:
+    def measure(self, reading: WindowFeatures) -> FloatArray:
         return np.asarray(np.abs(reading.standardised).max(axis=1))
 
-    def cause(self, reading: Reading, i: int, value: float) -> Cause:
+    def cause(self, reading: WindowFeatures, i: int, value: float) -> Cause:
         row = int(np.abs(reading.standardised[i]).argmax())
         move = _percent(float(reading.returns[i, row]))
         return Cause("shock", row + 1, {"move": move, "times": round(value, 1)})
@@ -106,7 +106,7 @@ def like_unit(move: float, scale: float) -> str | None:
     return _factor(move)
 
 
-def _scores(reading: Reading) -> FloatArray:
+def _scores(reading: WindowFeatures) -> FloatArray:
     sizes, around = reading.sizes, reading.around_one
     scores = np.zeros_like(sizes)
     if sizes.max() < LEAST_JUMP:

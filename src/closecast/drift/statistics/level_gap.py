@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from closecast.core.arrays import FloatArray
-from closecast.drift.features import Reading
+from closecast.drift.features import WindowFeatures
 from closecast.drift.statistics.base import Cause, Statistic
 from closecast.drift.statistics.jump import like_split, like_unit
 
@@ -22,11 +22,11 @@ class LevelGap(Statistic):
     name = "distance from the last known close, in standard deviations"
     weights = 0.0, 0.8
 
-    def measure(self, reading: Reading) -> FloatArray:
+    def measure(self, reading: WindowFeatures) -> FloatArray:
         assert reading.gap is not None
         return np.abs(reading.gap)
 
-    def cause(self, reading: Reading, i: int, value: float) -> Cause:
+    def cause(self, reading: WindowFeatures, i: int, value: float) -> Cause:
         assert reading.gap is not None
         assert reading.gap_scale is not None
         scale = float(reading.gap_scale[i])

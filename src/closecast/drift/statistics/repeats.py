@@ -8,7 +8,7 @@ from math import comb, log10
 import numpy as np
 
 from closecast.core.arrays import FloatArray
-from closecast.drift.features import Reading
+from closecast.drift.features import WindowFeatures
 from closecast.drift.statistics.base import Cause, Statistic
 
 FROZEN = 4  # still days in a row
@@ -24,7 +24,7 @@ class FrozenFeed(Statistic):
     weights = 0.1, 0.1
     least_threshold = 3.0
 
-    def measure(self, reading: Reading) -> FloatArray:
+    def measure(self, reading: WindowFeatures) -> FloatArray:
         values = np.zeros(len(reading))
         for i in reading.still_rows:
             start, stop = _longest_run(reading.still[i])
@@ -33,7 +33,7 @@ class FrozenFeed(Statistic):
             values[i] = min(max(surprise, 0.0), _MOST)
         return values
 
-    def cause(self, reading: Reading, i: int, value: float) -> Cause:
+    def cause(self, reading: WindowFeatures, i: int, value: float) -> Cause:
         start, stop = _longest_run(reading.still[i])
         return Cause("frozen_feed", start + 1, {"rows": stop - start + 1})
 
@@ -47,7 +47,7 @@ class FilledDays(Statistic):
     weights = 0.15, 0.15
     least_threshold = 2.0
 
-    def measure(self, reading: Reading) -> FloatArray:
+    def measure(self, reading: WindowFeatures) -> FloatArray:
         n = reading.still.shape[1]
         values = np.zeros(len(reading))
         for i in reading.still_rows:
@@ -55,7 +55,7 @@ class FilledDays(Statistic):
             values[i] = surprises(n, rounded_share(float(reading.still_share[i])))[count]
         return values
 
-    def cause(self, reading: Reading, i: int, value: float) -> Cause:
+    def cause(self, reading: WindowFeatures, i: int, value: float) -> Cause:
         rows = _scattered(reading.still[i])
         return Cause("filled_days", int(rows[0]) + 1, {"rows": len(rows)})
 

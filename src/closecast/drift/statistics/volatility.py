@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from closecast.core.arrays import FloatArray
-from closecast.drift.features import Reading
+from closecast.drift.features import WindowFeatures
 from closecast.drift.statistics.base import Cause, Statistic
 
 LEAST_RATIO = 0.05  # of the level that is compared with
 
 
-class Wild(Statistic):
+class VolatilityHigh(Statistic):
     """Calmest quarter of the window over the long-run volatility, in logs.
 
     The calmest: a crisis begins or ends inside a window and leaves a quiet quarter, so that this
@@ -25,27 +25,27 @@ class Wild(Statistic):
     name = "log of the calmest quarter's volatility over the long-run level"
     weights = 0.055, 0.005
 
-    def measure(self, reading: Reading) -> FloatArray:
+    def measure(self, reading: WindowFeatures) -> FloatArray:
         return _log_ratio(reading.quarters.min(axis=1), self._level(reading))
 
-    def cause(self, reading: Reading, i: int, value: float) -> Cause:
+    def cause(self, reading: WindowFeatures, i: int, value: float) -> Cause:
         return Cause("volatility_high", None, self._facts(reading, i))
 
     _than = "training"
 
-    def _level(self, reading: Reading) -> FloatArray:
+    def _level(self, reading: WindowFeatures) -> FloatArray:
         return reading.level
 
-    def _named(self, reading: Reading) -> FloatArray:
+    def _named(self, reading: WindowFeatures) -> FloatArray:
         """The level that the sentence names."""
         return reading.volatility
 
-    def _facts(self, reading: Reading, i: int) -> dict[str, int | float | str]:
+    def _facts(self, reading: WindowFeatures, i: int) -> dict[str, int | float | str]:
         times = float(reading.quarters[i].mean() / self._named(reading)[i])
         return {"times": round(times, 2), "than": self._than}
 
 
-class Calm(Wild):
+class VolatilityLow(VolatilityHigh):
     """The other way round: the wildest quarter, and how much calmer it is."""
 
     key = "volatility_low"
@@ -53,27 +53,27 @@ class Calm(Wild):
     weights = 0.001, 0.001
     least_threshold = 1.4  # a quarter of the training level; whole decades are half of others
 
-    def measure(self, reading: Reading) -> FloatArray:
+    def measure(self, reading: WindowFeatures) -> FloatArray:
         return -_log_ratio(reading.quarters.max(axis=1), self._level(reading))
 
-    def cause(self, reading: Reading, i: int, value: float) -> Cause:
+    def cause(self, reading: WindowFeatures, i: int, value: float) -> Cause:
         return Cause("volatility_low", None, self._facts(reading, i))
 
 
-class _AgainstBefore(Wild):
+class _AgainstBefore(VolatilityHigh):
     """Compares with the closes just before the window."""
 
     _than = "before"
 
-    def _level(self, reading: Reading) -> FloatArray:
+    def _level(self, reading: WindowFeatures) -> FloatArray:
         assert reading.before is not None
         return reading.before
 
-    def _named(self, reading: Reading) -> FloatArray:
+    def _named(self, reading: WindowFeatures) -> FloatArray:
         return self._level(reading)
 
 
-class WilderThanBefore(_AgainstBefore):
+class VolatilityRise(_AgainstBefore):
     """The calmest quarter over the volatility just before the window."""
 
     key = "volatility_high_before"
@@ -81,7 +81,7 @@ class WilderThanBefore(_AgainstBefore):
     weights = 0.0, 0.5
 
 
-class CalmerThanBefore(_AgainstBefore, Calm):
+class VolatilityFall(_AgainstBefore, VolatilityLow):
     """The volatility just before the window over its wildest quarter's."""
 
     key = "volatility_low_before"
@@ -90,7 +90,7 @@ class CalmerThanBefore(_AgainstBefore, Calm):
     least_threshold = 0.0
 
 
-class WildWeek(Statistic):
+class VolatileWeek(Statistic):
     """Mean size of the last five moves, each over the volatility before it, large ones cut."""
 
     key = "volatility_high_week"
@@ -98,11 +98,11 @@ class WildWeek(Statistic):
     name = "mean size of the last five moves over the volatility before them"
     weights = 0.04, 0.1
 
-    def measure(self, reading: Reading) -> FloatArray:
+    def measure(self, reading: WindowFeatures) -> FloatArray:
         last = np.abs(reading.clipped[:, -5:])
         return np.asarray(np.add.reduce(last, axis=1) / last.shape[1])
 
-    def cause(self, reading: Reading, i: int, value: float) -> Cause:
+    def cause(self, reading: WindowFeatures, i: int, value: float) -> Cause:
         n = reading.returns.shape[1]
         return Cause(
             "volatility_high",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from closecast.errors import BadSetting
-from closecast.evaluation import MODES, Evaluated
+from closecast.evaluation import MODES, EvaluationResult
 from closecast.forecasters import Watch
 from closecast.forecasters.base import ignore_progress
 from closecast.pipeline.verification.reproduce import closes_of, judge_again, remake, train_again
@@ -238,7 +238,7 @@ def spread_over_seeds(
     )
 
 
-def _means(found: Evaluated, name: str) -> dict[str, dict[str, float]]:
+def _means(found: EvaluationResult, name: str) -> dict[str, dict[str, float]]:
     """Over symbols, whole horizon."""
     evaluations = found.evaluations.values()
     return {

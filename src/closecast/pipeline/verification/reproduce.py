@@ -7,11 +7,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from closecast.calibration import Calibration
+from closecast.calibration import SplitConformal
 from closecast.core.prices import Prices
 from closecast.drift import Baseline
 from closecast.errors import ClosecastError, DamagedBundle, UnknownVersion
-from closecast.evaluation import Contender, Evaluated, evaluate_panel
+from closecast.evaluation import EvaluationResult, ScoredModel, evaluate_panel
 from closecast.forecasters import (
     Parameters,
     Predictor,
@@ -45,7 +45,7 @@ class NotPossible(ClosecastError):
 
 
 @dataclass(frozen=True, slots=True)
-class Remade:
+class ReproducedBundle:
     """What a bundle's training began with, laid out again.
 
     Attributes
@@ -60,12 +60,12 @@ class Remade:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ReproducedEvaluation:
     """A model scored beside the baselines; the model comes first in ``found.followed``."""
 
     predictor: Predictor
-    calibrations: dict[str, Calibration]
-    found: Evaluated
+    calibrations: dict[str, SplitConformal]
+    found: EvaluationResult
     baselines: list[tuple[str, Predictor]]
 
 
@@ -84,7 +84,7 @@ def closes_of(bundle: Bundle) -> list[Prices]:
     return load_closes(bundle.files[CLOSES_FILE], bundle.manifest.info.data)
 
 
-def remake(settings: Settings, bundle: Bundle, collected: list[Prices]) -> Remade:
+def remake(settings: Settings, bundle: Bundle, collected: list[Prices]) -> ReproducedBundle:
     """Preprocess closes as the bundle's were.
 
     Raises
@@ -102,7 +102,9 @@ def remake(settings: Settings, bundle: Bundle, collected: list[Prices]) -> Remad
     as_then = settings.model_copy(update=wanted)
     # Statistics share a channel's rate: a newer one would move the thresholds of all others.
     statistics = baseline.alone.keys() | baseline.with_before.keys()
-    return Remade(collected, parameters, prepare(as_then, collected, parameters, statistics))
+    return ReproducedBundle(
+        collected, parameters, prepare(as_then, collected, parameters, statistics)
+    )
 
 
 def prepare(
@@ -161,15 +163,15 @@ def _parent(settings: Settings, version: str) -> Predictor:
     return without_shrinkage(load_predictor(bundle.manifest.info.forecaster, bundle.files))
 
 
-def judge_again(prepared: Prepared, name: str, files: Candidate | Bundle) -> Judged:
+def judge_again(prepared: Prepared, name: str, files: Candidate | Bundle) -> ReproducedEvaluation:
     """Score a model on the test part beside naive and the baselines, and beside nobody else."""
     predictor = load_predictor(name, files.files)
     calibrations = {
-        symbol: Calibration.from_json(of_symbol(files.files, INTERVALS_FILE, symbol))
+        symbol: SplitConformal.from_json(of_symbol(files.files, INTERVALS_FILE, symbol))
         for symbol in prepared.symbols
     }
     naive, others = fit_baselines(prepared, name)
-    contender = Contender(dict.fromkeys(prepared.symbols, predictor), calibrations)
+    contender = ScoredModel(dict.fromkeys(prepared.symbols, predictor), calibrations)
     found = evaluate_panel(prepared.splits, naive, [contender, *others])
     fitted = [pair for one in (naive, *(c.predictors for c in others)) for pair in one.items()]
-    return Judged(predictor, calibrations, found, fitted)
+    return ReproducedEvaluation(predictor, calibrations, found, fitted)

@@ -13,15 +13,15 @@ from closecast.calibration import load_state
 from closecast.core.dataset import log_returns, long_run_volatility
 from closecast.core.prices import Prices
 from closecast.errors import ClosecastError, DamagedBundle
-from closecast.evaluation import MODES, Evaluated, calibrate
+from closecast.evaluation import MODES, EvaluationResult, calibrate
 from closecast.forecasters import TrainingReport, Watch
 from closecast.forecasters.base import ignore_progress
 from closecast.pipeline.evaluate import evidence_of
 from closecast.pipeline.reports import libraries
 from closecast.pipeline.verification.reproduce import (
-    Judged,
     NotPossible,
-    Remade,
+    ReproducedBundle,
+    ReproducedEvaluation,
     closes_of,
     judge_again,
     prepare,
@@ -190,7 +190,7 @@ def _closes(bundle: Bundle, collected: Sequence[Prices]) -> str:
     )
 
 
-def _preprocessing(bundle: Bundle, remade: Remade) -> str:
+def _preprocessing(bundle: Bundle, remade: ReproducedBundle) -> str:
     info, prepared = bundle.manifest.info, remade.prepared
     if prepared.symbols != info.symbols:
         raise _Failed(f"learned from {info.symbols}; by the rules it is {prepared.symbols}")
@@ -209,7 +209,9 @@ def _preprocessing(bundle: Bundle, remade: Remade) -> str:
     )
 
 
-def _look_ahead(bundle: Bundle, remade: Remade, judged: Judged, seed: int) -> str:
+def _look_ahead(
+    bundle: Bundle, remade: ReproducedBundle, judged: ReproducedEvaluation, seed: int
+) -> str:
     report = TrainingReport(**bundle.manifest.info.training)
     evidence = evidence_of(
         remade.prepared, remade.collected, judged.predictor, report, judged.calibrations
@@ -227,7 +229,7 @@ def _look_ahead(bundle: Bundle, remade: Remade, judged: Judged, seed: int) -> st
     )
 
 
-def _calibration(bundle: Bundle, remade: Remade, judged: Judged) -> str:
+def _calibration(bundle: Bundle, remade: ReproducedBundle, judged: ReproducedEvaluation) -> str:
     live = judged.found.followed[0]
     for split in remade.prepared.splits:
         symbol = split.test.symbol
@@ -241,7 +243,7 @@ def _calibration(bundle: Bundle, remade: Remade, judged: Judged) -> str:
     return "static scores and live states are the same bits again"
 
 
-def _evaluation(bundle: Bundle, judged: Judged) -> str:
+def _evaluation(bundle: Bundle, judged: ReproducedEvaluation) -> str:
     compared = 0
     for symbol, evaluation in judged.found.evaluations.items():
         stored = json.loads(of_symbol(bundle.files, EVALUATION_FILE, symbol))
@@ -277,7 +279,9 @@ def _differences(stored: Any, made: Any, where: str = "") -> Iterator[str]:
         yield f"{where} is {stored}, made again {made}"
 
 
-def _trained(bundle: Bundle, remade: Remade, judged: Judged, again: Candidate) -> str:
+def _trained(
+    bundle: Bundle, remade: ReproducedBundle, judged: ReproducedEvaluation, again: Candidate
+) -> str:
     name = bundle.manifest.info.forecaster
     other = judge_again(remade.prepared, name, again)
     largest, where = _largest_difference(judged.found, other.found, name)
@@ -292,7 +296,9 @@ def _trained(bundle: Bundle, remade: Remade, judged: Judged, again: Candidate) -
     )
 
 
-def _largest_difference(first: Evaluated, second: Evaluated, name: str) -> tuple[float, str]:
+def _largest_difference(
+    first: EvaluationResult, second: EvaluationResult, name: str
+) -> tuple[float, str]:
     found = [(0.0, "none")]
     for symbol, evaluation in first.evaluations.items():
         for mode in MODES:
@@ -315,7 +321,7 @@ def _other_libraries(manifest: Manifest) -> str:
 def _another_future(
     settings: Settings,
     bundle: Bundle,
-    remade: Remade,
+    remade: ReproducedBundle,
     again: Sequence[Candidate],
     seed: int,
     watch: Watch,

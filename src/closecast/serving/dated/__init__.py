@@ -1,18 +1,18 @@
 """Dated forecasts: one row per session, committed to the ledger before anybody reads them."""
 
 from closecast.serving.dated.answers import DatedAnswer, DatedRow, Freshness
-from closecast.serving.dated.calibration_state import LedgerLiving
+from closecast.serving.dated.calibration_state import StoredCalibrationState
 from closecast.serving.dated.refresh import UPDATE
 from closecast.serving.dated.rows import checked_levels
-from closecast.serving.dated.service import Forecasting, Living
+from closecast.serving.dated.service import CalibrationSource, DatedForecastService
 
 __all__ = [
     "UPDATE",
+    "CalibrationSource",
     "DatedAnswer",
+    "DatedForecastService",
     "DatedRow",
-    "Forecasting",
     "Freshness",
-    "LedgerLiving",
-    "Living",
+    "StoredCalibrationState",
     "checked_levels",
 ]

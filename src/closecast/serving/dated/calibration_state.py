@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import logging
 
-from closecast.calibration import LiveState
-from closecast.database import Ledger
+from closecast.calibration import AdaptiveState
+from closecast.database import Database
 from closecast.errors import DamagedBundle
 from closecast.serving import Snapshot
 
 log = logging.getLogger(__name__)
 
 
-class LedgerLiving:
+class StoredCalibrationState:
     """The newest stored state; before the first update, the one that the bundle came with."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-    def state(self, snapshot: Snapshot) -> LiveState:
+    def state(self, snapshot: Snapshot) -> AdaptiveState:
         """The state in force; the bundle's, whose age asks for an update, where it is damaged.
 
         Raises
@@ -27,8 +27,10 @@ class LedgerLiving:
             If the ledger cannot be read.
         """
         try:
-            stored = self._ledger.calibrations.newest(snapshot.version, snapshot.symbol)
-            return snapshot.first_state if stored is None else LiveState.from_parts(stored.parts)
+            stored = self._database.calibrations.newest(snapshot.version, snapshot.symbol)
+            return (
+                snapshot.first_state if stored is None else AdaptiveState.from_parts(stored.parts)
+            )
         except DamagedBundle as error:
             log.error(
                 "stored calibration damaged; the next update makes it again",

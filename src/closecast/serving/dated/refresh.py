@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from closecast.core.symbols import panel_name
-from closecast.database import ACTIVE, Job, Ledger
+from closecast.database import ACTIVE, Database, Job
 from closecast.database.engine import Clock
 from closecast.errors import JobConflict
 from closecast.settings import Settings
@@ -25,12 +25,12 @@ class Refresh:
 
     def __init__(
         self,
-        ledger: Ledger,
+        database: Database,
         settings: Settings,
         clock: Clock,
         hand_over: Callable[[], None] | None,
     ) -> None:
-        self._jobs = ledger.jobs
+        self._jobs = database.jobs
         self._wait_s = settings.forecast_wait_s
         self._again_after_s = settings.refresh_after_s
         self._clock = clock

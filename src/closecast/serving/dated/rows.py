@@ -8,7 +8,7 @@ from datetime import date, datetime
 
 import numpy as np
 
-from closecast.calibration import LiveState
+from closecast.calibration import AdaptiveState
 from closecast.core.calendars import SessionTable, as_date
 from closecast.core.forecast import Forecast, growth
 from closecast.core.prices import Prices
@@ -25,11 +25,11 @@ PATH_LEVEL = 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class ForecastOrigin:
     """Where a forecast starts: a model, its calibration, the calendar, and how old that is."""
 
     snapshot: Snapshot
-    state: LiveState
+    state: AdaptiveState
     table: SessionTable
     prices: Prices | None
     age: int
@@ -56,7 +56,7 @@ def checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
 
 
 def rows_of(
-    found: Origin, sessions: np.ndarray, said: Forecast, levels: Sequence[float]
+    found: ForecastOrigin, sessions: np.ndarray, said: Forecast, levels: Sequence[float]
 ) -> tuple[DatedRow, ...]:
     """One row per session, with intervals at the asked levels and the path band."""
     state = found.state
@@ -84,7 +84,7 @@ def rows_of(
     return tuple(rows)
 
 
-def verdict_of(found: Origin) -> Verdict | None:
+def verdict_of(found: ForecastOrigin) -> Verdict | None:
     """Of the window that ends at the origin."""
     if found.prices is None:
         return None

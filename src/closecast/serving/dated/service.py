@@ -11,12 +11,12 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from closecast.calibration import LiveState
+from closecast.calibration import AdaptiveState
 from closecast.core.calendars import SessionTable, as_date
 from closecast.core.prices import Prices
 from closecast.core.records import SCORED_PROBABILITIES, DatedForecast, DatedStep, Kind
 from closecast.core.symbols import exchange_of
-from closecast.database import ACTIVE, Job, Ledger
+from closecast.database import ACTIVE, Database, Job
 from closecast.database.engine import Clock
 from closecast.errors import (
     BeyondHorizon,
@@ -26,11 +26,11 @@ from closecast.errors import (
     StalePrices,
     StorageFailed,
 )
-from closecast.serving import COLLECT_AGAIN, LEVELS, Models, Policy, Snapshot
+from closecast.serving import COLLECT_AGAIN, LEVELS, FallbackPolicy, ModelManager, Snapshot
 from closecast.serving.dated.answers import DatedAnswer, DatedRow, Freshness
 from closecast.serving.dated.refresh import Refresh
 from closecast.serving.dated.rows import (
-    Origin,
+    ForecastOrigin,
     checked_levels,
     rows_of,
     unfinished_session,
@@ -50,19 +50,19 @@ _ABSORBED_S, _BEHIND_S = 60.0, 1.0
 _Served = tuple[str, int]  # version and generation
 
 
-class Living(Protocol):
+class CalibrationSource(Protocol):
     """Knows the calibration as it is now."""
 
-    def state(self, snapshot: Snapshot) -> LiveState:
+    def state(self, snapshot: Snapshot) -> AdaptiveState:
         """The state in force of a model, with the newest close that it absorbed."""
 
 
-class Forecasting:
+class DatedForecastService:
     """Answers dated forecasts out of the caches, and asks the worker for newer closes.
 
     Parameters
     ----------
-    living : Living
+    living : CalibrationSource
         Where the calibration's state comes from.
     hand_over : callable, optional
         Wakes whoever runs queued jobs; without it nothing is ever queued.
@@ -71,11 +71,11 @@ class Forecasting:
     def __init__(
         self,
         *,
-        models: Models,
+        models: ModelManager,
         prices: PriceCache,
         calendars: CalendarCache,
-        ledger: Ledger,
-        living: Living,
+        database: Database,
+        living: CalibrationSource,
         settings: Settings,
         clock: Clock,
         kind: Kind,
@@ -85,14 +85,14 @@ class Forecasting:
         self._models = models
         self._prices = prices
         self._calendars = calendars
-        self._ledger = ledger
+        self._database = database
         self._clock = clock
         self._kind = kind
-        self._policy = Policy.from_settings(settings)
+        self._policy = FallbackPolicy.from_settings(settings)
         # The worker has the real clock: what it collected now would be foresight in a replay.
         wake = hand_over if kind == "live" else None
-        self._recent: dict[str, tuple[_Served, Prices | None, float, LiveState | None]] = {}
-        self._refresh = Refresh(ledger, settings, clock, wake)
+        self._recent: dict[str, tuple[_Served, Prices | None, float, AdaptiveState | None]] = {}
+        self._refresh = Refresh(database, settings, clock, wake)
 
     def answer(
         self, symbol: str | None, horizon: int | None = None, levels: Sequence[float] = LEVELS
@@ -112,7 +112,7 @@ class Forecasting:
         Raises
         ------
         NoModel, UnknownSymbol, DamagedBundle
-            As :meth:`closecast.serving.Models.get`.
+            As :meth:`closecast.serving.ModelManager.get`.
         BeyondHorizon, InvalidLevels
         TooFewCloses
             If the past errors cannot hold a level, or the 99 % that is always committed.
@@ -168,7 +168,7 @@ class Forecasting:
         answer = self._committed(found, levels)
         return answer, answer.path[step - 1]
 
-    def newest_state(self, snapshot: Snapshot) -> LiveState | None:
+    def newest_state(self, snapshot: Snapshot) -> AdaptiveState | None:
         """The live calibration, if it has absorbed the newest known close of its symbol."""
         prices = found = None
         try:
@@ -183,7 +183,7 @@ class Forecasting:
         self._recent[snapshot.symbol] = made, prices, time.monotonic(), found
         return found
 
-    def recent_state(self, snapshot: Snapshot) -> tuple[bool, LiveState | None]:
+    def recent_state(self, snapshot: Snapshot) -> tuple[bool, AdaptiveState | None]:
         """What :meth:`newest_state` answered a moment ago, and whether that still holds.
 
         Reads nothing but the stamp of the symbol's closes, and those where they changed.
@@ -212,11 +212,11 @@ class Forecasting:
         if current is None or table is None:
             return None
         version, end = current
-        newest = np.datetime64(self._ledger.calibrations.session_of(version, symbol) or end, "D")
+        newest = np.datetime64(self._database.calibrations.session_of(version, symbol) or end, "D")
         age = table.steps_between(newest, table.last_completed(self._clock()))
         return Freshness(as_date(newest), max(0, age), table.closes_at(newest))
 
-    def _current(self, snapshot: Snapshot) -> Origin | Job:
+    def _current(self, snapshot: Snapshot) -> ForecastOrigin | Job:
         found = None
         with contextlib.suppress(CalendarTooShort):  # collecting renews the calendar, too
             found = self._look(snapshot)
@@ -250,7 +250,7 @@ class Forecasting:
             log.error("cache unreadable", extra={"symbol": symbol, "reason": str(error)})
             return None
 
-    def _look(self, snapshot: Snapshot) -> Origin | None:
+    def _look(self, snapshot: Snapshot) -> ForecastOrigin | None:
         table = self._calendar(snapshot.symbol)
         if table is None:
             return None
@@ -262,9 +262,9 @@ class Forecasting:
                 f"the newest close of {snapshot.symbol} is of {state.session}, a session that is "
                 f"not over at {now:%Y-%m-%d %H:%M}; collect its closes again"
             )
-        return Origin(snapshot, state, table, self._closes(snapshot.symbol), age, now)
+        return ForecastOrigin(snapshot, state, table, self._closes(snapshot.symbol), age, now)
 
-    def _committed(self, found: Origin, levels: Sequence[float]) -> DatedAnswer:
+    def _committed(self, found: ForecastOrigin, levels: Sequence[float]) -> DatedAnswer:
         verdict = verdict_of(found)
         self._policy.refuse(found.snapshot.symbol, verdict, COLLECT_AGAIN)
         state, table, info = found.state, found.table, found.snapshot.manifest.info
@@ -289,7 +289,7 @@ class Forecasting:
             ),
         )
         return DatedAnswer(
-            forecast_id=self._ledger.forecasts.commit(dated),
+            forecast_id=self._database.forecasts.commit(dated),
             kind=self._kind,
             symbol=dated.symbol,
             exchange=table.exchange,

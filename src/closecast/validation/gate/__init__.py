@@ -11,9 +11,9 @@ from closecast.validation.gate.decision import (
     SUSPICIOUS_GAIN,
     TOLERANCE,
     Decision,
+    GatePolicy,
     Outcome,
-    Policy,
-    Standing,
+    ServingVersion,
     choose,
     decide,
 )
@@ -26,9 +26,9 @@ __all__ = [
     "TOLERANCE",
     "Comparison",
     "Decision",
+    "GatePolicy",
     "Outcome",
-    "Policy",
-    "Standing",
+    "ServingVersion",
     "choose",
     "decide",
 ]

@@ -45,7 +45,7 @@ TOLERANCE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class GatePolicy:
     """What becomes of a candidate that is shown to be neither better nor worse.
 
     Attributes
@@ -62,7 +62,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ServingVersion:
     """What serves now: its version, and for how many days it has been current."""
 
     version: str
@@ -92,8 +92,8 @@ class Decision:
 def decide(
     losses: Mapping[str, OfSymbol],
     candidate: str,
-    current: Standing | None = None,
-    policy: Policy = Policy(),
+    current: ServingVersion | None = None,
+    policy: GatePolicy = GatePolicy(),
     rolled_back: Mapping[str, str] | None = None,
     attempts: int = 1,
 ) -> dict[str, Decision]:
@@ -165,7 +165,9 @@ def choose(losses: Mapping[str, OfSymbol], names: Sequence[str]) -> tuple[str, d
     return next(name for name in names if p_values[name] > 1 - CONFIDENCE), p_values
 
 
-def _names(losses: Mapping[str, OfSymbol], candidate: str, current: Standing | None) -> list[str]:
+def _names(
+    losses: Mapping[str, OfSymbol], candidate: str, current: ServingVersion | None
+) -> list[str]:
     """Everybody to be held against, naive first."""
     found = {name for of_symbol in losses.values() for name, _ in of_symbol}
     others = sorted(found - {"naive", candidate, CURRENT})
@@ -178,7 +180,7 @@ def _days_beside_current(pooled: Sequence[Comparison]) -> int:
 
 def _of_all(
     candidate: str,
-    current: Standing | None,
+    current: ServingVersion | None,
     pooled: Sequence[Comparison],
     confidence: Mapping[str, float],
     significance: float,
@@ -229,8 +231,8 @@ def _of_all(
 def _by_policy(
     decision: Decision,
     pooled: Sequence[Comparison],
-    current: Standing | None,
-    policy: Policy,
+    current: ServingVersion | None,
+    policy: GatePolicy,
 ) -> Decision:
     """Whether the newer one is taken all the same, with the reason."""
     if current is None:

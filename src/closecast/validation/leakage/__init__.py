@@ -12,9 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from closecast.evaluation import Evaluation, Followed
+from closecast.evaluation import Evaluation, HistoryForecasts
 from closecast.forecasters import Predictor
-from closecast.validation.leakage.evidence import Evidence, Findings, LeakCheck
+from closecast.validation.leakage.evidence import LeakCheck, LeakEvidence, LeakFindings
 from closecast.validation.leakage.examples import check_calibrations, check_rows
 from closecast.validation.leakage.scores import check_baselines, check_followed, check_scores
 from closecast.validation.leakage.shrinkage import check_location
@@ -26,7 +26,7 @@ LONG_CUTS = 32
 """Of the check that ``closecast verify`` makes years later, at other days."""
 
 
-def check_leaks(evidence: Evidence, seed: int = 0, cuts: int = CUTS) -> LeakCheck:
+def check_leaks(evidence: LeakEvidence, seed: int = 0, cuts: int = CUTS) -> LeakCheck:
     """Look for anything in a candidate that depends on closes it may not know.
 
     In this order: the split (parts in order, whole, unaltered, cut at the same two days by the
@@ -48,7 +48,7 @@ def check_leaks(evidence: Evidence, seed: int = 0, cuts: int = CUTS) -> LeakChec
         else is looked at.
     """
     rng = np.random.default_rng(seed)
-    findings = Findings()
+    findings = LeakFindings()
     check_split(evidence, findings)
     if findings.failures:
         return LeakCheck(False, (), 0, findings.failures)
@@ -63,9 +63,9 @@ def check_leaks(evidence: Evidence, seed: int = 0, cuts: int = CUTS) -> LeakChec
 
 def check_evaluation(
     so_far: LeakCheck,
-    evidence: Evidence,
+    evidence: LeakEvidence,
     evaluations: Sequence[Evaluation],
-    followed: Followed,
+    followed: HistoryForecasts,
     baselines: Iterable[tuple[str, Predictor]] = (),
 ) -> LeakCheck:
     """Go on once the candidate was scored: the right rows, held against the right closes.
@@ -76,12 +76,12 @@ def check_evaluation(
         Of :func:`check_leaks`.
     evaluations : sequence of Evaluation
         One per split, in their order.
-    followed : Followed
+    followed : HistoryForecasts
         The candidate's, from which the "with history" rows and the stored live states come.
     baselines : iterable of (symbol, Predictor)
         What was fitted for the evaluation alone.
     """
-    findings = Findings()
+    findings = LeakFindings()
     check_scores(evidence, evaluations, followed, findings)
     check_followed(evidence, followed, findings)
     check_baselines(evidence, baselines, findings)
@@ -92,8 +92,8 @@ def check_evaluation(
 __all__ = [
     "CUTS",
     "LONG_CUTS",
-    "Evidence",
     "LeakCheck",
+    "LeakEvidence",
     "check_evaluation",
     "check_leaks",
 ]

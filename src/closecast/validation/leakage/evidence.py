@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.calibration import Calibration
+from closecast.calibration import SplitConformal
 from closecast.core.arrays import FloatArray
 from closecast.core.dataset import Processed, Split
 from closecast.core.prices import Prices
@@ -17,7 +17,7 @@ from closecast.forecasters import Predictor, TrainingReport
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class LeakEvidence:
     """A candidate, and all that it was made from.
 
     Attributes
@@ -39,7 +39,7 @@ class Evidence:
     train_size: float
     predictor: Predictor
     training: TrainingReport
-    calibrations: Mapping[str, Calibration]
+    calibrations: Mapping[str, SplitConformal]
 
     def closes_of(self, split: Split) -> Prices:
         """The collected closes of a split's symbol."""
@@ -60,7 +60,7 @@ class LeakCheck:
         return asdict(self)
 
 
-class Findings:
+class LeakFindings:
     """Failures found so far; of one check and symbol the first one."""
 
     def __init__(self) -> None:

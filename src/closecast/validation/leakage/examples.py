@@ -10,8 +10,8 @@ from closecast.core.arrays import FloatArray
 from closecast.core.dataset import EWMA_DECAYS, make_examples, standardise
 from closecast.core.prices import Prices
 from closecast.validation.leakage.evidence import (
-    Evidence,
-    Findings,
+    LeakEvidence,
+    LeakFindings,
     close_to,
     labels_of,
     windows_of,
@@ -23,7 +23,7 @@ _INPUT_LIMIT = 10.0
 _BATCH_ROUNDING = 1e-4  # a network library rounds a row differently in another batch
 
 
-def check_rows(evidence: Evidence, findings: Findings, rng: np.random.Generator) -> int:
+def check_rows(evidence: LeakEvidence, findings: LeakFindings, rng: np.random.Generator) -> int:
     """At random origins: the label, the window, the volatility and the inputs are what they say.
 
     Returns
@@ -70,7 +70,7 @@ def _check_examples(
     rows: NDArray[np.int64],
     windows: FloatArray,
     labels: FloatArray,
-    findings: Findings,
+    findings: LeakFindings,
 ) -> None:
     """What forecasters and the evaluation cut their rows with."""
     length, horizon = windows.shape[1], labels.shape[1]
@@ -101,7 +101,7 @@ def _inputs(windows: FloatArray, floor: float) -> tuple[FloatArray, FloatArray]:
 
 
 def _check_alone(
-    evidence: Evidence, windows: FloatArray, floor: float, symbol: str, findings: Findings
+    evidence: LeakEvidence, windows: FloatArray, floor: float, symbol: str, findings: LeakFindings
 ) -> None:
     """A window's inputs and forecast are the same whatever is computed beside it."""
     together, volatility = standardise(windows, floor)
@@ -123,7 +123,7 @@ def _check_alone(
         )
 
 
-def check_calibrations(evidence: Evidence, findings: Findings) -> None:
+def check_calibrations(evidence: LeakEvidence, findings: LeakFindings) -> None:
     """The scores to be published are those of the validation part, bit for bit."""
     length, horizon = evidence.predictor.seq_length, evidence.predictor.horizon
     for split in evidence.splits:

@@ -6,20 +6,20 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from closecast.calibration import LiveState
+from closecast.calibration import AdaptiveState
 from closecast.core.arrays import FloatArray
 from closecast.core.forecast import Forecast
 from closecast.core.prices import Prices
-from closecast.evaluation import Evaluation, Followed
+from closecast.evaluation import Evaluation, HistoryForecasts
 from closecast.forecasters import Predictor
-from closecast.validation.leakage.evidence import Evidence, Findings, windows_of
+from closecast.validation.leakage.evidence import LeakEvidence, LeakFindings, windows_of
 
 
 def check_scores(
-    evidence: Evidence,
+    evidence: LeakEvidence,
     evaluations: Sequence[Evaluation],
-    followed: Followed,
-    findings: Findings,
+    followed: HistoryForecasts,
+    findings: LeakFindings,
 ) -> None:
     """Every origin behind the purge whose targets are all there, and errors of the right closes."""
     length, horizon = evidence.predictor.seq_length, evidence.predictor.horizon
@@ -65,7 +65,9 @@ def _errors(forecast: Forecast, closes: FloatArray) -> FloatArray:
     return np.asarray(np.abs(closes - forecast.price).mean(axis=0))
 
 
-def check_followed(evidence: Evidence, followed: Followed, findings: Findings) -> None:
+def check_followed(
+    evidence: LeakEvidence, followed: HistoryForecasts, findings: LeakFindings
+) -> None:
     """The states that serving goes on from are of the last close, and know nothing beyond it."""
     for split in evidence.splits:
         prices = evidence.closes_of(split)
@@ -79,7 +81,7 @@ def check_followed(evidence: Evidence, followed: Followed, findings: Findings) -
         check_realised(state, prices, findings)
 
 
-def check_realised(state: LiveState, prices: Prices, findings: Findings) -> None:
+def check_realised(state: AdaptiveState, prices: Prices, findings: LeakFindings) -> None:
     """A score entered when its target session was over, not before, and is that session's."""
     row = int(np.searchsorted(prices.sessions, state.session))
     waiting = len(state.origins)
@@ -103,7 +105,7 @@ def check_realised(state: LiveState, prices: Prices, findings: Findings) -> None
 
 
 def check_baselines(
-    evidence: Evidence, baselines: Iterable[tuple[str, Predictor]], findings: Findings
+    evidence: LeakEvidence, baselines: Iterable[tuple[str, Predictor]], findings: LeakFindings
 ) -> None:
     """What the candidate is compared with was fitted to the same training part."""
     allowed = {split.test.symbol: split.train.content_hash for split in evidence.splits}

@@ -7,13 +7,13 @@ import numpy as np
 from closecast.core.arrays import FloatArray
 from closecast.forecasters.shrunk import ShrunkPredictor, without_shrinkage
 from closecast.metrics.significance import diebold_mariano
-from closecast.validation.leakage.evidence import Evidence, Findings, labels_of, windows_of
+from closecast.validation.leakage.evidence import LeakEvidence, LeakFindings, labels_of, windows_of
 
 _SHARES = np.linspace(0, 1, 11)
 _SIGNIFICANCE = 0.05
 
 
-def check_location(evidence: Evidence, findings: Findings) -> None:
+def check_location(evidence: LeakEvidence, findings: LeakFindings) -> None:
     """The share of the location is the one that validation, and nothing later, speaks for."""
     predictor = evidence.predictor
     if isinstance(predictor, ShrunkPredictor):
@@ -28,7 +28,7 @@ def check_location(evidence: Evidence, findings: Findings) -> None:
     )
 
 
-def _shares(evidence: Evidence) -> FloatArray:
+def _shares(evidence: LeakEvidence) -> FloatArray:
     """Per step, by the rule in ``learn_shrinkage``'s docstring."""
     predictor = without_shrinkage(evidence.predictor)
     length, horizon = predictor.seq_length, predictor.horizon

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from closecast.core.dataset import FLOOR_SHARE, TEST_ORIGINS, VALID_ORIGINS, Split, make_examples
-from closecast.validation.leakage.evidence import Evidence, Findings
+from closecast.validation.leakage.evidence import LeakEvidence, LeakFindings
 
 
-def check_split(evidence: Evidence, findings: Findings) -> None:
+def check_split(evidence: LeakEvidence, findings: LeakFindings) -> None:
     """Parts in order, disjoint and whole, unaltered, apart, and all cut at the same two days."""
     collected = {prices.symbol: prices for prices in evidence.collected}
     days = np.unique(np.concatenate([prices.sessions for prices in evidence.collected]))
@@ -47,7 +47,7 @@ def check_split(evidence: Evidence, findings: Findings) -> None:
         _check_purge(split, evidence, findings)
 
 
-def _cuts(rows: int, evidence: Evidence) -> tuple[int, int]:
+def _cuts(rows: int, evidence: LeakEvidence) -> tuple[int, int]:
     """Rows at which validation and test begin, by the rule in ``split_by_share``'s docstring."""
     around = evidence.predictor.seq_length + evidence.predictor.horizon - 1
     first = int(rows * evidence.train_size)
@@ -58,7 +58,7 @@ def _cuts(rows: int, evidence: Evidence) -> tuple[int, int]:
     return first, rows - test
 
 
-def _check_purge(split: Split, evidence: Evidence, findings: Findings) -> None:
+def _check_purge(split: Split, evidence: LeakEvidence, findings: LeakFindings) -> None:
     """Between the last origin of one part and the first of the next: no window holds a target."""
     length, horizon = evidence.predictor.seq_length, evidence.predictor.horizon
     offset = 0
@@ -75,7 +75,7 @@ def _check_purge(split: Split, evidence: Evidence, findings: Findings) -> None:
         )
 
 
-def check_fit(evidence: Evidence, findings: Findings) -> None:
+def check_fit(evidence: LeakEvidence, findings: LeakFindings) -> None:
     """``fit`` was given the training parts to learn from, the validation parts to choose by."""
     for name, given, allowed in (
         ("learned from", evidence.training.learned_from, [s.train for s in evidence.splits]),
@@ -89,7 +89,7 @@ def check_fit(evidence: Evidence, findings: Findings) -> None:
         )
 
 
-def check_floors(evidence: Evidence, findings: Findings) -> None:
+def check_floors(evidence: LeakEvidence, findings: LeakFindings) -> None:
     """The floor under the volatility is a share of the training part's own."""
     for split, written in zip(evidence.splits, evidence.processed, strict=True):
         sizes = np.abs(np.diff(np.log(split.train.closes)))

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from closecast.calibration import LiveState, Member, follow
+from closecast.calibration import AdaptiveState, PanelMember, follow
 from closecast.core.dataset import Processed, make_examples, standardise
 from closecast.core.forecast import Forecast
 from closecast.core.prices import Prices
 from closecast.forecasters import Predictor
-from closecast.validation.leakage.evidence import Evidence, Findings
+from closecast.validation.leakage.evidence import LeakEvidence, LeakFindings
 from closecast.validation.leakage.scores import check_realised
 
 _AROUND = 8  # origins before a cut whose forecasts are compared
@@ -20,7 +20,7 @@ _FUTURE = 40  # sessions of noise after a cut: more would only cost time
 
 
 def check_cuts(
-    evidence: Evidence, findings: Findings, rng: np.random.Generator, cuts: int
+    evidence: LeakEvidence, findings: LeakFindings, rng: np.random.Generator, cuts: int
 ) -> tuple[tuple[str, ...], int]:
     """Compare what is said of the past at random days, whatever comes after them.
 
@@ -51,7 +51,7 @@ def check_cuts(
 
 
 def _check_features(
-    written: Processed, now: Prices, noisy: Prices, predictor: Predictor, findings: Findings
+    written: Processed, now: Prices, noisy: Prices, predictor: Predictor, findings: LeakFindings
 ) -> int:
     """Inputs up to the day, also where the closes right after it are others; targets before it."""
     length, horizon = predictor.seq_length, predictor.horizon
@@ -82,7 +82,7 @@ def _check_forecasts(
     predictor: Predictor,
     pairs: Sequence[tuple[Prices, Prices]],
     newest: int,
-    findings: Findings,
+    findings: LeakFindings,
     *,
     live: bool,
 ) -> None:
@@ -108,8 +108,8 @@ def _check_forecasts(
             )
     if live:
         _check_live(
-            [Member(p, f) for p, f in zip(known, along, strict=True)],
-            [Member(p, f) for p, f in zip(changed, along_changed, strict=True)],
+            [PanelMember(p, f) for p, f in zip(known, along, strict=True)],
+            [PanelMember(p, f) for p, f in zip(changed, along_changed, strict=True)],
             findings,
         )
 
@@ -122,7 +122,9 @@ def _same(left: Forecast, right: Forecast) -> bool:
     )
 
 
-def _check_live(known: Sequence[Member], changed: Sequence[Member], findings: Findings) -> None:
+def _check_live(
+    known: Sequence[PanelMember], changed: Sequence[PanelMember], findings: LeakFindings
+) -> None:
     """Live states as of the day are the same bytes, and hold nothing that was yet to come."""
     # From the latest beginning on: where others have gaps, one more is said of the changed series.
     start = max(member.prices.sessions[member.first] for member in known)
@@ -140,10 +142,10 @@ def _check_live(known: Sequence[Member], changed: Sequence[Member], findings: Fi
 
 
 def _states(
-    members: Sequence[Member], start: np.datetime64, day: np.datetime64
-) -> dict[str, LiveState]:
+    members: Sequence[PanelMember], start: np.datetime64, day: np.datetime64
+) -> dict[str, AdaptiveState]:
     """The newest state of each symbol as of a day."""
-    newest: dict[str, LiveState] = {}
+    newest: dict[str, AdaptiveState] = {}
     for today, after in follow(members, start):
         if today > day:
             break
