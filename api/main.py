@@ -19,7 +19,8 @@ from api.middleware.fast_route import FastDispatch
 from api.middleware.guard import Guard, cross_site
 from api.middleware.request_context import RequestContext
 from api.middleware.route_templates import RouteTemplates
-from api.problems.errors import HANDLERS, add_error_handlers, document_problems
+from api.problems.handlers import HANDLERS, add_error_handlers
+from api.problems.openapi import document_problems
 from api.routes import (
     config,
     drift,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from api.services.first_training import with_training
 from api.telemetry.gauges import ServiceGauges
 from api.telemetry.requests import Telemetry
 from closecast.core.records import Kind
@@ -67,8 +69,13 @@ class Service:
         registry = Registry(settings.models_url)
         cache = PriceCache(settings.data_dir / "prices")
         calendars = CalendarCache(settings.data_dir / "calendars")
-        models = ModelManager(registry, MarketContext(cache, calendars), settings.default_symbol)
         database = Database(settings.ledger_url, clock)
+        models = ModelManager(
+            registry,
+            MarketContext(cache, calendars),
+            settings.default_symbol,
+            describe_missing=partial(with_training, jobs=database.jobs),
+        )
         latencies = Latencies()
         fleet = FleetReporter(models, database.processes, latencies)
         supervisor = (

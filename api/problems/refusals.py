@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from starlette.types import Scope, Send
 
-from api.problems.errors import MEDIA_TYPE, problem_document
+from api.problems.documents import MEDIA_TYPE, problem_document
 
 Headers = tuple[tuple[bytes, bytes], ...]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Response
 
 from api.middleware.strict_json import StrictRoute
-from api.problems.errors import responses
+from api.problems.openapi import responses
 from api.schemas.base import SymbolText
 from api.schemas.training import ConfigAnswer, ConfigBody
 from api.service import ServiceDep

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Body, Path, Query, Request, Response
 from api.middleware.model_headers import name_model
 from api.middleware.negotiation import LanguageDep
 from api.middleware.strict_json import StrictRoute
-from api.problems.errors import PartError, responses
+from api.problems.documents import PartError
+from api.problems.openapi import responses
 from api.schemas.base import SymbolText
 from api.schemas.drift import (
     BaselineAnswer,

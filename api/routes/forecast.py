@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 
 from api.middleware.model_headers import GENERATION_HEADER, name_model
 from api.middleware.negotiation import LanguageDep
-from api.problems.errors import Problems, responses
+from api.problems.openapi import Problems, responses
 from api.schemas.base import SymbolText
 from api.schemas.findings import REFUSED_FINDINGS
 from api.schemas.forecasts import (

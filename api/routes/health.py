@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.problems.errors import responses
+from api.problems.openapi import responses
 from api.schemas.models import Alive, Artefacts, HealthAnswer, ServedAnswer
 from api.service import Service, ServiceDep
 from closecast import __version__

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from api.middleware.negotiation import prefers_html
 from api.pages.index import page
-from api.problems.errors import responses
+from api.problems.openapi import responses
 from api.schemas.summary import SummaryAnswer, SymbolSummary
 from api.service import Service, ServiceDep
 from closecast import __version__

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Query, Request, Response
 
 from api.middleware.model_headers import name_model
 from api.middleware.strict_json import StrictRoute
-from api.problems.errors import responses
+from api.problems.openapi import responses
 from api.routes.config import SymbolQuery
 from api.schemas.model_examples import (
     NOT_PROMOTED,

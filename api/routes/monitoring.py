@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry, generate_latest
 
-from api.problems.errors import responses
+from api.problems.openapi import responses
 from api.schemas.monitoring import MonitorAnswer, RecentRequest, ResponseTimes
 from api.service import ServiceDep
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import FileResponse
 
-from api.problems.errors import responses
+from api.problems.openapi import responses
 from api.schemas.base import SymbolText
 from api.schemas.forecasts import KindName
 from api.schemas.performance import PerformanceAnswer

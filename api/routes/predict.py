@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from api.middleware.fast_route import FastRoute, json_body, parse
 from api.middleware.model_headers import model_headers
 from api.middleware.negotiation import AcceptLanguage, language_headers, request_language
-from api.problems.errors import responses
+from api.problems.openapi import responses
 from api.schemas.predict_examples import NOT_PREDICTED, PREDICT_BODY, PREDICTED
 from api.schemas.predictions import PredictAnswer, PredictRequest
 from api.service import Service

@@ -23,7 +23,8 @@ from starlette.concurrency import run_in_threadpool
 from api.middleware.fast_route import FastRoute, in_body, json_body
 from api.middleware.json_stream import parsed
 from api.middleware.negotiation import AcceptLanguage, language_headers, request_language
-from api.problems.errors import UNEXPECTED, document_of, problem_document, responses
+from api.problems.documents import UNEXPECTED, document_of, problem_document
+from api.problems.openapi import responses
 from api.schemas.batches import (
     BATCH_ANSWERED,
     BATCH_BODY,

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 
-from api.problems.errors import responses
+from api.problems.openapi import responses
 from api.schemas.base import SymbolText
 from api.schemas.prediction_log import COLUMNS, LoggedPrediction, PredictionPage
 from api.service import ServiceDep

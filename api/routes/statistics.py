@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
-from api.problems.errors import responses
+from api.problems.openapi import responses
 from api.schemas.statistics import ExperimentStatistics, RecordedStatistics, StatisticsAnswer
 from api.service import ServiceDep
 from closecast.errors import NotConfigured, StorageFailed

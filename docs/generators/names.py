@@ -7,7 +7,7 @@ from typing import Any
 
 SETTINGS = "closecast.settings:Settings"
 ERRORS = "closecast.errors"
-STATUS_OF_ERROR = "api.problems.errors:status_of"
+STATUS_OF_ERROR = "api.problems.statuses:status_of"
 COMMAND_PARSER = "closecast.cli.main:_parser"
 
 PYTHON_API = {

@@ -1,7 +1,7 @@
 """Everything that can go wrong on purpose.
 
 One base error. Each class says whose *fault* it is and whether a *retry* of the
-same call can help; it knows nothing of HTTP (``api.problems.errors`` maps classes to
+same call can help; it knows nothing of HTTP (``api.problems.statuses`` maps classes to
 statuses). A message says what was wrong, what was expected, and what to do next.
 """
 

@@ -199,6 +199,15 @@ def test_a_window_of_many_says_so_of_each(empty_client: TestClient, database: Da
     assert (problem["code"], problem["training"]["state"]) == ("no_model", "queued")
 
 
+def test_a_window_of_a_batch_shows_the_first_training(
+    empty_client: TestClient, database: Database
+) -> None:
+    database.jobs.submit("train", "MSFT", {})
+    answer = empty_client.post("/predict/batch", json={"windows": [{"prices": WINDOW}]}).json()
+    [refused] = answer["results"]
+    assert refused["problem"]["training"]["state"] == "queued"
+
+
 def test_predictions_are_timed_and_refusals_are_not(published: Settings) -> None:
     app = create_app(published)
     with TestClient(app) as client:

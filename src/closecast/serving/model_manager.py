@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from weakref import WeakValueDictionary
@@ -53,10 +53,22 @@ class ModelManager:
         registry: Registry,
         closes: MarketContext,
         default_symbol: str,
+        describe_missing: Callable[[NoModel, str], NoModel] = lambda error, _: error,
     ) -> None:
+        """Serve nothing yet; :meth:`get` and :meth:`look` load.
+
+        Parameters
+        ----------
+        default_symbol : str
+            In any spelling.
+        describe_missing : callable
+            Makes the error raised while the default symbol has no model from the usual error and
+            the symbol, for example with the progress of its first training.
+        """
         self.registry = registry
         self.closes = closes
         self.default_symbol = canonical(default_symbol)
+        self._describe_missing = describe_missing
         self._snapshots: dict[str, Snapshot] = {}
         self._failures: dict[str, Exception] = {}
         self._refused: dict[str, int] = {}
@@ -115,9 +127,10 @@ class ModelManager:
                 raise UnverifiedModel(f"the model of {wanted} is not served: {outcome.reason}")
             raise DamagedBundle(f"the model of {wanted} cannot be served: {outcome.reason}")
         if wanted == self.default_symbol:
-            raise NoModel(
+            error = NoModel(
                 f"no model for {wanted} yet: train one with `make serve` or POST /train, then retry"
             )
+            raise self._describe_missing(error, wanted)
         raise unknown(wanted, self.registry.symbols())
 
     def look(self, symbol: str) -> Reload:

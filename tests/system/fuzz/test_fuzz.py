@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from api.main import create_app
-from api.problems.errors import problem_document
+from api.problems.documents import problem_document
 from closecast.settings import Settings
 from tests.system.fuzz import fuzzed_service, over_socket
 from tests.system.fuzz.by_document import fuzz_by_document

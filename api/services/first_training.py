@@ -1,4 +1,4 @@
-"""What callers are told while there is no model yet."""
+"""First training: its progress or its failure in the error raised while there is no model."""
 
 from __future__ import annotations
 
@@ -8,12 +8,26 @@ from closecast.database import ACTIVE, Job, Jobs, JobState
 from closecast.errors import ClosecastError, NoModel
 
 _LOOKED_AT = 200
+"""Newest trainings among which one of the symbol is searched."""
 
 
-def with_training(error: NoModel, jobs: Jobs, symbol: str) -> NoModel:
-    """The same error, with how far the newest training of the symbol is, or how it ended.
+def with_training(error: NoModel, symbol: str, jobs: Jobs) -> NoModel:
+    """Add the state of a symbol's newest training to the error.
 
-    As it was where nobody has asked for a training, or the ledger does not answer.
+    Parameters
+    ----------
+    error : NoModel
+        The error of a model manager.
+    symbol : str
+        Canonical spelling.
+    jobs : Jobs
+        The table of jobs.
+
+    Returns
+    -------
+    NoModel
+        A new error; `error` itself where there was no training or the last one succeeded, and
+        where the database cannot be read.
     """
     try:
         job = _newest(jobs, symbol, ACTIVE) or _newest(jobs, symbol)
@@ -30,7 +44,7 @@ def with_training(error: NoModel, jobs: Jobs, symbol: str) -> NoModel:
         "reason": job.reason,
     }
     subject = str(error).partition(":")[0]
-    return NoModel(f"{subject}; {_said(job, phase, percent)}", training)
+    return NoModel(f"{subject}; {_description(job, phase, percent)}", training)
 
 
 def _newest(jobs: Jobs, symbol: str, states: tuple[JobState, ...] | None = None) -> Job | None:
@@ -42,7 +56,7 @@ def _symbols(job: Job) -> Sequence[str]:
     return job.arguments.get("symbols") or [job.symbol]
 
 
-def _said(job: Job, phase: str | None, percent: float | None) -> str:
+def _description(job: Job, phase: str | None, percent: float | None) -> str:
     if job.state in ACTIVE:
         far = ", ".join(filter(None, [phase, "" if percent is None else f"{percent:g} %"]))
         return (

@@ -1,0 +1,138 @@
+"""Problem documents in the OpenAPI document: which operation answers which, with examples."""
+
+from __future__ import annotations
+
+import http
+from collections.abc import Mapping
+from typing import Any
+
+from api.problems.documents import MEDIA_TYPE, problem_document
+from api.schemas.base import ProblemDocument
+from api.security.scopes import Needed, needed_scope
+
+Problems = Mapping[int, Mapping[str, str | Mapping[str, Any]]]
+"""Examples: status to code to the detail, or to all members that are not in every problem."""
+
+_EXAMPLES: Problems = {
+    400: {
+        "invalid_json": "the body is not JSON: Expecting value",
+        "json_too_deep": "the body has more than 16 brackets inside each other; no request needs "
+        "more than a few",
+    },
+    401: {
+        "key_needed": "send an API key: `Authorization: Bearer KEY` or `X-API-Key: KEY`",
+        "unknown_key": "this API key is not known here, or was revoked",
+    },
+    404: {"unknown_symbol": "no model for ACME; there are models for: MSFT"},
+    409: {"job_conflict": "another train job for MSFT is running: wait for it or cancel it"},
+    408: {"body_too_slow": "the body did not arrive within 30 s"},
+    412: {"precondition_failed": "the configuration of MSFT is at revision 3, not 2"},
+    413: {"body_too_large": "the body is larger than 1000000 bytes"},
+    415: {"not_sent_as_json": "send the body with the header content-type: application/json"},
+    422: {"wrong_window_length": "got 3 closes, the model needs exactly 60"},
+    429: {"rate_limited": "the key dashboard may send 600/minute here; try again in 3 s"},
+    503: {
+        "no_model": {
+            "detail": "no model for MSFT yet; its first training is under way: train, 42 %. "
+            "GET /train/0123456789abcdef0123456789abcdef shows more",
+            "training": {
+                "state": "running",
+                "phase": "train",
+                "percent": 42.0,
+                "url": "/train/0123456789abcdef0123456789abcdef",
+                "reason": None,
+            },
+        }
+    },
+}
+
+
+def document_problems(openapi: dict[str, Any]) -> dict[str, Any]:
+    """Say in the OpenAPI document that errors come as problem documents only.
+
+    FastAPI describes the model of an error under ``application/json``, whatever is sent. What
+    any route may answer before it is reached (no key, too often, too slow) is added here.
+    """
+    schemes = openapi.setdefault("components", {}).setdefault("securitySchemes", {})
+    schemes |= _SECURITY_SCHEMES
+    for path, operations in openapi["paths"].items():
+        for method, operation in operations.items():
+            _document_guard(operation, needed_scope(method.upper(), path))
+            for status, answer in operation["responses"].items():
+                content = answer.get("content", {})
+                if not status.startswith("2") and MEDIA_TYPE in content:
+                    content[MEDIA_TYPE] |= content.pop("application/json", {})
+    return openapi
+
+
+_SECURITY_SCHEMES = {
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key. Needed where keys were created; without any, reading is open "
+        "and changing is for programs on the same machine.",
+    },
+    "key_header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+_FORBIDDEN: Problems = {
+    403: {
+        "admin_needs_key": "without API keys, only programs on the machine itself may change "
+        "something",
+        "scope_too_small": "the key dashboard may read; POST /train needs one with the scope admin",
+        "cross_site_request": "pages of other sites may not call this",
+    }
+}
+
+
+def _document_guard(operation: dict[str, Any], needed: Needed) -> None:
+    """What may come of one operation before its route is reached, or instead of it."""
+    if needed == "nothing":
+        return
+    operation["security"] = [{"key": []}, {"key_header": []}, {}]
+    found = responses(401, 429) | (responses(408) if "requestBody" in operation else {})
+    if needed == "admin":
+        found |= responses(403, examples=_FORBIDDEN)
+    for status, answer in found.items():
+        del answer["model"]
+        for content in answer["content"].values():
+            content["schema"] = {"$ref": "#/components/schemas/Problem"}
+        if status == 429:
+            answer["headers"] = _RETRY_AFTER
+        # A route's own examples (a request from another site) stay beside these.
+        own = operation["responses"].setdefault(str(status), answer)
+        own["content"][MEDIA_TYPE]["examples"] |= answer["content"][MEDIA_TYPE]["examples"]
+
+
+_RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Seconds until a request may pass.",
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
+
+
+def responses(*statuses: int, examples: Problems | None = None) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI entries for the problems that a route can answer with.
+
+    Parameters
+    ----------
+    examples : Problems, optional
+        Where the usual example of a status does not fit the route.
+    """
+    found: dict[int | str, dict[str, Any]] = {}
+    chosen = {**_EXAMPLES, **(examples or {})}
+    for status in statuses:
+        shown = {
+            code: {"value": _example(status, code, said)} for code, said in chosen[status].items()
+        }
+        found[status] = {
+            "model": ProblemDocument,
+            "description": http.HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"examples": shown}},
+        }
+    return found
+
+
+def _example(status: int, code: str, said: str | Mapping[str, Any]) -> dict[str, Any]:
+    members = {"detail": said} if isinstance(said, str) else said
+    return problem_document(status, code, "", "b6c1d2e3f4") | dict(members)
