@@ -29,7 +29,7 @@ ifdef PORT
 export CLOSECAST_PORT := $(PORT)
 endif
 
-.PHONY: help install serve replay test fuzz lint format docs bench bench-symbols bench-forecast bench-engine bench-calibration bench-gate bench-retrain bench-drift bench-serve bench-reload bench-training chaos lock clean
+.PHONY: help install serve replay test fuzz lint format docs bench house chaos lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -58,14 +58,15 @@ replay: $(VENV)/.train ## Walk the sample through the API day by day with a set 
 	$(BIN)/python -m scripts.06_replay $(SYMBOLS_OPTION)
 
 test: $(VENV)/.dev lint ## Lint, type-check and test everything
-	$(BIN)/pytest
+	$(BIN)/pytest --junitxml results/tests.xml
 
 fuzz: $(VENV)/.dev ## 100,000 spoiled requests: is each answered as documented (CASES=, SEED=, MINUTES=)
 	$(BIN)/python -m tests.system.fuzz --cases $(or $(CASES),100000) --seed $(or $(SEED),0) --minutes $(or $(MINUTES),60)
 
-lint: $(VENV)/.dev ## Ruff, mypy, bandit, and known vulnerabilities of dependencies
+lint: $(VENV)/.dev ## Ruff, import contracts, mypy, bandit, and known vulnerabilities of dependencies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/bandit -q -r src api scripts -c pyproject.toml
 	$(BIN)/python -m scripts.audit_dependencies
@@ -77,38 +78,11 @@ format: $(VENV)/.dev ## Let ruff format and repair
 docs: $(VENV)/.dev ## Build the documentation site into results/site (README.md and docs/ are its sources)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict -f docs/mkdocs.yml
 
-bench: bench-engine bench-calibration bench-serve bench-reload bench-training bench-symbols bench-gate bench-retrain bench-drift bench-forecast ## Every benchmark
+bench: $(VENV)/.dev ## A benchmark by name, or the list of them (NAME=serve, OPTIONS='--quick')
+	$(BIN)/python -m benchmarks $(NAME) $(OPTIONS)
 
-bench-forecast: $(VENV)/.dev ## Forecast quality over the 20 sample symbols, beside naive and peers (20 minutes)
-	$(BIN)/python -m benchmarks.forecast.accuracy
-	$(BIN)/python -m benchmarks.forecast.intervals
-
-bench-calibration: $(VENV)/.dev ## Time to absorb one new close, and to answer
-	$(BIN)/python -m benchmarks.forecast.calibration
-
-bench-engine: $(VENV)/.dev ## The network in ONNX Runtime, torch and OpenVINO, interleaved
-	$(BIN)/python -m benchmarks.serving.engine
-
-bench-gate: $(VENV)/.dev ## How often the gate decides rightly, on made data whose truth is known
-	$(BIN)/python -m benchmarks.forecast.gate
-
-bench-retrain: $(VENV)/.dev ## Never, monthly or by regime: CRPS and trainings over 2010 to 2022
-	$(BIN)/python -m benchmarks.forecast.retrain
-
-bench-drift: $(VENV)/.dev ## Drift warnings beside peers: false alarms, power, real events, cost (15 minutes)
-	$(BIN)/python -m benchmarks.drift.run
-
-bench-serve: $(VENV)/.dev ## Requests per second and latency beside the usual service and serving frameworks (15 minutes)
-	$(BIN)/python -m benchmarks.serving.serve
-
-bench-symbols: $(VENV)/.dev ## One worker with 1,000 symbols beside one with one: latency and memory
-	$(BIN)/python -m benchmarks.serving.many_symbols
-
-bench-reload: $(VENV)/.dev ## 500 reloads under load: is a request lost, late or answered by two versions
-	$(BIN)/python -m benchmarks.serving.reload
-
-bench-training: $(VENV)/.dev ## Latency of predictions while a training runs
-	$(BIN)/python -m benchmarks.serving.training_latency
+house: $(VENV)/.dev ## Figures of the code itself: entries, ranks, files per prediction, words, lines, docs
+	$(BIN)/python -m benchmarks.house
 
 chaos: $(VENV)/.dev ## kill -9, full disk, damaged files, clocks that jump: nothing promised is lost (10 minutes; KILLS=, SEED=, MINUTES=)
 	$(BIN)/python -m tests.system.chaos --kills $(or $(KILLS),100) --seed $(or $(SEED),0) --minutes $(or $(MINUTES),12)
@@ -118,6 +92,6 @@ lock: ## Resolve poetry.lock again and export constraints.txt (needs poetry with
 	poetry export --all-extras --without-hashes -f constraints.txt -o constraints.txt
 
 clean: ## Remove the environment, caches and what runs produced; API keys and the ledger stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .import_linter_cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find models data mlruns results -mindepth 1 -not -name README.md \
 		-not -path data/api_keys.json -not -path 'data/ledger.sqlite*' -delete

@@ -1,4 +1,4 @@
-"""Who is measured by ``make bench-serve``: how each is started, asked, and understood."""
+"""Who is measured by ``make bench NAME=serve``: how each is started, asked, and understood."""
 
 from __future__ import annotations
 

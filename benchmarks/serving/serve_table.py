@@ -1,4 +1,4 @@
-"""What ``make bench-serve`` prints: medians over rounds, ratios within them, and the targets."""
+"""Table of ``make bench NAME=serve``: medians over rounds, ratios within them, targets."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Figures of the code itself: size, structure, words, documentation and test time."""
