@@ -74,7 +74,8 @@ class JobAnswer(Answer):
     )
     request: dict[str, Any] = Field(description="The training as resolved when it was queued.")
     progress: dict[str, Any] = Field(
-        description="While running: stage, percent, epoch, epochs, train_loss, valid_loss; "
+        description="While running: stage, percent of the whole training, stage_percent, epoch, "
+        "epochs, train_loss, valid_loss; "
         "`paused` while it makes room for predictions that have become slow."
     )
     result: dict[str, Any] | None = Field(

@@ -87,7 +87,7 @@ class Training:
         self._until(lambda job: job["state"] == "cancelled", "is cancelled")
 
     def _done(self, job: dict[str, Any]) -> float:
-        return float(job["progress"].get("percent", 0.0)) * _EPOCHS / 100
+        return float(job["progress"].get("stage_percent", 0.0)) * _EPOCHS / 100
 
     def _asked(self, method: str, body: Any = None) -> dict[str, Any]:
         status, answer = self._service.call(method, self._url, body)

@@ -134,6 +134,22 @@ def test_progress_can_stop_a_training_before_it_is_published(settings: Settings)
     assert list(Registry(settings.models_url).versions()) == []
 
 
+def test_the_percentage_rises_over_all_stages_and_is_not_full_before_publishing(
+    settings: Settings,
+) -> None:
+    reports: list[dict] = []
+    request = TrainRequest(symbols=("KO",), source="sample", forecaster="ewma")
+    run_training(settings, request, watch=lambda report: reports.append(dict(report)))
+    percents = [report["percent"] for report in reports]
+    assert percents == sorted(percents)
+    assert list(dict.fromkeys(report["stage"] for report in reports)) == [
+        "collect", "preprocess", "train", "evaluate", "publish",
+    ]  # fmt: skip
+    evaluation = [r["percent"] for r in reports if r["stage"] == "evaluate"]
+    assert len(set(evaluation)) > 20, "the longest stage moves, too"
+    assert percents[-1] < 100, "publishing is still to be done"
+
+
 # -- several symbols, made closes ---------------------------------------------------------------
 
 SYMBOLS = ("AAA", "BBB", "CCC")

@@ -391,9 +391,9 @@ def test_the_decision_is_in_the_jobs_answer_mlflow_and_the_log(
     assert tags["gate"] == "not_enough_evidence"
     assert tags["gate_not_enough_evidence"] == "AAA,BBB"
     assert tags["gate_reason"] == gate["reason"]
-    logged = [r for r in caplog.records if r.message == "gate decided"]
-    assert {vars(r)["symbol"]: vars(r)["outcome"] for r in logged} == {
-        "AAA": "not_enough_evidence",
-        "BBB": "not_enough_evidence",
-    }
-    assert {vars(r)["reason"] for r in logged} == {gate["reason"]}
+    [logged] = [vars(r) for r in caplog.records if r.message == "gate decided"]
+    assert logged["outcomes"] == {"not_enough_evidence": 2}
+    assert logged["decisions"] == [
+        {"symbol": symbol, "outcome": "not_enough_evidence", "reason": gate["reason"]}
+        for symbol in ("AAA", "BBB")
+    ]

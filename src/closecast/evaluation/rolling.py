@@ -14,6 +14,7 @@ from closecast.core.arrays import FloatArray
 from closecast.core.dataset import Examples, Split, make_examples
 from closecast.core.forecast import PROBABILITIES, Forecast, stack
 from closecast.core.prices import Prices
+from closecast.core.progress import FractionWatch, ignore_fraction
 from closecast.errors import TooFewCloses
 from closecast.forecasters import Predictor
 
@@ -95,7 +96,10 @@ def roll(
 
 
 def roll_with_history(
-    splits: Sequence[Split], contender: ScoredModel, shape: tuple[int, int] | None = None
+    splits: Sequence[Split],
+    contender: ScoredModel,
+    shape: tuple[int, int] | None = None,
+    watch: FractionWatch = ignore_fraction,
 ) -> HistoryForecasts:
     """Forecasts at every origin with histories and live calibration, as they would be served.
 
@@ -108,6 +112,8 @@ def roll_with_history(
     shape : (int, int), optional
         Window length and horizon that decide which rows are origins; the contender's own by
         default.
+    watch : callable
+        Receives the fraction that is done, 0 to 1; may raise to stop.
     """
     splits = [split for split in splits if split.test.symbol in contender.predictors]
     sample = next(iter(contender.predictors.values()))
@@ -129,7 +135,9 @@ def roll_with_history(
     tests = {s.test.symbol: s.test for s in splits}
     found: dict[str, list[Forecast]] = {symbol: [] for symbol in tests}
     states: dict[str, AdaptiveState] = {}
-    for day, after in follow(series, min(starts)):
+    start, end = min(starts), max(one.prices.sessions[-1] for one in series)
+    for day, after in follow(series, start):
+        watch(float((day - start) / max(end - start, np.timedelta64(1, "D"))))
         states |= after
         for symbol, state in after.items():
             test = tests.get(symbol)

@@ -13,6 +13,7 @@ from closecast.calibration import SplitConformal
 from closecast.core.arrays import FloatArray
 from closecast.core.dataset import Examples, Split, log_returns, make_examples
 from closecast.core.forecast import Forecast
+from closecast.core.progress import FractionWatch, ignore_fraction, part
 from closecast.evaluation.rolling import HistoryForecasts, ScoredModel, roll, roll_with_history
 from closecast.forecasters import Predictor
 from closecast.metrics.scores import coverage, crps_from_quantiles, mase, point_scores
@@ -20,6 +21,9 @@ from closecast.metrics.significance import diebold_mariano
 
 Mode = Literal["window only", "with history"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+
+_HISTORY_SHARE = 0.9
+"""Share of the time of an evaluation that the forecasts with history take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,7 @@ def evaluate_panel(
     splits: Sequence[Split],
     naive: Mapping[str, Predictor],
     contenders: Sequence[ScoredModel],
+    watch: FractionWatch = ignore_fraction,
 ) -> EvaluationResult:
     """Score contenders on the test parts, all on the same rows of a symbol.
 
@@ -150,12 +155,21 @@ def evaluate_panel(
         which rows are origins; a contender of a shorter horizon is scored on its steps.
     contenders : sequence of ScoredModel
         Several may bear one name where their symbols differ.
+    watch : callable
+        Receives the fraction that is done, 0 to 1; may raise to stop.
     """
     sample = next(iter(naive.values()))
     shape = sample.seq_length, sample.horizon
-    followed = [roll_with_history(splits, c, shape) if c.with_history else None for c in contenders]
+    followed: list[HistoryForecasts | None] = [None] * len(contenders)
+    with_history = [i for i, contender in enumerate(contenders) if contender.with_history]
+    share = _HISTORY_SHARE / max(len(with_history), 1)
+    for done, i in enumerate(with_history):
+        followed[i] = roll_with_history(
+            splits, contenders[i], shape, part(watch, share * done, share * (done + 1))
+        )
     evaluations, losses = {}, {}
-    for split in splits:
+    for done, split in enumerate(splits):
+        watch(_HISTORY_SHARE + (1 - _HISTORY_SHARE) * done / len(splits))
         symbol = split.test.symbol
         examples = make_examples(split.test, *shape)
         base = roll(naive[symbol], None, examples)

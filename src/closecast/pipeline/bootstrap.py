@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from closecast.errors import DamagedBundle, MissingStep
-from closecast.forecasters import Parameters
+from closecast.forecasters import Parameters, Watch
+from closecast.forecasters.base import ignore_progress
 from closecast.pipeline.evaluate import evaluate_candidate
 from closecast.pipeline.train import train_candidate
 from closecast.pipeline.workspace import Workspace
@@ -15,7 +16,12 @@ from closecast.settings import Settings
 FIRST = "ewma"
 
 
-def publish_first(settings: Settings, symbols: Sequence[str], source: str | None = None) -> bool:
+def publish_first(
+    settings: Settings,
+    symbols: Sequence[str],
+    source: str | None = None,
+    watch: Watch = ignore_progress,
+) -> bool:
     """Publish ``ewma`` for prepared symbols, unless each has a model already.
 
     It becomes current for those that have none; what serves the others is left alone.
@@ -46,7 +52,7 @@ def publish_first(settings: Settings, symbols: Sequence[str], source: str | None
     )
     try:
         train_candidate(settings, symbols, FIRST, parameters)
-        evaluate_candidate(settings, symbols, source=source, only=needing)
+        evaluate_candidate(settings, symbols, watch, source, only=needing)
     finally:
         if waiting is not None:
             workspace.put_candidate(waiting)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from closecast.calibration import SplitConformal, dump_states
 from closecast.core.dataset import make_examples
 from closecast.core.prices import Prices
+from closecast.core.progress import part
 from closecast.core.symbols import folder_name
 from closecast.errors import ClosecastError
 from closecast.evaluation import (
@@ -33,6 +35,7 @@ from closecast.forecasters import (
 from closecast.forecasters.base import Parameters, Watch, ignore_progress
 from closecast.infra.files import storage
 from closecast.pipeline.preprocess import without_faults
+from closecast.pipeline.progress import stage_watch
 from closecast.pipeline.promotion import (
     incumbents,
     judge,
@@ -63,6 +66,9 @@ from closecast.validation.gate import Decision
 from closecast.validation.leakage import LeakCheck, LeakEvidence, check_evaluation, check_leaks
 
 log = logging.getLogger(__name__)
+
+_LEAK_CHECK_SHARE = 0.08
+"""Share of the evaluation's time that the leak check before it takes."""
 
 _ATTEMPTS = 3
 """Decisions anew, should somebody else promote at the same time, again and again."""
@@ -128,15 +134,20 @@ def evaluate_candidate(
     report = TrainingReport(**about["training"])
     collected = entered(workspace)
     evidence = evidence_of(prepared, collected, predictor, report, calibrations)
-    leak_check = check_leaks(evidence)
+    report_evaluation = stage_watch(watch, "evaluate")
+    leak_check = check_leaks(evidence, watch=part(report_evaluation, 0.0, _LEAK_CHECK_SHARE))
     _require(leak_check, workspace.name)
-    watch({"stage": "evaluate"})
     registry = Registry(settings.models_url)
     wanted = [s for s in prepared.splits if only is None or s.test.symbol in only]
     standing = incumbents(settings, registry, wanted)
     naive, others = fit_baselines(prepared, name)
     contender = ScoredModel(dict.fromkeys(prepared.symbols, predictor), calibrations)
-    found = evaluate_panel(prepared.splits, naive, [contender, *others, *scored(standing)])
+    found = evaluate_panel(
+        prepared.splits,
+        naive,
+        [contender, *others, *scored(standing)],
+        watch=part(report_evaluation, _LEAK_CHECK_SHARE, 1.0),
+    )
     live, evaluations = found.followed[0], found.evaluations
     assert live is not None
     fitted = [pair for one in (naive, *(c.predictors for c in others)) for pair in one.items()]
@@ -148,7 +159,7 @@ def evaluate_candidate(
     decisions = judge(settings, found.losses, name, standing, refused, attempts)
     stated = {symbol: decisions.get(symbol) or told(None, done=False) for symbol in evaluations}
 
-    watch({"stage": "publish"})  # the last chance to cancel
+    watch({"stage": "publish", "percent": 0.0})  # the last chance to cancel
     info = _info(prepared, about, evaluations, stated, leak_check, source)
     every_row = {symbol: e.to_dict() for symbol, e in evaluations.items()}
     files = {
@@ -184,9 +195,7 @@ def evaluate_candidate(
         more, moved = promote(registry, manifest, decisions, standing)
         promoted += more
     decisions = {symbol: told(decisions.get(symbol), symbol in promoted) for symbol in evaluations}
-    for symbol, decision in decisions.items():
-        extra = {"symbol": symbol, "version": manifest.version, "outcome": decision.outcome}
-        log.info("gate decided", extra={**extra, "reason": decision.reason})
+    _log_decisions(manifest.version, decisions)
     run = track(settings, manifest, files, evaluations, decisions, report, results)
     return PublishedBundle(
         manifest,
@@ -222,6 +231,21 @@ def evidence_of(
         predictor,
         report,
         calibrations,
+    )
+
+
+def _log_decisions(version: str, decisions: Mapping[str, Decision]) -> None:
+    """Log the gate's decisions on all symbols of a bundle in one line."""
+    log.info(
+        "gate decided",
+        extra={
+            "version": version,
+            "outcomes": dict(Counter(decision.outcome for decision in decisions.values())),
+            "decisions": [
+                {"symbol": symbol, "outcome": decision.outcome, "reason": decision.reason}
+                for symbol, decision in decisions.items()
+            ],
+        },
     )
 
 

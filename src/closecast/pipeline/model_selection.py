@@ -57,7 +57,8 @@ def train_and_choose(
     deadline = time.monotonic() + settings.auto_budget_s
 
     def limited(progress: Mapping[str, Any]) -> None:
-        watch(progress)
+        done = len(trained) + len(left_out) + progress.get("percent", 0.0) / 100
+        watch({**progress, "percent": round(100 * done / len(FORECASTERS), 1)})
         if time.monotonic() > deadline:
             raise _OutOfTime
 

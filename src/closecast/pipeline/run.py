@@ -25,6 +25,7 @@ from closecast.pipeline.collect import collect_many
 from closecast.pipeline.evaluate import PublishedBundle, evaluate_candidate
 from closecast.pipeline.model_selection import train_and_choose
 from closecast.pipeline.preprocess import preprocess
+from closecast.pipeline.progress import OverallProgress
 from closecast.pipeline.train import train_candidate
 from closecast.pipeline.workspace import Workspace
 from closecast.settings import Settings
@@ -75,8 +76,10 @@ def run_training(
     if request.fine_tune and request.forecaster == AUTO:
         raise InvalidHyperparameters([("fine_tune", "auto trains from scratch: name a forecaster")])
 
+    report = OverallProgress(watch)
+
     def tell(stage: str, progress: Mapping[str, Any] | None = None) -> None:
-        watch({"stage": stage, **(progress or {})})
+        report({"stage": stage, **(progress or {})})
 
     log.info("training", extra={"symbols": request.symbols, "trigger": request.trigger})
     with Workspace(settings, request.symbols).alone():
@@ -87,7 +90,13 @@ def run_training(
         preprocess(settings, symbols, parameters, uncollected, automatic=automatic)
         if request.forecaster != FIRST:
             tell("first model")
-            publish_first(settings, symbols, request.source)
+            publish_first(
+                settings,
+                symbols,
+                request.source,
+                # The other half of the stage publishes it; MLflow's first start takes long.
+                watch=lambda progress: tell("first model", {"percent": progress["percent"] / 2}),
+            )
         tell("train")
         if request.forecaster == AUTO:
             train_and_choose(
@@ -107,8 +116,8 @@ def run_training(
                 runtime=runtime,
                 watch=lambda progress: tell("train", progress),
             )
-        tell("evaluate", {"percent": 100})
-        return evaluate_candidate(settings, symbols, watch, request.source)
+        tell("evaluate")
+        return evaluate_candidate(settings, symbols, report, request.source)
 
 
 def _collect(settings: Settings, request: TrainRequest) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from closecast.core.progress import FractionWatch, ignore_fraction
 from closecast.evaluation import Evaluation, HistoryForecasts
 from closecast.forecasters import Predictor
 from closecast.validation.leakage.evidence import LeakCheck, LeakEvidence, LeakFindings
@@ -26,7 +27,12 @@ LONG_CUTS = 32
 """Of the check that ``closecast verify`` makes years later, at other days."""
 
 
-def check_leaks(evidence: LeakEvidence, seed: int = 0, cuts: int = CUTS) -> LeakCheck:
+def check_leaks(
+    evidence: LeakEvidence,
+    seed: int = 0,
+    cuts: int = CUTS,
+    watch: FractionWatch = ignore_fraction,
+) -> LeakCheck:
     """Look for anything in a candidate that depends on closes it may not know.
 
     In this order: the split (parts in order, whole, unaltered, cut at the same two days by the
@@ -40,6 +46,8 @@ def check_leaks(evidence: LeakEvidence, seed: int = 0, cuts: int = CUTS) -> Leak
         Chooses origins and days.
     cuts : int
         Days at which the data are cut.
+    watch : callable
+        Receives the fraction that is done, 0 to 1; may raise to stop.
 
     Returns
     -------
@@ -57,7 +65,7 @@ def check_leaks(evidence: LeakEvidence, seed: int = 0, cuts: int = CUTS) -> Leak
     check_floors(evidence, findings)
     compared = check_rows(evidence, findings, rng)
     check_calibrations(evidence, findings)
-    days, more = check_cuts(evidence, findings, rng, cuts)
+    days, more = check_cuts(evidence, findings, rng, cuts, watch)
     return LeakCheck(not findings.failures, days, compared + more, findings.failures)
 
 

@@ -10,6 +10,7 @@ from closecast.calibration import AdaptiveState, PanelMember, follow
 from closecast.core.dataset import Processed, make_examples, standardise
 from closecast.core.forecast import Forecast
 from closecast.core.prices import Prices
+from closecast.core.progress import FractionWatch, ignore_fraction
 from closecast.forecasters import Predictor
 from closecast.validation.leakage.evidence import LeakEvidence, LeakFindings
 from closecast.validation.leakage.scores import check_realised
@@ -20,7 +21,11 @@ _FUTURE = 40  # sessions of noise after a cut: more would only cost time
 
 
 def check_cuts(
-    evidence: LeakEvidence, findings: LeakFindings, rng: np.random.Generator, cuts: int
+    evidence: LeakEvidence,
+    findings: LeakFindings,
+    rng: np.random.Generator,
+    cuts: int,
+    watch: FractionWatch = ignore_fraction,
 ) -> tuple[tuple[str, ...], int]:
     """Compare what is said of the past at random days, whatever comes after them.
 
@@ -36,6 +41,7 @@ def check_cuts(
     chosen = np.sort(rng.choice(days, size=min(cuts, len(days)), replace=False))
     compared = 0
     for i, day in enumerate(chosen):
+        watch(i / len(chosen))
         known = [_until(prices, day) for prices in whole]
         changed = [_with_noise(prices, day, rng) for prices in whole]
         for written, now, noisy in zip(evidence.processed, known, changed, strict=True):
