@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from closecast.core.records import DriftDay
+from closecast.database.columns import UtcDateTime
 from closecast.database.drift_history import add_missing_drift_days
 from closecast.database.engine import METADATA, Clock, Engine
 from closecast.errors import DamagedBundle, PreconditionFailed, StorageFailed
@@ -25,7 +26,7 @@ _calibrations = sa.Table(
     sa.Column("session", sa.Date, nullable=False),
     sa.Column("state", sa.LargeBinary, nullable=False),
     sa.Column("digest", sa.String(64), nullable=False),
-    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
 )
 _panel_days = sa.Table(
     "panel_days",

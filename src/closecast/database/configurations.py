@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from closecast.database.columns import UtcDateTime
 from closecast.database.engine import METADATA, Clock, Engine
 from closecast.errors import PreconditionFailed, StorageFailed
 
@@ -18,7 +19,7 @@ _configurations = sa.Table(
     sa.Column("symbol", sa.String(40), primary_key=True),
     sa.Column("revision", sa.Integer, primary_key=True),
     sa.Column("hyperparameters", sa.JSON, nullable=False),
-    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
 )
 
 

@@ -9,14 +9,15 @@ that was replaced is what its successor is compared with.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from datetime import UTC, date
+from dataclasses import asdict
+from datetime import date
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from closecast.core.records import DriftDay
+from closecast.database.columns import UtcDateTime
 from closecast.database.engine import METADATA, Engine
 
 _drift_days = sa.Table(
@@ -33,7 +34,7 @@ _drift_days = sa.Table(
     sa.Column("error", sa.Double),
     sa.Column("expected_error", sa.Double),
     sa.Column("width", sa.Double),
-    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
     sa.Index("drift_days_of_a_symbol", "symbol", "session"),
 )
 
@@ -117,13 +118,10 @@ def add_missing_drift_days(connection: Connection, days: Sequence[DriftDay]) -> 
     for day in days:
         own = (c.version == day.version) & (c.symbol == day.symbol) & (c.session == day.session)
         if connection.execute(sa.select(c.session).where(own)).first() is None:
-            # SQLite stores the clock's digits and forgets the zone.
-            values = asdict(replace(day, at=day.at.astimezone(UTC)))
-            connection.execute(_drift_days.insert().values(values | {"monitor": list(day.monitor)}))
+            values = asdict(day) | {"monitor": list(day.monitor)}
+            connection.execute(_drift_days.insert().values(values))
 
 
 def _drift_day(row: Row[Any]) -> DriftDay:
     values = {name: getattr(row, name) for name in DriftDay.__slots__}
-    # SQLite forgets the zone, PostgreSQL answers in its own.
-    at = row.at.astimezone(UTC) if row.at.tzinfo else row.at.replace(tzinfo=UTC)
-    return DriftDay(**values | {"monitor": tuple(row.monitor), "at": at})
+    return DriftDay(**values | {"monitor": tuple(row.monitor)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from itertools import groupby
 from typing import Any
 
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from closecast.core.records import DatedForecast, DatedStep, Kind, Outcome, ScoredStep
+from closecast.database.columns import UtcDateTime
 from closecast.database.engine import METADATA, Clock, Engine
 from closecast.errors import StorageFailed, UnknownForecast
 
@@ -31,7 +32,7 @@ _forecasts = sa.Table(
     sa.Column("origin_close", sa.Double, nullable=False),
     sa.Column("basis", sa.String(20), nullable=False),
     sa.Column("source", sa.String(100), nullable=False),
-    sa.Column("issued_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("issued_at", UtcDateTime, nullable=False),
     sa.Column("session", sa.Date, nullable=False),
     sa.Column("price", sa.Double, nullable=False),
     sa.Column("quantiles", sa.JSON, nullable=False),
@@ -42,8 +43,8 @@ _forecasts = sa.Table(
     sa.Column("hits", sa.JSON),
     sa.Column("crps", sa.Double),
     sa.Column("pit", sa.Double),
-    sa.Column("scored_at", sa.DateTime(timezone=True)),
-    sa.Column("voided_at", sa.DateTime(timezone=True)),
+    sa.Column("scored_at", UtcDateTime),
+    sa.Column("voided_at", UtcDateTime),
     sa.Index("forecasts_of_a_symbol", "symbol", "issued_at"),
     sa.Index("forecasts_for_a_session", "symbol", "session"),
 )
@@ -75,8 +76,6 @@ class ForecastLedger:
         if not forecast.steps:
             raise ValueError("a dated forecast needs at least one step")
         shared = {name: getattr(forecast, name) for name in _OF_FORECAST}
-        # SQLite stores the clock's digits and forgets the zone.
-        shared["issued_at"] = forecast.issued_at.astimezone(UTC)
         forecast_id = forecast.forecast_id
         rows = [
             {
@@ -170,7 +169,7 @@ class ForecastLedger:
                 forecast_id,
                 step,
                 {name: getattr(outcome, name) for name in Outcome.__slots__}
-                | {"hits": list(outcome.hits), "scored_at": outcome.scored_at.astimezone(UTC)},
+                | {"hits": list(outcome.hits)},
             )
             for forecast_id, step, outcome in outcomes
         ]
@@ -188,7 +187,7 @@ class ForecastLedger:
         int
             How many were still open.
         """
-        now = self._clock().astimezone(UTC)
+        now = self._clock()
         return self._settle([(*key, {"voided_at": now}) for key in steps])
 
     def scored(
@@ -261,7 +260,6 @@ def _whole(
     for forecast_id, group in groupby(rows, key=lambda row: str(row.forecast_id)):
         steps = list(group)
         shared = {name: getattr(steps[0], name) for name in _OF_FORECAST}
-        shared["issued_at"] = _utc(steps[0].issued_at)
         said = tuple(DatedStep(r.step, r.session, r.price, tuple(r.quantiles)) for r in steps)
         forecast = DatedForecast(**shared, steps=said)
         found.append((forecast_id, forecast, tuple(_outcome(row) for row in steps)))
@@ -272,7 +270,7 @@ def _outcome(row: Row[Any]) -> Outcome | None:
     if row.scored_at is None:
         return None
     values = {name: getattr(row, name) for name in Outcome.__slots__}
-    return Outcome(**values | {"hits": tuple(row.hits), "scored_at": _utc(row.scored_at)})
+    return Outcome(**values | {"hits": tuple(row.hits)})
 
 
 def _scored(row: Row[Any]) -> ScoredStep:
@@ -280,8 +278,3 @@ def _scored(row: Row[Any]) -> ScoredStep:
     outcome = _outcome(row)
     assert outcome is not None
     return ScoredStep(**values, outcome=outcome)
-
-
-def _utc(time: datetime) -> datetime:
-    # SQLite forgets the zone, PostgreSQL answers in its own.
-    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)

@@ -9,12 +9,13 @@ import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
+from closecast.database.columns import UtcDateTime
 from closecast.database.engine import METADATA, Clock, Engine
 from closecast.errors import JobCancelled, JobConflict, StorageFailed, UnknownJob
 
@@ -41,10 +42,10 @@ _jobs = sa.Table(
     sa.Column("owner", sa.String(200)),
     sa.Column("cancel_requested", sa.Boolean, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, index=True),
-    sa.Column("started_at", sa.DateTime(timezone=True)),
-    sa.Column("heartbeat_at", sa.DateTime(timezone=True)),
-    sa.Column("finished_at", sa.DateTime(timezone=True)),
+    sa.Column("created_at", UtcDateTime, nullable=False, index=True),
+    sa.Column("started_at", UtcDateTime),
+    sa.Column("heartbeat_at", UtcDateTime),
+    sa.Column("finished_at", UtcDateTime),
 )
 # The database itself forbids two active jobs for one symbol, whoever asks at once.
 _one_active = sa.Index(
@@ -265,7 +266,7 @@ class Jobs:
         query = (
             _jobs.select()
             .where(_jobs.c.task == task, _jobs.c.symbol == symbol, active | same)
-            .where(_jobs.c.created_at <= until.astimezone(UTC))
+            .where(_jobs.c.created_at <= until)
             .order_by(active.desc(), _jobs.c.created_at.desc())
             .limit(1)
         )
@@ -439,8 +440,4 @@ def _digest(value: Any) -> str:
 
 
 def _job(row: Row[Any]) -> Job:
-    values = {name: getattr(row, name) for name in Job.__slots__}
-    for name, value in values.items():
-        if isinstance(value, datetime):  # SQLite forgets the zone, PostgreSQL answers in its own
-            values[name] = value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
-    return Job(**values)
+    return Job(**{name: getattr(row, name) for name in Job.__slots__})

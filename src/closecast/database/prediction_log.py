@@ -7,12 +7,13 @@ import queue
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
+from closecast.database.columns import UtcDateTime
 from closecast.database.engine import METADATA, Engine
 from closecast.errors import StorageFailed
 
@@ -22,7 +23,7 @@ _predictions = sa.Table(
     "predictions",
     METADATA,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
     sa.Column("request_id", sa.String(200)),
     sa.Column("symbol", sa.String(40), nullable=False),
     sa.Column("version", sa.String(100), nullable=False),
@@ -86,12 +87,7 @@ class PredictionLog:
         """Add answers, all in one transaction."""
         if not rows:
             return
-        values = [
-            row._asdict()
-            # SQLite stores the clock's digits and forgets the zone.
-            | {"at": row.at.astimezone(UTC), "findings": list(row.findings)}
-            for row in rows
-        ]
+        values = [row._asdict() | {"findings": list(row.findings)} for row in rows]
         with self._engine.transaction() as connection:
             connection.execute(_predictions.insert(), values)
 
@@ -120,9 +116,9 @@ class PredictionLog:
         if wanted.version is not None:
             query = query.where(c.version == wanted.version)
         if wanted.since is not None:
-            query = query.where(c.at >= wanted.since.astimezone(UTC))
+            query = query.where(c.at >= wanted.since)
         if wanted.until is not None:
-            query = query.where(c.at < wanted.until.astimezone(UTC))
+            query = query.where(c.at < wanted.until)
         with self._engine.transaction(read_only=True) as connection:
             return [(row.id, _prediction(row)) for row in connection.execute(query)]
 
@@ -246,5 +242,4 @@ class PredictionLogWriter:
 
 def _prediction(row: Row[Any]) -> PredictionRecord:
     values = {name: getattr(row, name) for name in PredictionRecord._fields}
-    at = row.at.astimezone(UTC) if row.at.tzinfo else row.at.replace(tzinfo=UTC)
-    return PredictionRecord(**values | {"at": at, "findings": tuple(row.findings)})
+    return PredictionRecord(**values | {"findings": tuple(row.findings)})

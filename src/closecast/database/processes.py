@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
+from closecast.database.columns import UtcDateTime
 from closecast.database.engine import METADATA, Clock, Engine
 
 SILENT = timedelta(seconds=10)
@@ -19,8 +20,8 @@ _processes = sa.Table(
     "processes",
     METADATA,
     sa.Column("id", sa.String(300), primary_key=True),
-    sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("seen_at", UtcDateTime, nullable=False),
     sa.Column("p95_ms", sa.Double),
 )
 _served = sa.Table(
@@ -32,7 +33,7 @@ _served = sa.Table(
     sa.Column("generation", sa.BigInteger),
     sa.Column("failure", sa.Text),
     sa.Column("failed_generation", sa.BigInteger),
-    sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("since", UtcDateTime, nullable=False),
 )
 
 
@@ -203,7 +204,7 @@ class ApiProcesses:
 
     def _spoke_recently(self, at: datetime) -> bool:
         # Nor from a time to come: the clock was set back, and nobody spoke since.
-        return abs(self._clock() - _utc(at)) <= SILENT
+        return abs(self._clock() - at) <= SILENT
 
 
 def _remove(connection: Connection, processes: Iterable[str]) -> None:
@@ -215,16 +216,11 @@ def _remove(connection: Connection, processes: Iterable[str]) -> None:
 def _state(process: Row[Any], served: Row[Any] | None) -> ProcessState:
     return ProcessState(
         id=process.id,
-        started_at=_utc(process.started_at),
-        seen_at=_utc(process.seen_at),
+        started_at=process.started_at,
+        seen_at=process.seen_at,
         p95_ms=process.p95_ms,
         serving=None
         if served is None
         else ServedModel(**{name: getattr(served, name) for name in ServedModel.__slots__}),
-        since=None if served is None else _utc(served.since),
+        since=None if served is None else served.since,
     )
-
-
-def _utc(at: datetime) -> datetime:
-    """SQLite forgets the zone, PostgreSQL answers in its own."""
-    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
