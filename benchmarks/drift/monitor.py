@@ -23,9 +23,9 @@ from closecast.core.prices import Prices
 from closecast.database import DriftDay
 from closecast.drift import ARL0, Monitor
 from closecast.drift.monitor import BETS, MISS_RATE, accumulate, evidence_of
+from closecast.drift.monitored_symbol import MonitoredSymbol
 from closecast.evaluation.rolling import calibrate
 from closecast.forecasters import make_forecaster, make_parameters
-from closecast.pipeline.drift_monitor import MonitoredSymbol
 
 LONGEST = 20_000
 """Sessions after which a stream is given up; it counts as if it had alarmed then."""
@@ -168,8 +168,8 @@ def _seen(
     one = watched[symbol]
     prices: Prices = one.member.prices
     row = int(np.searchsorted(prices.sessions, session))
-    day = one.see(state, row, datetime.now(UTC))
-    watched[symbol] = one.moved(day)
+    day = one.observe(state, row, datetime.now(UTC))
+    watched[symbol] = one.after(day)
     return day
 
 

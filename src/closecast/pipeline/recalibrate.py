@@ -16,7 +16,7 @@ from closecast.core.symbols import exchange_of
 from closecast.database import Database
 from closecast.errors import DamagedBundle, PreconditionFailed
 from closecast.forecasters import Predictor, load_predictor
-from closecast.pipeline.drift_monitor import warn_if_crossed, watch_over
+from closecast.pipeline.drift_monitor import load_monitored_symbols, log_alarm
 from closecast.registry.documents import LIVE_FILE, Bundle
 from closecast.settings import Settings
 from closecast.sources.price_cache import PriceCache
@@ -53,7 +53,7 @@ def absorb(settings: Settings, bundle: Bundle, database: Database) -> tuple[int,
         series.append(prices)
         states[span.symbol] = state
     members = _with_forecasts(predictor, series, states)
-    watched = watch_over(bundle, predictor, database, members, states)
+    monitored = load_monitored_symbols(bundle, predictor, database, members, states)
     absorbed = 0
     for day, exchange, rows in _days(members, states):
         stored = database.calibrations.panel_day(version, exchange, day)
@@ -64,7 +64,7 @@ def absorb(settings: Settings, bundle: Bundle, database: Database) -> tuple[int,
             symbol = member.prices.symbol
             was, state = states[symbol], after[symbol]
             assert was is not None
-            seen = watched[symbol].see(was, row, database.clock())
+            seen = monitored[symbol].observe(was, row, database.clock())
             try:
                 database.calibrations.store(
                     version, symbol, state.revision, day, state.to_parts(), days, [seen]
@@ -73,8 +73,9 @@ def absorb(settings: Settings, bundle: Bundle, database: Database) -> tuple[int,
                 log.info("calibration moved meanwhile", extra={"symbol": symbol})
                 return absorbed, left_out
             absorbed += 1
-            warn_if_crossed(watched[symbol].monitor, seen)
-            watched[symbol] = watched[symbol].moved(seen)
+            if monitored[symbol].enters_alarm(seen):
+                log_alarm(seen)
+            monitored[symbol] = monitored[symbol].after(seen)
         states |= after
     return absorbed, left_out
 

@@ -12,10 +12,11 @@ from closecast.calibration import AdaptiveState
 from closecast.core.prices import Prices
 from closecast.core.records import SCORED_PROBABILITIES
 from closecast.drift import Monitor
+from closecast.drift.monitor import BETS, evidence_of
+from closecast.drift.monitored_symbol import MonitoredSymbol
 from closecast.evaluation.rolling import calibrate
 from closecast.metrics.error_estimate import expected_error
 from closecast.metrics.outcomes import probability_integral_transform
-from closecast.pipeline.drift_monitor import MonitoredSymbol
 from tests.support.calibration_members import LENGTH, history, member, predictor_of
 from tests.support.synthetic_prices import garch
 
@@ -38,7 +39,7 @@ def returned(row: int) -> float:
 
 def test_a_day_is_what_the_forecast_before_it_said() -> None:
     state, log_return = STATES[LATE - 1], returned(LATE)
-    day = watched().see(state, LATE, NOW)
+    day = watched().observe(state, LATE, NOW)
     forecast = state.forecast(SCORED_PROBABILITIES)
     quantiles = forecast.quantiles[0]
     assert (day.version, day.symbol, day.at) == ("v", PRICES.symbol, NOW)
@@ -55,7 +56,7 @@ def test_misses_and_pits_are_those_of_the_live_calibration() -> None:
     """The PIT is beyond 5 or 95 % exactly where the 90 % interval missed."""
     one, misses = watched(), 0
     for row in range(260, len(PRICES)):
-        day = one.see(STATES[row - 1], row, NOW)
+        day = one.observe(STATES[row - 1], row, NOW)
         assert day.pit is not None
         assert day.miss is not None
         if abs(day.pit - 0.05) > 1e-6 < abs(day.pit - 0.95):
@@ -66,22 +67,35 @@ def test_misses_and_pits_are_those_of_the_live_calibration() -> None:
 
 def test_tails_of_closes_that_fit_are_spread_evenly() -> None:
     one = watched()
-    tails = np.array([one.see(STATES[r - 1], r, NOW).shock for r in range(260, len(PRICES))])
+    tails = np.array([one.observe(STATES[r - 1], r, NOW).shock for r in range(260, len(PRICES))])
     assert 0.02 < tails.min() < 0.1 or tails.min() <= 0.02
     assert tails.mean() == pytest.approx(0.5, abs=0.12)
 
 
 def test_evidence_goes_on_from_the_monitor_before() -> None:
     started = watched(monitor=Monitor((5.0, 6.0, 7.0, 8.0)))
-    day = started.see(STATES[LATE - 1], LATE, NOW)
+    day = started.observe(STATES[LATE - 1], LATE, NOW)
     assert day.monitor == started.monitor.after(day.miss, day.shock).values
-    assert started.moved(day).monitor.evidence == day.evidence
+    assert started.after(day).monitor.evidence == day.evidence
     assert started.monitor.values == (5.0, 6.0, 7.0, 8.0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "enters"),
+    [(999.0, 1000.0, True), (999.0, 999.9, False), (1000.0, 1200.0, False), (1200.0, 10.0, False)],
+)
+def test_an_alarm_begins_where_the_evidence_crosses_its_line(
+    before: float, after: float, enters: bool
+) -> None:
+    one = watched(monitor=Monitor((before / evidence_of(np.ones(BETS)),) * BETS))
+    assert one.monitor.evidence == pytest.approx(before)
+    day = replace(one.observe(STATES[LATE - 1], LATE, NOW), evidence=after)
+    assert one.enters_alarm(day) is enters
 
 
 def test_with_few_past_errors_the_miss_is_known_and_the_pit_is_not() -> None:
     row = LENGTH + 30
-    day = watched().see(STATES[row - 1], row, NOW)
+    day = watched().observe(STATES[row - 1], row, NOW)
     assert day.miss is not None
     assert day.shock is not None
     assert day.error is not None
@@ -95,7 +109,7 @@ def test_a_close_that_was_taken_back_is_no_evidence() -> None:
     kept = np.arange(len(PRICES)) != LATE - 1
     gone = Prices(PRICES.symbol, PRICES.sessions[kept], PRICES.closes[kept], "made")
     before = Monitor((5.0, 6.0, 7.0, 8.0))
-    day = watched(gone, before).see(STATES[LATE - 1], LATE - 1, NOW)
+    day = watched(gone, before).observe(STATES[LATE - 1], LATE - 1, NOW)
     assert day.session == PRICES.sessions[LATE].item()
     assert {day.miss, day.pit, day.shock, day.error, day.expected_error} == {None}
     assert day.monitor == before.values
@@ -104,7 +118,9 @@ def test_a_close_that_was_taken_back_is_no_evidence() -> None:
 def test_without_a_forecast_before_the_close_the_tail_is_not_known() -> None:
     of = member(PRICES)
     newest = replace(of, forecast=of.forecast[-1:])
-    day = replace(watched(), member=newest, frozen=newest.forecast).see(STATES[LATE - 1], LATE, NOW)
+    day = replace(watched(), member=newest, frozen=newest.forecast).observe(
+        STATES[LATE - 1], LATE, NOW
+    )
     assert day.shock is None
     assert day.miss is not None
     assert day.monitor[2:] == (0.0, 0.0)
@@ -115,4 +131,4 @@ def test_what_comes_later_changes_nothing() -> None:
     cut = PRICES.rows(0, row + 1)
     state: AdaptiveState = STATES[row - 1]
     one = replace(watched(cut), calibration=watched().calibration)
-    assert one.see(state, row, NOW) == watched().see(state, row, NOW)
+    assert one.observe(state, row, NOW) == watched().observe(state, row, NOW)
