@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 from api.middleware.strict_json import StrictRoute
 from api.problems.openapi import responses
 from api.schemas.base import SymbolText
-from api.schemas.training import ConfigAnswer, ConfigBody
+from api.schemas.config import ConfigAnswer, ConfigBody
 from api.service import ServiceDep
 from api.services.training import SymbolConfiguration
 from closecast.database import Configuration

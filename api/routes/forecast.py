@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.responses import JSONResponse
 
 from api.middleware.model_headers import GENERATION_HEADER, name_model
@@ -29,7 +29,7 @@ from api.service import ServiceDep
 from api.services.training import job_answer
 from closecast.core.records import LEVELS, SCORED_PROBABILITIES, DatedForecast, DatedStep, Outcome
 from closecast.database import Job
-from closecast.drift import Language, in_language
+from closecast.drift import in_language
 from closecast.errors import InvalidLevels
 from closecast.serving.dated import DatedAnswer
 
@@ -101,19 +101,34 @@ _JOB: dict[int | str, dict[str, Any]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class ForecastParameters:
+    """Parameters that both forecast operations share."""
+
+    symbol: SymbolPath
+    service: ServiceDep
+    response: Response
+    language: LanguageDep
+    levels: Levels = "0.8,0.95"
+
+    def finish(self, answer: DatedAnswer) -> DatedAnswer:
+        """Name the model in the headers of the answer; its sentences in the caller's language."""
+        name_model(self.response, answer.model_version, answer.generation)
+        self.response.headers["X-Calibration-Revision"] = str(answer.calibration_revision)
+        if answer.verdict is None:
+            return answer
+        return replace(answer, verdict=in_language(answer.verdict, self.language))
+
+
+ForecastParametersDep = Annotated[ForecastParameters, Depends()]
+
+
 @router.get(
     "/forecast/{symbol}",
     response_model=ForecastAnswer,
     responses={**_JOB, **responses(404, 409, 422, 503, examples=_EXAMPLES)},
 )
-def get_forecast(
-    symbol: SymbolPath,
-    service: ServiceDep,
-    response: Response,
-    language: LanguageDep,
-    horizon: Horizon = None,
-    levels: Levels = "0.8,0.95",
-) -> object:
+def get_forecast(parameters: ForecastParametersDep, horizon: Horizon = None) -> object:
     """Forecast the next sessions of a symbol from the closes that the service collected.
 
     One row per session of the symbol's exchange, holidays left out. When a newer close must be
@@ -121,11 +136,12 @@ def get_forecast(
     then says how old it is. The forecast is in the ledger before it is answered; none is made of
     closes with a fault where the service is set to refuse them (409 `data_fault`).
     """
-    answer = service.forecasting.answer(symbol, horizon, _levels(levels))
+    answer = parameters.service.forecasting.answer(
+        parameters.symbol, horizon, _levels(parameters.levels)
+    )
     if isinstance(answer, Job):
         return _accepted(answer)
-    _name_version(response, answer)
-    return ForecastAnswer.model_validate(_said_in(language, answer))
+    return ForecastAnswer.model_validate(parameters.finish(answer))
 
 
 @router.get(
@@ -133,20 +149,13 @@ def get_forecast(
     response_model=TodayAnswer,
     responses={**_JOB, **responses(404, 409, 422, 503, examples=_EXAMPLES)},
 )
-def get_forecast_today(
-    symbol: SymbolPath,
-    service: ServiceDep,
-    response: Response,
-    language: LanguageDep,
-    levels: Levels = "0.8,0.95",
-) -> object:
+def get_forecast_today(parameters: ForecastParametersDep) -> object:
     """Forecast the session that is open now, or else the next to open (D+0)."""
-    found = service.forecasting.today(symbol, _levels(levels))
+    found = parameters.service.forecasting.today(parameters.symbol, _levels(parameters.levels))
     if isinstance(found, Job):
         return _accepted(found)
     answer, row = found
-    _name_version(response, answer)
-    answer = _said_in(language, answer)
+    answer = parameters.finish(answer)
     about = {name: getattr(answer, name) for name in TodayAnswer.model_fields if name != "today"}
     return TodayAnswer.model_validate({**about, "today": row})
 
@@ -199,17 +208,6 @@ def _accepted(job: Job) -> JSONResponse:
     answer = job_answer(job)
     content = answer.model_dump(mode="json")
     return JSONResponse(content, 202, {"Location": answer.url})
-
-
-def _name_version(response: Response, answer: DatedAnswer) -> None:
-    name_model(response, answer.model_version, answer.generation)
-    response.headers["X-Calibration-Revision"] = str(answer.calibration_revision)
-
-
-def _said_in(language: Language, answer: DatedAnswer) -> DatedAnswer:
-    if answer.verdict is None:
-        return answer
-    return replace(answer, verdict=in_language(answer.verdict, language))
 
 
 def _row(step: DatedStep, outcome: Outcome | None) -> CommittedRow:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from api.problems.openapi import responses
-from api.schemas.models import Alive, Artefacts, HealthAnswer, ServedAnswer
+from api.schemas.health import Alive, Artefacts, HealthAnswer, ServedAnswer
 from api.service import Service, ServiceDep
 from closecast import __version__
 from closecast.errors import ClosecastError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Request, Response
@@ -22,6 +23,7 @@ from api.schemas.model_examples import (
 from api.schemas.models import (
     ModelAnswer,
     PointerMoveAnswer,
+    PointerMoveBody,
     PointerStep,
     PromoteBody,
     ReloadAnswer,
@@ -135,14 +137,7 @@ def promote_model(
     That is the override of a person. What is damaged, or never passed its leak check, nobody
     can promote. Who asked and why stay in the pointer's history.
     """
-    pointer = service.registry.promote(
-        service.models.canonical(body.symbol),
-        body.version,
-        body.reason,
-        by=_who(body.by, request),
-        expected=body.expected_generation,
-    )
-    return _moved(service, pointer)
+    return _move(service, request, body, body.version, service.registry.promote)
 
 
 @router.post(
@@ -163,14 +158,7 @@ def rollback_model(
     come back by a rollback. The gate does not promote the version that is left here again; a
     person can.
     """
-    pointer = service.registry.rollback(
-        service.models.canonical(body.symbol),
-        body.reason,
-        body.version,
-        by=_who(body.by, request),
-        expected=body.expected_generation,
-    )
-    return _moved(service, pointer)
+    return _move(service, request, body, body.version, service.registry.rollback)
 
 
 def _who(by: str | None, request: Request) -> str:
@@ -180,8 +168,21 @@ def _who(by: str | None, request: Request) -> str:
     return by or f"api:{request.client.host if request.client else 'unknown'}"
 
 
-def _moved(service: Service, pointer: Pointer) -> PointerMoveAnswer:
-    """What came of a pointer that was just moved."""
+def _move(
+    service: Service,
+    request: Request,
+    body: PointerMoveBody,
+    version: str | None,
+    move: Callable[..., Pointer],
+) -> PointerMoveAnswer:
+    """Move a symbol's pointer by a method of the registry, and load the version it leads to."""
+    pointer = move(
+        service.models.canonical(body.symbol),
+        version=version,
+        reason=body.reason,
+        by=_who(body.by, request),
+        expected=body.expected_generation,
+    )
     loaded = _reloaded(service, [service.models.look(pointer.symbol)], pointer)
     step = PointerStep.model_validate(pointer.history[-1])
     return PointerMoveAnswer(**dict(loaded), steps={pointer.symbol: step})

@@ -1,4 +1,4 @@
-"""``/model`` and ``/health``: what is served, and how it does."""
+"""``/model``: the served model, versions, and moves of a symbol's pointer."""
 
 from __future__ import annotations
 
@@ -173,31 +173,33 @@ class SymbolBody(Request):
     symbol: SymbolText | None = None
 
 
-class PromoteBody(SymbolBody):
-    """What is to be current from now on, and why; also what the gate did not let through."""
+class PointerMoveBody(SymbolBody):
+    """A move of a symbol's pointer: the reason, the caller, and the state it was decided on."""
+
+    reason: ReasonText
+    by: WhoText | None = None
+    expected_generation: ExpectedGeneration = None
+
+
+class PromoteBody(PointerMoveBody):
+    """The version that becomes current, also one that the gate rejected."""
 
     version: str = Field(
         max_length=60,
         description="A whole bundle of the symbol: GET /model/versions lists them.",
         examples=[EXAMPLE_VERSION],
     )
-    reason: ReasonText
-    by: WhoText | None = None
-    expected_generation: ExpectedGeneration = None
 
 
-class RollbackBody(SymbolBody):
-    """Where to go back to, and why."""
+class RollbackBody(PointerMoveBody):
+    """The version to go back to, by default the one before."""
 
     version: str | None = Field(
         None,
         max_length=60,
-        description="One that was current before. Without it, the one that was current before the "
-        "present one first was: asked again and again, further and further back.",
+        description="A version that was current before. Without it: the version that was current "
+        "before the present one first became so. Repeated rollbacks go further and further back.",
     )
-    reason: ReasonText
-    by: WhoText | None = None
-    expected_generation: ExpectedGeneration = None
 
 
 class ReloadOutcome(Answer):
@@ -224,48 +226,3 @@ class PointerMoveAnswer(ReloadAnswer):
     """The step that the pointer of each symbol took, and what this process serves after it."""
 
     steps: dict[str, PointerStep]
-
-
-class ServedAnswer(Answer):
-    """A symbol in memory."""
-
-    symbol: str
-    serving_version: str
-    published_version: str | None
-
-
-class Artefacts(Answer):
-    """Which parts of the default symbol's bundle are there."""
-
-    model: bool
-    intervals: bool
-    drift_baseline: bool
-    collected_prices: bool
-
-
-class HealthAnswer(Answer):
-    """The state of this process and its machine."""
-
-    status: Literal["ok", "degraded", "no_model"]
-    version: str
-    uptime_s: float
-    cpu_percent: float | None = Field(
-        description="Of the machine, over the last second; `null` in the first 0.1 s."
-    )
-    memory_percent: float = Field(description="Of the machine.")
-    process_memory_mb: float = Field(description="Resident memory of this process.")
-    disk_free_gb: float
-    default_symbol: str
-    artefacts: Artefacts
-    models: list[ServedAnswer]
-    failures: dict[str, str] = Field(
-        description="Symbols whose newest bundle was refused, and why."
-    )
-    ledger: str = Field(description="`ok`, or what is wrong with it.")
-    can_train: bool
-
-
-class Alive(Answer):
-    """A sign of life."""
-
-    status: Literal["alive", "ready"]

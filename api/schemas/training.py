@@ -1,4 +1,4 @@
-"""``/train`` and ``/config``: jobs and the hyper-parameters of the next one."""
+"""``/train``: requests for a training, and the jobs that carry them out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from api.schemas.base import Answer, Request, SymbolText
-from api.schemas.hyperparameters import ForecasterName, HyperparameterChanges, Hyperparameters
+from api.schemas.hyperparameters import ForecasterName, Hyperparameters
 from closecast.forecasters import DEFAULT_FORECASTER
 
 
@@ -92,33 +92,3 @@ class JobList(Answer):
     """Trainings, newest first."""
 
     jobs: list[JobAnswer]
-
-
-class ConfigBody(Request):
-    """Hyper-parameters to change; `null` goes back to the default."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"hyperparameters": {"hidden_size": 32, "num_epochs": None}}]
-        }
-    )
-
-    hyperparameters: HyperparameterChanges = Field(
-        default_factory=dict, description="Only what is to change."
-    )
-    forecaster: ForecasterName = Field(
-        None, description="Which forecaster the next training fits, where it is to change."
-    )
-
-
-class ConfigAnswer(Answer):
-    """Hyper-parameters of the next training of a symbol."""
-
-    symbol: str
-    revision: int = Field(ge=0, description="0: nothing was ever changed. Also the ETag.")
-    forecaster: str = Field(
-        description="What the next training fits.", examples=[DEFAULT_FORECASTER]
-    )
-    hyperparameters: Hyperparameters = Field(description="In effect, defaults included.")
-    changed: dict[str, Any] = Field(description="What differs from the defaults by configuration.")
-    presets: list[str] = Field(description="Names that `POST /train` takes as `preset`.")

@@ -1,0 +1,54 @@
+"""``/health``: the state of one process and its machine."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from api.schemas.base import Answer
+
+
+class ServedAnswer(Answer):
+    """A symbol in memory."""
+
+    symbol: str
+    serving_version: str
+    published_version: str | None
+
+
+class Artefacts(Answer):
+    """Which parts of the default symbol's bundle are there."""
+
+    model: bool
+    intervals: bool
+    drift_baseline: bool
+    collected_prices: bool
+
+
+class HealthAnswer(Answer):
+    """The state of this process and its machine."""
+
+    status: Literal["ok", "degraded", "no_model"]
+    version: str
+    uptime_s: float
+    cpu_percent: float | None = Field(
+        description="Of the machine, over the last second; `null` in the first 0.1 s."
+    )
+    memory_percent: float = Field(description="Of the machine.")
+    process_memory_mb: float = Field(description="Resident memory of this process.")
+    disk_free_gb: float
+    default_symbol: str
+    artefacts: Artefacts
+    models: list[ServedAnswer]
+    failures: dict[str, str] = Field(
+        description="Symbols whose newest bundle was refused, and why."
+    )
+    ledger: str = Field(description="`ok`, or what is wrong with it.")
+    can_train: bool
+
+
+class Alive(Answer):
+    """A sign of life."""
+
+    status: Literal["alive", "ready"]
