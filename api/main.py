@@ -21,21 +21,7 @@ from api.middleware.request_context import RequestContext
 from api.middleware.route_templates import RouteTemplates
 from api.problems.handlers import HANDLERS, add_error_handlers
 from api.problems.openapi import document_problems
-from api.routes import (
-    config,
-    drift,
-    forecast,
-    health,
-    index,
-    model,
-    monitoring,
-    performance,
-    predict,
-    predict_batch,
-    prediction_log,
-    statistics,
-    train,
-)
+from api.routes import ROUTERS, predict, predict_batch
 from api.service import Service
 from closecast import __version__
 from closecast.core.records import Kind
@@ -152,12 +138,9 @@ def create_app(
     app.add_middleware(RequestContext, templates=templates, checks=checks)
     if chosen.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=chosen.trusted_proxies)
-    for routes in (
-        *(predict, predict_batch, forecast, performance, drift, train, config, model),
-        *(health, monitoring, prediction_log, statistics, index),
-    ):
-        app.include_router(routes.router)
-        templates.add(routes.router.routes)
+    for router in ROUTERS:
+        app.include_router(router)
+        templates.add(router.routes)
 
     generate = app.openapi
     document: dict[str, Any] = {}

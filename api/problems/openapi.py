@@ -95,7 +95,7 @@ def _document_guard(operation: dict[str, Any], needed: Needed) -> None:
     for status, answer in found.items():
         del answer["model"]
         for content in answer["content"].values():
-            content["schema"] = {"$ref": "#/components/schemas/Problem"}
+            content["schema"] = {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}
         if status == 429:
             answer["headers"] = _RETRY_AFTER
         # A route's own examples (a request from another site) stay beside these.

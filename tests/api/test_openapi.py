@@ -37,6 +37,13 @@ def test_the_document_in_docs_is_up_to_date() -> None:
     )
 
 
+def test_every_reference_leads_to_a_schema() -> None:
+    found = document()
+    named = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(found)))
+    assert named
+    assert named <= found["components"]["schemas"].keys()
+
+
 def test_every_operation_has_examples_and_documented_problems() -> None:
     for path, operations in document()["paths"].items():
         for method, operation in operations.items():

@@ -142,7 +142,7 @@ class Maker:
     document : mapping
         OpenAPI.
     bodies : mapping
-        By path, valid bodies of its POST.
+        By path, valid bodies of its POST; for other paths the examples of the document are used.
     known : mapping
         By the name of a parameter, values that lead somewhere.
     tokens : sequence of str
@@ -168,7 +168,14 @@ class Maker:
         self._weights = [
             weights.get(path, 1) if method == "POST" else 1 for method, path, _ in self._operations
         ]
-        self._bodies = bodies
+        self._bodies = {
+            **{
+                path: examples
+                for _, path, operation in self._operations
+                if (examples := examples_of(document, operation))
+            },
+            **bodies,
+        }
         self._known = known
         self._tokens = tokens
 
@@ -240,6 +247,24 @@ class Maker:
             one = (b"authorization", b"Bearer " + token), (b"x-api-key", token)
             headers.insert(random.randrange(len(headers) + 1), random.choice(one))
         return tuple(headers)
+
+
+def examples_of(document: Mapping[str, Any], operation: Mapping[str, Any]) -> list[Any]:
+    """Examples of an operation's JSON body: its named ones, else those of its schema, else ``{}``.
+
+    >>> body = {"content": {"application/json": {"schema": {"examples": [{"a": 1}]}}}}
+    >>> examples_of({}, {"requestBody": body}), examples_of({}, {})
+    ([{'a': 1}], [])
+    """
+    if "requestBody" not in operation:
+        return []
+    content = operation["requestBody"]["content"].get("application/json", {})
+    if named := content.get("examples"):
+        return [example["value"] for example in named.values()]
+    schema = content.get("schema", {})
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[-1]]
+    return [*schema.get("examples", [{}])]
 
 
 def _large(random: Random, body: bytes) -> bytes:

@@ -70,7 +70,7 @@ class Promises:
             self._patterns.append((_pattern(path), path))
         self._patterns.sort(key=lambda pair: "{" in pair[1])  # what is spelt out comes first
         self._validators: dict[tuple[str, str, int], jsonschema_rs.Validator | None] = {}
-        problem = {"$ref": "#/components/schemas/Problem", "components": self._components}
+        problem = {"$ref": "#/components/schemas/ProblemDocument", "components": self._components}
         self._problem = jsonschema_rs.validator_for(problem)
 
     def operation_of(self, case: FuzzCase) -> tuple[str, Mapping[str, Any] | None]:
