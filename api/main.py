@@ -73,7 +73,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         if own_process:
-            set_up_logging(chosen.log_level)
+            set_up_logging(chosen.log_level, chosen.log_format)
             die_with_server()
         keys.load()
         service = Service.from_settings(chosen, clock, kind)

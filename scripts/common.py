@@ -48,7 +48,8 @@ def run(step: Callable[[Settings], None]) -> None:
     """Call a step; an error of ours is one line and exit code 1, never a traceback."""
     try:
         settings = Settings()
-        set_up_logging("ERROR" if settings.log_level == "INFO" else settings.log_level)
+        level = "ERROR" if settings.log_level == "INFO" else settings.log_level
+        set_up_logging(level, settings.log_format)
         step(settings)
     except ValidationError as error:
         sys.exit(f"error: {describe(error)}")

@@ -61,6 +61,7 @@ CHANGED: dict[str, Any] = {
     "source_attempts": 1,
     "source_backoff_s": 0.0,
     "log_level": "DEBUG",
+    "log_format": "json",
 }
 """A value for each setting that is not its default, as :meth:`Settings.model_dump` gives it."""
 
@@ -192,6 +193,7 @@ def test_a_number_is_taken_within_its_bounds_only(
         ("accelerator", "abacus"),
         ("log_level", "debug"),
         ("log_level", "TRACE"),
+        ("log_format", "yaml"),
         ("retrain_on", "sunday"),
         ("retrain_on", "schedule;regime"),
         ("retrain_on", "['schedule']"),

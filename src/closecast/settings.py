@@ -228,6 +228,11 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Lowest level that is logged."
     )
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto",
+        description="Format of the log: json (one object per line), text (short lines for "
+        "people), or auto: text where standard error is a terminal, json elsewhere.",
+    )
 
     @field_validator("mlflow_ui_url")
     @classmethod

@@ -1,7 +1,8 @@
-"""Logs: one JSON object per line, whatever is logged."""
+"""Logs: one JSON object per line, or short lines on a terminal."""
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closecast.infra.logging import JsonFormatter, set_up_logging
+from closecast.infra.logging import REQUEST_ID, JsonFormatter, TextFormatter, set_up_logging
 from tests.support.synthetic_prices import patiently
 
 UVICORN = ("uvicorn", "uvicorn.error", "uvicorn.access")
@@ -149,6 +150,60 @@ def test_one_extra_that_cannot_be_written_costs_neither_the_line_nor_the_others(
     assert (got["detail"], got["other"], got["message"]) == (written, [1, 2], "m")
 
 
+# -- short lines --------------------------------------------------------------------------------
+
+
+def text(*args: Any, **extra: Any) -> str:
+    return TextFormatter().format(record(*args, **extra))
+
+
+def test_a_short_line_holds_time_level_message_and_three_fields() -> None:
+    made = record("not promoted", symbol="KO", version="v1", reason="too few days", pid=3)
+    made.created = datetime(2026, 1, 2, 3, 4, 5).timestamp()
+    assert TextFormatter().format(made) == (
+        '03:04:05 WARNING not promoted  symbol=KO version=v1 reason="too few days"'
+    )
+
+
+def test_a_request_is_shown_without_its_identifier() -> None:
+    extra = {"request_id": "r1", "method": "GET", "path": "/model", "status": 200, "ms": 1.25}
+    assert text("request", **extra).endswith("request  method=GET path=/model status=200 ms=1.25")
+
+
+def test_long_lists_are_shortened_and_counts_are_shown() -> None:
+    line = text("gate decided", outcomes={"promoted": 12, "kept": 8}, symbols=list("ABCDEFGH"))
+    assert "outcomes=promoted:12,kept:8" in line
+    assert "symbols=A,B,C,D,E,and 3 more" in line
+
+
+def test_control_characters_cannot_forge_lines_or_move_the_cursor() -> None:
+    line = text("closes of %s", "KO\n03:04:05 ERROR forged", path="/\x1b[2J\r")
+    assert line.isprintable()
+    assert "\\x1b[2J\\r" in line
+
+
+def test_a_traceback_follows_a_short_line() -> None:
+    try:
+        raise ValueError("not \x1b[2J valid")
+    except ValueError:
+        first, second, *_, last = text("failed", exc_info=sys.exc_info()).split("\n")
+    assert first.endswith("failed")
+    assert second.startswith("Traceback (most recent call last):")
+    assert last == "ValueError: not \\x1b[2J valid"
+
+
+def test_a_field_that_cannot_be_written_does_not_cost_a_short_line() -> None:
+    assert text("m", detail=_Shy(), other=[float("nan")]).endswith("m  detail=Shy() other=nan")
+
+
+def test_lines_of_a_request_carry_its_identifier_in_json() -> None:
+    token = REQUEST_ID.set("r1")
+    try:
+        assert line("m")["request_id"] == "r1"
+    finally:
+        REQUEST_ID.reset(token)
+
+
 # -- the set-up ---------------------------------------------------------------------------------
 
 
@@ -204,3 +259,31 @@ def test_uvicorn_does_not_repeat_each_request(capsys: pytest.CaptureFixture[str]
     set_up_logging("DEBUG")
     logging.getLogger("uvicorn.access").info('"GET /health HTTP/1.1" 200')
     assert written(capsys) == []
+
+
+class _Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("log_format", "terminal", "short"),
+    [
+        ("auto", True, True),
+        ("auto", False, False),
+        ("json", True, False),
+        ("text", False, True),
+    ],
+)
+def test_the_format_follows_the_setting_and_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, log_format: Any, terminal: bool, short: bool
+) -> None:
+    stream = _Screen() if terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    set_up_logging("INFO", log_format)
+    logging.getLogger("closecast.made").info("model loaded", extra={"symbol": "KO"})
+    got = stream.getvalue()
+    assert ("INFO    model loaded  symbol=KO\n" in got) is short
+    assert got.startswith("{") is not short
+    # On a terminal a line takes the place of a progress bar, which is drawn anew below it.
+    assert got.startswith("\r\x1b[K") is (terminal and short)

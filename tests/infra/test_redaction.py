@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from closecast.infra import redaction
-from closecast.infra.logging import JsonFormatter
+from closecast.infra.logging import JsonFormatter, TextFormatter
 from closecast.infra.redaction import redacted, secrets_in
 from tests.support.synthetic_prices import patiently
 
@@ -59,6 +59,9 @@ def test_it_is_hidden_wherever_it_is_in_a_line_of_the_log(text: str) -> None:
     assert SECRET not in line
     assert TOKEN not in line
     json.loads(line)
+    short = TextFormatter().format(record)
+    assert SECRET not in short
+    assert TOKEN not in short
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = _parser().parse_args(argv)
     try:
         settings = Settings()
-        set_up_logging(settings.log_level)
+        set_up_logging(settings.log_level, settings.log_format)
         arguments.run(arguments, settings)
     except ValidationError as error:
         sys.exit(redacted(f"closecast: {describe(error)}"))
