@@ -29,7 +29,7 @@ _PLAIN = (str, int, bool, type(None))
 _SHOWN = 3
 _SHOWN_FIRST = ("symbol", "symbols", "version", "outcomes", "task", "reason")
 """Fields that a line on a terminal shows before others."""
-_SHOWN_OF_A_MESSAGE = {"request": ("method", "path", "status", "ms")}
+_SHOWN_OF_A_MESSAGE: dict[str, tuple[str, ...]] = {"request": ("method", "path", "status", "ms")}
 _LONGEST_LIST = 5
 _ERASE_LINE = "\r\x1b[K"
 """Removes a progress bar, which is drawn anew below the line of the log."""
