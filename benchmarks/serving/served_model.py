@@ -58,7 +58,7 @@ def settings_in(folder: Path) -> dict[str, str]:
     }
 
 
-def trained(folder: Path, seeds: Sequence[int] = (1,)) -> Served:
+def trained(folder: Path, seeds: Sequence[int] = (1,), forecaster: str = FORECASTER) -> Served:
     """One bundle per seed, at the default size; one epoch each, for only speed is measured.
 
     Raises
@@ -68,9 +68,9 @@ def trained(folder: Path, seeds: Sequence[int] = (1,)) -> Served:
     """
     environment = settings_in(folder)
     command = [sys.executable, "-m", "closecast.cli", "train", "--symbols", SYMBOL]
-    command += ["--source", "sample", "--forecaster", FORECASTER, "--set", "num_epochs=1"]
+    command += ["--source", "sample", "--forecaster", forecaster, "--set", "num_epochs=1"]
     for seed in seeds:
-        print(f"training {FORECASTER}, seed {seed} ...", flush=True)
+        print(f"training {forecaster}, seed {seed} ...", flush=True)
         done = subprocess.run(
             [*command, "--set", f"seed={seed}"],
             cwd=ROOT,

@@ -16,7 +16,7 @@ from closecast.core.arrays import FloatArray
 from closecast.core.verdict import Verdict
 from closecast.drift import Baseline, Context, DriftDetector, OtherSymbols, native
 from closecast.drift.features import WindowReturns
-from closecast.drift.prefilter import Prefilter
+from closecast.drift.native import Prefilter
 from closecast.drift.statistics import STATISTICS
 from closecast.sources.sample import SampleSource
 from scripts.compile_drift import compile_library

@@ -1,4 +1,4 @@
-"""What may be known beside a window."""
+"""The context of a window: closes, dates and volume beside it, and checks of dates and volume."""
 
 from __future__ import annotations
 
@@ -10,9 +10,16 @@ from numpy.typing import NDArray
 from closecast.core.arrays import FloatArray
 from closecast.core.calendars import SessionTable
 from closecast.core.prices import Prices
+from closecast.core.verdict import Channel
 from closecast.drift.return_index import OtherSymbols
+from closecast.drift.statistics.base import Cause
 
 Dates = NDArray[np.datetime64]
+
+_NEWS_VOLUME = 5.0  # times the usual; splits of AAPL and MSFT had 0.6 to 1.3, news of AAPL 22
+_PER_RATIO = 2.5  # a split by itself multiplies the number of shares
+_NEWS_DAYS = 4.0  # times the usual move, over the days that follow
+_DAYS, _MANY_DAYS = 5, 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,3 +63,96 @@ class Context:
         if self.sessions is not None:
             return np.datetime64(self.sessions.max(), "D")
         return self.as_of
+
+
+@dataclass(frozen=True, slots=True)
+class ContextFinding:
+    """A finding that needs no statistic: a value of a window, and the limit it is beyond."""
+
+    cause: Cause
+    level: Channel
+    statistic: str
+    value: float
+    threshold: float
+
+
+def check_dates(context: Context) -> list[ContextFinding]:
+    """Order and days of the closes, as they were sent."""
+    if context.sessions is None or len(context.sessions) < 2:
+        return []
+    steps = np.diff(context.sessions).astype("int64")
+    found = []
+    if backward := int((steps < 0).sum()):
+        row = int(np.argmax(steps < 0)) + 1
+        cause = Cause("reversed_order", row, {"rows": backward})
+        found.append(ContextFinding(cause, "fault", "dates that go back", float(backward), 0.0))
+    twice, strange = _twice(context.sessions), _no_sessions(context)
+    if rows := sorted({*twice, *strange}):
+        # Of a symbol that nobody named, the calendar may be another one.
+        level: Channel = "fault" if twice or context.symbol_named else "regime"
+        about: dict[str, int | float | str] = {
+            "rows": len(rows),
+            "date": str(context.sessions[rows[0]]),
+        }
+        cause = Cause("filled_days", rows[0], about)
+        found.append(ContextFinding(cause, level, "days without a session", float(len(rows)), 0.0))
+    return found
+
+
+def check_volume(window: FloatArray, volume: FloatArray | None) -> list[ContextFinding]:
+    """Days on which nothing was traded and the close did not move."""
+    if volume is None:
+        return []
+    rows = np.flatnonzero((np.diff(window) == 0) & (volume[1:] == 0)) + 1
+    if not len(rows) or not (volume > 0).any():
+        return []
+    cause = Cause("filled_days", int(rows[0]), {"rows": len(rows)})
+    return [ContextFinding(cause, "fault", "days without trade", float(len(rows)), 0.0)]
+
+
+def news_speaks(
+    returns: FloatArray, row: int, ratio: str, volume: FloatArray | None
+) -> bool | None:
+    """Whether a move of the size of a split was real news.
+
+    Parameters
+    ----------
+    returns : array, shape (n - 1,)
+        Log returns of the window.
+    row : int
+        Of the close after the move.
+
+    Returns
+    -------
+    bool or None
+        By the volume of the day, or by a storm that follows; ``None`` if neither tells: real
+        news and a split look the same in closes alone.
+    """
+    if volume is not None and volume[row] > 0:
+        before_it = volume[max(0, row - 20) : row]
+        traded = before_it[before_it > 0]
+        if len(traded) >= _DAYS:
+            usual = float(np.median(traded))
+            new, old = (float(part) for part in ratio.split(":"))
+            return bool(volume[row] / usual >= max(_NEWS_VOLUME, _PER_RATIO * new / old))
+    before, after = np.abs(returns[: row - 1]), np.abs(returns[row:])
+    if min(len(before), len(after)) >= _MANY_DAYS:
+        usual = float(before[-20:].mean())
+        if usual > 0 and float(after[:20].mean()) >= _NEWS_DAYS * usual:
+            return True
+    return None
+
+
+def _twice(sessions: Dates) -> list[int]:
+    _, first = np.unique(sessions, return_index=True)
+    return sorted({*range(len(sessions))} - {*first.tolist()})
+
+
+def _no_sessions(context: Context) -> list[int]:
+    table, sessions = context.calendar, context.sessions
+    assert sessions is not None
+    if table is None or not len(table.sessions):
+        return []
+    inside = (sessions >= table.sessions[0]) & (sessions <= table.sessions[-1])
+    rows = np.minimum(np.searchsorted(table.sessions, sessions), len(table.sessions) - 1)
+    return np.flatnonzero(inside & (table.sessions[rows] != sessions)).tolist()

@@ -12,7 +12,7 @@ from closecast.core.arrays import FloatArray
 from closecast.core.prices import Prices
 from closecast.core.symbols import EVERY_DAY, exchange_of
 from closecast.core.verdict import Channel, Provenance
-from closecast.drift.context import Context, Dates
+from closecast.drift.context import Context, ContextFinding, Dates
 from closecast.drift.features import WindowReturns
 from closecast.drift.provenance import Match, correlation, locate, locate_elsewhere
 from closecast.drift.return_index import OtherSymbols, history_of
@@ -26,17 +26,6 @@ _SESSIONS_PER_DAY = 5 / 7
 _FRESH_SESSIONS = 21.0  # an older memory of the price is too vague to call anything a fault
 _STALE_SESSIONS = 3  # a day or two are time zones, and calendars that nobody knows
 _UNLIKE = 0.5  # correlation: two feeds of one stock have .9, two stocks .3 (.7 in a crisis)
-
-
-@dataclass(frozen=True, slots=True)
-class ContextFinding:
-    """Something that needs no statistic: what is, and what should be."""
-
-    cause: Cause
-    level: Channel
-    statistic: str
-    value: float
-    threshold: float
 
 
 @dataclass(frozen=True, slots=True)

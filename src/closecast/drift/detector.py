@@ -13,12 +13,17 @@ import numpy as np
 from closecast.core.arrays import FloatArray
 from closecast.core.verdict import Channel, Code, Finding, Verdict
 from closecast.drift.baseline import Baseline
-from closecast.drift.context import Context
-from closecast.drift.context_checks import ContextFinding, KnownContext, recall
-from closecast.drift.date_checks import check_dates, check_volume, news_speaks
+from closecast.drift.context import (
+    Context,
+    ContextFinding,
+    check_dates,
+    check_volume,
+    news_speaks,
+)
+from closecast.drift.context_checks import KnownContext, recall
 from closecast.drift.features import WindowFeatures, WindowReturns, read
 from closecast.drift.messages import sentence
-from closecast.drift.prefilter import COVERED, Prefilter
+from closecast.drift.native import COVERED, Prefilter
 from closecast.drift.statistics import STATISTICS, Cause, Statistic, keys_measured
 from closecast.drift.thresholds import TAIL, Threshold
 

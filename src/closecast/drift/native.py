@@ -1,5 +1,7 @@
 """The two inner loops of drift, compiled from ``native.c`` where there was a C compiler.
 
+One finds windows among known closes; the other, :class:`Prefilter`, passes over usual windows.
+
 What they compute is defined by the NumPy code, which they spare the usual case: a window that is
 like any other, whose place is beyond doubt. Without them the answers are the same, later.
 """
@@ -8,7 +10,9 @@ from __future__ import annotations
 
 import logging
 import zlib
+from collections.abc import Mapping
 from ctypes import PyDLL, Structure, addressof, c_double, c_int64, c_void_p
+from math import inf, log10
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closecast.core.arrays import FloatArray
+from closecast.drift import features as reading
 from closecast.drift.features import WindowReturns
+from closecast.drift.statistics.jump import LEAST_JUMP
+from closecast.drift.statistics.repeats import FROZEN, rounded_share, surprises
+from closecast.drift.statistics.volatility import LEAST_RATIO
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +42,10 @@ STATISTICS = (
     *("volatility_high", "volatility_high_before", "volatility_high_week"),
     *("volatility_low", "volatility_low_before", "trend_week", "trend_month", "shock"),
 )
-"""Keys of those that are known there, in its order."""
+"""Keys of the statistics that ``native.c`` knows, in its order."""
+
+COVERED = frozenset(STATISTICS)
+"""Keys of the statistics that the prefilter bounds. Others are measured on every window."""
 
 
 def checksum() -> int:
@@ -187,3 +198,67 @@ loaded = _load()
 def of(returns: FloatArray) -> NativeLoops | None:
     """The compiled loops, if there are any and they take as many returns as a window has here."""
     return loaded if returns.shape[1] <= MOST_RETURNS else None
+
+
+class Prefilter:
+    """Passes over windows of one symbol that are within every threshold of :data:`COVERED`.
+
+    By upper bounds of the statistics: what is left is measured by their definitions, so that a
+    verdict does not depend on whether there is compiled code.
+
+    Parameters
+    ----------
+    volatility, level, still_share : float
+        The symbol's; as in :class:`closecast.drift.features.WindowFeatures`.
+    limits : mapping of key to float
+        Of the statistics that are measured; beyond them a window is looked at. Those that are not
+        in :data:`COVERED` make no window suspicious.
+    """
+
+    def __init__(
+        self, volatility: float, level: float, still_share: float, limits: Mapping[str, float]
+    ) -> None:
+        self._symbol = volatility, level, rounded_share(still_share)
+        self._limits = limits
+        self._levels: dict[int, Levels] = {}
+
+    def suspicious(
+        self, returns: FloatArray, before: FloatArray | None, gap: FloatArray | None
+    ) -> list[int]:
+        """Rows of windows in which a statistic may be beyond its limit.
+
+        Parameters
+        ----------
+        returns, before, gap : arrays
+            As in :class:`closecast.drift.features.WindowFeatures`.
+        """
+        fast = of(returns)
+        if fast is None:
+            return [*range(len(returns))]
+        n = returns.shape[1]
+        levels = self._levels.get(n)
+        if levels is None:
+            levels = self._levels[n] = self._of_length(n)
+        return fast.suspicious(levels, returns, before, gap)
+
+    def _of_length(self, n: int) -> Levels:
+        volatility, level, still_share = self._symbol
+        limits = [self._limits.get(key, inf) for key in STATISTICS]
+        return Levels(
+            decay=reading.DECAY,
+            around=reading.AROUND,
+            floor=reading.FLOOR,
+            clip=reading.CLIP,
+            large=reading.LARGE,
+            still=reading.STILL,
+            normal=reading.NORMAL,
+            least_jump=LEAST_JUMP,
+            least_ratio=LEAST_RATIO,
+            frozen=FROZEN,
+            volatility=volatility,
+            level=level,
+            # Ticks may make still closes likelier than this, and so less surprising.
+            surprise=-log10(still_share),
+            filled=np.array(surprises(n, still_share)),
+            limits=tuple(limits),
+        )

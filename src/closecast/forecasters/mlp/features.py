@@ -18,6 +18,12 @@ from closecast.core.arrays import FloatArray
 from closecast.core.dataset import EWMA_DECAYS, FLOOR_SHARE
 from closecast.core.prices import Prices
 
+LARGEST_LOG = 3.0
+"""Bound of the log of the factor that the anchor is multiplied by."""
+
+LARGEST_INPUT = 5.0
+"""Bound of a standardised feature, in standard deviations."""
+
 _SIZE = (0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.985, 0.993, 0.9975)
 _SQUARE = (0.85, 0.94, 0.98, 0.995)
 _SIGNED = (0.6, 0.85, 0.95, 0.985)
@@ -99,6 +105,11 @@ def of_panel(series: Sequence[Prices], long_run: float) -> list[Features]:
         Features(np.concatenate([own.values, others], axis=1), own.anchor)
         for own, others in zip(found, panel, strict=True)
     ]
+
+
+def network_inputs(features: FloatArray, mean: FloatArray, deviation: FloatArray) -> FloatArray:
+    """Standardise and clip features, shape (n, features)."""
+    return np.clip((features - mean) / deviation, -LARGEST_INPUT, LARGEST_INPUT)
 
 
 def _transform(returns: FloatArray) -> tuple[FloatArray, ...]:

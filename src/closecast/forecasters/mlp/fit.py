@@ -22,8 +22,7 @@ from closecast.errors import InvalidHyperparameters
 from closecast.forecasters.agreement import require_agreement
 from closecast.forecasters.base import Forecaster, Predictor, TrainingReport, Watch
 from closecast.forecasters.lightning import LossModule, torch_threads, train_to_best
-from closecast.forecasters.mlp.bounds import network_inputs
-from closecast.forecasters.mlp.features import Features, of_panel, of_windows
+from closecast.forecasters.mlp.features import Features, network_inputs, of_panel, of_windows
 from closecast.forecasters.mlp.network import CrpsLoss, ScaleNetwork
 from closecast.forecasters.mlp.parameters import MlpParameters
 from closecast.forecasters.mlp.predict import MlpPredictor, Network

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from closecast.forecasters.mlp.bounds import LARGEST_LOG
+from closecast.forecasters.mlp.features import LARGEST_LOG
 
 
 class ScaleNetwork(nn.Module):

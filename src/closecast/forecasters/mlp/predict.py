@@ -17,8 +17,15 @@ from closecast.core.symbols import exchange_of
 from closecast.errors import DamagedBundle
 from closecast.forecasters.base import Predictor, TrainingReport
 from closecast.forecasters.files import dump_state, reading
-from closecast.forecasters.mlp.bounds import LARGEST_LOG, network_inputs
-from closecast.forecasters.mlp.features import OWN, PANEL, Features, of_panel, of_windows
+from closecast.forecasters.mlp.features import (
+    LARGEST_LOG,
+    OWN,
+    PANEL,
+    Features,
+    network_inputs,
+    of_panel,
+    of_windows,
+)
 
 NETWORKS_FILE = "networks.npz"
 
