@@ -22,7 +22,7 @@ from closecast.registry.documents import Pointer
 from closecast.registry.registry import Registry
 from closecast.serving import FleetReporter, MarketContext, ModelManager, PointerFollower
 from closecast.serving.batching import Batcher
-from closecast.serving.dated import DatedForecastService, StoredCalibrationState
+from closecast.serving.dated import DatedForecastService
 from closecast.settings import Settings
 from closecast.sources.calendar_cache import CalendarCache
 from closecast.sources.price_cache import PriceCache
@@ -95,7 +95,6 @@ class Service:
                 prices=cache,
                 calendars=calendars,
                 database=database,
-                living=StoredCalibrationState(database),
                 settings=settings,
                 clock=clock,
                 kind=kind,

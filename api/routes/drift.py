@@ -205,7 +205,7 @@ def _day(day: DriftDay) -> DriftDayAnswer:
 
 def _coming_error(service: Service, snapshot: Snapshot) -> float | None:
     """What the forecast in force expects of itself, one session ahead."""
-    state = service.forecasting.newest_state(snapshot)
+    state = service.forecasting.calibrations.newest(snapshot)
     if state is None:
         return None
     try:

@@ -41,9 +41,9 @@ async def question(
     closes, named = service.models.closes, window.symbol is not None
     state: AdaptiveState | None = None
     if named and (prices := closes.that_end_with(snapshot.symbol, window.prices)) is not None:
-        known, state = service.forecasting.recent_state(snapshot)
+        known, state = service.forecasting.calibrations.recent(snapshot)
         if not known:
-            state = await run_in_threadpool(service.forecasting.newest_state, snapshot)
+            state = await run_in_threadpool(service.forecasting.calibrations.newest, snapshot)
         if state is not None and state.session != prices.sessions[-1]:
             state = None  # a newer close came meanwhile
     context = closes.context(snapshot, named, window.as_of, window.sessions, window.volume)

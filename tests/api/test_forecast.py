@@ -18,7 +18,7 @@ from closecast.core.records import SCORED_PROBABILITIES, Kind, Outcome
 from closecast.settings import Settings
 from closecast.sources.calendar_cache import CalendarCache
 from closecast.sources.price_cache import PriceCache
-from tests.support.calibration_state import FakeLiving, live_state
+from tests.support.calibration_state import FakeCalibrations, live_state
 from tests.support.local_client import LocalClient
 
 ORIGIN, CLOSE = "2022-12-28", 234.53
@@ -29,14 +29,14 @@ class Service:
 
     def __init__(self, settings: Settings, kind: Kind = "live") -> None:
         self.now = datetime(2022, 12, 28, 23, tzinfo=UTC)
-        self.living = FakeLiving(live_state(ORIGIN, CLOSE))
+        self.calibrations = FakeCalibrations(live_state(ORIGIN, CLOSE))
         self.app = create_app(settings, clock=lambda: self.now, kind=kind)
         self.http = LocalClient(self.app, raise_server_exceptions=False)
 
     def __enter__(self) -> Service:
         self.http.__enter__()
         self.parts = self.app.state.service
-        self.parts.forecasting.living = self.living
+        self.parts.forecasting.calibrations.state = self.calibrations.state
         return self
 
     def __exit__(self, *ended: object) -> None:

@@ -207,9 +207,9 @@ def test_a_changed_source_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     source.write_bytes(native.SOURCE.read_bytes() + b"\n")
     assert compile_library(source, library) is None
     with pytest.raises(ValueError, match="other code"):
-        native.Compiled(library)
+        native.NativeLoops(library)
     monkeypatch.setattr(native, "SOURCE", source)
-    native.Compiled(library)
+    native.NativeLoops(library)
 
 
 def test_code_that_does_not_compile_is_no_library(tmp_path: Path) -> None:

@@ -77,13 +77,13 @@ def test_the_others_keep_their_compiled_loop(monkeypatch: pytest.MonkeyPatch) ->
     clean = np.array(CLEAN)
     screened: list[int] = []
     looked_at: dict[str, int] = dict.fromkeys(baseline.alone, 0)
-    real = compiled.Compiled.suspicious
+    real = compiled.NativeLoops.suspicious
 
     def counting(*about: object) -> list[int]:
         screened.extend(real(*about))  # type: ignore[arg-type]
         return screened
 
-    monkeypatch.setattr(compiled.Compiled, "suspicious", counting)
+    monkeypatch.setattr(compiled.NativeLoops, "suspicious", counting)
     for key in baseline.alone:
         statistic = STATISTICS[key]
 

@@ -1,4 +1,4 @@
-"""Living calibration made for tests: a random walk of 1 % a day, learned from for years."""
+"""Live calibrations made for tests: of a random walk of 1 % a day, over years."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def live_state(
     )
 
 
-class FakeLiving:
-    """Answers whatever state it was given last, whoever asks."""
+class FakeCalibrations:
+    """Returns the state it was given, for every snapshot."""
 
     def __init__(self, state: AdaptiveState) -> None:
         self.now = state

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from closecast.calibration import AdaptiveState
 from closecast.core.calendars import SessionTable, as_date
 from closecast.core.prices import Prices
 from closecast.core.records import SCORED_PROBABILITIES, DatedForecast, DatedStep, Kind
@@ -21,13 +19,13 @@ from closecast.database.engine import Clock
 from closecast.errors import (
     BeyondHorizon,
     CalendarTooShort,
-    ClosecastError,
     NotCollected,
     StalePrices,
     StorageFailed,
 )
 from closecast.serving import COLLECT_AGAIN, LEVELS, FallbackPolicy, ModelManager, Snapshot
 from closecast.serving.dated.answers import DatedAnswer, DatedRow, Freshness
+from closecast.serving.dated.live_calibrations import LiveCalibrations
 from closecast.serving.dated.refresh import Refresh
 from closecast.serving.dated.rows import (
     ForecastOrigin,
@@ -43,27 +41,12 @@ from closecast.sources.price_cache import PriceCache
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# Between two looks into the ledger for a calibration. One that has absorbed the newest close
-# changes with the next one, and its file tells that; any other may be absorbed at any moment.
-_ABSORBED_S, _BEHIND_S = 60.0, 1.0
-
-_Served = tuple[str, int]  # version and generation
-
-
-class CalibrationSource(Protocol):
-    """Knows the calibration as it is now."""
-
-    def state(self, snapshot: Snapshot) -> AdaptiveState:
-        """The state in force of a model, with the newest close that it absorbed."""
-
 
 class DatedForecastService:
     """Answers dated forecasts out of the caches, and asks the worker for newer closes.
 
     Parameters
     ----------
-    living : CalibrationSource
-        Where the calibration's state comes from.
     hand_over : callable, optional
         Wakes whoever runs queued jobs; without it nothing is ever queued.
     """
@@ -75,13 +58,12 @@ class DatedForecastService:
         prices: PriceCache,
         calendars: CalendarCache,
         database: Database,
-        living: CalibrationSource,
         settings: Settings,
         clock: Clock,
         kind: Kind,
         hand_over: Callable[[], None] | None = None,
     ) -> None:
-        self.living = living
+        self.calibrations = LiveCalibrations(database, prices)
         self._models = models
         self._prices = prices
         self._calendars = calendars
@@ -91,7 +73,6 @@ class DatedForecastService:
         self._policy = FallbackPolicy.from_settings(settings)
         # The worker has the real clock: what it collected now would be foresight in a replay.
         wake = hand_over if kind == "live" else None
-        self._recent: dict[str, tuple[_Served, Prices | None, float, AdaptiveState | None]] = {}
         self._refresh = Refresh(database, settings, clock, wake)
 
     def answer(
@@ -168,38 +149,6 @@ class DatedForecastService:
         answer = self._committed(found, levels)
         return answer, answer.path[step - 1]
 
-    def newest_state(self, snapshot: Snapshot) -> AdaptiveState | None:
-        """The live calibration, if it has absorbed the newest known close of its symbol."""
-        prices = found = None
-        try:
-            prices = self._prices.get(snapshot.symbol)
-            state = self.living.state(snapshot)
-        except ClosecastError as error:  # a window can be answered without it
-            log.warning("live calibration unreadable", extra={"reason": str(error)})
-        else:
-            if prices is not None and state.session == prices.sessions[-1]:
-                found = state
-        made = snapshot.version, snapshot.generation
-        self._recent[snapshot.symbol] = made, prices, time.monotonic(), found
-        return found
-
-    def recent_state(self, snapshot: Snapshot) -> tuple[bool, AdaptiveState | None]:
-        """What :meth:`newest_state` answered a moment ago, and whether that still holds.
-
-        Reads nothing but the stamp of the symbol's closes, and those where they changed.
-        """
-        known = self._recent.get(snapshot.symbol)
-        if known is None or known[0] != (snapshot.version, snapshot.generation):
-            return False, None
-        holds_s = _BEHIND_S if known[3] is None else _ABSORBED_S
-        if time.monotonic() - known[2] > holds_s:
-            return False, None
-        try:
-            same = self._prices.get(snapshot.symbol) is known[1]
-        except ClosecastError:
-            return False, None
-        return same, known[3] if same else None
-
     def freshness(self, symbol: str) -> Freshness | None:
         """Of the close that a symbol's forecast starts from; ``None`` without model or calendar.
 
@@ -254,7 +203,7 @@ class DatedForecastService:
         table = self._calendar(snapshot.symbol)
         if table is None:
             return None
-        state = self.living.state(snapshot)
+        state = self.calibrations.state(snapshot)
         now = self._clock()
         age = table.steps_between(state.session, table.last_completed(now))
         if age < 0:
