@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from closecast.cli.options import add_origin
+from closecast.forecasters import BOOTSTRAP
 from closecast.pipeline import evaluate_candidate
-from closecast.pipeline.bootstrap import FIRST, publish_first
+from closecast.pipeline.bootstrap import publish_first
 from closecast.settings import Settings
 from scripts.common import parser, run, working_on
 
@@ -18,7 +19,7 @@ def main() -> None:
     def step(settings: Settings) -> None:
         with working_on(arguments, settings) as workspace:
             candidate = workspace.candidate(workspace.prepared())
-            if candidate.about["forecaster"] != FIRST:
+            if candidate.about["forecaster"] != BOOTSTRAP:
                 publish_first(settings, workspace.symbols, arguments.source)
             published = evaluate_candidate(settings, workspace.symbols, source=arguments.source)
         print(published.table)

@@ -16,7 +16,7 @@ from pathlib import Path
 from closecast.cli.progress import ProgressBar
 from closecast.core.symbols import canonical_list, exchange_of
 from closecast.database import Database
-from closecast.forecasters import make_parameters, preset
+from closecast.forecasters import DEFAULT_FORECASTER, make_parameters, preset
 from closecast.pipeline import TrainRequest, run_training
 from closecast.settings import Settings
 from closecast.sources import make_source
@@ -36,7 +36,7 @@ def main() -> None:
         help="last session that the model is trained on",
     )
     made.add_argument("--days", type=int, default=120, help="sessions to replay")
-    made.add_argument("--forecaster", default="mlp")
+    made.add_argument("--forecaster", default=DEFAULT_FORECASTER)
     made.add_argument("--preset", default="default")
     made.add_argument("--folder", type=Path, default=Path("results/replay"))
     arguments = made.parse_args()

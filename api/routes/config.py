@@ -16,6 +16,7 @@ from closecast.database import Configuration
 from closecast.errors import InvalidHyperparameters, PreconditionFailed
 from closecast.forecasters import (
     DEFAULT_FORECASTER,
+    canonical_name,
     forecaster_for,
     make_parameters,
     parameters_type,
@@ -56,7 +57,7 @@ def update_config(
             for name, value in {**before.values, **body.hyperparameters}.items()
             if value is not None
         }
-        forecaster = body.forecaster or before.forecaster or forecaster_for(changed)
+        forecaster = canonical_name(body.forecaster or before.forecaster or forecaster_for(changed))
         known = parameters_type(forecaster).model_fields
         for name in body.hyperparameters:
             if name not in known:

@@ -17,6 +17,7 @@ from closecast.errors import (
     UnverifiedModel,
 )
 from closecast.forecasters import (
+    canonical_name,
     forecaster_for,
     make_parameters,
     parameters_type,
@@ -108,7 +109,9 @@ def resolve(service: Service, symbol: str, asked: TrainBody) -> tuple[str, dict[
         served = service.models.get(symbol).manifest.info
         base, values = served.hyperparameters, {}
         preferred.insert(0, served.forecaster)
-    forecaster = asked.forecaster or forecaster_for(asked.hyperparameters, asked.preset, preferred)
+    forecaster = canonical_name(
+        asked.forecaster or forecaster_for(asked.hyperparameters, asked.preset, preferred)
+    )
     known = parameters_type(forecaster).model_fields
     chosen = {
         **{name: value for name, value in {**base, **values}.items() if name in known},
@@ -129,7 +132,8 @@ class SymbolConfiguration:
     def of(cls, stored: Configuration) -> SymbolConfiguration:
         """As the ledger keeps it."""
         values = dict(stored.hyperparameters)
-        return cls(values.pop("forecaster", None), values)
+        name = values.pop("forecaster", None)
+        return cls(name and canonical_name(name), values)
 
 
 def _allowed_source(service: Service, named: str | None) -> str:

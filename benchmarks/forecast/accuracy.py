@@ -28,7 +28,13 @@ from closecast.core.dataset import Split, split_at
 from closecast.core.forecast import PROBABILITIES
 from closecast.core.prices import Prices
 from closecast.evaluation import ScoredModel, calibrate, evaluate_panel, summary_table
-from closecast.forecasters import Parameters, Predictor, make_forecaster, make_parameters
+from closecast.forecasters import (
+    FORECASTERS,
+    Parameters,
+    Predictor,
+    make_forecaster,
+    make_parameters,
+)
 from closecast.pipeline.preprocess import without_faults
 
 VALID_START, TEST_START = "2016-06-24", "2018-07-02"
@@ -48,7 +54,7 @@ def apart(name: str, splits: Sequence[Split], parameters: Parameters = SHARED) -
     predictors = {
         s.train.symbol: make_forecaster(name, parameters).fit([s.train], [s.valid]) for s in splits
     }
-    return contender(predictors, splits, with_history=name not in ("naive", "drift"))
+    return contender(predictors, splits, with_history=FORECASTERS[name].with_history)
 
 
 def pooled(name: str, splits: Sequence[Split], parameters: Parameters | None = None) -> ScoredModel:
@@ -68,7 +74,7 @@ def contender(
     calibrations = {
         s.train.symbol: calibrate(predictors[s.train.symbol], [s.valid])
         for s in splits
-        if predictors[s.train.symbol].name not in ("naive", "drift")
+        if predictors[s.train.symbol].name not in ("naive", "random_walk_drift")
     }
     return ScoredModel(predictors, calibrations, with_history)
 
@@ -182,7 +188,7 @@ def main() -> None:
     together = {"mlp": pooled("mlp", splits)}
     if arguments.lstm:
         together["lstm"] = pooled("lstm", splits, make_parameters("lstm", LSTM_POOLED))
-    baselines = [apart("drift", splits), apart("ewma", splits)]
+    baselines = [apart("random_walk_drift", splits), apart("ewma", splits)]
     print(f"pooled\n{table_of(splits, [*baselines, *together.values()])}", flush=True)
 
     said = {

@@ -45,7 +45,7 @@ def test_the_model_is_shown_with_naive_beside_every_score(client: TestClient) ->
     assert model["forecaster"] == "lstm"
     assert model["version"] == model["published_version"]
     rows = {row["forecaster"]: row for row in model["evaluation"]["rows"]}
-    assert {"naive", "drift", "ewma", "lstm"} <= set(rows)
+    assert {"naive", "random_walk_drift", "ewma", "lstm"} <= set(rows)
     assert len(rows["lstm"]["steps"]) == 10
     assert rows["lstm"]["steps"][0]["naive_mape"] == rows["naive"]["steps"][0]["mape"]
     assert model["leak_check"]["passed"] is True

@@ -207,6 +207,20 @@ def test_an_unnamed_training_takes_the_configuration_of_the_default_symbol(
     assert job["request"]["hyperparameters"]["hidden_size"] == 32
 
 
+def test_a_former_name_of_a_forecaster_is_understood(published: Settings) -> None:
+    """``random_walk_drift`` was called ``drift``; a configuration of then may be stored."""
+    app = create_app(published)
+    with LocalClient(app) as client:
+        app.state.service.database.configurations.store("MSFT", {"forecaster": "drift"}, 0)
+        assert client.get("/config?symbol=MSFT").json()["forecaster"] == "random_walk_drift"
+        changed = client.post("/config?symbol=KO", json={"forecaster": "drift"})
+        assert changed.json()["forecaster"] == "random_walk_drift"
+        for body in ({"symbol": "MSFT"}, {"symbol": "JPM", "forecaster": "drift"}):
+            job = client.post("/train", json=body)
+            assert job.status_code == 202, job.text
+            assert job.json()["request"]["forecaster"] == "random_walk_drift"
+
+
 def test_a_forecaster_that_was_chosen_is_not_left_by_a_slip(client: TestClient) -> None:
     client.post("/config", json={"forecaster": "mlp", "hyperparameters": {}})
     answer = client.post("/config", json={"hyperparameters": {"num_layers": 1}})

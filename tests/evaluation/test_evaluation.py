@@ -86,7 +86,10 @@ def fit_pool(name: str) -> Predictor:
 
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
-    contenders = [(fit("drift"), None), (fit("ewma"), calibrate(fit("ewma"), [SPLIT.valid]))]
+    contenders = [
+        (fit("random_walk_drift"), None),
+        (fit("ewma"), calibrate(fit("ewma"), [SPLIT.valid])),
+    ]
     return evaluate(SPLIT, fit("naive"), contenders)
 
 
@@ -96,8 +99,8 @@ def evaluation() -> Evaluation:
 def test_naive_comes_first_and_every_contender_twice(evaluation: Evaluation) -> None:
     assert [(row.forecaster, row.mode) for row in evaluation.rows] == [
         ("naive", "window only"),
-        ("drift", "window only"),
-        ("drift", "with history"),
+        ("random_walk_drift", "window only"),
+        ("random_walk_drift", "with history"),
         ("ewma", "window only"),
         ("ewma", "with history"),
     ]
@@ -320,12 +323,12 @@ def test_who_is_not_followed_has_one_row() -> None:
     found = evaluate_panel(
         [SPLIT],
         {"MADE": fit("naive")},
-        [ScoredModel({"MADE": fit("drift")}, {}, with_history=False)],
+        [ScoredModel({"MADE": fit("random_walk_drift")}, {}, with_history=False)],
     )
     assert found.followed == [None]
     assert [(row.forecaster, row.mode) for row in found.evaluations["MADE"].rows] == [
         ("naive", "window only"),
-        ("drift", "window only"),
+        ("random_walk_drift", "window only"),
     ]
 
 
@@ -401,17 +404,17 @@ def test_the_table_has_a_line_per_forecaster_and_step(evaluation: Evaluation) ->
     title, head, *body = as_table(evaluation, steps=(1, 3)).splitlines()
     assert f"MADE: {evaluation.origins} origins, {evaluation.first_origin}" in title
     assert head.split()[:5] == ["forecaster", "step", "MAPE", "%", "naive"]
-    assert [line[:15].rstrip() for line in body[::3]] == [
+    assert [line[:27].rstrip() for line in body[::3]] == [
         "naive",
-        "drift",
-        "drift + history",
+        "random_walk_drift",
+        "random_walk_drift + history",
         "ewma",
         "ewma + history",
     ]
-    steps = [line[16:].split()[0] for line in body]
+    steps = [line[27:].split()[0] for line in body]
     assert steps == ["1", "3", "all"] * 5
     assert len({len(line) for line in (head, *body)}) == 1
-    mape = evaluation.row("drift").steps[2].mape
+    mape = evaluation.row("random_walk_drift").steps[2].mape
     assert f"{mape:.3f}" in body[4]
 
 

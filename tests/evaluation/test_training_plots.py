@@ -27,14 +27,14 @@ def made(horizon: int = 6) -> dict[str, Any]:
     split = split_by_share(PRICES, 0.5, 20, horizon)
     naive, drift = (
         make_forecaster(name, Parameters(seq_length=20, horizon=horizon)).fit([split.train], [])
-        for name in ("naive", "drift")
+        for name in ("naive", "random_walk_drift")
     )
     examples = make_examples(split.test, 20, horizon)
     return {
         "prices": split.test,
         "examples": examples,
         "forecast": drift.predict_batch(examples.windows),
-        "row": evaluate(split, naive, [(drift, None)]).row("drift"),
+        "row": evaluate(split, naive, [(drift, None)]).row("random_walk_drift"),
     }
 
 
@@ -106,7 +106,7 @@ def test_both_intervals_are_drawn() -> None:
 
 def test_errors_stand_beside_the_naive_ones() -> None:
     figure = plots.error_by_step("title", MADE["row"])
-    assert labels(figure) == {"drift", "tomorrow = today"}
+    assert labels(figure) == {"random_walk_drift", "tomorrow = today"}
     heights = [bar.get_height() for bar in figure.axes[0].patches]
     steps = MADE["row"].steps
     assert heights == [s.mape for s in steps] + [s.naive_mape for s in steps]
@@ -137,4 +137,4 @@ def test_titles_name_symbol_and_forecaster(monkeypatch: pytest.MonkeyPatch, tmp_
     )
     plots.draw_all(tmp_path, **MADE, epochs=EPOCHS, best_epoch=2)
     assert len(titles) == 4
-    assert all(title.startswith("MADE, drift: ") for title in titles)
+    assert all(title.startswith("MADE, random_walk_drift: ") for title in titles)

@@ -1,4 +1,4 @@
-"""The forecasts everybody has to beat: naive, drift, ewma."""
+"""The forecasts everybody has to beat: naive, random_walk_drift, ewma."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from closecast.core.dataset import log_returns
 from closecast.core.forecast import PROBABILITIES
 from closecast.errors import DamagedBundle, InvalidHyperparameters, UnknownName
 from closecast.forecasters import (
+    AUTO,
     BASELINES,
     FORECASTERS,
     Parameters,
@@ -31,8 +32,8 @@ class TestNaive(ForecasterContract):
     parameters = SMALL
 
 
-class TestDrift(ForecasterContract):
-    name = "drift"
+class TestRandomWalkDrift(ForecasterContract):
+    name = "random_walk_drift"
     parameters = SMALL
 
 
@@ -58,7 +59,9 @@ def test_naive_is_the_last_close_with_a_normal_law_that_widens_with_the_root_of_
 
 def test_drift_adds_the_mean_return_of_training_at_every_step() -> None:
     train = random_walk(300, seed=0)
-    naive, drift = (fit(name, train).predict(train.closes[-20:]) for name in ("naive", "drift"))
+    naive, drift = (
+        fit(name, train).predict(train.closes[-20:]) for name in ("naive", "random_walk_drift")
+    )
     mean = log_returns(train.closes).mean()
     assert drift.location == pytest.approx(mean * np.arange(1, 6))
     assert drift.quantiles - naive.quantiles == pytest.approx(
@@ -66,7 +69,7 @@ def test_drift_adds_the_mean_return_of_training_at_every_step() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["naive", "drift"])
+@pytest.mark.parametrize("name", ["naive", "random_walk_drift"])
 def test_a_constant_scale_does_not_look_at_the_window(name: str) -> None:
     predictor = fit(name, garch(300, seed=0))
     calm, wild = random_walk(20, seed=1, volatility=0.001), random_walk(20, 1, volatility=0.1)
@@ -131,7 +134,8 @@ def test_baselines_are_registered_forecasters() -> None:
     "make", [make_forecaster, lambda n: make_parameters(n, {}), lambda n: load_predictor(n, {})]
 )
 def test_an_unknown_name_lists_the_valid_ones(make) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(UnknownName, match="'lstn'; valid: auto, drift, ewma, lstm, mlp, naive"):
+    valid = ", ".join(sorted([AUTO, *FORECASTERS]))
+    with pytest.raises(UnknownName, match=f"'lstn'; valid: {valid}"):
         make("lstn")
 
 

@@ -123,7 +123,7 @@ def test_series_of_other_lengths_are_joined_by_day() -> None:
 def drift() -> ShrunkPredictor:
     rising = random_walk(400, 1, volatility=0.002)
     rising = as_prices(rising.closes * np.exp(0.001 * np.arange(400)))
-    recipe = make_forecaster("drift", Parameters(seq_length=LENGTH, horizon=HORIZON))
+    recipe = make_forecaster("random_walk_drift", Parameters(seq_length=LENGTH, horizon=HORIZON))
     fitted = recipe.fit([rising], [])
     made = shrink(fitted, learn_shrinkage(fitted, [random_walk(400, 2)]))
     assert isinstance(made, ShrunkPredictor)
@@ -132,8 +132,8 @@ def drift() -> ShrunkPredictor:
 
 def test_files_make_the_same_predictor_again() -> None:
     made = drift()
-    assert (made.name, made.seq_length, made.horizon) == ("drift", LENGTH, HORIZON)
-    again = load_predictor("drift", made.to_files())
+    assert (made.name, made.seq_length, made.horizon) == ("random_walk_drift", LENGTH, HORIZON)
+    again = load_predictor("random_walk_drift", made.to_files())
     assert isinstance(again, ShrunkPredictor)
     windows = make_examples(random_walk(100, 3), LENGTH, HORIZON).windows
     for mine, theirs in zip(
@@ -161,4 +161,4 @@ def test_files_make_the_same_predictor_again() -> None:
 def test_a_file_that_says_nothing_sensible_is_damaged(content: bytes) -> None:
     files = {**drift().to_files(), LOCATION_FILE: content}
     with pytest.raises(DamagedBundle, match=LOCATION_FILE):
-        load_predictor("drift", files)
+        load_predictor("random_walk_drift", files)

@@ -12,6 +12,7 @@ import pytest
 
 from closecast.core.prices import Prices
 from closecast.errors import PointerMoved, UnverifiedBundle
+from closecast.forecasters import BASELINES, FORECASTERS
 from closecast.pipeline import TrainRequest, run_training
 from closecast.pipeline import evaluate as evaluating
 from closecast.pipeline import promotion as judging
@@ -117,7 +118,7 @@ def test_candidate_what_serves_and_baselines_stand_in_one_table(served: Settings
     modes = {row.forecaster: 0 for row in rows}
     for row in rows:
         modes[row.forecaster] += 1
-    assert modes == {"naive": 1, "mlp": 2, "drift": 1, "ewma": 2, "current": 2}
+    assert modes == {"naive": 1, "mlp": 2, "random_walk_drift": 1, "ewma": 2, "current": 2}
 
 
 def test_the_same_model_again_is_told_from_nothing(served: Settings) -> None:
@@ -148,7 +149,7 @@ def test_the_settings_are_the_policy(
 def test_a_model_that_has_learned_from_the_rows_is_not_judged_by_them(place: Settings) -> None:
     """Trained on 80 % it knows most of the rows that a candidate of 50 % is judged by."""
     train(place, "ewma", train_size=0.8)
-    published = train(place, "drift", train_size=0.5)
+    published = train(place, "random_walk_drift", train_size=0.5)
     decision = published.decisions["AAA"]
     days = {c.against: c.days for c in decision.comparisons}
     assert days["current"] < 100 < 200 < days["naive"]
@@ -169,7 +170,7 @@ def test_each_symbol_is_compared_with_what_serves_it(
     both = pointer(served).version
     own = train(served.model_copy(update={"without_evidence": "promote"}), "ewma", "AAA")
     asked = forced(monkeypatch, "rejected")
-    train(served, "drift")
+    train(served, "random_walk_drift")
     assert {(tuple(symbols), standing.version) for symbols, _, standing in asked} == {
         (("AAA",), own.manifest.version),
         (("BBB",), both),
@@ -204,7 +205,7 @@ def test_of_two_candidates_that_finish_at_once_the_second_is_judged_anew(
     served: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Another machine promotes between the decision and the pointer's move."""
-    rival = train(served, "drift").manifest.version
+    rival = train(served, "random_walk_drift").manifest.version
     registry = Registry(served.models_url)
     asked = forced(monkeypatch)
     publish = Registry.publish
@@ -230,7 +231,7 @@ def test_of_two_candidates_that_finish_at_once_the_second_is_judged_anew(
 def test_the_second_stays_out_if_it_is_not_better_than_the_first(
     served: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rival = train(served, "drift").manifest.version
+    rival = train(served, "random_walk_drift").manifest.version
     registry = Registry(served.models_url)
     publish, decide = Registry.publish, judging.decide
     answers = iter(["promoted"])
@@ -247,7 +248,7 @@ def test_the_second_stays_out_if_it_is_not_better_than_the_first(
 
     monkeypatch.setattr(judging, "decide", first_yes)
     monkeypatch.setattr(Registry, "publish", overtaken)
-    published = train(served, "drift")  # the same as the rival: it cannot be better
+    published = train(served, "random_walk_drift")  # the same as the rival: it cannot be better
     assert published.promoted == ()
     assert {d.outcome for d in published.decisions.values()} == {"not_enough_evidence"}
     assert pointer(served).version == pointer(served, "BBB").version == rival
@@ -276,13 +277,13 @@ def test_what_was_rolled_back_does_not_come_back_under_another_version(
     served: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forced(monkeypatch)
-    bad = train(served, "drift").manifest.version
+    bad = train(served, "random_walk_drift").manifest.version
     registry = Registry(served.models_url)
     assert pointer(served).version == bad
     registry.rollback("AAA", "too narrow", by="ann")
     monkeypatch.undo()
     promoting = served.model_copy(update={"without_evidence": "promote"})
-    again = train(promoting, "drift")
+    again = train(promoting, "random_walk_drift")
     decision = again.decisions["AAA"]
     assert decision.outcome == "rejected"
     assert f"rolled back as {bad} by ann" in decision.reason
@@ -328,10 +329,10 @@ def test_auto_takes_the_simplest_where_nothing_can_be_told(place: Settings) -> N
     info = run_training(hurried, request).manifest.info
     choice = info.chosen_from
     p_values = choice["confidence_set"]
-    tried = [name for name in ("naive", "drift", "ewma", "mlp", "lstm") if name in p_values]
+    tried = [name for name in FORECASTERS if name in p_values]
     assert info.forecaster == next(name for name in tried if p_values[name] > 0.05)
-    assert {*p_values, *choice["left_out"]} == {"naive", "drift", "ewma", "mlp", "lstm"}
-    assert {"naive", "drift", "ewma"} <= {*p_values}
+    assert {*p_values, *choice["left_out"]} == {*FORECASTERS}
+    assert {*BASELINES} <= {*p_values}
 
 
 def test_auto_leaves_out_what_does_not_end_in_time(
@@ -348,7 +349,7 @@ def test_auto_leaves_out_what_does_not_end_in_time(
     left_out = info.chosen_from["left_out"]
     assert "lstm" in left_out
     assert "no time was left" in left_out["lstm"] or "not trained to its end" in left_out["lstm"]
-    assert info.forecaster in {"naive", "drift", "ewma"}
+    assert info.forecaster in BASELINES
 
 
 def test_what_leans_is_found_by_a_location(tmp_path: Path) -> None:
@@ -357,7 +358,7 @@ def test_what_leans_is_found_by_a_location(tmp_path: Path) -> None:
     rising = momentum(CLOSES, 3)
     trend = rising.closes * np.exp(0.004 * np.arange(CLOSES))
     write(tmp_path, "UPP", Prices("UPP", rising.sessions, trend, "made"))
-    info = train(settings, "drift", "UPP").manifest.info
+    info = train(settings, "random_walk_drift", "UPP").manifest.info
     assert min(info.location["factor"]) > 0
     assert "significantly better than naive's at 3 of 3 steps" in info.location["reason"]
 

@@ -28,6 +28,7 @@ from closecast.registry.documents import (
     LIVE_FILE,
 )
 from closecast.registry.registry import Registry
+from closecast.serving.bundle import LoadedBundle
 from closecast.settings import Settings
 from tests.support.csv_pool import POOL, pool_request, pool_settings, write_pool
 
@@ -85,6 +86,23 @@ def forged(
         honest.manifest.info.model_copy(update=info),
         {name: content for name, content in kept.items() if content is not None},
     ).version
+
+
+def test_a_bundle_from_before_its_forecaster_was_renamed_is_verified(pool: Settings) -> None:
+    """``random_walk_drift`` was called ``drift``: in requests, manifests and evaluations."""
+    registry = Registry(pool.models_url)
+    made = registry.load(run_training(pool, pool_request(pool, "drift")).manifest.version)
+    assert made.manifest.info.forecaster == "random_walk_drift"
+    former = {
+        name: content.replace(b'"random_walk_drift"', b'"drift"')
+        for name, content in made.files.items()
+    }
+    assert former[EVALUATION_FILE] != made.files[EVALUATION_FILE]
+    info = made.manifest.info.model_copy(update={"forecaster": "drift"})
+    version = registry.publish(info, former).version
+    found = verify(pool, version)
+    assert found.passed, found.checks
+    assert LoadedBundle(registry.load(version)).predictor.name == "random_walk_drift"
 
 
 def tree(folder: Path) -> dict[str, int]:

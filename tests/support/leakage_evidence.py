@@ -13,7 +13,7 @@ from closecast.validation.leakage import LeakEvidence
 
 SIZES = {
     "naive": {},
-    "drift": {},
+    "random_walk_drift": {},
     "ewma": {},
     "mlp": {"members": 1, "hidden_size": 4, "num_epochs": 1},
 }

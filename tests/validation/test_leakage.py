@@ -71,7 +71,7 @@ def with_processed(**arrays: Any) -> set[str]:
 # -- honest data --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["naive", "drift", "ewma", "mlp"])
+@pytest.mark.parametrize("name", ["naive", "random_walk_drift", "ewma", "mlp"])
 def test_honest_data_pass(name: str) -> None:
     assert check_leaks(evidence_of([PRICES], name)).failures == ()
 
@@ -105,7 +105,7 @@ def panels(draw: st.DrawFn) -> list[Prices]:
 
 @given(
     series=panels(),
-    name=st.sampled_from(["naive", "drift", "ewma"]),
+    name=st.sampled_from(["naive", "random_walk_drift", "ewma"]),
     horizon=st.integers(1, 4),
     train_size=st.sampled_from([0.4, 0.5, 0.6]),
     seed=st.integers(0, 99),
@@ -198,7 +198,7 @@ def test_what_fit_was_given_survives_json() -> None:
 
 
 def test_a_location_measured_on_other_rows_is_caught() -> None:
-    evidence = evidence_of([PRICES], "drift")
+    evidence = evidence_of([PRICES], "random_walk_drift")
     assert check_leaks(evidence).passed
     inner = without_shrinkage(evidence.predictor)
     for factor in ([0.0, 0.5, 0.0], [1.0, 1.0, 1.0]):
@@ -208,7 +208,7 @@ def test_a_location_measured_on_other_rows_is_caught() -> None:
 
 def test_a_location_that_has_earned_its_place_passes() -> None:
     returns = np.random.default_rng(0).normal(0.004, 0.01, 600)
-    evidence = evidence_of([from_returns(returns)], "drift")
+    evidence = evidence_of([from_returns(returns)], "random_walk_drift")
     assert isinstance(evidence.predictor, ShrunkPredictor)
     assert evidence.predictor.shrinkage.factor.any()
     assert check_leaks(evidence).passed

@@ -402,7 +402,7 @@ MUTANTS = (
     Mutant(future_adjusted_prices, "closes"),
     Mutant(training_on_test, "fit"),
     Mutant(early_stopping_on_test, "fit", "mlp"),
-    Mutant(location_measured_on_test, "location", "drift"),
+    Mutant(location_measured_on_test, "location", "random_walk_drift"),
     Mutant(baselines_fitted_to_test, "fit"),
     Mutant(calibration_on_test, "calibration"),
     Mutant(calibration_without_purge, "calibration"),

@@ -20,7 +20,7 @@ from closecast.cli.options import add_fine_tune, add_hyperparameters, add_origin
 from closecast.cli.startup import FirstTraining, check_start
 from closecast.core.symbols import canonical, canonical_list, panel_name
 from closecast.errors import ClosecastError, DamagedBundle, JobCancelled
-from closecast.forecasters import AUTO, DEFAULT_FORECASTER, FORECASTERS
+from closecast.forecasters import AUTO, DEFAULT_FORECASTER, FORECASTERS, canonical_name
 from closecast.infra.api_keys import KeyStore
 from closecast.infra.logging import set_up_logging
 from closecast.infra.ports import check_port_is_free, port_of_several
@@ -286,7 +286,7 @@ def _made_before(settings: Settings, symbols: Sequence[str], forecaster: str) ->
         return False
     made = (manifest.info for manifest in registry.versions(symbols[0]))
     return any(
-        (info.chosen_from if forecaster == AUTO else info.forecaster == forecaster)
+        (info.chosen_from if forecaster == AUTO else canonical_name(info.forecaster) == forecaster)
         and set(symbols) <= set(info.symbols)
         for info in made
     )

@@ -13,6 +13,7 @@ from closecast.forecasters import (
     DEFAULT_FORECASTER,
     FORECASTERS,
     Parameters,
+    canonical_name,
     make_parameters,
     parameters_type,
     preset,
@@ -30,7 +31,13 @@ def add_hyperparameters(
     made: argparse.ArgumentParser, forecasters: Sequence[str] = tuple(sorted(FORECASTERS))
 ) -> None:
     """``--forecaster``, ``--preset``, ``--set NAME=VALUE``."""
-    made.add_argument("--forecaster", choices=forecasters, default=DEFAULT_FORECASTER, help="model")
+    made.add_argument(
+        "--forecaster",
+        type=canonical_name,
+        choices=forecasters,
+        default=DEFAULT_FORECASTER,
+        help="model",
+    )
     made.add_argument("--preset", default="default", help="named values of the forecaster")
     made.add_argument(
         "--set",

@@ -15,7 +15,7 @@ from closecast.core.dataset import Examples, Split, log_returns, make_examples
 from closecast.core.forecast import Forecast
 from closecast.core.progress import FractionWatch, ignore_fraction, part
 from closecast.evaluation.rolling import HistoryForecasts, ScoredModel, roll, roll_with_history
-from closecast.forecasters import Predictor
+from closecast.forecasters import REFERENCE, Predictor
 from closecast.metrics.scores import coverage, crps_from_quantiles, mase, point_scores
 from closecast.metrics.significance import diebold_mariano
 
@@ -173,9 +173,9 @@ def evaluate_panel(
         symbol = split.test.symbol
         examples = make_examples(split.test, *shape)
         base = roll(naive[symbol], None, examples)
-        rows = [_score("naive", "window only", base, base, examples, split)]
+        rows = [_score(REFERENCE, "window only", base, base, examples, split)]
         found: dict[tuple[str, Mode], Losses] = {
-            ("naive", "window only"): _losses(base, examples, split)
+            (REFERENCE, "window only"): _losses(base, examples, split)
         }
         for contender, live in zip(contenders, followed, strict=True):
             if symbol not in contender.predictors:

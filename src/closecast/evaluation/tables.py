@@ -8,14 +8,15 @@ import numpy as np
 
 from closecast.core.arrays import FloatArray
 from closecast.evaluation.scores import Evaluation, Scores
+from closecast.forecasters import REFERENCE
 
 _COLUMNS = (
     ("MAPE %", "mape", "{:.3f}"),
-    ("naive", "naive_mape", "{:.3f}"),
+    (REFERENCE, "naive_mape", "{:.3f}"),
     ("MAE", "mae", "{:.4g}"),
     ("RMSE", "rmse", "{:.4g}"),
     ("R²", "r2", "{:.4f}"),
-    ("naive", "naive_r2", "{:.4f}"),
+    (REFERENCE, "naive_r2", "{:.4f}"),
     ("rel. MAE", "relative_mae", "{:.4f}"),
     ("2-sided p", "p_mae", "{:.2f}"),
     ("MASE", "mase", "{:.3f}"),
@@ -33,8 +34,8 @@ def summary_table(evaluations: Sequence[Evaluation], steps: Sequence[int] = (1, 
         f"{len(evaluations)} symbols ({', '.join(e.symbol for e in evaluations)}); "
         f"{sum(e.origins for e in evaluations)} origins, {first.first_origin} to "
         f"{first.last_origin}; ratios to naive = tomorrow is today, with a constant Gaussian",
-        f"{'forecaster':<16}{'step':>5}{'rel. MAE (worst)':>20}{'CRPS/naive (worst)':>21}"
-        f"{'cover 80 (miss)':>18}{'cover 95 (miss)':>18}{'MAPE %':>9}{'naive':>8}",
+        f"{'forecaster':<18}{'step':>5}{'rel. MAE (worst)':>20}{'CRPS/naive (worst)':>21}"
+        f"{'cover 80 (miss)':>18}{'cover 95 (miss)':>18}{'MAPE %':>9}{REFERENCE:>8}",
     ]
     keys = dict.fromkeys((row.forecaster, row.mode) for e in evaluations for row in e.rows)
     for key in keys:
@@ -52,7 +53,7 @@ def summary_table(evaluations: Sequence[Evaluation], steps: Sequence[int] = (1, 
             mae, crps = column("relative_mae"), column("crps_ratio")
             c80, c95 = column("coverage_80"), column("coverage_95")
             lines.append(
-                f"{label:<16}{step:>5}{mae.mean():>11.4f} ({mae.max():.4f})"
+                f"{label:<18}{step:>5}{mae.mean():>11.4f} ({mae.max():.4f})"
                 f"{crps.mean():>12.4f} ({crps.max():.4f})"
                 f"{c80.mean():>11.3f} ({100 * np.abs(c80 - 0.8).mean():.1f})"
                 f"{c95.mean():>12.3f} ({100 * np.abs(c95 - 0.95).mean():.1f})"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,45 +18,30 @@ from closecast.forecasters.base import (
     TrainingReport,
     Watch,
 )
+from closecast.forecasters.entry import ForecasterEntry
 from closecast.forecasters.shrunk import load_shrunk
 
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """Where the three sides of a forecaster live; each is imported when it is asked for."""
-
-    forecaster: str
-    predictor: str
-    parameters: str = "closecast.forecasters.base:Parameters"
-    presets: str | None = None
-
-
 FORECASTERS = {
-    "naive": _Entry(
-        "closecast.forecasters.naive:NaiveForecaster", "closecast.forecasters.naive:NaivePredictor"
+    "naive": ForecasterEntry(".naive:Naive", is_baseline=True, with_history=False),
+    "random_walk_drift": ForecasterEntry(
+        ".naive:RandomWalkDrift", is_baseline=True, with_history=False
     ),
-    "drift": _Entry(
-        "closecast.forecasters.naive:DriftForecaster", "closecast.forecasters.naive:DriftPredictor"
-    ),
-    "ewma": _Entry(
-        "closecast.forecasters.ewma:EwmaForecaster", "closecast.forecasters.ewma:EwmaPredictor"
-    ),
-    "mlp": _Entry(
-        "closecast.forecasters.mlp.fit:MlpForecaster",
-        "closecast.forecasters.mlp.predict:MlpPredictor",
-        "closecast.forecasters.mlp.parameters:MlpParameters",
-        "closecast.forecasters.mlp.parameters:PRESETS",
-    ),
-    "lstm": _Entry(
-        "closecast.forecasters.lstm.fit:LstmForecaster",
-        "closecast.forecasters.lstm.predict:LstmPredictor",
-        "closecast.forecasters.lstm.parameters:LstmParameters",
-        "closecast.forecasters.lstm.parameters:PRESETS",
-    ),
+    "ewma": ForecasterEntry(".ewma:Ewma", is_baseline=True, bootstrap=True),
+    "mlp": ForecasterEntry(".mlp:Mlp"),
+    "lstm": ForecasterEntry(".lstm:Lstm"),
 }
 """The simplest first: of equals ``auto`` takes the first."""
 
-BASELINES = ("naive", "drift", "ewma")
+_FORMER_NAMES = {"drift": "random_walk_drift"}
+"""Names that bundles, configurations and requests of earlier versions hold."""
+
+REFERENCE = "naive"
+"""The forecaster that every table and test compares with: "tomorrow = today"."""
+
+BASELINES = tuple(name for name, entry in FORECASTERS.items() if entry.is_baseline)
+BOOTSTRAP = next(name for name, entry in FORECASTERS.items() if entry.bootstrap)
+"""The forecaster that is published before any training has ended."""
+
 AUTO = "auto"
 """In place of a name: train all of them and choose; takes the parameters that all share."""
 
@@ -66,35 +49,46 @@ DEFAULT_FORECASTER = "mlp"
 """By measurement: see ``docs/decisions/0007``."""
 
 
+def canonical_name(name: str) -> str:
+    """Answer the present name of a forecaster that may be given by a former one.
+
+    A name that is no forecaster's is answered unchanged.
+
+    >>> canonical_name("drift"), canonical_name("lstm")
+    ('random_walk_drift', 'lstm')
+    """
+    return _FORMER_NAMES.get(name, name)
+
+
+def is_baseline(name: str) -> bool:
+    """Whether ``name``, present or former, is a baseline's."""
+    return canonical_name(name) in BASELINES
+
+
 def make_forecaster(
     name: str, parameters: Parameters | None = None, runtime: Runtime = Runtime()
 ) -> Forecaster:
     """The recipe called ``name``."""
-    forecaster: Forecaster = _resolve(_entry(name).forecaster)(parameters, runtime)
-    return forecaster
+    return _entry(name).forecaster()(parameters, runtime)
 
 
 def load_predictor(name: str, files: Mapping[str, bytes]) -> Predictor:
     """The trained model called ``name`` from its files, without its training code."""
-    predictor: Predictor = _resolve(_entry(name).predictor).from_files(files)
-    return load_shrunk(predictor, files)
+    return load_shrunk(_entry(name).predictor().from_files(files), files)
 
 
 def parameters_type(name: str) -> type[Parameters]:
     """The hyper-parameters that the forecaster called ``name`` takes."""
     if name == AUTO:
         return Parameters
-    kind: type[Parameters] = _resolve(_entry(name).parameters)
-    return kind
+    return _entry(name).parameters()
 
 
 def presets_of(name: str) -> Mapping[str, Mapping[str, Any]]:
     """Named hyper-parameters of the forecaster called ``name``."""
     if name == AUTO:
         return {}
-    entry = _entry(name)
-    presets: Mapping[str, Mapping[str, Any]] = _resolve(entry.presets) if entry.presets else {}
-    return presets
+    return _entry(name).presets()
 
 
 def preset(forecaster: str, name: str) -> dict[str, Any]:
@@ -155,23 +149,22 @@ def make_parameters(name: str, values: Mapping[str, Any]) -> Parameters:
         raise InvalidHyperparameters(problems) from error
 
 
-def _entry(name: str) -> _Entry:
-    if name not in FORECASTERS:
+def _entry(name: str) -> ForecasterEntry:
+    entry = FORECASTERS.get(canonical_name(name))
+    if entry is None:
         raise UnknownName("forecaster", name, [*FORECASTERS, AUTO])
-    return FORECASTERS[name]
-
-
-def _resolve(path: str) -> Any:
-    module, _, attribute = path.partition(":")
-    return getattr(import_module(module), attribute)
+    return entry
 
 
 __all__ = [
     "AUTO",
     "BASELINES",
+    "BOOTSTRAP",
     "DEFAULT_FORECASTER",
     "FORECASTERS",
+    "REFERENCE",
     "Forecaster",
+    "ForecasterEntry",
     "LocationScale",
     "Parameters",
     "Predictor",
@@ -179,7 +172,9 @@ __all__ = [
     "Steps",
     "TrainingReport",
     "Watch",
+    "canonical_name",
     "forecaster_for",
+    "is_baseline",
     "load_predictor",
     "make_forecaster",
     "make_parameters",

@@ -28,7 +28,7 @@ class NaivePredictor(Predictor):
     volatility : float
         Standard deviation of one session's log return in training.
     mean : float
-        Location of one session's log return; 0 here, learned by ``drift``.
+        Location of one session's log return; 0 here, learned by ``random_walk_drift``.
     """
 
     name: ClassVar[str] = "naive"
@@ -70,10 +70,10 @@ class NaivePredictor(Predictor):
 
 
 @dataclass(frozen=True)
-class DriftPredictor(NaivePredictor):
+class RandomWalkDriftPredictor(NaivePredictor):
     """A Gaussian random walk with drift."""
 
-    name: ClassVar[str] = "drift"
+    name: ClassVar[str] = "random_walk_drift"
 
 
 class NaiveForecaster(Forecaster):
@@ -94,10 +94,10 @@ class NaiveForecaster(Forecaster):
         return NaivePredictor(p.seq_length, p.horizon, max(float(returns.std()), 1e-6), 0.0)
 
 
-class DriftForecaster(Forecaster):
+class RandomWalkDriftForecaster(Forecaster):
     """Today plus the mean return of training."""
 
-    name = "drift"
+    name = "random_walk_drift"
 
     def _fit(
         self,
@@ -106,11 +106,11 @@ class DriftForecaster(Forecaster):
         *,
         start_from: Predictor | None,
         watch: Watch,
-    ) -> DriftPredictor:
+    ) -> RandomWalkDriftPredictor:
         p = self.parameters
         returns = _pooled_returns(train, p)
         volatility = max(float(returns.std()), 1e-6)
-        return DriftPredictor(p.seq_length, p.horizon, volatility, float(returns.mean()))
+        return RandomWalkDriftPredictor(p.seq_length, p.horizon, volatility, float(returns.mean()))
 
 
 def _pooled_returns(train: Sequence[Prices], p: Parameters) -> FloatArray:

@@ -20,7 +20,7 @@ from closecast.core.verdict import Verdict
 from closecast.database import ACTIVE, Database, Job
 from closecast.drift import Baseline, DriftDetector, discoveries, warn_of_unmeasured
 from closecast.errors import ClosecastError
-from closecast.forecasters import BASELINES
+from closecast.forecasters import canonical_name, is_baseline
 from closecast.registry.documents import (
     BASELINE_FILE,
     Bundle,
@@ -117,7 +117,7 @@ def recipe_of(registry: Registry, group: Group, settings: Settings) -> Recipe:
         symbols=canonical_list([*group.symbols, *left_out]),
         source=source_again(info.data[0].source, settings),
         start=min(span.first_session for span in info.data),
-        forecaster=like.forecaster,
+        forecaster=canonical_name(like.forecaster),
         hyperparameters=like.hyperparameters,
     )
 
@@ -125,7 +125,7 @@ def recipe_of(registry: Registry, group: Group, settings: Settings) -> Recipe:
 def _worth_repeating(registry: Registry, group: Group) -> BundleInfo:
     """The current bundle; in place of a baseline the newest network for most of its symbols."""
     current = group.manifest
-    if current.info.forecaster not in BASELINES:
+    if not is_baseline(current.info.forecaster):
         return current.info
 
     def shared(info: BundleInfo) -> int:
@@ -135,7 +135,7 @@ def _worth_repeating(registry: Registry, group: Group) -> BundleInfo:
         manifest
         for manifest in registry.versions()
         if manifest.created_at > current.created_at
-        and manifest.info.forecaster not in BASELINES
+        and not is_baseline(manifest.info.forecaster)
         and shared(manifest.info)
     ]
     return max(networks, key=lambda m: (shared(m.info), m.created_at), default=current).info

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from closecast.errors import DamagedBundle, MissingStep
-from closecast.forecasters import Parameters, Watch
+from closecast.forecasters import BOOTSTRAP, Parameters, Watch
 from closecast.forecasters.base import ignore_progress
 from closecast.pipeline.evaluate import evaluate_candidate
 from closecast.pipeline.train import train_candidate
 from closecast.pipeline.workspace import Workspace
 from closecast.registry.registry import Registry
 from closecast.settings import Settings
-
-FIRST = "ewma"
 
 
 def publish_first(
@@ -22,7 +20,7 @@ def publish_first(
     source: str | None = None,
     watch: Watch = ignore_progress,
 ) -> bool:
-    """Publish ``ewma`` for prepared symbols, unless each has a model already.
+    """Publish the bootstrap forecaster for prepared symbols, unless each has a model already.
 
     It becomes current for those that have none; what serves the others is left alone.
 
@@ -51,7 +49,7 @@ def publish_first(
         seq_length=prepared.seq_length, horizon=prepared.horizon, train_size=prepared.train_size
     )
     try:
-        train_candidate(settings, symbols, FIRST, parameters)
+        train_candidate(settings, symbols, BOOTSTRAP, parameters)
         evaluate_candidate(settings, symbols, watch, source, only=needing)
     finally:
         if waiting is not None:

@@ -26,9 +26,11 @@ from closecast.evaluation import (
 )
 from closecast.evaluation.training_plots import draw_all
 from closecast.forecasters import (
-    BASELINES,
+    FORECASTERS,
+    REFERENCE,
     Predictor,
     TrainingReport,
+    canonical_name,
     load_predictor,
     make_forecaster,
 )
@@ -125,7 +127,7 @@ def evaluate_candidate(
     prepared = workspace.prepared()
     candidate = workspace.candidate(prepared)
     about = candidate.about
-    name = str(about["forecaster"])
+    name = canonical_name(str(about["forecaster"]))
     predictor = load_predictor(name, candidate.files)
     calibrations = {
         symbol: SplitConformal.from_json(of_symbol(candidate.files, INTERVALS_FILE, symbol))
@@ -265,11 +267,11 @@ def fit_baselines(prepared: Prepared, name: str) -> tuple[dict[str, Predictor], 
         }
 
     others = [
-        ScoredModel(fit(baseline), {}, with_history=baseline == "ewma")
-        for baseline in BASELINES
-        if baseline not in ("naive", name)
+        ScoredModel(fit(baseline), {}, with_history=entry.with_history)
+        for baseline, entry in FORECASTERS.items()
+        if entry.is_baseline and baseline not in (REFERENCE, name)
     ]
-    return fit("naive"), others
+    return fit(REFERENCE), others
 
 
 def _table(
@@ -293,7 +295,7 @@ def _info(
     leak_check: LeakCheck,
     source: str | None,
 ) -> BundleInfo:
-    name = about["forecaster"]
+    name = canonical_name(about["forecaster"])
     return BundleInfo(
         forecaster=name,
         symbols=prepared.symbols,

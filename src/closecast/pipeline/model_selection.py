@@ -12,6 +12,7 @@ from closecast.errors import TrainingFailed
 from closecast.evaluation import Losses, Mode, ScoredModel, evaluate_panel
 from closecast.forecasters import (
     FORECASTERS,
+    REFERENCE,
     Parameters,
     Runtime,
     Watch,
@@ -93,7 +94,7 @@ def _losses(
     """Of every candidate on the same rows; one after the other, for forecasts are large."""
     shared = Parameters(seq_length=prepared.seq_length, horizon=prepared.horizon)
     naive = {
-        s.train.symbol: make_forecaster("naive", shared).fit([s.train], [s.valid])
+        s.train.symbol: make_forecaster(REFERENCE, shared).fit([s.train], [s.valid])
         for s in prepared.splits
     }
     found: dict[str, dict[tuple[str, Mode], Losses]] = {s: {} for s in prepared.symbols}

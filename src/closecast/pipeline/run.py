@@ -7,20 +7,22 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from closecast.core.records import Trigger
 from closecast.core.symbols import canonical_list
 from closecast.errors import ClosecastError, InvalidHyperparameters
 from closecast.forecasters import (
     AUTO,
+    BOOTSTRAP,
     DEFAULT_FORECASTER,
     Runtime,
     Watch,
+    canonical_name,
     make_parameters,
 )
 from closecast.forecasters.base import ignore_progress
-from closecast.pipeline.bootstrap import FIRST, publish_first
+from closecast.pipeline.bootstrap import publish_first
 from closecast.pipeline.collect import collect_many
 from closecast.pipeline.evaluate import PublishedBundle, evaluate_candidate
 from closecast.pipeline.model_selection import train_and_choose
@@ -50,6 +52,8 @@ class TrainRequest(BaseModel):
     fine_tune: bool = False
     trigger: Trigger = "request"
 
+    _present_name = field_validator("forecaster")(canonical_name)
+
 
 def run_training(
     settings: Settings,
@@ -60,7 +64,7 @@ def run_training(
 ) -> PublishedBundle:
     """Collect, preprocess, train, evaluate, publish, promote.
 
-    If a symbol has no model at all, the ``ewma`` forecaster is published first, so that
+    If a symbol has no model at all, the bootstrap forecaster is published first, so that
     something answers while the network trains.
 
     Raises
@@ -88,7 +92,7 @@ def run_training(
         tell("preprocess")
         automatic = request.trigger != "request"
         preprocess(settings, symbols, parameters, uncollected, automatic=automatic)
-        if request.forecaster != FIRST:
+        if request.forecaster != BOOTSTRAP:
             tell("first model")
             publish_first(
                 settings,

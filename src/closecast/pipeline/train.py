@@ -12,6 +12,7 @@ from closecast.forecasters import (
     Predictor,
     Runtime,
     Watch,
+    canonical_name,
     load_predictor,
     make_forecaster,
 )
@@ -98,7 +99,7 @@ def fit_candidate(
             BASELINE_FILE: prepared.baseline,
         },
         about={
-            "forecaster": forecaster,
+            "forecaster": canonical_name(forecaster),
             "hyperparameters": parameters.model_dump(),
             "location": shrinkage.to_dict(),
             "training": asdict(predictor.training),

@@ -14,7 +14,7 @@ from closecast.core.dataset import log_returns, long_run_volatility
 from closecast.core.prices import Prices
 from closecast.errors import ClosecastError, DamagedBundle
 from closecast.evaluation import MODES, EvaluationResult, calibrate
-from closecast.forecasters import TrainingReport, Watch
+from closecast.forecasters import TrainingReport, Watch, canonical_name
 from closecast.forecasters.base import ignore_progress
 from closecast.pipeline.evaluate import evidence_of
 from closecast.pipeline.reports import libraries
@@ -133,7 +133,7 @@ def _checks(
         yield Check("closes and preprocessing", outcome, str(error))
         return
     watch({"stage": "evaluate"})
-    judged = judge_again(remade.prepared, bundle.manifest.info.forecaster, bundle)
+    judged = judge_again(remade.prepared, canonical_name(bundle.manifest.info.forecaster), bundle)
     yield _attempt("look-ahead", lambda: _look_ahead(bundle, remade, judged, seed))
     yield _attempt("calibration", lambda: _calibration(bundle, remade, judged))
     yield _attempt("evaluation", lambda: _evaluation(bundle, judged))
@@ -253,7 +253,8 @@ def _evaluation(bundle: Bundle, judged: ReproducedEvaluation) -> str:
                 raise _Failed(f"{symbol}: {key} is {stored[key]}, made again {made[key]}")
         rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for row in stored["rows"]:  # a candidate called naive stands beside the reference
-            rows.setdefault((row["forecaster"], row["mode"]), []).append(row)
+            name = canonical_name(row["forecaster"]), row["mode"]
+            rows.setdefault(name, []).append({**row, "forecaster": name[0]})
         for row in made["rows"]:
             name = row["forecaster"], row["mode"]
             if not rows.get(name):
@@ -282,7 +283,7 @@ def _differences(stored: Any, made: Any, where: str = "") -> Iterator[str]:
 def _trained(
     bundle: Bundle, remade: ReproducedBundle, judged: ReproducedEvaluation, again: Candidate
 ) -> str:
-    name = bundle.manifest.info.forecaster
+    name = canonical_name(bundle.manifest.info.forecaster)
     other = judge_again(remade.prepared, name, again)
     largest, where = _largest_difference(judged.found, other.found, name)
     changed = _other_libraries(bundle.manifest)

@@ -10,6 +10,7 @@ import numpy as np
 
 from closecast.core.arrays import FloatArray
 from closecast.evaluation import MODES, Losses, Mode
+from closecast.forecasters import REFERENCE
 from closecast.metrics.significance import diebold_mariano, giacomini_white, model_confidence_set
 
 Loss = Literal["crps", "absolute_error"]
@@ -87,7 +88,7 @@ def ordered(p: float, significance: float) -> str:
 def gain_at_step_1(of_symbol: OfSymbol, candidate: str, mode: Mode) -> float:
     """By what share the candidate's RMSE is under naive's, one session ahead."""
     ours, naive = (
-        _find(of_symbol, name, mode).absolute_error[:, 0] for name in (candidate, "naive")
+        _find(of_symbol, name, mode).absolute_error[:, 0] for name in (candidate, REFERENCE)
     )
     reference = float(np.square(naive).mean())
     return 1 - float(np.sqrt(np.square(ours).mean() / reference)) if reference else 0.0
@@ -135,7 +136,7 @@ def _daily(
         Arrays of one length, shape (days,), oldest first: only origins that none of the named has
         learned from. And how many steps all of them have.
     """
-    found = [[_find(one, name, mode) for name in (*names, "naive")] for one in symbols]
+    found = [[_find(one, name, mode) for name in (*names, REFERENCE)] for one in symbols]
     steps = min(getattr(losses, loss).shape[1] for row in found for losses in row)
     days, values = [], []
     for row in found:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from closecast.forecasters import BASELINES
+from closecast.forecasters import BASELINES, REFERENCE
 from closecast.validation.gate.comparison import (
     CONFIDENCE,
     JUDGED_MODES,
@@ -127,7 +127,7 @@ def decide(
         for other in names
         for mode in JUDGED_MODES
         for loss in LOSSES
-        if other in ("naive", CURRENT)
+        if other in (REFERENCE, CURRENT)
     ]
     comparable = [n for n in names if n != CURRENT or _days_beside_current(pooled) >= LEAST_ORIGINS]
     confidence = confidence_set(list(losses.values()), [candidate, *comparable])
@@ -170,8 +170,8 @@ def _names(
 ) -> list[str]:
     """Everybody to be held against, naive first."""
     found = {name for of_symbol in losses.values() for name, _ in of_symbol}
-    others = sorted(found - {"naive", candidate, CURRENT})
-    return ["naive", *([CURRENT] if current else []), *others]
+    others = sorted(found - {REFERENCE, candidate, CURRENT})
+    return [REFERENCE, *([CURRENT] if current else []), *others]
 
 
 def _days_beside_current(pooled: Sequence[Comparison]) -> int:
@@ -271,12 +271,12 @@ def _own_objection(
                 f"suspicious: RMSE at step 1 is {gain:.1%} under naive's ({mode}), which points to "
                 "a leak; whoever can explain it may promote it by POST /model/promote"
             )
-    levels = {"naive": SIGNIFICANCE, CURRENT: SIGNIFICANCE / symbols}
+    levels = {REFERENCE: SIGNIFICANCE, CURRENT: SIGNIFICANCE / symbols}
     for other in (name for name in names if name in levels):
         for mode in JUDGED_MODES:
             for loss in LOSSES:
                 comparison = compare([of_symbol], candidate, other, mode, loss)
                 if comparison.is_worse(levels[other]):
-                    who = "naive" if other == "naive" else "what serves"
+                    who = REFERENCE if other == REFERENCE else "what serves"
                     return f"significantly worse than {who}: {comparison.beside(levels[other])}"
     return None
