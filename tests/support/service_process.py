@@ -27,7 +27,7 @@ class ServiceProcess:
         chosen |= {"CLOSECAST_WORKER_ENABLED": "true", "CLOSECAST_PORT": str(self.port)}
         self._environment = {**os.environ, **chosen, **environment}
         self._log = log
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=120)
         self.start()
 
     def start(self) -> None:
@@ -69,7 +69,7 @@ class ServiceProcess:
         answer: dict[str, Any] = self.http.get(path).raise_for_status().json()
         return answer
 
-    def until(self, condition: Callable[[], Any], what: str, seconds: float = 120) -> Any:
+    def until(self, condition: Callable[[], Any], what: str, seconds: float = 300) -> Any:
         """Wait for a condition; only a machine that stands still makes it fail."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
