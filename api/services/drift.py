@@ -12,7 +12,7 @@ log = logging.getLogger("closecast.drift")
 
 
 def verdict_members(verdict: Verdict, language: Language) -> dict[str, Any]:
-    """Of :class:`api.schemas.findings.Drift`."""
+    """Of :class:`api.schemas.findings.DriftAnswer`."""
     findings = in_language(verdict, language).findings if verdict.findings else ()
     return {
         "drift_warning": verdict.warning,

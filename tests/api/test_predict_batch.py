@@ -267,7 +267,7 @@ def test_one_that_fails_does_not_fail_its_neighbours(client: TestClient) -> None
     async def run() -> list[Any]:
         together = Batcher()
         asked = [
-            together.ask(predict_batch.Question(snapshot, closes, None, (0.8, 0.95), None))  # type: ignore[arg-type]
+            together.ask(predict_batch.PredictionQuery(snapshot, closes, None, (0.8, 0.95), None))  # type: ignore[arg-type]
             for closes in windows
         ]
         return await asyncio.gather(*asked, return_exceptions=True)
@@ -287,7 +287,7 @@ def test_a_caller_who_left_is_passed_over(client: TestClient) -> None:
     async def run() -> Any:
         together = Batcher()
         asked = [
-            together.ask(predict_batch.Question(snapshot, walk(i), None, (0.8,), None))  # type: ignore[arg-type]
+            together.ask(predict_batch.PredictionQuery(snapshot, walk(i), None, (0.8,), None))  # type: ignore[arg-type]
             for i in range(3)
         ]
         asked[1].cancel()

@@ -32,7 +32,7 @@ def answered(i: int = 0) -> PredictionRecord:
 
 
 class Recording:
-    """Stands where :class:`Predictions` does; fails, or waits, when told to."""
+    """Stands where :class:`PredictionLog` does; fails, or waits, when told to."""
 
     def __init__(self) -> None:
         self.rows: list[PredictionRecord] = []

@@ -51,7 +51,7 @@ def advance(
         Before the day; ``None`` where a symbol begins.
     members : sequence of (Member, row)
         The symbols of one exchange that have a close on that day, and its row.
-    known : PanelDay, optional
+    known : PanelObservation, optional
         What the panel was found to do on that day when others were absorbed earlier.
 
     Returns

@@ -167,7 +167,7 @@ class NativeLoops:
         returns : array, shape (m, n - 1)
             Of the windows; contiguous, as ``before`` and ``gap`` are.
         before, gap : arrays, shape (m,), optional
-            As in :class:`closecast.drift.features.Reading`.
+            As in :class:`closecast.drift.features.WindowFeatures`.
         """
         found: NDArray[np.uint8] = np.empty(len(returns), np.uint8)
         self._suspicious(

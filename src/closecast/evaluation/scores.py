@@ -109,7 +109,7 @@ class EvaluationResult:
     evaluations : mapping of symbol to Evaluation
         With rows "window only" and "with history" per contender. A contender that has learned
         from some of the rows has none.
-    followed : list of (Followed or None)
+    followed : list of (HistoryForecasts or None)
         Per contender what came of following it, ``None`` where it was not.
     losses : mapping of symbol to mapping of (name, mode) to Losses
         All of one symbol on the same rows.

@@ -39,7 +39,7 @@ class NestingScanner:
 
     Examples
     --------
-    >>> nesting = Nesting(2)
+    >>> nesting = NestingScanner(2)
     >>> [nesting.feed(piece) for piece in (b'[{"[[', b'[": 1}, [', b"[")]
     [False, False, True]
     """

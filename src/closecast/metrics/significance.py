@@ -81,7 +81,7 @@ def giacomini_white(loss: FloatArray, reference_loss: FloatArray, horizon: int) 
 
     Returns
     -------
-    Conditional
+    ConditionalTest
         With ``p`` 1 and the mean difference where rows are too few or the losses are equal.
     """
     difference = loss - reference_loss

@@ -49,7 +49,7 @@ class Champion:
     ----------
     standing : Standing or None
         ``None`` where nothing does, or what the pointer leads to is damaged.
-    contender : Contender or None
+    contender : ScoredModel or None
         The same, ready to be scored on the candidate's rows; ``None`` where it cannot be.
     generations : mapping of symbol to int
         Of the pointers when they were read; 0 where there is none.
