@@ -8,31 +8,44 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 _LINE_EVERY_S = 10.0
-_FORMAT = "{desc:<12} {percentage:3.0f} % |{bar:30}| {elapsed} so far, {remaining} left{postfix}"
+_ETA_FROM = 3.0
+"""Percent; the estimate of a shorter stretch would only mislead."""
+_EARLY_FORMAT = "{desc:<20} {percentage:3.0f} % |{bar:30}| {elapsed} so far{postfix}"
+_FORMAT = "{desc:<20} {percentage:3.0f} % |{bar:30}| {elapsed} so far, {remaining} left{postfix}"
 
 
 class ProgressBar:
     """Draws what a pipeline reports on standard error; pass :meth:`show` as its ``watch``.
 
     The bar is full only once the work has ended without an error.
+
+    Parameters
+    ----------
+    write : callable, optional
+        Prints a line where standard error is no terminal; to standard error by default.
     """
+
+    def __init__(self, write: Callable[[str], None] | None = None) -> None:
+        self._write = write or _to_standard_error
+        self._abandoned = False
 
     def __enter__(self) -> Self:
         from tqdm import tqdm  # not at the top: the serving image is without it
 
-        self._lines = None if sys.stderr.isatty() else ProgressLines(_to_standard_error)
+        self._lines = None if sys.stderr.isatty() else ProgressLines(self._write)
         self._bar = tqdm(
             total=100.0,
-            bar_format=_FORMAT,
+            bar_format=_EARLY_FORMAT,
             file=sys.stderr,
             disable=self._lines is not None,
             dynamic_ncols=True,
+            miniters=0,  # without a step, the times move all the same
             smoothing=0,  # stages differ in pace: the mean pace estimates the rest best
         )
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
+        if kind is None and not self._abandoned:
             self._bar.set_description_str("done", refresh=False)
             self._bar.set_postfix_str("", refresh=False)
             self._bar.update(100.0 - self._bar.n)
@@ -56,9 +69,12 @@ class ProgressBar:
         if progress.get("paused"):
             notes.append("paused for predictions")
         self._bar.set_postfix_str(", ".join(notes), refresh=False)
+        self._bar.bar_format = _FORMAT if percent >= _ETA_FROM else _EARLY_FORMAT
         self._bar.update(percent - self._bar.n)
-        if percent == self._bar.n:  # without a step, the times move all the same
-            self._bar.refresh()
+
+    def abandon(self) -> None:
+        """Leave the bar where it is at the end, as of work that has failed."""
+        self._abandoned = True
 
 
 class ProgressLines:

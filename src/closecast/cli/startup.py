@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
+from closecast.cli.progress import ProgressBar
 from closecast.core.symbols import canonical, exchange_of, panel_name
 from closecast.database import ACTIVE, Database, Job
 from closecast.errors import ClosecastError, DamagedBundle, JobConflict, NoModel, StorageFailed
@@ -19,7 +21,6 @@ from closecast.settings import Settings
 from closecast.sources import SOURCES, make_source
 
 _LOOK_S = 0.5
-_TELL_EVERY_S = 10.0
 
 
 def check_start(settings: Settings, *, trains: bool = False) -> None:
@@ -96,15 +97,12 @@ class FirstTraining(threading.Thread):
             f"First training: queued as GET /train/{self._job.id}; until there is a model, "
             "forecasts are answered with 503."
         )
-        last, since_told = "", 0.0
-        while (job := self._look()).state in ACTIVE:
-            now = _progress(job)
-            stage_is_new = now.partition(",")[0] != last.partition(",")[0]
-            if stage_is_new or (now != last and since_told >= _TELL_EVERY_S):
-                self._say(f"First training: {now}")
-                last, since_told = now, 0.0
-            time.sleep(_LOOK_S)
-            since_told += _LOOK_S
+        with ProgressBar(lambda line: self._say(f"First training: {line}")) as bar:
+            while (job := self._look()).state in ACTIVE:
+                bar.show(_progress(job))
+                time.sleep(_LOOK_S)
+            if job.state != "succeeded":
+                bar.abandon()
         if job.state == "succeeded":
             self._say(self._welcome())
         else:
@@ -139,9 +137,7 @@ def _queued(settings: Settings, database: Database, symbols: Sequence[str]) -> J
         return database.jobs.get(conflict.job_id)
 
 
-def _progress(job: Job) -> str:
+def _progress(job: Job) -> Mapping[str, Any]:
     if job.state == "queued":
-        return "waits for the worker"
-    stage, percent = job.progress.get("stage", "starts"), job.progress.get("percent")
-    paused = ", paused for predictions" if job.progress.get("paused") else ""
-    return f"{stage}{'' if percent is None else f', {percent:.0f} %'}{paused}"
+        return {"stage": "waits for the worker"}
+    return {"stage": "starts", **job.progress}
