@@ -17,21 +17,21 @@ from benchmarks.drift.monitor import made_session, run_lengths, watched_sample
 from closecast.core.arrays import FloatArray
 from closecast.core.records import DriftDay
 from closecast.drift import ARL0, Monitor, discoveries, tail_probability
+from closecast.drift import monitor as drift
 from closecast.drift.monitor import (
+    BET_TABLE,
     BETS,
     LARGEST,
     LEAST_TAIL,
-    MISS_BETS,
     MISS_RATE,
-    SHOCK_BETS,
     accumulate,
     e_values,
     evidence_of,
 )
 from closecast.errors import DamagedBundle
 
-MISSES = slice(0, len(MISS_BETS))
-SHOCKS = slice(len(MISS_BETS), BETS)
+MISSES = slice(0, 2)
+SHOCKS = slice(2, 4)
 
 
 # -- what makes the promise ---------------------------------------------------------------------
@@ -61,8 +61,8 @@ def test_a_bet_on_shocks_is_fair_for_the_ranks_among_any_number_of_scores(n: int
 
 
 def test_shares_of_the_evidence_add_up_to_one() -> None:
-    assert sum(MISS_BETS.values()) + sum(SHOCK_BETS.values()) == pytest.approx(1.0)
-    assert min(*MISS_BETS.values(), *SHOCK_BETS.values()) > 0
+    assert sum(bet.share for bet in BET_TABLE) == pytest.approx(1.0)
+    assert min(bet.share for bet in BET_TABLE) > 0
     assert float(evidence_of(np.full(BETS, 7.0))) == pytest.approx(7.0)
 
 
@@ -168,12 +168,11 @@ def test_what_nobody_knows_changes_nothing() -> None:
 
 def test_one_step_by_hand() -> None:
     after = Monitor((1.0, 0.0, 3.0, 0.0)).after(missed=True, tail=0.25)
-    kappas = list(SHOCK_BETS)
-    assert list(SHOCK_BETS) == [0.5, 0.7]
-    assert list(MISS_BETS) == [0.25, 0.5]
-    assert after.values == pytest.approx(
-        [2 * 2.5, 5.0, 4 * 0.5 * 0.25**-0.5, 0.7 * 0.25 ** (kappas[1] - 1)]
-    )
+    assert [(bet.on, bet.parameter) for bet in BET_TABLE] == [
+        *(("miss", 0.25), ("miss", 0.5)),
+        *(("shock", 0.5), ("shock", 0.7)),
+    ]
+    assert after.values == pytest.approx([2 * 2.5, 5.0, 4 * 0.5 * 0.25**-0.5, 0.7 * 0.25**-0.3])
     assert after.evidence == pytest.approx(0.24 * 5 + 0.36 * 5 + 0.2 * 4 + 0.2 * 0.7 * 0.25**-0.3)
     held = Monitor().after(missed=False, tail=1.0)
     assert held.values == pytest.approx([0.75 / 0.9, 0.5 / 0.9, 0.5, 0.7])
@@ -240,6 +239,23 @@ def test_ten_thousand_misses_and_ten_thousand_hits_stay_finite() -> None:
 def test_a_damaged_state_is_refused(values: object) -> None:
     with pytest.raises(DamagedBundle, match="drift monitor"):
         Monitor.from_values(values)  # type: ignore[arg-type]
+
+
+def test_a_monitor_stored_before_a_bet_was_added_is_read_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stored = (5.0, 6.0, 7.0, 8.0)
+    then = Monitor.from_values(stored).after(missed=True, tail=0.2)
+    monkeypatch.setattr(drift, "BETS", 5)
+    monkeypatch.setattr(drift, "_PARAMETERS", np.array([0.25, 0.5, 0.5, 0.7, 0.2]))
+    monkeypatch.setattr(drift, "_ON_MISSES", np.array([True, True, False, False, True]))
+    monkeypatch.setattr(drift, "_SHARES", np.array([0.24, 0.26, 0.2, 0.2, 0.1]))
+    newer = Monitor.from_values(stored)
+    assert newer.values == (*stored, 0.0)
+    after = newer.after(missed=True, tail=0.2)
+    assert after.values == pytest.approx((*then.values, 2.0))
+    with pytest.raises(DamagedBundle, match="5 values"):
+        Monitor.from_values(stored[:3])
 
 
 def test_many_monitors_at_once_are_the_same_as_one_by_one() -> None:

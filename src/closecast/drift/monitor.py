@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 
@@ -38,15 +38,43 @@ of the evidence that an alarm is raised at."""
 MISS_RATE = 0.10
 """Of the 90 % interval, at most, while the model fits."""
 
-MISS_BETS: Mapping[float, float] = {0.25: 0.24, 0.5: 0.36}
-"""Rate of misses that a bet is best against, and the bet's share of the evidence. A third bet, on
-.2, finds a rate of .2 four sessions earlier after a year that fitted, and .35 and .5 one later."""
 
-SHOCK_BETS: Mapping[float, float] = {0.5: 0.2, 0.7: 0.2}
-"""``kappa`` of the calibrators ``kappa u ** (kappa - 1)`` of a p-value u (Shafer, Shen,
-Vereshchagin and Vovk 2011, Statist. Sci. 26, 84-101), and the bet's share. With half of the
-evidence instead of .4 the delay at 25 % misses is a session longer; without it, models of 2018
-notice March 2020 in 3 of 40 cases, with it in 37."""
+@dataclass(frozen=True, slots=True)
+class Bet:
+    """One way in which sessions may stop to fit, and its share of the evidence.
+
+    Attributes
+    ----------
+    on : str
+        ``miss``: misses of the 90 % interval; ``shock``: tail probabilities.
+    parameter : float
+        Of a bet on misses, the rate of misses that it is best against. Of a bet on shocks,
+        ``kappa`` of the calibrator ``kappa u ** (kappa - 1)`` of a p-value u (Shafer, Shen,
+        Vereshchagin and Vovk 2011, Statist. Sci. 26, 84-101).
+    share : float
+        Of the evidence; the shares of all bets add up to 1.
+    """
+
+    on: Literal["miss", "shock"]
+    parameter: float
+    share: float
+
+
+BET_TABLE = (
+    Bet("miss", 0.25, 0.24),
+    Bet("miss", 0.5, 0.36),
+    Bet("shock", 0.5, 0.2),
+    Bet("shock", 0.7, 0.2),
+)
+"""All bets. Stored monitors hold one value per bet in this order, so a new bet goes to the end.
+
+A third bet on misses, of rate 0.2, finds that rate four sessions earlier after a year that fitted,
+and rates of 0.35 and 0.5 one session later. With shares of shocks of 0.5 instead of 0.4 in all, the
+delay at 25 % misses is a session longer; without bets on shocks, models of 2018 notice March 2020
+in 3 of 40 cases, with them in 37."""
+
+_LEAST_BETS = 4
+"""Of stored monitors: no version had fewer."""
 
 LEAST_TAIL = 1e-3
 """A tail probability is not believed below it: at most 16 for one session, so that a wrong close
@@ -57,9 +85,10 @@ LARGEST = 1e6
 outlives its regime: see :class:`Monitor`. The bets on shocks alone can bring a symbol to 400 times
 ``ARL0``: enough for a single discovery among 400 symbols."""
 
-_RATES, _KAPPAS = read_only(list(MISS_BETS)), read_only(list(SHOCK_BETS))
-_SHARES = read_only([*MISS_BETS.values(), *SHOCK_BETS.values()])
-BETS = len(_SHARES)
+_PARAMETERS = read_only([bet.parameter for bet in BET_TABLE])
+_ON_MISSES = np.array([bet.on == "miss" for bet in BET_TABLE])
+_SHARES = read_only([bet.share for bet in BET_TABLE])
+BETS = len(BET_TABLE)
 
 
 def e_values(misses: FloatArray, tails: FloatArray) -> FloatArray:
@@ -78,10 +107,10 @@ def e_values(misses: FloatArray, tails: FloatArray) -> FloatArray:
         NaN for the bets on what is not known.
     """
     missed = np.asarray(misses)[..., None]
-    ratios = np.where(missed > 0, _RATES / MISS_RATE, (1 - _RATES) / (1 - MISS_RATE))
-    ratios = np.where(np.isnan(missed), np.nan, ratios)
+    best, kept = _PARAMETERS / MISS_RATE, (1 - _PARAMETERS) / (1 - MISS_RATE)
+    ratios = np.where(np.isnan(missed), np.nan, np.where(missed > 0, best, kept))
     u = np.maximum(np.asarray(tails)[..., None], LEAST_TAIL)
-    return np.concatenate([ratios, _KAPPAS * u ** (_KAPPAS - 1)], axis=-1)
+    return np.where(_ON_MISSES, ratios, _PARAMETERS * u ** (_PARAMETERS - 1))
 
 
 def accumulate(values: FloatArray, misses: FloatArray, tails: FloatArray) -> FloatArray:
@@ -184,22 +213,26 @@ class Monitor:
 
     @classmethod
     def from_values(cls, values: Sequence[float]) -> Self:
-        """Read ``values`` as they come out of JSON.
+        """Read stored ``values``.
+
+        Bets that are newer than the stored values begin at 0, as in a new monitor.
 
         Raises
         ------
         DamagedBundle
-            If they are something else.
+            If they are not one number from 0 to ``LARGEST`` for each bet.
         """
         try:
-            found = tuple(float(value) for value in values)
+            stored = tuple(float(value) for value in values)
         except (TypeError, ValueError) as error:
             raise DamagedBundle(f"a drift monitor holds no numbers: {error}") from error
-        if len(found) != BETS or not all(0 <= value <= LARGEST for value in found):
+        if not (
+            _LEAST_BETS <= len(stored) <= BETS and all(0 <= value <= LARGEST for value in stored)
+        ):
             raise DamagedBundle(
-                f"a drift monitor has {BETS} values between 0 and {LARGEST:g}, not {found}"
+                f"a drift monitor has {BETS} values between 0 and {LARGEST:g}, not {stored}"
             )
-        return cls(found)
+        return cls(stored + (0.0,) * (BETS - len(stored)))
 
 
 def discoveries(evidence: Mapping[str, float], arl0: float = ARL0) -> frozenset[str]:
