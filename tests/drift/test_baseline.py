@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from closecast.drift import Baseline, DriftDetector, reference
+from closecast.drift import Baseline, DriftDetector, baseline, reference, thresholds
 from closecast.drift.reference import measure_reference, sample_reference
 from closecast.drift.statistics import STATISTICS
-from closecast.drift.thresholds import TAIL
+from closecast.drift.thresholds import FORMER_TAILS, TAIL
 from closecast.errors import DamagedBundle, TooFewCloses
 from closecast.sources.sample import SampleSource
 from tests.contracts.statistic import BASELINE, LENGTH, TRAIN
@@ -174,6 +174,7 @@ def _with_spike(**changes: object) -> dict[str, Any]:
                 {**GOOD, "alone": list(STATISTICS)},
                 {**GOOD, "alone": dict.fromkeys(STATISTICS)},
                 {**GOOD, "rates": {"alone": {}}},
+                {**GOOD, "rates": {**GOOD["rates"], "alone": {}}},
                 _with_spike(value="6"),
                 _with_spike(value=float("nan")),
                 _with_spike(tail=[]),
@@ -200,6 +201,39 @@ def test_a_baseline_that_is_older_than_a_statistic_is_judged_by_the_others() -> 
         names = {finding.statistic for finding in DriftDetector(older).check(odd).findings}
         assert STATISTICS[key].name not in names
     assert BASELINE.unmeasured == ()
+
+
+FIRST_TAIL = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005)
+"""Shares of the first bundles that were published."""
+
+
+def test_shares_of_published_bundles_are_not_forgotten() -> None:
+    assert FIRST_TAIL in (TAIL, *FORMER_TAILS)
+
+
+def test_a_baseline_with_fewer_shares_is_read_at_those_of_today(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The reverse of a new share: the code of the test has one more than the file."""
+    fewer = {**ONE, "tail": [*ONE["tail"][:5], *ONE["tail"][6:-1]]}
+    older = json.dumps({**GOOD, "alone": {**GOOD["alone"], "spike": fewer}}).encode()
+    with pytest.raises(DamagedBundle, match="a tail has 10 values, not 8"):
+        Baseline.from_json(older)
+    monkeypatch.setattr(baseline, "FORMER_TAILS", ((*TAIL[:5], *TAIL[6:-1]),))
+    tail = Baseline.from_json(older).alone["spike"].tail
+    assert len(tail) == len(TAIL)
+    assert [*tail[:5], *tail[6:-1]] == pytest.approx(fewer["tail"])
+    assert ONE["tail"][4] < tail[5] < ONE["tail"][6]
+    assert tail[-1] == tail[-2]
+    assert Baseline.from_json(BASELINE.to_json()) == BASELINE
+
+
+def test_a_baseline_that_is_older_than_a_channel_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (baseline, thresholds):
+        monkeypatch.setattr(module, "CHANNELS", ("fault", "regime", "newer"))
+    assert Baseline.from_json(BASELINE.to_json()) == BASELINE
+    rates = {"fault": 0.01, "regime": 0.01, "newer": 0.01}
+    assert Baseline.fit(TRAIN, LENGTH, rates) == BASELINE  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("mode", ["alone", "with_before"])

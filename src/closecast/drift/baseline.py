@@ -14,8 +14,15 @@ from closecast.core.dataset import log_returns, long_run_volatility
 from closecast.core.prices import Prices
 from closecast.core.verdict import Channel
 from closecast.drift.reference import STEP, Reference, sample_reference, still_share_of
-from closecast.drift.statistics import keys_measured
-from closecast.drift.thresholds import CHANNELS, TAIL, FalseAlarmRate, Threshold, thresholds_for
+from closecast.drift.statistics import STATISTICS, keys_measured
+from closecast.drift.thresholds import (
+    CHANNELS,
+    FORMER_TAILS,
+    TAIL,
+    FalseAlarmRate,
+    Threshold,
+    thresholds_for,
+)
 from closecast.errors import DamagedBundle, TooFewCloses
 
 RATES: Mapping[Channel, float] = {"fault": 0.01, "regime": 0.01}
@@ -176,14 +183,22 @@ class Baseline:
             for mode in _MODES:
                 values[mode] = {key: _threshold(found) for key, found in values[mode].items()}
             values["rates"] = {
-                mode: {channel: FalseAlarmRate(**of_mode[channel]) for channel in CHANNELS}
+                mode: {
+                    channel: FalseAlarmRate(**of_mode[channel])
+                    for channel in CHANNELS
+                    if channel in of_mode
+                }
                 for mode, of_mode in values["rates"].items()
             }
             values["faults"] = tuple(values["faults"])
             baseline = cls(**values)
             for known, thresholds in enumerate((baseline.alone, baseline.with_before)):
-                if keys_measured(known=bool(known)).isdisjoint(thresholds):
+                measured = keys_measured(known=bool(known)).intersection(thresholds)
+                if not measured:
                     raise ValueError(f"{_MODES[known]} has no threshold of any statistic")
+                channels = {STATISTICS[key].channel for key in measured}
+                if lacking := channels.difference(baseline.rates[_MODES[known]]):
+                    raise ValueError(f"{_MODES[known]} has no rate of {', '.join(lacking)}")
             levels = (baseline.volatility, baseline.wildness, baseline.still_share)
             if not all(0 < level < np.inf for level in levels) or baseline.still_share >= 1:
                 raise ValueError("volatility and the share of still days must be positive numbers")
@@ -202,10 +217,22 @@ def _refuse_other_members(values: Mapping[str, Any]) -> None:
         )
 
 
-def _threshold(found: Mapping[str, Any]) -> Threshold:
-    threshold = Threshold(found["value"], found["rate"], tuple(found["tail"]))
-    if len(threshold.tail) != len(TAIL):
-        raise ValueError(f"a tail has {len(TAIL)} values, not {len(threshold.tail)}")
+def _threshold(stored: Mapping[str, Any]) -> Threshold:
+    threshold = Threshold(stored["value"], stored["rate"], _at_tail(tuple(stored["tail"])))
     if not np.isfinite([threshold.value, threshold.rate, *threshold.tail]).all():
-        raise ValueError(f"a threshold must be a number, not {found}")
+        raise ValueError(f"a threshold must be a number, not {stored}")
     return threshold
+
+
+def _at_tail(values: tuple[float, ...]) -> tuple[float, ...]:
+    """Convert values stored at the shares of an earlier version to those of :data:`TAIL`.
+
+    Linear in the logarithm of the share; rarer than the stored shares, the outermost value.
+    """
+    for shares in FORMER_TAILS:
+        if len(values) == len(shares) != len(TAIL):
+            at = np.interp(-np.log(TAIL), -np.log(shares), values)
+            return tuple(at.tolist())
+    if len(values) != len(TAIL):
+        raise ValueError(f"a tail has {len(TAIL)} values, not {len(values)}")
+    return values

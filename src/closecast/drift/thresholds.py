@@ -15,6 +15,10 @@ from closecast.drift.statistics import STATISTICS
 TAIL = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005)
 """Shares of clean windows; a value's p-value is read between them, and never below the last."""
 
+FORMER_TAILS: tuple[tuple[float, ...], ...] = ()
+"""Values that :data:`TAIL` had in earlier versions, each of another length. A threshold is stored
+with one number per share: without the former shares here, bundles made with them are refused."""
+
 CHANNELS: tuple[Channel, ...] = ("fault", "regime")
 
 _DRAWS = 500
@@ -106,6 +110,8 @@ def thresholds_for(
             for key in values
             if STATISTICS[key].channel == channel
         }
+        if not weights:  # a channel that is newer than the statistics to be measured
+            continue
         ordered = {key: np.sort(values[key]) for key in weights}
         smallest = np.min(
             [_shares(ordered[key], values[key]) / weight for key, weight in weights.items()], axis=0
