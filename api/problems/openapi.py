@@ -8,6 +8,7 @@ from typing import Any
 
 from api.problems.documents import MEDIA_TYPE, problem_document
 from api.schemas.base import ProblemDocument
+from api.schemas.examples import recorded_examples
 from api.security.scopes import Needed, needed_scope
 
 Problems = Mapping[int, Mapping[str, str | Mapping[str, Any]]]
@@ -48,23 +49,43 @@ _EXAMPLES: Problems = {
 
 
 def document_problems(openapi: dict[str, Any]) -> dict[str, Any]:
-    """Say in the OpenAPI document that errors come as problem documents only.
+    """Describe all errors of an OpenAPI document as problem documents.
 
-    FastAPI describes the model of an error under ``application/json``, whatever is sent. What
-    any route may answer before it is reached (no key, too often, too slow) is added here.
+    FastAPI describes the model of an error under the media type of the route's answer. Added
+    here are the recorded examples, and the answers that any route may give before it is reached:
+    no key, too often, too slow.
     """
     schemes = openapi.setdefault("components", {}).setdefault("securitySchemes", {})
     schemes |= _SECURITY_SCHEMES
     for path, operations in openapi["paths"].items():
         for method, operation in operations.items():
+            add_examples(operation)
             _document_guard(operation, needed_scope(method.upper(), path))
             for status, answer in operation["responses"].items():
                 content = answer.get("content", {})
                 if not status.startswith("2") and MEDIA_TYPE in content:
-                    content[MEDIA_TYPE] |= content.pop("application/json", {})
+                    answer["content"] = {MEDIA_TYPE: {**content[MEDIA_TYPE], "schema": _SCHEMA}}
     return openapi
 
 
+def add_examples(operation: dict[str, Any]) -> None:
+    """Add the recorded examples of one operation.
+
+    Where an error was recorded, the usual example of its status is left out.
+    """
+    for part, examples in recorded_examples(operation["operationId"]).items():
+        described = operation["requestBody"] if part == "request" else operation["responses"][part]
+        named = {name: {"value": body} for name, body in examples.items()}
+        if part == "request" or part.startswith("2"):
+            described["content"]["application/json"]["examples"] = named
+            continue
+        content = described["content"][MEDIA_TYPE]
+        usual = _EXAMPLES.get(int(part), {})
+        own = {code: shown for code, shown in content["examples"].items() if code not in usual}
+        content["examples"] = named | {c: shown for c, shown in own.items() if c not in named}
+
+
+_SCHEMA = {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}
 _SECURITY_SCHEMES = {
     "key": {
         "type": "http",
@@ -95,7 +116,7 @@ def _document_guard(operation: dict[str, Any], needed: Needed) -> None:
     for status, answer in found.items():
         del answer["model"]
         for content in answer["content"].values():
-            content["schema"] = {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}
+            content["schema"] = _SCHEMA
         if status == 429:
             answer["headers"] = _RETRY_AFTER
         # A route's own examples (a request from another site) stay beside these.

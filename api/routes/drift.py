@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 
-from api.middleware.model_headers import name_model
+from api.middleware.model_headers import GENERATION_HEADER, name_model
 from api.middleware.negotiation import LanguageDep
 from api.middleware.strict_json import StrictRoute
 from api.problems.documents import PartError
-from api.problems.openapi import responses
+from api.problems.openapi import Problems, responses
 from api.schemas.base import SymbolText
 from api.schemas.drift import (
     BaselineAnswer,
@@ -25,14 +25,7 @@ from api.schemas.drift import (
     WatchList,
     WindowVerdict,
 )
-from api.schemas.drift_examples import (
-    DRIFT_BODY,
-    NOT_CHECKED,
-    NOT_REPORTED,
-    REPORT,
-    VERDICTS,
-    WATCHED,
-)
+from api.schemas.findings import CONTENT_LANGUAGE
 from api.schemas.predictions import Window
 from api.service import Service, ServiceDep
 from api.services.drift import log_findings, verdict_members
@@ -47,13 +40,26 @@ router = APIRouter(prefix="/drift", tags=["drift"], route_class=StrictRoute)
 
 SymbolPath = Annotated[SymbolText, Path()]
 
+_NOT_REPORTED: Problems = {
+    404: {"unknown_symbol": "no model for ACME; there are models for: MSFT"},
+    422: {"invalid_request": "query:limit: Input should be less than or equal to 1000"},
+    503: {"storage_failed": "the ledger cannot be used"},
+}
+_VERSION_HEADERS: dict[str, Any] = {
+    "X-Model-Version": {"schema": {"type": "string"}, "description": "The model that is watched."},
+    **GENERATION_HEADER,
+}
+
 
 @router.post(
     "",
-    responses={**VERDICTS, **responses(400, 404, 413, 415, 422, 503, examples=NOT_CHECKED)},
+    responses={
+        200: {"headers": CONTENT_LANGUAGE},
+        **responses(400, 404, 413, 415, 422, 503),
+    },
 )
 def check_drift(
-    body: Annotated[DriftRequest, Body(openapi_examples=DRIFT_BODY)],
+    body: Annotated[DriftRequest, Body()],
     request: Request,
     service: ServiceDep,
     language: LanguageDep,
@@ -74,7 +80,7 @@ def check_drift(
     return VerdictList(verdicts=[_answer(*one, language) for one in checked])
 
 
-@router.get("", responses={**WATCHED, **responses(503)})
+@router.get("", responses=responses(503))
 def list_drift(service: ServiceDep) -> WatchList:
     """All symbols that a published model is watched for, with the evidence against it.
 
@@ -115,7 +121,10 @@ def list_drift(service: ServiceDep) -> WatchList:
 
 @router.get(
     "/{symbol}",
-    responses={**REPORT, **responses(404, 422, 503, examples=NOT_REPORTED)},
+    responses={
+        200: {"headers": {**_VERSION_HEADERS, **CONTENT_LANGUAGE}},
+        **responses(404, 422, 503, examples=_NOT_REPORTED),
+    },
 )
 def get_drift(
     symbol: SymbolPath,

@@ -14,7 +14,6 @@ from api.middleware.model_headers import GENERATION_HEADER, name_model
 from api.middleware.negotiation import LanguageDep
 from api.problems.openapi import Problems, responses
 from api.schemas.base import SymbolText
-from api.schemas.findings import REFUSED_FINDINGS
 from api.schemas.forecasts import (
     CommittedAnswer,
     CommittedList,
@@ -58,27 +57,14 @@ Levels = Annotated[
 
 _LEVEL = re.compile(r" *(0?\.[0-9]{1,6}) *", re.ASCII)
 _EXAMPLES: Problems = {
-    404: {
-        "unknown_symbol": "no model for ACME; there are models for: MSFT. Train one with "
-        'POST /train {"symbol": "ACME"}'
-    },
+    404: {"unknown_symbol": "no model for ACME; there are models for: MSFT"},
     409: {
         "stale_prices": "the newest close of MSFT is of 2022-12-28, 970 completed sessions ago",
-        "job_conflict": "another train job for ACME is running: wait for it or cancel it",
-        "data_fault": {
-            "detail": "the closes of MSFT are probably wrong (unit_error): `findings` says how and "
-            "where. Correct them at their source and collect them again; or have the service "
-            "answer with a warning instead (CLOSECAST_DRIFT_ON_FAULT=warn)",
-            "findings": REFUSED_FINDINGS,
-        },
+        "job_conflict": "another update job for MSFT is running: wait for it or cancel it",
     },
-    422: {
-        "beyond_horizon": "model 20260102T030405Z-0a1b2c3d looks 1 to 10 sessions ahead, not 30",
-        "invalid_levels": "got 0.4; expected 1 to 10 levels from 0.5 to 0.99, such as 0.8,0.95",
-        "too_few_closes": "a 99 % interval needs 199 past forecasts whose close is known",
-    },
+    422: {"too_few_closes": "a 99 % interval needs 199 past forecasts whose close is known"},
     503: {
-        "storage_failed": "the ledger cannot be used: what is not committed is not said",
+        "storage_failed": "the ledger cannot be used, so no forecast is answered",
         "not_collected": "there is a model of MSFT, and its closes were never collected here",
         "calendar_too_short": "the calendar of XNYS holds 1990-01-02 to 2028-01-03",
     },

@@ -10,16 +10,9 @@ from fastapi import APIRouter, Body, Query, Request, Response
 
 from api.middleware.model_headers import name_model
 from api.middleware.strict_json import StrictRoute
-from api.problems.openapi import responses
+from api.problems.openapi import Problems, responses
 from api.routes.config import SymbolQuery
-from api.schemas.model_examples import (
-    NOT_PROMOTED,
-    NOT_ROLLED_BACK,
-    PROMOTE_BODY,
-    PROMOTED,
-    ROLLBACK_BODY,
-    WENT_BACK,
-)
+from api.schemas.base import EXAMPLE_VERSION
 from api.schemas.models import (
     ModelAnswer,
     PointerMoveAnswer,
@@ -44,6 +37,30 @@ from closecast.serving import Fleet, Reload
 router = APIRouter(prefix="/model", tags=["models"], route_class=StrictRoute)
 
 _STEPS_SHOWN = 20
+_UNVERIFIED = (
+    f"bundle {EXAMPLE_VERSION} carries no passed leak check, so it is neither made current nor "
+    f"served: `closecast verify {EXAMPLE_VERSION}` says what fails; mend that and train again"
+)
+_DAMAGED = {
+    "damaged_bundle": f"bundle {EXAMPLE_VERSION}: network.onnx is missing",
+    "storage_failed": "cannot write models/current/MSFT.json: No space left on device",
+}
+_NOT_PROMOTED: Problems = {
+    409: {
+        "unverified_bundle": _UNVERIFIED,
+        "rolled_back": f"ana rolled MSFT back from {EXAMPLE_VERSION} at 2026-01-05T09:00:00Z: "
+        "intervals far too narrow. The gate does not undo that; a person can: POST /model/promote "
+        "with a reason",
+    },
+    422: {"invalid_request": "/reason: Field required"},
+    503: _DAMAGED,
+}
+_NOT_ROLLED_BACK: Problems = {
+    404: {"unknown_version": "MSFT has no earlier bundle that is whole and verified"},
+    409: {"unverified_bundle": _UNVERIFIED},
+    422: {"invalid_request": "/reason: Field required"},
+    503: _DAMAGED,
+}
 
 
 @router.get("", responses=responses(404, 422, 503))
@@ -122,15 +139,12 @@ def reload_model(
 
 @router.post(
     "/promote",
-    responses={
-        **PROMOTED,
-        **responses(400, 404, 409, 413, 415, 422, 503, examples=NOT_PROMOTED),
-    },
+    responses=responses(400, 404, 409, 413, 415, 422, 503, examples=_NOT_PROMOTED),
 )
 def promote_model(
     service: ServiceDep,
     request: Request,
-    body: Annotated[PromoteBody, Body(openapi_examples=PROMOTE_BODY)],
+    body: Annotated[PromoteBody, Body()],
 ) -> PointerMoveAnswer:
     """Make a bundle current for a symbol, whatever the gate said of it, and load it.
 
@@ -142,15 +156,12 @@ def promote_model(
 
 @router.post(
     "/rollback",
-    responses={
-        **WENT_BACK,
-        **responses(400, 404, 409, 413, 415, 422, 503, examples=NOT_ROLLED_BACK),
-    },
+    responses=responses(400, 404, 409, 413, 415, 422, 503, examples=_NOT_ROLLED_BACK),
 )
 def rollback_model(
     service: ServiceDep,
     request: Request,
-    body: Annotated[RollbackBody, Body(openapi_examples=ROLLBACK_BODY)],
+    body: Annotated[RollbackBody, Body()],
 ) -> PointerMoveAnswer:
     """Make the model before this one current again (or a named earlier one), and load it.
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Body, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.middleware.fast_route import FastRoute, json_body, parse
-from api.middleware.model_headers import model_headers
+from api.middleware.model_headers import GENERATION_HEADER, model_headers
 from api.middleware.negotiation import AcceptLanguage, language_headers, request_language
 from api.problems.openapi import responses
-from api.schemas.predict_examples import NOT_PREDICTED, PREDICT_BODY, PREDICTED
+from api.schemas.findings import CONTENT_LANGUAGE
 from api.schemas.predictions import PredictAnswer, PredictRequest
 from api.service import Service
 from api.services.prediction import asked_levels, members, question, settled
@@ -21,16 +21,25 @@ from closecast.serving.batching import answer_all
 
 router = APIRouter(tags=["forecasts"], route_class=FastRoute)
 _LONG = 100
+_HEADERS: dict[str, Any] = {
+    "X-Model-Version": {"schema": {"type": "string"}, "description": "The bundle that answered."},
+    **GENERATION_HEADER,
+    "X-Calibration-Revision": {
+        "schema": {"type": "integer"},
+        "description": "How many closes its calibration had learned from, with history.",
+    },
+    **CONTENT_LANGUAGE,
+}
 
 
 @router.post(
     "/predict",
     response_model=PredictAnswer,
-    responses={**PREDICTED, **responses(400, 404, 409, 413, 415, 422, 503, examples=NOT_PREDICTED)},
+    responses={200: {"headers": _HEADERS}, **responses(400, 404, 409, 413, 415, 422, 503)},
 )
 async def predict(
     request: Request,
-    _body: Annotated[PredictRequest, Body(openapi_examples=PREDICT_BODY)],
+    _body: Annotated[PredictRequest, Body()],
     _accept_language: AcceptLanguage = None,
 ) -> Response:
     """Forecast the next closes from the last ones (60 by default), oldest first.

@@ -26,8 +26,6 @@ from api.middleware.negotiation import AcceptLanguage, language_headers, request
 from api.problems.documents import UNEXPECTED, document_of, problem_document
 from api.problems.openapi import responses
 from api.schemas.batches import (
-    BATCH_ANSWERED,
-    BATCH_BODY,
     BatchAnswer,
     BatchEnvelope,
     BatchRequest,
@@ -59,11 +57,11 @@ _Network = tuple[Future[Any], Callable[[Any], BatchForecast]]
 @router.post(
     "/predict/batch",
     response_model=BatchAnswer,
-    responses={**BATCH_ANSWERED, **responses(400, 413, 415, 422)},
+    responses={200: {"description": "One result per window."}, **responses(400, 413, 415, 422)},
 )
 async def predict_batch(
     request: Request,
-    _body: Annotated[BatchRequest, Body(openapi_examples=BATCH_BODY)],
+    _body: Annotated[BatchRequest, Body()],
     _accept_language: AcceptLanguage = None,
 ) -> Response:
     """Forecast from many windows at once, up to 4,096, of any symbols.

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from api.schemas.base import Answer, ProblemDocument, Request
-from api.schemas.predict_examples import CLEAN
-from api.schemas.predictions import EXAMPLE_CLOSES, Levels, PredictAnswer, Window
+from api.schemas.predictions import Levels, PredictAnswer, Window
 
 MOST_WINDOWS = 4096
 
@@ -38,47 +37,3 @@ class BatchAnswer(Answer):
     results: list[PredictAnswer | RefusedWindow]
     answered: int
     refused: int
-
-
-BATCH_BODY: dict[str, Any] = {
-    "two windows": {
-        "value": {
-            "windows": [
-                {"prices": EXAMPLE_CLOSES},
-                {"prices": EXAMPLE_CLOSES, "symbol": "AAPL"},
-            ],
-            "levels": [0.8, 0.95],
-        }
-    }
-}
-_REFUSED: dict[str, Any] = {
-    "problem": {
-        "type": "urn:closecast:error:unknown_symbol",
-        "title": "Not Found",
-        "status": 404,
-        "detail": "no model for ACME; there are models for: MSFT",
-        "code": "unknown_symbol",
-        "errors": [
-            {
-                "pointer": "/windows/1/symbol",
-                "detail": "no model for ACME; there are models for: MSFT",
-                "code": "unknown_symbol",
-            }
-        ],
-        "request_id": "b6c1d2e3f4",
-    }
-}
-BATCH_ANSWERED: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "One result per window.",
-        "content": {
-            "application/json": {
-                "examples": {
-                    "one answered, one refused": {
-                        "value": {"results": [CLEAN, _REFUSED], "answered": 1, "refused": 1}
-                    }
-                }
-            }
-        },
-    }
-}

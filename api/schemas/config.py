@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from api.schemas.base import Answer, Request
 from api.schemas.hyperparameters import ForecasterName, HyperparameterChanges, Hyperparameters
@@ -13,12 +13,6 @@ from closecast.forecasters import DEFAULT_FORECASTER
 
 class ConfigBody(Request):
     """Hyper-parameters to change; `null` goes back to the default."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"hyperparameters": {"hidden_size": 32, "num_epochs": None}}]
-        }
-    )
 
     hyperparameters: HyperparameterChanges = Field(
         default_factory=dict, description="Only what is to change."

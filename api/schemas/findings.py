@@ -22,20 +22,12 @@ EXAMPLE_FINDING: dict[str, Any] = {
     "row": 59,
     "alternatives": [],
 }
-REFUSED_FINDINGS: list[Any] = [EXAMPLE_FINDING]
 EXAMPLE_PROVENANCE: dict[str, Any] = {
     "match": "exact",
     "symbol": "MSFT",
     "first_session": "2022-10-04",
     "last_session": "2022-12-28",
     "factor": 1.0,
-}
-NOWHERE: dict[str, Any] = {
-    "match": "undated",
-    "symbol": None,
-    "first_session": None,
-    "last_session": None,
-    "factor": None,
 }
 CONTENT_LANGUAGE: dict[str, Any] = {
     "Content-Language": {

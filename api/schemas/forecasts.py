@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from api.schemas.base import EXAMPLE_VERSION, Answer
 from api.schemas.findings import FindingAnswer
@@ -13,34 +13,6 @@ from api.schemas.predictions import IntervalAnswer
 
 EXAMPLE_FORECAST_ID = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 KindName = Literal["live", "replay"]
-
-_ABOUT: dict[str, Any] = {
-    "forecast_id": EXAMPLE_FORECAST_ID,
-    "kind": "live",
-    "symbol": "MSFT",
-    "exchange": "XNYS",
-    "model_version": EXAMPLE_VERSION,
-    "calibration_revision": 4105,
-    "origin": "2026-01-02",
-    "last_close": 472.94,
-    "basis": "adjusted",
-    "age": 0,
-    "stale": False,
-    "unfinished_session": None,
-    "drift_warning": False,
-    "drift_details": [],
-    "drift_findings": [],
-}
-_ROW: dict[str, Any] = {
-    "step": 1,
-    "session": "2026-01-05",
-    "closes_at": "2026-01-05T21:00:00Z",
-    "elapsed": False,
-    "price": 473.01,
-    "naive_price": 472.94,
-    "intervals": [{"level": 0.8, "lower": 465.2, "upper": 481.1}],
-    "path_band": {"level": 0.9, "lower": 455.8, "upper": 490.7},
-}
 
 
 class ForecastRow(Answer):
@@ -87,15 +59,11 @@ class ForecastSummary(Answer):
 class ForecastAnswer(ForecastSummary):
     """One row per session, each with its intervals."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{**_ABOUT, "path": [_ROW]}]})
-
     path: list[ForecastRow]
 
 
 class TodayAnswer(ForecastSummary):
     """The session that is open now, or else the next to open."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{**_ABOUT, "today": _ROW}]})
 
     today: ForecastRow
 

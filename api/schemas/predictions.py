@@ -13,7 +13,6 @@ from api.schemas.findings import LEVEL_MEANS, DriftAnswer
 from closecast.core.prices import MAX_PRICE, MIN_PRICE
 from closecast.core.verdict import Level
 
-EXAMPLE_CLOSES: list[Any] = [round(240 + 0.35 * i - 6 * ((i * 7) % 11) / 11, 2) for i in range(60)]
 _MAX_WINDOW = 512  # the largest seq_length any bundle can have
 _MAX_VOLUME = 1e18  # of the liveliest coins 1e15 a day are traded
 

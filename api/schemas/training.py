@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from api.schemas.base import Answer, Request, SymbolText
 from api.schemas.hyperparameters import ForecasterName, Hyperparameters
@@ -14,12 +14,6 @@ from closecast.forecasters import DEFAULT_FORECASTER
 
 class TrainBody(Request):
     """What to train. Everything has a default."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"hyperparameters": {"num_epochs": 10, "learning_rate": 0.005}}]
-        }
-    )
 
     symbol: SymbolText | None = Field(
         None, description="Without it and `symbols`: all that the current model is for."

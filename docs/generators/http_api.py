@@ -9,7 +9,6 @@ from typing import Any
 
 from generators.examples import shown
 from generators.members import members, named, type_of
-from generators.record_answers import recorded
 from generators.tables import table
 
 Json = Mapping[str, Any]
@@ -85,13 +84,12 @@ def _section(api: Json, method: str, path: str, operation: Json) -> str:
             for p in parameters
         ]
         parts.append(table(("parameter", "in", "type", "meaning"), rows))
-    real = recorded().get(f"{method} {path}", {})
     body = operation.get("requestBody", {})
-    parts += _tab("Request", _examples(api, body, real.get("request")))
+    parts += _tab("Request", _examples(body))
     for status, answer in operation["responses"].items():
         if status.startswith(("2", "3")):
             meaning = answer["description"].replace("Successful Response", "")
-            shapes = _examples(api, answer, real.get(status))
+            shapes = _examples(answer)
             parts += _tab(f"Answer {status}", [meaning, *shapes] if meaning else shapes)
     parts += _tab("Request members", _members(api, body))
     for status, answer in operation["responses"].items():
@@ -110,19 +108,11 @@ def _tab(title: str, contents: Sequence[str]) -> list[str]:
     return [f'=== "{title}"\n\n{inside}\n\n']
 
 
-def _examples(api: Json, part: Json, real: Any) -> list[str]:
-    """The first example of a request or an answer, or its content type.
-
-    Parameters
-    ----------
-    real : any
-        A recorded body, for want of an example in the document.
-    """
+def _examples(part: Json) -> list[str]:
+    """Code block of the first example of a request or an answer, or its content type."""
     found = []
     for kind, media in part.get("content", {}).items():
         examples = [example["value"] for example in media.get("examples", {}).values()]
-        examples += named(api, media.get("schema", {})).get("examples", [])
-        examples += [real] if real is not None else []
         if kind == "application/json" and examples:
             found.append(f"```json\n{shown(examples[0])}\n```")
         elif kind not in ("application/json", "application/problem+json"):

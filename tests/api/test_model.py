@@ -16,8 +16,6 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.main import create_app
-from api.schemas.model_examples import PROMOTE_BODY, ROLLBACK_BODY
-from api.schemas.models import PromoteBody, RollbackBody
 from closecast.errors import StorageFailed
 from closecast.registry.documents import Pointer
 from closecast.registry.registry import Registry
@@ -266,13 +264,6 @@ def test_the_machine_is_described_after_the_data_folder_was_removed(
     assert [answer.status_code for answer in answers] == [200, 200]
     assert all(answer.json()["disk_free_gb"] > 0 for answer in answers)
     assert "\nclosecast_disk_free_bytes " in metrics
-
-
-def test_examples_of_bodies_are_bodies() -> None:
-    for example in PROMOTE_BODY.values():
-        PromoteBody.model_validate(example["value"])
-    for example in ROLLBACK_BODY.values():
-        RollbackBody.model_validate(example["value"])
 
 
 def test_a_promotion_is_followed_without_being_told(
