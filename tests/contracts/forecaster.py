@@ -12,6 +12,7 @@ from abc import ABC
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -90,6 +91,7 @@ def _with_future(prices: Prices, day: np.datetime64, future: str) -> Prices:
 _IN_ANOTHER_PROCESS = """
 import json, sys
 from pathlib import Path
+from types import MappingProxyType
 import numpy as np
 from closecast.forecasters import load_predictor
 from closecast.sources.price_cache import PriceCache
@@ -138,7 +140,7 @@ class ForecasterContract(ABC):
     """The checks. With ``parameters`` a fit takes a second or two at most."""
 
     name: ClassVar[str]
-    parameters: ClassVar[Mapping[str, Any]]
+    parameters: ClassVar[Mapping[str, Any]] = MappingProxyType({"seq_length": 20, "horizon": 5})
 
     def recipe(self, **changes: Any) -> Forecaster:
         """A fresh forecaster."""

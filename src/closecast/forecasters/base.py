@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from statistics import NormalDist
 from typing import Any, ClassVar, Generic, Self, TypeVar, final
 
 import numpy as np
@@ -13,10 +15,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from closecast.core.arrays import FloatArray
-from closecast.core.forecast import Forecast
+from closecast.core.arrays import FloatArray, read_only
+from closecast.core.forecast import PROBABILITIES, Forecast
 from closecast.core.prices import Prices
 from closecast.errors import TooFewCloses
+from closecast.forecasters.files import dump_state, reading
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -101,6 +104,9 @@ class Steps(Generic[T]):
 
 
 LocationScale = tuple[FloatArray, FloatArray]
+
+NORMAL_QUANTILES = read_only([NormalDist().inv_cdf(p) for p in PROBABILITIES])
+"""Quantiles of the standard normal law at ``PROBABILITIES``."""
 
 
 class Predictor(ABC):
@@ -208,6 +214,67 @@ class Predictor(ABC):
         """
 
 
+@dataclass(frozen=True, eq=False)
+class LocationScalePredictor(Predictor):
+    """A predictor whose quantiles are location + scale x fixed standardised quantiles.
+
+    A subclass is a frozen dataclass that implements :meth:`location_scale`, and overrides
+    :attr:`standard_quantiles` where its errors are not normal. If its fields are numbers and arrays
+    it needs no more: they are its file.
+    """
+
+    seq_length: int
+    horizon: int
+
+    @property
+    def standard_quantiles(self) -> FloatArray:
+        """Standardised quantiles, shape (39,) or (horizon, 39); the standard normal's here."""
+        return NORMAL_QUANTILES
+
+    @cached_property
+    def roots(self) -> FloatArray:
+        """Growth of a random walk's standard deviation by step, shape (horizon,)."""
+        return np.sqrt(np.arange(1, self.horizon + 1))
+
+    @abstractmethod
+    def location_scale(self, windows: FloatArray) -> LocationScale:
+        """Location and scale of the log return from the last close, shapes (n, horizon)."""
+
+    def predict_batch(self, windows: FloatArray) -> Forecast:
+        location, scale = self.location_scale(windows)
+        quantiles = location[:, :, None] + scale[:, :, None] * self.standard_quantiles
+        return Forecast(windows[:, -1], location, scale, PROBABILITIES, quantiles)
+
+    def to_files(self) -> dict[str, bytes]:
+        state = {one.name: getattr(self, one.name) for one in fields(self)}
+        return dump_state(state)
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> Self:
+        with reading(files) as state:
+            return cls(**state)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """Closes to learn from, and how to go about it; see :meth:`Forecaster.fit`.
+
+    Attributes
+    ----------
+    train, valid : sequences of Prices
+        The part to learn from, and the part to choose by (early stopping).
+    start_from : Predictor or None
+        Continue from its weights (fine-tuning), where that means something.
+    watch : callable
+        Receives progress.
+    """
+
+    train: Sequence[Prices]
+    valid: Sequence[Prices]
+    start_from: Predictor | None = None
+    watch: Watch = ignore_progress
+
+
 BaseParameters = Parameters  # inside Forecaster the name means the class's own parameters
 
 
@@ -252,7 +319,7 @@ class Forecaster(ABC):
         TooFewCloses
             If a series is too short for one window.
         """
-        predictor = self._fit(train, valid, start_from=start_from, watch=watch)
+        predictor = self._fit(TrainingData(train, valid, start_from, watch))
         return predictor.with_training(
             replace(
                 predictor.training,
@@ -262,12 +329,5 @@ class Forecaster(ABC):
         )
 
     @abstractmethod
-    def _fit(
-        self,
-        train: Sequence[Prices],
-        valid: Sequence[Prices],
-        *,
-        start_from: Predictor | None,
-        watch: Watch,
-    ) -> Predictor:
-        """What :meth:`fit` promises, but for what the report says of the closes."""
+    def _fit(self, data: TrainingData) -> Predictor:
+        """Return a new predictor; :meth:`fit` adds to its report which closes were used."""

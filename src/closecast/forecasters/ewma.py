@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -17,17 +16,20 @@ from closecast.core.dataset import (
     long_run_volatility,
     make_examples,
 )
-from closecast.core.forecast import PROBABILITIES, Forecast
-from closecast.core.prices import Prices
-from closecast.forecasters.base import Forecaster, Predictor, TrainingReport, Watch
-from closecast.forecasters.files import dump_state, reading
+from closecast.core.forecast import PROBABILITIES
+from closecast.forecasters.base import (
+    Forecaster,
+    LocationScale,
+    LocationScalePredictor,
+    TrainingData,
+)
 
 SCORES = 750
 """Errors remembered: three years. 500 to 1250 score alike within .0003 CRPS, 250 costs .004."""
 
 
 @dataclass(frozen=True, eq=False)
-class EwmaPredictor(Predictor):
+class EwmaPredictor(LocationScalePredictor):
     """Location 0, scale from the window's EWMA volatility, shape from past errors.
 
     Attributes
@@ -40,48 +42,21 @@ class EwmaPredictor(Predictor):
 
     name: ClassVar[str] = "ewma"
 
-    seq_length: int
-    horizon: int
     long_run: float
     shape_quantiles: FloatArray
-    training: TrainingReport = field(default_factory=TrainingReport)
+
+    def __post_init__(self) -> None:
+        if self.shape_quantiles.shape != (self.horizon, len(PROBABILITIES)):
+            raise ValueError(f"shape_quantiles has shape {self.shape_quantiles.shape}")
 
     @property
-    def _roots(self) -> FloatArray:
-        return np.sqrt(np.arange(1, self.horizon + 1))
+    def standard_quantiles(self) -> FloatArray:
+        return self.shape_quantiles
 
-    def location_scale(self, windows: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def location_scale(self, windows: FloatArray) -> LocationScale:
         volatility = ewma_volatility(log_returns(windows), FLOOR_SHARE * self.long_run)
-        scale = volatility[:, None] * self._roots
+        scale = volatility[:, None] * self.roots
         return np.zeros_like(scale), scale
-
-    def predict_batch(self, windows: FloatArray) -> Forecast:
-        location, scale = self.location_scale(windows)
-        return Forecast(
-            windows[:, -1],
-            location,
-            scale,
-            PROBABILITIES,
-            scale[:, :, None] * self.shape_quantiles,
-        )
-
-    def to_files(self) -> dict[str, bytes]:
-        return dump_state(
-            {
-                "seq_length": self.seq_length,
-                "horizon": self.horizon,
-                "long_run": self.long_run,
-                "shape_quantiles": self.shape_quantiles.tolist(),
-            }
-        )
-
-    @classmethod
-    def from_files(cls, files: Mapping[str, bytes]) -> Self:
-        with reading(files) as state:
-            shape = read_only(state.pop("shape_quantiles"))
-            if shape.shape != (state["horizon"], len(PROBABILITIES)):
-                raise ValueError(f"shape_quantiles has shape {shape.shape}")
-            return cls(**state, shape_quantiles=shape)
 
 
 class EwmaForecaster(Forecaster):
@@ -89,20 +64,13 @@ class EwmaForecaster(Forecaster):
 
     name = "ewma"
 
-    def _fit(
-        self,
-        train: Sequence[Prices],
-        valid: Sequence[Prices],
-        *,
-        start_from: Predictor | None,
-        watch: Watch,
-    ) -> EwmaPredictor:
+    def _fit(self, data: TrainingData) -> EwmaPredictor:
         p = self.parameters
-        returns = np.concatenate([log_returns(prices.closes) for prices in train])
+        returns = np.concatenate([log_returns(prices.closes) for prices in data.train])
         long_run = long_run_volatility(returns)
         per_series = [
             _scores(make_examples(s, p.seq_length, p.horizon), FLOOR_SHARE * long_run)[-SCORES:]
-            for s in train
+            for s in data.train
         ]
         return EwmaPredictor(p.seq_length, p.horizon, long_run, _shape(np.concatenate(per_series)))
 

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from statistics import NormalDist
-from typing import ClassVar, Self
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from closecast.core.arrays import FloatArray
 from closecast.core.dataset import log_returns, make_examples
-from closecast.core.forecast import PROBABILITIES, Forecast
 from closecast.core.prices import Prices
-from closecast.forecasters.base import Forecaster, Parameters, Predictor, TrainingReport, Watch
-from closecast.forecasters.files import dump_state, reading
-
-_NORMAL_QUANTILES = np.array([NormalDist().inv_cdf(p) for p in PROBABILITIES])
+from closecast.forecasters.base import (
+    Forecaster,
+    LocationScale,
+    LocationScalePredictor,
+    Parameters,
+    TrainingData,
+)
 
 
 @dataclass(frozen=True)
-class NaivePredictor(Predictor):
+class NaivePredictor(LocationScalePredictor):
     """A Gaussian random walk: location 0, constant volatility.
 
     Attributes
@@ -33,40 +34,14 @@ class NaivePredictor(Predictor):
 
     name: ClassVar[str] = "naive"
 
-    seq_length: int
-    horizon: int
     volatility: float
     mean: float
-    training: TrainingReport = field(default_factory=TrainingReport, compare=False)
 
-    def predict_batch(self, windows: FloatArray) -> Forecast:
-        steps = np.arange(1, self.horizon + 1)
-        location = self.mean * steps
-        scale = self.volatility * np.sqrt(steps)
-        quantiles = location[:, None] + scale[:, None] * _NORMAL_QUANTILES
+    def location_scale(self, windows: FloatArray) -> LocationScale:
         shape = (len(windows), self.horizon)
-        return Forecast(
-            windows[:, -1],
-            np.broadcast_to(location, shape),
-            np.broadcast_to(scale, shape),
-            PROBABILITIES,
-            np.broadcast_to(quantiles, (*shape, len(PROBABILITIES))),
-        )
-
-    def to_files(self) -> dict[str, bytes]:
-        return dump_state(
-            {
-                "seq_length": self.seq_length,
-                "horizon": self.horizon,
-                "volatility": self.volatility,
-                "mean": self.mean,
-            }
-        )
-
-    @classmethod
-    def from_files(cls, files: Mapping[str, bytes]) -> Self:
-        with reading(files) as state:
-            return cls(**state)
+        location = self.mean * np.arange(1, self.horizon + 1)
+        scale = self.volatility * self.roots
+        return np.broadcast_to(location, shape), np.broadcast_to(scale, shape)
 
 
 @dataclass(frozen=True)
@@ -81,16 +56,9 @@ class NaiveForecaster(Forecaster):
 
     name = "naive"
 
-    def _fit(
-        self,
-        train: Sequence[Prices],
-        valid: Sequence[Prices],
-        *,
-        start_from: Predictor | None,
-        watch: Watch,
-    ) -> NaivePredictor:
+    def _fit(self, data: TrainingData) -> NaivePredictor:
         p = self.parameters
-        returns = _pooled_returns(train, p)
+        returns = _pooled_returns(data.train, p)
         return NaivePredictor(p.seq_length, p.horizon, max(float(returns.std()), 1e-6), 0.0)
 
 
@@ -99,16 +67,9 @@ class RandomWalkDriftForecaster(Forecaster):
 
     name = "random_walk_drift"
 
-    def _fit(
-        self,
-        train: Sequence[Prices],
-        valid: Sequence[Prices],
-        *,
-        start_from: Predictor | None,
-        watch: Watch,
-    ) -> RandomWalkDriftPredictor:
+    def _fit(self, data: TrainingData) -> RandomWalkDriftPredictor:
         p = self.parameters
-        returns = _pooled_returns(train, p)
+        returns = _pooled_returns(data.train, p)
         volatility = max(float(returns.std()), 1e-6)
         return RandomWalkDriftPredictor(p.seq_length, p.horizon, volatility, float(returns.mean()))
 

@@ -6,7 +6,6 @@ import io
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -26,10 +25,9 @@ from closecast.core.dataset import (
     standardise,
 )
 from closecast.core.forecast import PROBABILITIES
-from closecast.core.prices import Prices
 from closecast.errors import InvalidHyperparameters
 from closecast.forecasters.agreement import require_agreement
-from closecast.forecasters.base import Forecaster, Predictor, TrainingReport, Watch
+from closecast.forecasters.base import Forecaster, Predictor, TrainingData, TrainingReport
 from closecast.forecasters.lightning import LossModule, torch_threads, train_to_best
 from closecast.forecasters.lstm.network import DistributionLoss, LstmNetwork
 from closecast.forecasters.lstm.parameters import LstmParameters
@@ -44,26 +42,19 @@ class LstmForecaster(Forecaster):
     name = "lstm"
     Parameters = LstmParameters
 
-    def _fit(
-        self,
-        train: Sequence[Prices],
-        valid: Sequence[Prices],
-        *,
-        start_from: Predictor | None,
-        watch: Watch,
-    ) -> LstmPredictor:
+    def _fit(self, data: TrainingData) -> LstmPredictor:
         started = time.perf_counter()
         p: LstmParameters = self.parameters  # type: ignore[assignment]
-        floors = [FLOOR_SHARE * long_run_volatility(log_returns(s.closes)) for s in train]
-        learn = _tensors([make_examples(s, p.seq_length, p.horizon) for s in train], floors)
-        choose_examples = [make_examples(s, p.seq_length, p.horizon) for s in valid]
+        floors = [FLOOR_SHARE * long_run_volatility(log_returns(s.closes)) for s in data.train]
+        learn = _tensors([make_examples(s, p.seq_length, p.horizon) for s in data.train], floors)
+        choose_examples = [make_examples(s, p.seq_length, p.horizon) for s in data.valid]
         choose = _tensors(choose_examples, floors)
 
         with isolate_rng(), torch_threads(self.runtime.threads):
             pl.seed_everything(p.seed, verbose=False)
             module = _Module(p)
-            if start_from is not None:
-                _load_weights(module.network, start_from)
+            if data.start_from is not None:
+                _load_weights(module.network, data.start_from)
             epochs = train_to_best(
                 module,
                 learn,
@@ -72,7 +63,7 @@ class LstmForecaster(Forecaster):
                 num_epochs=p.num_epochs,
                 patience=p.patience,
                 runtime=self.runtime,
-                watch=watch,
+                watch=data.watch,
             )
         network = module.network
         best = min(epochs, key=lambda epoch: epoch["valid_loss"])
@@ -99,7 +90,7 @@ class LstmForecaster(Forecaster):
                 "torch_disagreement": disagreement,
             },
         )
-        return replace(predictor, training=report)
+        return predictor.with_training(report)
 
 
 _Pair = tuple[torch.Tensor, torch.Tensor]

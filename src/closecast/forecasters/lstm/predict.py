@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.core.arrays import FloatArray, read_only
+from closecast.core.arrays import FloatArray
 from closecast.core.dataset import FLOOR_SHARE, standardise
-from closecast.core.forecast import PROBABILITIES, Forecast
+from closecast.core.forecast import PROBABILITIES
 from closecast.errors import DamagedBundle
-from closecast.forecasters.base import LocationScale, Predictor, Steps, TrainingReport
+from closecast.forecasters.base import LocationScale, LocationScalePredictor, Steps
 from closecast.forecasters.files import dump_state, reading
 
 NETWORK_FILE = "network.onnx"
@@ -25,7 +25,7 @@ _OUTPUTS = ("location", "scale")
 
 
 @dataclass(frozen=True, eq=False)
-class LstmPredictor(Predictor):
+class LstmPredictor(LocationScalePredictor):
     """Location and scale from the network, in units of the window's EWMA volatility.
 
     Attributes
@@ -42,13 +42,14 @@ class LstmPredictor(Predictor):
 
     name: ClassVar[str] = "lstm"
 
-    seq_length: int
-    horizon: int
     long_run: float
     shape_quantiles: FloatArray
     network: bytes
     weights: bytes
-    training: TrainingReport = field(default_factory=TrainingReport)
+
+    def __post_init__(self) -> None:
+        if self.shape_quantiles.shape != (self.horizon, len(PROBABILITIES)):
+            raise ValueError(f"shape_quantiles has shape {self.shape_quantiles.shape}")
 
     @cached_property
     def _session(self) -> Any:
@@ -67,11 +68,6 @@ class LstmPredictor(Predictor):
                 f"{NETWORK_FILE} is not a network that can be run: {error}"
             ) from error
 
-    @cached_property
-    def _roots(self) -> FloatArray:
-        """What a random walk's deviation grows by, shape (horizon,)."""
-        return np.sqrt(np.arange(1, self.horizon + 1))
-
     def network_steps(self, inputs: FloatArray) -> Steps[LocationScale]:
         """Standardised location and scale, shapes (n, horizon), from (n, seq_length - 1)."""
         fed = {"inputs": inputs.astype(np.float32)[:, :, None]}
@@ -79,40 +75,30 @@ class LstmPredictor(Predictor):
 
     def steps(self, windows: FloatArray) -> Steps[LocationScale]:
         inputs, volatility = standardise(windows, FLOOR_SHARE * self.long_run)
-        unit = volatility[:, None] * self._roots
+        unit = volatility[:, None] * self.roots
         return self.network_steps(inputs).then(lambda said: (unit * said[0], unit * said[1]))
+
+    @property
+    def standard_quantiles(self) -> FloatArray:
+        return self.shape_quantiles
 
     def location_scale(self, windows: FloatArray) -> LocationScale:
         return self.steps(windows)()
-
-    def predict_batch(self, windows: FloatArray) -> Forecast:
-        location, scale = self.location_scale(windows)
-        return Forecast(
-            windows[:, -1],
-            location,
-            scale,
-            PROBABILITIES,
-            location[:, :, None] + scale[:, :, None] * self.shape_quantiles,
-        )
 
     def to_files(self) -> dict[str, bytes]:
         state = {
             "seq_length": self.seq_length,
             "horizon": self.horizon,
             "long_run": self.long_run,
-            "shape_quantiles": self.shape_quantiles.tolist(),
+            "shape_quantiles": self.shape_quantiles,
         }
         return {**dump_state(state), NETWORK_FILE: self.network, WEIGHTS_FILE: self.weights}
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> Self:
         with reading(files) as state:
-            shape = read_only(state.pop("shape_quantiles"))
-            if shape.shape != (state["horizon"], len(PROBABILITIES)):
-                raise ValueError(f"shape_quantiles has shape {shape.shape}")
             predictor = cls(
                 **state,
-                shape_quantiles=shape,
                 network=files[NETWORK_FILE],
                 weights=_whole(files[WEIGHTS_FILE]),
             )

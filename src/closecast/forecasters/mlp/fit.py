@@ -20,7 +20,7 @@ from closecast.core.prices import Prices
 from closecast.core.symbols import exchange_of
 from closecast.errors import InvalidHyperparameters
 from closecast.forecasters.agreement import require_agreement
-from closecast.forecasters.base import Forecaster, Predictor, TrainingReport, Watch
+from closecast.forecasters.base import Forecaster, Predictor, TrainingData, TrainingReport, Watch
 from closecast.forecasters.lightning import LossModule, torch_threads, train_to_best
 from closecast.forecasters.mlp.features import Features, network_inputs, of_panel, of_windows
 from closecast.forecasters.mlp.network import CrpsLoss, ScaleNetwork
@@ -37,18 +37,12 @@ class MlpForecaster(Forecaster):
     name = "mlp"
     Parameters = MlpParameters
 
-    def _fit(
-        self,
-        train: Sequence[Prices],
-        valid: Sequence[Prices],
-        *,
-        start_from: Predictor | None,
-        watch: Watch,
-    ) -> MlpPredictor:
+    def _fit(self, data: TrainingData) -> MlpPredictor:
         started = time.perf_counter()
         p: MlpParameters = self.parameters  # type: ignore[assignment]
+        train, valid = data.train, data.valid
         long_run = float(np.median([long_run_volatility(log_returns(s.closes)) for s in train]))
-        parent = _parent(start_from, p)
+        parent = _parent(data.start_from, p)
         fits = []
         parts = (
             ("window", _window_rows(train, long_run, p), _window_rows(valid, long_run, p)),
@@ -60,7 +54,7 @@ class MlpForecaster(Forecaster):
                     learn,
                     choose,
                     getattr(parent, f"{mode}_network") if parent else None,
-                    _stage(watch, done, mode),
+                    _stage(data.watch, done, mode),
                 )
             )
         (window, window_epochs, window_difference), (history, epochs, difference) = fits
@@ -78,7 +72,8 @@ class MlpForecaster(Forecaster):
                 "torch_disagreement": max(window_difference, difference),
             },
         )
-        return MlpPredictor(p.seq_length, p.horizon, long_run, window, history, report)
+        predictor = MlpPredictor(p.seq_length, p.horizon, long_run, window, history)
+        return predictor.with_training(report)
 
     def _fit_network(
         self, learn: _Rows, choose: _Rows, parent: Network | None, watch: Watch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Self
 from zipfile import BadZipFile
 
@@ -15,7 +15,7 @@ from closecast.core.forecast import PROBABILITIES, Forecast
 from closecast.core.prices import Prices
 from closecast.core.symbols import exchange_of
 from closecast.errors import DamagedBundle
-from closecast.forecasters.base import Predictor, TrainingReport
+from closecast.forecasters.base import LocationScale, LocationScalePredictor
 from closecast.forecasters.files import dump_state, reading
 from closecast.forecasters.mlp.features import (
     LARGEST_LOG,
@@ -98,7 +98,7 @@ def _times(inputs: FloatArray, weights: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True, eq=False)
-class MlpPredictor(Predictor):
+class MlpPredictor(LocationScalePredictor):
     """Location naive, scale from a network; one network for windows, one for histories.
 
     Attributes
@@ -110,20 +110,17 @@ class MlpPredictor(Predictor):
     name: ClassVar[str] = "mlp"
     uses_history: ClassVar[bool] = True
 
-    seq_length: int
-    horizon: int
     long_run: float
     window_network: Network
     history_network: Network
-    training: TrainingReport = field(default_factory=TrainingReport)
 
-    def location_scale(self, windows: FloatArray) -> tuple[FloatArray, FloatArray]:
+    @property
+    def standard_quantiles(self) -> FloatArray:
+        return self.window_network.shape_quantiles
+
+    def location_scale(self, windows: FloatArray) -> LocationScale:
         scale = self._scale(of_windows(windows, self.long_run), self.window_network)
         return np.zeros_like(scale), scale
-
-    def predict_batch(self, windows: FloatArray) -> Forecast:
-        features = of_windows(windows, self.long_run)
-        return self._forecast(windows[:, -1], features, self.window_network)
 
     def predict_along(self, series: Sequence[Prices], newest: int | None = None) -> list[Forecast]:
         origins = [self.origins(prices, newest) for prices in series]
@@ -141,8 +138,7 @@ class MlpPredictor(Predictor):
         return [found[i] for i in range(len(series))]
 
     def _scale(self, features: Features, network: Network) -> FloatArray:
-        roots = np.sqrt(np.arange(1, self.horizon + 1))
-        unit = features.anchor[:, None] * roots
+        unit = features.anchor[:, None] * self.roots
         return np.asarray(unit * np.exp(network.log_scale(features.values)))
 
     def _forecast(self, closes: FloatArray, features: Features, network: Network) -> Forecast:
