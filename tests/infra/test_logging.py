@@ -171,9 +171,10 @@ def test_a_request_is_shown_without_its_identifier() -> None:
 
 
 def test_long_lists_are_shortened_and_counts_are_shown() -> None:
-    line = text("gate decided", outcomes={"promoted": 12, "kept": 8}, symbols=list("ABCDEFGH"))
-    assert "outcomes=promoted:12,kept:8" in line
-    assert "symbols=A,B,C,D,E,and 3 more" in line
+    line = text("gate decided", decisions=[{}] * 20, outcomes={"promoted": 12, "kept": 8})
+    assert line.endswith("gate decided  outcomes=promoted:12,kept:8")
+    assert text("m", symbols=list("ABCDEFGH")).endswith("m  symbols=A,B,C,D,E,and 3 more")
+    assert text("m", reason=None).endswith("m"), "a field without a value is left out"
 
 
 def test_control_characters_cannot_forge_lines_or_move_the_cursor() -> None:

@@ -13,9 +13,9 @@ from urllib.parse import quote
 
 import pytest
 
+from closecast.infra import leftovers
 from closecast.infra.processes import owner_name
 from closecast.settings import Settings
-from closecast.tracking import mlflow as tracking
 from closecast.tracking.mlflow import close_abandoned_runs, has_abandoned_runs, record_run
 from tests.conftest import settings_in
 
@@ -353,7 +353,7 @@ def test_a_run_that_could_not_be_closed_stays_noted_when_the_next_one_is(
         assert record(settings) is None
     assert record(settings) is not None
     assert not has_abandoned_runs(settings), "their process lives"
-    monkeypatch.setattr(tracking, "is_alive", lambda owner: owner != owner_name())
+    monkeypatch.setattr(leftovers, "is_alive", lambda owner: owner != owner_name())
     assert has_abandoned_runs(settings)
     [closed] = close_abandoned_runs(settings)
     client = MlflowClient(tracking_uri=settings.mlflow_tracking_uri)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import glob
 import os
-import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from closecast.errors import StorageFailed
+from closecast.infra.leftovers import remove_old
 
 TICK_NS = 50_000_000
 """Of any file system's clock, nanoseconds: two writes within one may have the same stamp."""
-
-_ABANDONED_S = 3600.0
 
 
 @contextmanager
@@ -51,7 +49,8 @@ def write_atomically(
     scratch = path.parent / f".{path.name}.{uuid.uuid4().hex}"
     with storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(path)
+        # Scratch files of writers of the same file that were killed.
+        remove_old(path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 32}"))
         try:
             # Unlike mkstemp's, this file can be read by other users if the umask allows it.
             with open(scratch, "xb", opener=lambda name, how: os.open(name, how, mode)) as file:
@@ -71,15 +70,6 @@ def write_atomically(
             f"{path} was replaced, yet a power failure may undo that: {error}. "
             "Check the disk, then repeat the change"
         ) from error
-
-
-def _remove_abandoned(path: Path) -> None:
-    """Remove what writers of the same file left behind when they were killed, an hour later."""
-    name = f".{glob.escape(path.name)}.{'[0-9a-f]' * 32}"
-    for left in path.parent.glob(name):
-        with suppress(FileNotFoundError):  # another writer was faster, or has just finished
-            if abs(time.time() - left.stat().st_mtime) > _ABANDONED_S:
-                left.unlink()
 
 
 def sync_folder(folder: Path) -> None:

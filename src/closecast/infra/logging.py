@@ -29,7 +29,10 @@ _PLAIN = (str, int, bool, type(None))
 _SHOWN = 3
 _SHOWN_FIRST = ("symbol", "symbols", "version", "outcomes", "task", "reason")
 """Fields that a line on a terminal shows before others."""
-_SHOWN_OF_A_MESSAGE: dict[str, tuple[str, ...]] = {"request": ("method", "path", "status", "ms")}
+_SHOWN_OF_A_MESSAGE: dict[str, tuple[str, ...]] = {
+    "request": ("method", "path", "status", "ms"),
+    "gate decided": ("version", "outcomes"),
+}
 _LONGEST_LIST = 5
 _ERASE_LINE = "\r\x1b[K"
 """Removes a progress bar, which is drawn anew below the line of the log."""
@@ -101,7 +104,8 @@ class TextFormatter(logging.Formatter):
 
 def _shown_fields(record: logging.LogRecord) -> list[str]:
     """The fields of a record that matter most to a reader, as ``name=value``."""
-    extra = {n: v for n, v in vars(record).items() if n not in _NOT_EXTRA and n != "request_id"}
+    hidden = _NOT_EXTRA | {"request_id"}
+    extra = {n: v for n, v in vars(record).items() if n not in hidden and v is not None}
     names = _SHOWN_OF_A_MESSAGE.get(record.getMessage())
     if names is None:
         first = [name for name in _SHOWN_FIRST if name in extra]

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from closecast.infra.files import storage
+from closecast.infra.leftovers import remove_unlocked
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """``prometheus_client`` reads it when it is imported, and never again."""
@@ -45,7 +46,7 @@ def shared_metrics(parent: Path, processes: int) -> Iterator[None]:
     folder = parent / uuid.uuid4().hex
     with storage(folder):
         folder.mkdir(parents=True)
-        _remove_abandoned(parent, folder)
+        remove_unlocked((other for other in parent.iterdir() if other != folder), _LOCK)
         lock = FileLock(folder / _LOCK)
         lock.acquire()
     os.environ[VARIABLE] = str(folder.resolve())
@@ -55,14 +56,3 @@ def shared_metrics(parent: Path, processes: int) -> Iterator[None]:
         del os.environ[VARIABLE]
         shutil.rmtree(folder, ignore_errors=True)
         lock.release()
-
-
-def _remove_abandoned(parent: Path, own: Path) -> None:
-    for folder in parent.iterdir():
-        if folder == own or not (folder / _LOCK).exists():
-            continue
-        try:
-            with FileLock(folder / _LOCK, timeout=0):
-                shutil.rmtree(folder, ignore_errors=True)
-        except Timeout:
-            continue

@@ -18,9 +18,8 @@ from filelock import FileLock
 from closecast.core.symbols import folder_name
 from closecast.errors import BadSetting, ClosecastError, DamagedBundle, StorageFailed
 from closecast.infra.files import TICK_NS, storage, sync_folder, write_atomically
+from closecast.infra.leftovers import remove_old
 from closecast.infra.paths import leads_out
-
-_ABANDONED_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,10 +218,7 @@ def _reaching(verb: str, place: str) -> Iterator[None]:
 def _publish_folder(target: Path, files: Mapping[str, bytes]) -> None:
     """Write beside the target, make it durable, rename."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    for left in target.parent.glob(".publishing-*"):  # of a process that was killed meanwhile
-        with suppress(FileNotFoundError):  # its writer has just finished
-            if abs(time.time() - left.stat().st_mtime) > _ABANDONED_S:
-                shutil.rmtree(left, ignore_errors=True)
+    remove_old(target.parent.glob(".publishing-*"))  # of processes that were killed
     scratch = Path(tempfile.mkdtemp(prefix=".publishing-", dir=target.parent))
     try:
         scratch.chmod(0o755)

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
 
 from filelock import FileLock
 
-from closecast.infra.processes import is_alive, owner_name
+from closecast.infra.leftovers import HOUR_S, is_abandoned, name_of_owner, owner_in
+from closecast.infra.processes import owner_name
 from closecast.settings import Settings
 
 if TYPE_CHECKING:  # it takes seconds to import
@@ -27,7 +26,6 @@ if TYPE_CHECKING:  # it takes seconds to import
 log = logging.getLogger(__name__)
 
 _OWNER = "closecast.owner"
-_ABANDONED_S = 3600.0  # recording takes seconds, an hour at most where artefacts travel far
 
 
 def record_run(
@@ -114,7 +112,8 @@ def _record(
             )
         )
     owner = owner_name()
-    note = _note_of(settings, owner)
+    # One note per run: those of runs that could not be closed stay beside the next.
+    note = _notes(settings) / name_of_owner(uuid.uuid4().hex)
     note.parent.mkdir(parents=True, exist_ok=True)
     note.touch()
     run = client.create_run(experiment_id, run_name=run_name, tags={_OWNER: owner})
@@ -158,7 +157,7 @@ def close_abandoned_runs(settings: Settings) -> list[str]:
     closed = []
     try:
         for note in dead:
-            closed += _close_runs_of(settings, _owner_in(note))
+            closed += _close_runs_of(settings, owner_in(note))
             note.unlink(missing_ok=True)
     except Exception as error:  # as above; the next worker tries again
         log.warning("MLflow could not close abandoned runs", extra={"reason": repr(error)})
@@ -186,23 +185,5 @@ def _abandoned_notes(settings: Settings) -> list[Path]:
     notes = _notes(settings)
     if not settings.mlflow_tracking_uri or not notes.is_dir():
         return []
-    return [note for note in notes.glob("*") if _is_abandoned(note)]
-
-
-def _note_of(settings: Settings, owner: str) -> Path:
-    """A new one for each run: those that a process could not close stay noted beside the next."""
-    return _notes(settings) / f"{quote(owner, safe='')}+{uuid.uuid4().hex}"
-
-
-def _owner_in(note: Path) -> str:
-    return unquote(note.name.partition("+")[0])
-
-
-def _is_abandoned(note: Path) -> bool:
-    alive = is_alive(_owner_in(note))
-    if alive is None:  # of another machine, or of this one before it went down
-        try:
-            return time.time() - note.stat().st_mtime > _ABANDONED_S
-        except FileNotFoundError:  # its run has just been closed
-            return False
-    return not alive
+    # Recording takes seconds, an hour at most where artefacts travel far.
+    return [note for note in notes.glob("*") if is_abandoned(note, HOUR_S)]
