@@ -10,7 +10,7 @@ import pytest
 
 from closecast.core.arrays import FloatArray
 from closecast.drift import Baseline, Context, DriftDetector
-from closecast.drift.features import WindowFeatures, WindowReturns, read
+from closecast.drift.features import WindowFeatures, WindowReturns, features_of
 from closecast.drift.statistics import STATISTICS, Statistic
 from tests.support.synthetic_prices import as_prices, garch, random_walk
 
@@ -30,7 +30,7 @@ CLEAN = [following(random_walk(LENGTH, seed, BASELINE.volatility).closes) for se
 """Windows as wild as training was on average. What fires on them fires on anything."""
 
 FEW = 2
-"""Of the thirty. At 1 % in all, one statistic of a channel fires more often with p < .001."""
+"""Of the thirty. At 1 % in all, one statistic of a channel fires more often with p < 0.001."""
 
 
 def reading_of(windows: FloatArray, *, known: bool = True, factor: float = 1.0) -> WindowFeatures:
@@ -38,10 +38,10 @@ def reading_of(windows: FloatArray, *, known: bool = True, factor: float = 1.0) 
     m = len(windows)
     levels = np.full(m, BASELINE.volatility), np.full(m, BASELINE.still_share)
     if not known:
-        return read(WindowReturns.of(factor * windows), *levels)
+        return features_of(WindowReturns.of(factor * windows), *levels)
     gap = np.log(windows[:, 0] / BEFORE.closes[-1]) / BASELINE.volatility
     scale = np.full(m, BASELINE.volatility)
-    return read(
+    return features_of(
         WindowReturns.of(factor * windows), *levels, np.full(m, BASELINE.volatility), gap, scale
     )
 
@@ -120,7 +120,7 @@ class StatisticContract(ABC):
         windows = np.stack([random_walk(length, seed, 0.015).closes for seed in range(5)])
         level = np.full(5, 0.015)
         gap = np.zeros(5)
-        reading = read(WindowReturns.of(windows), level, np.full(5, 0.01), level, gap, level)
+        reading = features_of(WindowReturns.of(windows), level, np.full(5, 0.01), level, gap, level)
         values = self.statistic.measure(reading)
         assert values.shape == (5,)
         assert np.isfinite(values).all()

@@ -1,4 +1,7 @@
-"""Does the input still look like what the model learned from? Pure: no stores, no clock."""
+"""Drift detection: compares inputs and outcomes with those of the training data.
+
+Pure: reads no files, no database and no clock.
+"""
 
 from closecast.drift.baseline import RATES, Baseline
 from closecast.drift.context import Context

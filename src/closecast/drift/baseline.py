@@ -1,4 +1,4 @@
-"""``Baseline``: what a detector knows, as numbers that travel with a bundle."""
+"""``Baseline``: the numbers that a detector compares windows with, stored in a bundle."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from closecast.drift.thresholds import (
 from closecast.errors import DamagedBundle, TooFewCloses
 
 RATES: Mapping[Channel, float] = {"fault": 0.01, "regime": 0.01}
-"""Wanted shares of clean windows with a finding."""
+"""Target share of clean windows with a finding, per channel."""
 
 _MOST_FAULTS = 5
 _MODES = ("alone", "with_before")
@@ -39,21 +39,23 @@ _METHOD = (
 
 @dataclass(frozen=True)
 class Baseline:
-    """The symbol's own levels, and thresholds from clean windows of many. No price level.
+    """Levels of one symbol, and thresholds from clean windows of many symbols.
+
+    Holds no price level: closes in another currency have the same baseline.
 
     Attributes
     ----------
     volatility : float
         Long-run volatility of one session's log return, without days that are faults.
     wildness : float
-        How wild the reference's years were against those of training: what usual volatility is
-        multiplied by.
+        Volatility of the reference's whole span over that of the training years, 1 to 2; the
+        factor that the usual volatility is multiplied by.
     still_share : float
-        How often the close does not move.
+        Share of sessions in which the close does not move.
     faults : tuple of dict
-        What is wrong with the training data itself: ``code``, ``date``, ``message``.
+        Faults of the training data themselves: ``code``, ``date``, ``message``.
     reference : mapping
-        Which windows the thresholds come from: symbols, span, number, hash, method.
+        Windows that the thresholds come from: symbols, span, number, hash, method.
     alone, with_before : mapping of key to Threshold
         For a window alone, and where the closes before it are known. A bundle has none of a
         statistic that is newer than itself, and may have one of a statistic that is gone.
@@ -87,12 +89,12 @@ class Baseline:
         reference: Reference | None = None,
         statistics: Collection[str] | None = None,
     ) -> Self:
-        """From the training part.
+        """Compute the levels and thresholds of a training part.
 
         Parameters
         ----------
         rates : mapping
-            Wanted share of clean windows with a finding, per channel.
+            Target share of clean windows with a finding, per channel.
         reference : Reference, optional
             Clean windows of many symbols; those of the embedded sample up to the end of the
             training part by default. The symbol's own are left out.
@@ -165,17 +167,17 @@ class Baseline:
         return tuple(sorted(missing))
 
     def to_json(self) -> bytes:
-        """As ``baseline_stats.json``, 8 KB at most."""
+        """Encode as ``baseline_stats.json``, 8 KB at most."""
         return json.dumps(asdict(self), indent=1).encode()
 
     @classmethod
     def from_json(cls, content: bytes) -> Self:
-        """Read :meth:`to_json`, also of code that had fewer statistics, or others.
+        """Decode :meth:`to_json`, also of versions with fewer or other statistics.
 
         Raises
         ------
         DamagedBundle
-            If it is something else, or has no threshold at all that can be measured.
+            If the content is not a baseline, or has no threshold of a known statistic.
         """
         try:
             values: dict[str, Any] = json.loads(content)
@@ -208,7 +210,7 @@ class Baseline:
 
 
 def _refuse_other_members(values: Mapping[str, Any]) -> None:
-    """Name the members that older code did not write, and the command that writes them."""
+    """Refuse a baseline of older code, naming its missing members and the command to train."""
     missing = [field.name for field in fields(Baseline) if field.name not in values]
     if missing and "symbol" in values:
         raise ValueError(

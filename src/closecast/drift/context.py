@@ -24,26 +24,28 @@ _DAYS, _MANY_DAYS = 5, 12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Context:
-    """Everything is optional, and makes the verdict sharper.
+    """Closes, dates and volume known beside a window; all optional.
+
+    Each of them makes the verdict more precise.
 
     Attributes
     ----------
     known : Prices
         The symbol's own closes, as far as the service has collected them.
     others : OtherSymbols
-        Of other symbols; looked through only where the window is not among ``known``.
+        Collected closes of other symbols; searched only if the window is not among ``known``.
     symbol_named : bool
         Whether the caller named the symbol. Without that, "not this symbol's closes" is no more
         than ``regime``.
     level_known : bool
-        Whether levels compare: whether ``known`` is of the model's price basis, and recent enough
-        that its adjusted levels were not rewritten since.
+        Whether price levels can be compared: ``known`` has the model's price basis, and is recent
+        enough that its adjusted levels were not rewritten since.
     as_of : datetime64[D]
         Date of the window's last close.
     sessions : array of datetime64[D], shape (n,)
         Date of each close, as it was sent: perhaps not in order.
     volume : array, shape (n,)
-        What was traded on each day, in any unit.
+        Volume traded on each day, in any unit.
     calendar : SessionTable
         Of the symbol's exchange.
     """
@@ -59,7 +61,7 @@ class Context:
 
     @property
     def last_session(self) -> np.datetime64 | None:
-        """The date that the caller gives the newest close."""
+        """The date of the newest close according to the caller."""
         if self.sessions is not None:
             return np.datetime64(self.sessions.max(), "D")
         return self.as_of
@@ -67,7 +69,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class ContextFinding:
-    """A finding that needs no statistic: a value of a window, and the limit it is beyond."""
+    """A finding from context, without a statistic: a value and the limit that it exceeds."""
 
     cause: Cause
     level: Channel
@@ -77,7 +79,7 @@ class ContextFinding:
 
 
 def check_dates(context: Context) -> list[ContextFinding]:
-    """Order and days of the closes, as they were sent."""
+    """Check that the dates of closes are in order, unique, and sessions of the exchange."""
     if context.sessions is None or len(context.sessions) < 2:
         return []
     steps = np.diff(context.sessions).astype("int64")
@@ -88,7 +90,7 @@ def check_dates(context: Context) -> list[ContextFinding]:
         found.append(ContextFinding(cause, "fault", "dates that go back", float(backward), 0.0))
     twice, strange = _twice(context.sessions), _no_sessions(context)
     if rows := sorted({*twice, *strange}):
-        # Of a symbol that nobody named, the calendar may be another one.
+        # If the caller did not name the symbol, its calendar may not apply.
         level: Channel = "fault" if twice or context.symbol_named else "regime"
         about: dict[str, int | float | str] = {
             "rows": len(rows),
@@ -100,7 +102,7 @@ def check_dates(context: Context) -> list[ContextFinding]:
 
 
 def check_volume(window: FloatArray, volume: FloatArray | None) -> list[ContextFinding]:
-    """Days on which nothing was traded and the close did not move."""
+    """Find days on which nothing was traded and the close did not move."""
     if volume is None:
         return []
     rows = np.flatnonzero((np.diff(window) == 0) & (volume[1:] == 0)) + 1
@@ -110,10 +112,10 @@ def check_volume(window: FloatArray, volume: FloatArray | None) -> list[ContextF
     return [ContextFinding(cause, "fault", "days without trade", float(len(rows)), 0.0)]
 
 
-def news_speaks(
+def was_real_news(
     returns: FloatArray, row: int, ratio: str, volume: FloatArray | None
 ) -> bool | None:
-    """Whether a move of the size of a split was real news.
+    """Decide whether a move of the size of a split was real news, by volume or volatility.
 
     Parameters
     ----------
@@ -125,8 +127,8 @@ def news_speaks(
     Returns
     -------
     bool or None
-        By the volume of the day, or by a storm that follows; ``None`` if neither tells: real
-        news and a split look the same in closes alone.
+        True if the volume of the day, or the volatility after it, is that of news. ``None`` if
+        neither decides: in closes alone, real news and a split look the same.
     """
     if volume is not None and volume[row] > 0:
         before_it = volume[max(0, row - 20) : row]

@@ -1,4 +1,4 @@
-"""What known closes say of a window: where it comes from, and what came just before it."""
+"""Comparison of windows with known closes: their provenance, and the closes before them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from closecast.errors import InvalidSymbol
 T = TypeVar("T")
 
 _SESSIONS_PER_DAY = 5 / 7
-_FRESH_SESSIONS = 21.0  # an older memory of the price is too vague to call anything a fault
-_STALE_SESSIONS = 3  # a day or two are time zones, and calendars that nobody knows
-_UNLIKE = 0.5  # correlation: two feeds of one stock have .9, two stocks .3 (.7 in a crisis)
+_FRESH_SESSIONS = 21.0  # an older price does not suffice to call a gap a fault
+_STALE_SESSIONS = 3  # one or two can be time zones, or a calendar that is not known here
+_UNLIKE = 0.5  # correlation: two feeds of a stock have 0.9, two stocks 0.3 (0.7 in crises)
 
 
 @dataclass(frozen=True, slots=True)
 class KnownContext:
-    """What known closes say of a window.
+    """Result of comparing a window with known closes.
 
     Attributes
     ----------
@@ -40,9 +40,10 @@ class KnownContext:
         Signed log distance of the first close from the last one known before it; 0 where the
         window lies among them.
     gap_sessions : float
-        How far apart the two are.
+        Sessions between the two.
     gap_sure : bool
-        Whether a gap would be a fault of the data, not of what is known.
+        Whether a gap means a fault of the window's closes; otherwise the known ones may be too
+        old, or of another symbol.
     """
 
     provenance: Provenance | None = None
@@ -56,18 +57,20 @@ class KnownContext:
 _NOTHING = KnownContext()
 
 
-def recall(moves: WindowReturns, contexts: Sequence[Context | None]) -> list[KnownContext]:
-    """Compare windows of closes with what is known beside each."""
-    memories = [_NOTHING] * len(moves)
+def compare_with_known(
+    windows: WindowReturns, contexts: Sequence[Context | None]
+) -> list[KnownContext]:
+    """Compare windows with the known closes in their contexts."""
+    memories = [_NOTHING] * len(windows)
     if all(context is None for context in contexts):
         return memories
     places: dict[int, Match | None] = {}
-    for rows, known in _grouped(contexts, range(len(moves)), lambda context: context.known):
-        places |= zip(rows, locate(moves.rows(rows), known), strict=True)
+    for rows, known in _grouped(contexts, range(len(windows)), lambda context: context.known):
+        places |= zip(rows, locate(windows.rows(rows), known), strict=True)
     elsewhere: dict[int, tuple[Prices, Match] | None] = {}
-    lost = [i for i in range(len(moves)) if places.get(i) is None]
+    lost = [i for i in range(len(windows)) if places.get(i) is None]
     for rows, others in _grouped(contexts, lost, _others):
-        elsewhere |= zip(rows, locate_elsewhere(moves.rows(rows), others), strict=True)
+        elsewhere |= zip(rows, locate_elsewhere(windows.rows(rows), others), strict=True)
     for i, context in enumerate(contexts):
         if context is None:
             continue
@@ -76,12 +79,12 @@ def recall(moves: WindowReturns, contexts: Sequence[Context | None]) -> list[Kno
         elif (found := elsewhere.get(i)) is not None:
             memories[i] = _elsewhere(context, *found)
         elif context.known is not None:
-            memories[i] = _not_found(moves.closes[i], context, context.known)
+            memories[i] = _not_found(windows.closes[i], context, context.known)
     return memories
 
 
 def _others(context: Context) -> OtherSymbols | None:
-    """Where a window may still be that is not among the symbol's own closes."""
+    """Other symbols to search, if there are any besides the context's own."""
     others = context.others
     return None if others is None or others.are_only(context.known) else others
 
@@ -89,7 +92,7 @@ def _others(context: Context) -> OtherSymbols | None:
 def _grouped(
     contexts: Sequence[Context | None], rows: Iterable[int], part: Callable[[Context], T | None]
 ) -> Iterator[tuple[list[int], T]]:
-    """Rows whose contexts share one object; those without any are left out."""
+    """Group rows whose contexts share one object; rows without one are left out."""
     groups: dict[int, tuple[list[int], T]] = {}
     for i in rows:
         context = contexts[i]
@@ -105,7 +108,7 @@ def _placed(context: Context, known: Prices, place: Match) -> KnownContext:
         cause = Cause("reversed_order", 0, {})
         facts.append(ContextFinding(cause, "fault", "known closes, newest first", 1.0, 0.0))
     claimed = context.last_session
-    if claimed is not None and place.match == "exact":  # of pieces, the end is not sure
+    if claimed is not None and place.match == "exact":  # the end of a window in pieces is uncertain
         between, counted = _sessions_between(context, known, last, claimed)
         late = between - place.beyond
         # Without a calendar holidays count as sessions.
@@ -189,7 +192,7 @@ def _not_found(window: FloatArray, context: Context, known: Prices) -> KnownCont
 
 
 def _dates_of(n: int, context: Context, known: Prices, last: np.datetime64) -> np.ndarray:
-    """The window's sessions, as given, as the calendar has them, or counted back."""
+    """Dates of a window's closes: as sent, from the calendar, or counted back from the last."""
     if context.sessions is not None:
         return np.sort(context.sessions)
     table = context.calendar
@@ -208,7 +211,10 @@ def _dates_of(n: int, context: Context, known: Prices, last: np.datetime64) -> n
 def _sessions_between(
     context: Context, known: Prices, a: np.datetime64, b: np.datetime64
 ) -> tuple[int, bool]:
-    """Sessions after ``a`` up to and with ``b``, negative if ``b`` is earlier; whether counted."""
+    """Sessions after ``a`` up to ``b``, and whether they were counted or estimated.
+
+    ``b`` is included; the number is negative if ``b`` is earlier.
+    """
     sessions = known.sessions
     table = context.calendar
     if table is not None and _covers(table.sessions, a, b):
@@ -222,7 +228,7 @@ def _sessions_between(
 def _sessions_per_day(symbol: str) -> float:
     try:
         return 1.0 if exchange_of(symbol) == EVERY_DAY else _SESSIONS_PER_DAY
-    except InvalidSymbol:  # an exchange that nobody knows
+    except InvalidSymbol:  # an unknown exchange
         return _SESSIONS_PER_DAY
 
 

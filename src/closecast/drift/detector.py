@@ -1,4 +1,4 @@
-"""``DriftDetector``: one window in, a ``Verdict`` out."""
+"""``DriftDetector``: judges windows of closes; each gets a ``Verdict``."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from closecast.drift.context import (
     ContextFinding,
     check_dates,
     check_volume,
-    news_speaks,
+    was_real_news,
 )
-from closecast.drift.context_checks import KnownContext, recall
-from closecast.drift.features import WindowFeatures, WindowReturns, read
+from closecast.drift.context_checks import KnownContext, compare_with_known
+from closecast.drift.features import WindowFeatures, WindowReturns, features_of
 from closecast.drift.messages import sentence
 from closecast.drift.native import COVERED, Prefilter
 from closecast.drift.statistics import STATISTICS, Cause, Statistic, keys_measured
@@ -39,7 +39,7 @@ _Measured = tuple[int, Statistic, Threshold]
 """A statistic with its place among those of the baseline, and its threshold there."""
 
 _Beyond = tuple[int, Statistic, Threshold, WindowFeatures, int, int, float]
-"""A value beyond its threshold: what was measured, the row of the reading, that of the batch."""
+"""A value beyond its threshold: statistic, features, row in the features and in the batch."""
 
 _ORDER = {code: rank for rank, code in enumerate(get_args(Code))}
 
@@ -51,27 +51,27 @@ class DriftDetector:
     baseline: Baseline
 
     def check(self, window: FloatArray, context: Context | None = None) -> Verdict:
-        """Findings about one window, faults first, one per cause.
+        """Judge one window: findings with faults first, one per cause.
 
         Parameters
         ----------
         window : array, shape (n,)
             Positive, finite closes, oldest first; at least 2.
         context : Context, optional
-            What is known beside the window.
+            Closes, dates and volume known beside the window.
         """
         return self.check_batch(np.asarray(window, dtype=np.float64)[None], [context])[0]
 
     def check_batch(self, windows: FloatArray, contexts: Sequence[Context | None]) -> list[Verdict]:
         """:meth:`check` of windows, shape (m, n), each with its context."""
-        moves = WindowReturns.of(windows)
-        memories = recall(moves, contexts)
+        returns = WindowReturns.of(windows)
+        memories = compare_with_known(returns, contexts)
         findings: list[list[Finding]] = [[] for _ in windows]
         if windows.shape[1] >= LEAST:
             for known in (False, True):
                 rows = [i for i, m in enumerate(memories) if (m.before is not None) is known]
                 if rows:
-                    self._measure(moves, rows, memories, contexts, findings)
+                    self._measure(returns, rows, memories, contexts, findings)
         sufficient = windows.shape[1] >= SUFFICIENT
         for i, (context, memory) in enumerate(zip(contexts, memories, strict=True)):
             if context is not None:
@@ -86,14 +86,14 @@ class DriftDetector:
             for found, memory in zip(findings, memories, strict=True)
         ]
 
-    def _read(self, moves: WindowReturns, came_before: _Before) -> WindowFeatures:
-        own, n = self.baseline, len(moves)
+    def _read(self, windows: WindowReturns, came_before: _Before) -> WindowFeatures:
+        own, n = self.baseline, len(windows)
         volatility, still = np.full(n, own.volatility), np.full(n, own.still_share)
         level = np.full(n, own.wildness * own.volatility)
-        return read(moves, volatility, still, *came_before, level)
+        return features_of(windows, volatility, still, *came_before, level)
 
     def _before(self, memories: Sequence[KnownContext]) -> _Before:
-        """Volatility before each window, its gap, and the scale of that; as in a reading."""
+        """Volatility before each window, its gap and the gap's scale, as ``WindowFeatures``."""
         # Years of calm or one frozen feed before the window are no scale.
         least = 0.2 * self.baseline.volatility
         before = np.array([max(memory.before or 0.0, least) for memory in memories])
@@ -102,26 +102,26 @@ class DriftDetector:
 
     def _measure(
         self,
-        moves: WindowReturns,
+        windows: WindowReturns,
         rows: Sequence[int],
         memories: Sequence[KnownContext],
         contexts: Sequence[Context | None],
         findings: Sequence[list[Finding]],
     ) -> None:
-        """Add what statistics say of some rows; all know the closes before them, or none."""
+        """Add the findings of statistics on some rows: all with known closes before, or none."""
         known = memories[rows[0]].before is not None
         came_before = self._before([memories[i] for i in rows]) if known else (None,) * 3
-        returns = moves.returns if len(rows) == len(moves) else moves.returns[rows]
+        returns = windows.returns if len(rows) == len(windows) else windows.returns[rows]
         kept = self._screens[known].suspicious(returns, *came_before[:2])
         covered, others = self._measured[known]
         beyond: list[_Beyond] = []
         reading: WindowFeatures | None = None
         for measured, places in ((covered, kept), (others, range(len(rows)))):
-            if measured and places:  # nearly always there are neither
+            if measured and places:  # usually there are neither
                 some = [rows[place] for place in places]
                 if reading is None or len(reading) != len(places):
                     before, gap, scale = (None if a is None else a[places] for a in came_before)
-                    reading = self._read(moves.rows(some), (before, gap, scale))
+                    reading = self._read(windows.rows(some), (before, gap, scale))
                 beyond += _beyond(measured, reading, some)
         # In the baseline's order of statistics, as if all had been measured at once.
         for _, statistic, threshold, reading, row, i, value in sorted(beyond, key=itemgetter(0)):
@@ -131,9 +131,9 @@ class DriftDetector:
 
     @cached_property
     def _measured(self) -> tuple[tuple[list[_Measured], list[_Measured]], ...]:
-        """Statistics with their thresholds: of windows alone, and with what came before them.
+        """Statistics and thresholds for windows alone, and for windows with known closes before.
 
-        Of both, those that a screen covers, and those that are measured on every window.
+        For each, first those that the prefilter covers, then those measured on every window.
         """
         found = []
         for known, thresholds in enumerate((self.baseline.alone, self.baseline.with_before)):
@@ -167,14 +167,14 @@ class DriftDetector:
 
 
 def _limit(threshold: Threshold) -> float:
-    """The threshold, less what rounding may add to a value."""
+    """The threshold minus the most that rounding adds to a value."""
     return threshold.value - 1e-6
 
 
 def _beyond(
     measured: Sequence[_Measured], reading: WindowFeatures, rows: Sequence[int]
 ) -> list[_Beyond]:
-    """Values of a reading beyond their thresholds; ``rows`` are its windows' in the batch."""
+    """Find values beyond their thresholds; ``rows`` are the places of the windows in the batch."""
     values = np.array([statistic.measure(reading) for _, statistic, _ in measured])
     limits = np.array([[_limit(threshold)] for *_, threshold in measured])
     found: list[_Beyond] = []
@@ -195,7 +195,7 @@ def _finding(
     memory: KnownContext,
     context: Context | None,
 ) -> Finding:
-    """What a value beyond its threshold means for one row of a reading."""
+    """Make the finding of a value beyond its threshold in one row of the features."""
     cause = statistic.cause(reading, row, value)
     level, cause = _judged(statistic.channel, cause, reading.returns[row], context)
     if statistic.key == "level_gap" and not memory.gap_sure:
@@ -219,11 +219,11 @@ def _finding(
 def _judged(
     level: Channel, cause: Cause, returns: FloatArray, context: Context | None
 ) -> tuple[Channel, Cause]:
-    """A split, once more: volume, or the days that follow, may say that the move was real."""
+    """Correct the cause of a split: volume, or the days after it, may show a real move."""
     if cause.code != "split" or not cause.row:
         return level, cause
     volume = None if context is None else context.volume
-    real = news_speaks(returns, cause.row, str(cause.facts["ratio"]), volume)
+    real = was_real_news(returns, cause.row, str(cause.facts["ratio"]), volume)
     if real:
         about = {key: value for key, value in cause.facts.items() if key != "ratio"}
         return "regime", Cause("shock", cause.row, about)
@@ -255,7 +255,7 @@ def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     torn = any(f.code in ("unit_error", "split") and f.level == "fault" and f.row for f in ordered)
     for finding in ordered:
         if torn and finding.level == "regime":
-            continue  # closes in two units say nothing of the market
+            continue  # closes in two units give no information on the market
         if any(finding.code == other.code for other in kept):
             continue
         if finding.code in ("spike", "shock") and any(_same_close(finding, o) for o in kept):
@@ -265,7 +265,7 @@ def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def _rarity(finding: Finding) -> float:
-    """Facts first; below what the reference can show, p-values do not compare."""
+    """Sort key: facts first, then p-values, which below the reference's smallest are equal."""
     return 0.0 if finding.p_value is None else max(finding.p_value, TAIL[-1])
 
 

@@ -1,4 +1,4 @@
-"""What several statistics need of windows, computed once."""
+"""Features of windows: returns and volatilities that several statistics share."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STILL = 1e-6  # adjusted closes of equal raw ones differ in their last digits
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowReturns:
-    """Windows of closes and their log returns: what everything else begins with.
+    """Windows of closes and their log returns, the input of all drift computations.
 
     Returns and sizes are free of the price level: another currency changes nothing.
 
@@ -47,15 +47,15 @@ class WindowReturns:
 
     @classmethod
     def of(cls, closes: FloatArray) -> Self:
-        """Of windows of positive, finite closes, shape (m, n)."""
+        """Compute the returns of windows of positive, finite closes, shape (m, n)."""
         closes = np.ascontiguousarray(closes, np.float64)  # compiled code is given addresses
         logs = np.log(closes)
-        # A currency changes the last bits of a log return, and nothing may hang on those.
+        # Another currency changes the last bits of a log return; verdicts must not depend on them.
         returns = (logs[:, 1:] - logs[:, :-1]).round(_DECIMALS)
         return cls(closes, logs, returns, np.abs(returns))
 
     def rows(self, rows: Sequence[int]) -> Self:
-        """Some of the windows; increasing."""
+        """Select windows by row, in increasing order."""
         if len(rows) == len(self):
             return self
         picked = (self.closes, self.logs, self.returns, self.sizes)
@@ -79,20 +79,21 @@ class WindowFeatures:
         Returns over the EWMA volatility before each. Starts at what was known before the window,
         or else at the long-run level.
     clipped : array, shape (m, n - 1)
-        The same within +-4.
+        ``standardised``, limited to +-4.
     quarters : array, shape (m, 4)
-        Volatility of each quarter of the window, single large moves cut.
+        Volatility of each quarter of the window, with single large moves limited.
     volatility, level : arrays, shape (m,)
-        Long-run volatility of the symbol in training, and that of times as wild as the reference's:
-        training years may have been calmer than most.
+        Long-run volatility of the symbol in training, and that volatility times the baseline's
+        ``wildness``: training years may have been calmer than most.
     before : array, shape (m,), or None
         EWMA volatility just before the window, where the closes are known.
     still : array of bool, shape (m, n - 1)
         Whether the close did not move.
     still_rows : sequence of int
-        Windows in which it did not, at least once.
+        Windows in which it did not move, at least once.
     still_share : array, shape (m,)
-        How often a close stays the same: as in training, or as the window's own ticks make it.
+        Probability that a close stays the same: the share in training, or a larger one if the
+        ticks of the window are that coarse.
     gap, gap_scale : arrays, shape (m,), or None
         Signed log distance of the first close from the last known one over its scale, and that
         scale: the volatility before the window times the root of the sessions between them.
@@ -118,8 +119,8 @@ class WindowFeatures:
         return len(self.returns)
 
 
-def read(
-    moves: WindowReturns,
+def features_of(
+    windows: WindowReturns,
     volatility: FloatArray,
     still_share: FloatArray,
     before: FloatArray | None = None,
@@ -127,8 +128,8 @@ def read(
     gap_scale: FloatArray | None = None,
     level: FloatArray | None = None,
 ) -> WindowFeatures:
-    """Read m windows, each with the levels of its symbol, shape (m,)."""
-    returns, sizes = moves.returns, moves.sizes
+    """Compute the features of m windows, each with the levels of its symbol, shape (m,)."""
+    returns, sizes = windows.returns, windows.sizes
     n = returns.shape[1]
     around, past, first = _weights(n)
     floor = FLOOR * volatility[:, None]
@@ -169,7 +170,7 @@ def read(
 def _share_by_ticks(
     sizes: FloatArray, still: NDArray[np.bool_], quarters: FloatArray
 ) -> FloatArray:
-    """How often closes would stay the same for the size of their ticks alone, shape (m,).
+    """Share of closes that stay the same because of the size of their ticks alone, shape (m,).
 
     Prices in steps of a tick stay with a probability of about 0.4 ticks per volatility; the
     smallest move of the window is a tick, or less where prices have none.
@@ -180,7 +181,10 @@ def _share_by_ticks(
 
 
 def ewma_before(closes: FloatArray) -> float | None:
-    """EWMA volatility at the end of known closes, shape (n,); ``None`` with fewer than 21."""
+    """Compute the EWMA volatility at the end of closes, shape (n,); ``None`` if there are few.
+
+    At least 21 closes are needed.
+    """
     recent = closes[-(_MEMORY + 1) :]
     if len(recent) <= _LEAST_BEFORE:
         return None
@@ -203,7 +207,7 @@ def _fading(n: int) -> FloatArray:
 
 @lru_cache(maxsize=8)
 def _weights(n: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Matrices to multiply rows of n absolute (or squared) returns with, from the right."""
+    """Weight matrices, multiplied from the right with rows of n absolute or squared returns."""
     lag = np.subtract.outer(np.arange(n), np.arange(n))  # later minus earlier
     past = np.where(lag > 0, (1 - DECAY) * DECAY ** np.maximum(lag - 1, 0), 0.0)
     around = np.concatenate([_around(n, 1), _around(n, 2)], axis=1)
@@ -214,7 +218,7 @@ def _weights(n: int) -> tuple[FloatArray, FloatArray, FloatArray]:
 
 
 def _around(n: int, width: int) -> FloatArray:
-    """Column i averages the returns before i and from ``i + width`` on, the nearest most."""
+    """Weights whose column i averages the returns before i and from ``i + width`` on."""
     lag = np.subtract.outer(np.arange(n - width + 1), np.arange(n))
     left = np.where(lag > 0, AROUND ** np.maximum(lag - 1, 0), 0.0)
     right = np.where(lag <= -width, AROUND ** np.maximum(-lag - width, 0), 0.0)

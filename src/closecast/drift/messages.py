@@ -1,4 +1,4 @@
-"""Findings in plain words, in the caller's language."""
+"""Sentences of findings, in English and Portuguese."""
 
 from __future__ import annotations
 
@@ -79,20 +79,20 @@ def sentence(
     alternatives: Sequence[Code] = (),
     language: Language = "en",
 ) -> str:
-    """A finding in words.
+    """Write the sentence of a finding.
 
     >>> sentence("frozen_feed", {"rows": 7}, language="pt")
     'O fechamento não mudou por 7 linhas seguidas: a fonte travou?'
     """
     templates = SENTENCES[language]
-    said = templates[f"{code}{_variant(code, facts)}"].format(**facts)
+    text = templates[f"{code}{_variant(code, facts)}"].format(**facts)
     if code == "split" and "shock" in alternatives:
-        said = f"{said} {templates['split:unsure']}"
-    return said
+        text = f"{text} {templates['split:unsure']}"
+    return text
 
 
 def in_language(verdict: Verdict, language: Language) -> Verdict:
-    """The same verdict with its sentences in another language."""
+    """Return a verdict with its sentences in another language."""
     return replace(
         verdict,
         findings=tuple(

@@ -16,7 +16,7 @@ framework for sequential change detection", New England J. Statist. Data Sci., a
 
 Measured (``python -m benchmarks.drift.monitor``): ARL0 1,700 on sessions that fit, because evidence
 overshoots. From the first session on, the median delay is 12 sessions when half of the closes are
-missed and 43 at a quarter (12 and 46 where the tails do not tell); 10 and 35 after a year that
+missed and 43 at a quarter (12 and 46 where the tails show nothing); 10 and 35 after a year that
 fitted (10 and 38).
 """
 
@@ -92,14 +92,14 @@ BETS = len(BET_TABLE)
 
 
 def e_values(misses: FloatArray, tails: FloatArray) -> FloatArray:
-    """What one session says to each bet.
+    """E-values of one session, one per bet.
 
     Parameters
     ----------
     misses : array, shape (...)
-        1 where the 90 % interval missed, 0 where it held, NaN where nobody knows.
+        1 where the 90 % interval missed, 0 where it held, NaN where it is not known.
     tails : array, shape (...)
-        Two-sided tail probability of the return, in [0, 1]; NaN where nobody knows.
+        Two-sided tail probability of the return, in [0, 1]; NaN where it is not known.
 
     Returns
     -------
@@ -124,8 +124,8 @@ def accumulate(values: FloatArray, misses: FloatArray, tails: FloatArray) -> Flo
     misses, tails : arrays, shape (...)
         As :func:`e_values` takes them.
     """
-    said = e_values(misses, tails)
-    return np.where(np.isnan(said), values, np.minimum((1 + values) * said, LARGEST))
+    session = e_values(misses, tails)
+    return np.where(np.isnan(session), values, np.minimum((1 + values) * session, LARGEST))
 
 
 def evidence_of(values: FloatArray) -> FloatArray:
@@ -134,7 +134,7 @@ def evidence_of(values: FloatArray) -> FloatArray:
 
 
 def tail_probability(scores: FloatArray, score: float) -> float:
-    """How far out a standardised error lies among those of the calibration, on either side.
+    """Two-sided tail probability of a standardised error among those of the calibration.
 
     The conformal p-value: where the error comes from the same law as the ``n`` scores, it is at
     most u with probability u or less, for every u and any law (Vovk, Gammerman and Shafer 2005,
@@ -183,7 +183,7 @@ class Monitor:
 
     @property
     def in_alarm(self) -> bool:
-        """Whether the evidence is at ``ARL0`` or above."""
+        """True while the evidence is ``ARL0`` or more."""
         return self.evidence >= ARL0
 
     def after(self, missed: bool | None, tail: float | None) -> Self:
@@ -192,10 +192,10 @@ class Monitor:
         Parameters
         ----------
         missed : bool or None
-            Whether the 90 % interval missed the close; ``None`` where nobody knows.
+            Whether the 90 % interval missed the close; ``None`` where it is not known.
         tail : float or None
             Two-sided tail probability of the return under the model as it was trained, in
-            [0, 1]; ``None`` where nobody knows.
+            [0, 1]; ``None`` where it is not known.
 
         Raises
         ------
@@ -236,10 +236,10 @@ class Monitor:
 
 
 def discoveries(evidence: Mapping[str, float], arl0: float = ARL0) -> frozenset[str]:
-    """Of many symbols watched at once, those whose model no longer fits: e-d-BH.
+    """Select, among many symbols, those whose model no longer fits: e-d-BH.
 
     The ``k`` symbols with the most evidence, for the largest ``k`` at which each of them has
-    ``K arl0 / k`` or more, K symbols in all. Whatever the dependence between symbols, at any
+    ``K arl0 / k`` or more, K symbols in all. For any dependence between symbols, at any
     stopping time tau the expected share of false discoveries is at most ``E[tau] / arl0``: the
     error over patience is at most ``1 / arl0`` (Dandapanthula and Ramdas 2025, "Multiple testing
     in multi-stream sequential change detection", arXiv 2501.04130, algorithm e-d-BH). A mere

@@ -1,9 +1,9 @@
 """The two inner loops of drift, compiled from ``native.c`` where there was a C compiler.
 
-One finds windows among known closes; the other, :class:`Prefilter`, passes over usual windows.
+One finds windows among known closes; the other, used by :class:`Prefilter`, skips usual windows.
 
-What they compute is defined by the NumPy code, which they spare the usual case: a window that is
-like any other, whose place is beyond doubt. Without them the answers are the same, later.
+The NumPy code defines the results. The compiled loops answer the common cases faster: usual
+windows, and windows whose place is beyond doubt. Without them the answers are the same, but slower.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ SOURCE = Path(__file__).with_suffix(".c")
 LIBRARY = Path(__file__).with_name("_native.so")
 
 MOST_RETURNS = 1024
-"""Of a window; the stack holds no more."""
+"""Largest number of returns per window; the C code keeps them on its stack."""
 
-Match = Literal["nowhere", "exact", "reversed", "unsure"]
-MATCHES: tuple[Match, ...] = ("nowhere", "exact", "reversed", "unsure")
+MatchKind = Literal["nowhere", "exact", "reversed", "unsure"]
+MATCHES: tuple[MatchKind, ...] = ("nowhere", "exact", "reversed", "unsure")
 
 STATISTICS = (
     *("jump", "frozen_feed", "filled_days", "spike", "level_gap"),
@@ -49,12 +49,12 @@ COVERED = frozenset(STATISTICS)
 
 
 def checksum() -> int:
-    """Of the C code: a library that was made from another one is not used."""
+    """Checksum of the C source; a library compiled from another source is not used."""
     return zlib.crc32(SOURCE.read_bytes())
 
 
 class _Numbers(Structure):
-    """A structure of C that keeps the arrays alive which it points to."""
+    """A C structure that keeps the arrays that it points to alive."""
 
     def __init__(self, **values: Any) -> None:
         self._arrays = {
@@ -67,12 +67,12 @@ class _Numbers(Structure):
 
     @property
     def address(self) -> int:
-        """For a function of C; as long as this object lives."""
+        """Memory address for a C function; valid as long as this object exists."""
         return addressof(self)
 
 
 class Index(_Numbers):
-    """Of :class:`closecast.drift.return_index.ReturnIndex`: contiguous arrays, never moved."""
+    """Arrays of a :class:`closecast.drift.return_index.ReturnIndex`, contiguous and fixed."""
 
     _fields_ = [
         *((name, c_void_p) for name in ("returns", "sorted", "order", "ends")),
@@ -81,7 +81,7 @@ class Index(_Numbers):
 
 
 class Rules(_Numbers):
-    """What makes a window known: the constants of ``provenance.py`` and ``known.py``."""
+    """Constants of ``provenance.py`` and ``return_index.py`` that decide on a match."""
 
     _fields_ = [
         *((name, c_double) for name in ("cent", "least", "most", "still", "same")),
@@ -91,7 +91,7 @@ class Rules(_Numbers):
 
 
 class Levels(_Numbers):
-    """Of one symbol, with the constants of ``reading.py`` and ``statistics/``."""
+    """Levels of one symbol, and the constants of ``features.py`` and ``statistics/``."""
 
     _fields_ = [
         *((name, c_double) for name in ("decay", "around", "floor", "clip", "large")),
@@ -103,10 +103,10 @@ class Levels(_Numbers):
 
 
 class NativeLoops:
-    """The functions of the library.
+    """The functions of the compiled library.
 
-    Called without releasing Python's lock: a piece of a batch takes a fraction of a millisecond,
-    and to get the lock back may take longer.
+    They keep Python's lock: a piece of a batch takes a fraction of a millisecond, and acquiring
+    the lock again may take longer.
     """
 
     def __init__(self, library: Path) -> None:
@@ -128,28 +128,28 @@ class NativeLoops:
         self._recognise.restype = self._suspicious.restype = None
 
     def recognise(
-        self, index: Index, rules: Rules, moves: WindowReturns, both_ways: bool
-    ) -> list[tuple[Match, int]]:
-        """Where windows lie among known closes.
+        self, index: Index, rules: Rules, windows: WindowReturns, both_ways: bool
+    ) -> list[tuple[MatchKind, int]]:
+        """Find windows among known closes.
 
         Parameters
         ----------
         both_ways : bool
-            Whether to look for windows that are newest first, and for those in pieces, too.
+            Whether to search also for windows that are newest first, and for those in pieces.
 
         Returns
         -------
         list of (match, int)
-            For each window what it is, and the place where it begins. ``unsure``: it may lie there
-            in pieces. A place means nothing unless the match is ``exact`` or ``reversed``.
+            Kind of match of each window, and the place where it begins. ``unsure``: it may lie
+            there in pieces. The place is valid only for ``exact`` and ``reversed``.
         """
-        matches, starts = np.empty((2, len(moves)), np.int64)
+        matches, starts = np.empty((2, len(windows)), np.int64)
         self._recognise(
             index.address,
             rules.address,
-            *moves.returns.shape,
-            moves.closes.ctypes.data,
-            moves.returns.ctypes.data,
+            *windows.returns.shape,
+            windows.closes.ctypes.data,
+            windows.returns.ctypes.data,
             both_ways,
             matches.ctypes.data,
             starts.ctypes.data,
@@ -160,7 +160,7 @@ class NativeLoops:
     def suspicious(
         self, levels: Levels, returns: FloatArray, before: FloatArray | None, gap: FloatArray | None
     ) -> list[int]:
-        """Rows of the windows in which a statistic may be beyond its limit; few others.
+        """Find the rows in which a statistic may be beyond its limit, and few others.
 
         Parameters
         ----------
@@ -196,23 +196,23 @@ loaded = _load()
 
 
 def of(returns: FloatArray) -> NativeLoops | None:
-    """The compiled loops, if there are any and they take as many returns as a window has here."""
+    """The compiled loops, if there are any and the windows are not too long for them."""
     return loaded if returns.shape[1] <= MOST_RETURNS else None
 
 
 class Prefilter:
-    """Passes over windows of one symbol that are within every threshold of :data:`COVERED`.
+    """Skips windows of one symbol that are within the thresholds of all :data:`COVERED` keys.
 
-    By upper bounds of the statistics: what is left is measured by their definitions, so that a
-    verdict does not depend on whether there is compiled code.
+    It uses upper bounds of the statistics. Windows that remain are measured by the definitions in
+    NumPy, so that a verdict does not depend on whether there is compiled code.
 
     Parameters
     ----------
     volatility, level, still_share : float
         The symbol's; as in :class:`closecast.drift.features.WindowFeatures`.
     limits : mapping of key to float
-        Of the statistics that are measured; beyond them a window is looked at. Those that are not
-        in :data:`COVERED` make no window suspicious.
+        Limits of the statistics to be measured. Keys that are not in :data:`COVERED` have no
+        effect here.
     """
 
     def __init__(
@@ -225,7 +225,7 @@ class Prefilter:
     def suspicious(
         self, returns: FloatArray, before: FloatArray | None, gap: FloatArray | None
     ) -> list[int]:
-        """Rows of windows in which a statistic may be beyond its limit.
+        """Find the rows of windows in which a statistic may be beyond its limit.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Which known closes a window is: recognised by its returns, whatever its unit."""
+"""Provenance: finds a window among known closes by its returns, in any unit."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ _RULES = native.Rules(
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Where a window lies among known closes.
+    """Place of a window among known closes.
 
     Attributes
     ----------
     first, last : int
-        Rows of the known closes; those of the oldest and the newest close that is among them.
+        Rows of the known closes at which the window's oldest and newest known close lie.
     beyond : int
-        Closes of the window that are newer than all that is known.
+        Number of closes of the window that are newer than all known ones.
     log_factor : float
-        Median log ratio of what was sent over what is known.
+        Median log ratio of the closes sent over the known ones.
     """
 
     match: Literal["exact", "gapped", "reversed"]
@@ -70,73 +70,74 @@ class Match:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SearchWindows:
-    """Windows that are to be found among known closes.
+    """Windows to be searched for among known closes.
 
     Attributes
     ----------
     tolerance : array, shape (m,)
-        How far a log return may be from a known one that is the same: what rounding to cents does
-        to it. NaN where there is nothing to recognise: a frozen stretch is everywhere.
+        Largest distance of a log return from a known one that counts as equal: the effect of
+        rounding to cents. NaN where nothing can be recognised: a frozen stretch is everywhere.
     landmarks : array of int, shape (m, k)
         Columns of the largest moves, the largest first: few others are like them.
     """
 
-    moves: WindowReturns
+    windows: WindowReturns
     tolerance: FloatArray
     landmarks: Rows
 
     @classmethod
-    def of(cls, moves: WindowReturns) -> Self:
-        """Of windows of any length."""
-        tolerance = (_CENT / moves.closes.min(axis=1)).clip(*_TOLERANCE)
-        tolerance[~_moving(moves.sizes)] = np.nan
-        largest_first = np.argsort(-moves.sizes, axis=1, kind="stable")
-        return cls(moves, tolerance, largest_first[:, :_LANDMARKS])
+    def of(cls, windows: WindowReturns) -> Self:
+        """Prepare windows of any length."""
+        tolerance = (_CENT / windows.closes.min(axis=1)).clip(*_TOLERANCE)
+        tolerance[~_moving(windows.sizes)] = np.nan
+        largest_first = np.argsort(-windows.sizes, axis=1, kind="stable")
+        return cls(windows, tolerance, largest_first[:, :_LANDMARKS])
 
 
-def locate(moves: WindowReturns, known: Prices) -> list[Match | None]:
+def locate(windows: WindowReturns, known: Prices) -> list[Match | None]:
     """Find windows of closes among known closes.
 
-    Compared as returns, within what rounding to cents does to them: 85 % of them have to agree,
-    and ten at least. A chance match is out of the question: ten returns of other days agree with
-    a probability of some 1e-20.
+    Returns are compared, with a tolerance for rounding to cents: 85 % of them have to agree, and
+    ten at least. Ten returns of other days agree by chance with a probability of about 1e-20.
     """
-    if moves.returns.shape[1] < _ENOUGH or len(known) <= _ENOUGH:
-        return [None] * len(moves)
+    if windows.returns.shape[1] < _ENOUGH or len(known) <= _ENOUGH:
+        return [None] * len(windows)
     history = history_of(known)
-    fast = native.of(moves.returns)
+    fast = native.of(windows.returns)
     if fast is None:
-        return _located(moves, history)
+        return _located(windows, history)
     found: list[Match | None] = []
     unsure = []
-    for i, (match, start) in enumerate(fast.recognise(history.index.compiled, _RULES, moves, True)):
+    for i, (match, start) in enumerate(
+        fast.recognise(history.index.compiled, _RULES, windows, True)
+    ):
         place = None
         if match == "unsure":
             unsure.append(i)
         elif match != "nowhere":
-            logs = moves.logs[i] if match == "exact" else moves.logs[i, ::-1]
+            logs = windows.logs[i] if match == "exact" else windows.logs[i, ::-1]
             place = _place(match, start, start, logs, history.log_closes)
         found.append(place)
     if unsure:
-        for i, place in zip(unsure, _located(moves.rows(unsure), history), strict=True):
+        for i, place in zip(unsure, _located(windows.rows(unsure), history), strict=True):
             found[i] = place
     return found
 
 
 def _located(windows: WindowReturns, history: CloseHistory) -> list[Match | None]:
-    """What :func:`locate` finds, defined."""
+    """Compute :func:`locate` in NumPy, which defines its result."""
     sought = SearchWindows.of(windows)
     logs, moves, index = windows.logs, windows.returns, history.index
     n, length = moves.shape
     found: list[Match | None] = [None] * n
-    # Each window once as it is and once newest first: then those that are left in pieces.
+    # Each window once as it is and once newest first; the others are then searched in pieces.
     both_ways = np.concatenate([moves, -moves[:, ::-1]])
     landmarks = np.concatenate([sought.landmarks, length - 1 - sought.landmarks])
     near = np.concatenate([sought.tolerance, sought.tolerance])
     alike = index.like(both_ways, landmarks, near)
     for row, start in _aligned(both_ways, near, index, alike):
         i = row % n
-        if found[i] is not None:  # those that are as they should be come first
+        if found[i] is not None:  # windows in their own order come first
             continue
         if row < n:
             found[i] = _place("exact", start, start, logs[i], history.log_closes)
@@ -151,22 +152,22 @@ def _located(windows: WindowReturns, history: CloseHistory) -> list[Match | None
 
 
 def locate_elsewhere(
-    moves: WindowReturns, others: OtherSymbols
+    windows: WindowReturns, others: OtherSymbols
 ) -> list[tuple[Prices, Match] | None]:
-    """The same among the closes of many symbols: in one piece and in its own order only."""
-    found: list[tuple[Prices, Match] | None] = [None] * len(moves)
-    if moves.returns.shape[1] < _ENOUGH or not others.series:
+    """Find windows among the closes of many symbols, only in one piece and oldest first."""
+    found: list[tuple[Prices, Match] | None] = [None] * len(windows)
+    if windows.returns.shape[1] < _ENOUGH or not others.series:
         return found
-    fast = native.of(moves.returns)
+    fast = native.of(windows.returns)
     if fast is None:
-        starts = _starts_elsewhere(moves, others.index)
+        starts = _starts_elsewhere(windows, others.index)
     else:
-        places = fast.recognise(others.index.compiled, _RULES, moves, False)
+        places = fast.recognise(others.index.compiled, _RULES, windows, False)
         starts = [(i, start) for i, (match, start) in enumerate(places) if match == "exact"]
     for i, start in starts:
         which, first = others.index.row_of(start)
         prices = others.series[which]
-        found[i] = prices, _place("exact", first, first, moves.logs[i], prices.log_closes)
+        found[i] = prices, _place("exact", first, first, windows.logs[i], prices.log_closes)
     return found
 
 
@@ -180,7 +181,7 @@ def _starts_elsewhere(windows: WindowReturns, index: ReturnIndex) -> Iterable[tu
 def _aligned(
     moves: FloatArray, tolerance: FloatArray, there: ReturnIndex, alike: SimilarPlaces
 ) -> Iterator[tuple[int, int]]:
-    """Rows of ``moves`` that are known in one piece, each once, and where that begins."""
+    """Find rows of ``moves`` that are known in one piece, each once, and their starts."""
     if not len(alike.starts) or not len(inside := (alike.starts >= 0).nonzero()[0]):
         return
     rows, starts = alike.rows[inside], alike.starts[inside]
@@ -190,7 +191,7 @@ def _aligned(
         row = int(rows[c])
         if row in done:
             continue
-        # What moves may lie beyond the end of what is known.
+        # Those that move may lie beyond the end of the known closes.
         known = moves[row : row + 1, : common[c]]
         if known.shape[1] == moves.shape[1] or _moving(np.abs(known)).all():
             done.add(row)
@@ -198,7 +199,7 @@ def _aligned(
 
 
 def _two_pieces(sent: FloatArray, there: ReturnIndex, tolerance: float) -> tuple[int, int] | None:
-    """Start of the first and of the last of several pieces that are known."""
+    """Find the starts of the first and the last of several known pieces."""
     rows, places = there.pairs(sent, tolerance)
     offsets, counts = np.unique(places - rows, return_counts=True)
     pieces = []
@@ -217,14 +218,14 @@ def _two_pieces(sent: FloatArray, there: ReturnIndex, tolerance: float) -> tuple
 
 
 def _dense(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Rows that lie close together: those that agree by chance lie apart."""
+    """Select rows that lie close together: those that agree by chance lie apart."""
     rows = np.sort(rows)
     near = np.searchsorted(rows, rows + 5, side="right") - np.searchsorted(rows, rows - 5)
     return rows[near >= 5]
 
 
 def _partly_there(alike: SimilarPlaces, n: int) -> list[int]:
-    """Which of the first n rows have two landmarks, and both neighbours of each, in one piece."""
+    """Find those of the first n rows with two landmarks and their neighbours in one piece."""
     if not len(alike.rows):
         return []
     where = zip(alike.rows[alike.both].tolist(), alike.starts[alike.both].tolist(), strict=True)
@@ -233,7 +234,7 @@ def _partly_there(alike: SimilarPlaces, n: int) -> list[int]:
 
 
 def _moving(sizes: FloatArray) -> NDArray[np.bool_]:
-    """Rows in which there is anything to recognise."""
+    """Rows with at least ten moves, enough to recognise."""
     return np.asarray(np.add.reduce(sizes > _STILL, axis=1) >= _ENOUGH)
 
 
@@ -258,7 +259,7 @@ def correlation(
     known: FloatArray,
     known_sessions: NDArray[np.datetime64],
 ) -> tuple[float, int] | None:
-    """Of the returns on days that both have, and how many; ``None`` with fewer than ten."""
+    """Correlation of the returns on common days, and their number; ``None`` below ten."""
     shared, here, there = np.intersect1d(sessions, known_sessions, return_indices=True)
     if len(shared) <= _ENOUGH:
         return None

@@ -1,4 +1,4 @@
-"""The reference: what clean windows of many symbols look like, measured once."""
+"""The reference: statistics of clean windows of many symbols, measured once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from closecast.core.arrays import FloatArray
 from closecast.core.dataset import log_returns, long_run_volatility
 from closecast.core.prices import Prices
-from closecast.drift.features import WindowFeatures, WindowReturns, ewma_before, read
+from closecast.drift.features import WindowFeatures, WindowReturns, ewma_before, features_of
 from closecast.drift.statistics import STATISTICS
 from closecast.sources.sample import SampleSource
 
@@ -57,11 +57,11 @@ class Reference:
     data_hash: str
 
     def without(self, symbol: str) -> Reference:
-        """All but the windows of one symbol: nobody is judged by a pool that holds him."""
+        """Leave out one symbol's windows: no symbol is judged by a pool that holds it."""
         return self.where(self.symbols != symbol)
 
     def only(self, statistics: Collection[str]) -> Reference:
-        """Some of the statistics, by key."""
+        """Select statistics by key."""
         return replace(
             self,
             alone={key: self.alone[key] for key in self.alone if key in statistics},
@@ -71,7 +71,7 @@ class Reference:
         )
 
     def where(self, kept: NDArray[np.bool_]) -> Reference:
-        """The windows that are chosen, shape (m,)."""
+        """Select windows by a mask, shape (m,)."""
         return replace(
             self,
             alone={key: values[kept] for key, values in self.alone.items()},
@@ -82,11 +82,11 @@ class Reference:
         )
 
     def wildness_beside(self, first: str, last: str) -> float:
-        """How wild its whole time was against a span of it (ISO dates, both included).
+        """Volatility of the whole reference over that of a span (ISO dates, both included).
 
-        1 where the span is hardly covered, and at least 1: years that were wilder than most make
-        nobody's usual day wrong. A model that has learned from 2005 to 2007 takes a
-        volatility for usual that is two thirds of what the years after it had.
+        From 1 to 2; 1 if the span holds fewer than 500 windows. It is at least 1, because training
+        years that were wilder than most must not make usual days findings. A model trained on 2005
+        to 2007 takes a volatility for usual that is two thirds of that of the years after.
         """
         start, end = np.datetime64(first, "D"), np.datetime64(last, "D")
         inside = self.moves[(self.last_sessions >= start) & (self.last_sessions <= end)]
@@ -99,8 +99,8 @@ class Reference:
 def sample_reference(seq_length: int, until: str | None = None) -> Reference:
     """The embedded sample of real prices, up to a session (ISO date), as a reference.
 
-    Where fewer than 500 sessions lie before that day, all of it is used: the reference is then not
-    of the past, which its own dates say.
+    If fewer than 500 sessions lie before that day, the whole sample is used. The reference is then
+    not only of the past; its dates show that.
     """
     source = SampleSource()
     whole = [source.fetch(symbol) for symbol in source.symbols()]
@@ -112,7 +112,7 @@ def sample_reference(seq_length: int, until: str | None = None) -> Reference:
 
 
 def measure_reference(series: list[Prices], seq_length: int) -> Reference:
-    """Measure windows of closes that are taken to be clean, each symbol in its own scale.
+    """Measure windows of closes assumed to be clean, each symbol in its own scale.
 
     Parameters
     ----------
@@ -147,7 +147,10 @@ def still_share_of(returns: FloatArray, pooled: float | None = None) -> float:
 
 
 def measured(reading: WindowFeatures) -> dict[str, FloatArray]:
-    """Every statistic that a reading allows, by key, rounded so that no batch differs."""
+    """Measure every statistic that the features allow, by key.
+
+    Rounded, so that the result does not depend on the size of the batch.
+    """
     return {
         key: np.round(statistic.measure(reading), 6)
         for key, statistic in STATISTICS.items()
@@ -170,13 +173,13 @@ def _measured(
     returns = log_returns(closes)
     level = np.full(len(first), long_run_volatility(returns))
     still = np.full(len(first), still_share_of(returns, pooled))
-    alone = read(windows, level, still)
+    alone = features_of(windows, level, still)
     gaps = np.resize(_GAPS, len(first))
     earlier = np.maximum(first - gaps, 0)
     before = np.array([ewma_before(closes[: row + 1]) or level[0] for row in earlier])
     scale = before * np.sqrt(np.maximum(first - earlier, 1))
     gap = np.log(closes[first] / closes[earlier]) / scale
-    known = read(windows, level, still, before, gap, scale)
+    known = features_of(windows, level, still, before, gap, scale)
     last = first + seq_length - 1
     moves = sliding_window_view(np.abs(returns), STEP).mean(axis=1)[last - STEP]
     return measured(alone), measured(known), prices.sessions[last], moves / np.abs(returns).mean()

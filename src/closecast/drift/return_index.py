@@ -1,4 +1,4 @@
-"""Known closes, indexed by their returns: a window is recognised without reading all of them."""
+"""Index of known closes by their returns: finds a window without reading all of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from closecast.drift.features import ewma_before
 
 Rows = NDArray[np.int64]
 
-# Moves that so many known ones are like tell nothing. A low price has a wide tolerance: without
+# Moves with more similar known ones than this identify nothing. Low prices have a wide tolerance;
+# without
 # these limits one window of a penny stock took 20 ms among 100 symbols, sixteen together 1.8 s.
 CROWD = 1_000
 MOST_ALIKE = 5_000
@@ -25,17 +26,16 @@ _PAD = 1024  # more than any window has: what lies beyond the end is NaN, and ag
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SimilarPlaces:
-    """Places where known moves are like landmarks of windows.
+    """Places at which known moves are like landmarks of windows.
 
     Attributes
     ----------
     rows, columns : arrays of int, shape (c,)
-        Of which window, and by which of its moves; in the order of the windows, then of their
-        landmarks.
+        The window, and its move; in the order of the windows, then of their landmarks.
     starts : array of int, shape (c,)
-        Where the window's first move would be, perhaps before the first one known.
+        Place of the window's first move, perhaps before the first one known.
     both : array of bool, shape (c,)
-        Whether the moves on both sides are alike, too, not just one.
+        Whether the moves on both sides are alike, not only one of them.
     """
 
     rows: Rows
@@ -71,19 +71,19 @@ class ReturnIndex:
         )
 
     def like(self, moves: FloatArray, landmarks: Rows, tolerance: FloatArray) -> SimilarPlaces:
-        """Known moves that are like landmarks of windows, and so is a neighbour of each.
+        """Find known moves like landmarks of windows, with a neighbour that is alike, too.
 
-        Where many moves are like a landmark, both neighbours have to be; one that very many are
-        like is passed over.
+        If many moves are like a landmark, both neighbours must be alike; a landmark with more than
+        :data:`MOST_ALIKE` is skipped.
 
         Parameters
         ----------
         moves : array, shape (m, n - 1)
             Log returns of m windows.
         landmarks : array of int, shape (m, k)
-            Which of them to look for: those that stand out, for few others are like them.
+            Columns of the moves to look for: large ones, since few others are like them.
         tolerance : array, shape (m,)
-            Of each window's moves; of one that is NaN nothing is found.
+            Largest distance of two moves that are alike, per window; NaN finds nothing.
         """
         wanted = moves[np.arange(len(moves))[:, None], landmarks]
         off = tolerance[:, None]
@@ -105,13 +105,13 @@ class ReturnIndex:
         return SimilarPlaces(rows[kept], columns[kept], places[kept] - columns[kept], both[kept])
 
     def pairs(self, moves: FloatArray, tolerance: float) -> tuple[Rows, Rows]:
-        """Which of the moves of a window, shape (n - 1,), is like which known one; (c,) each."""
+        """Pair moves of one window, shape (n - 1,), with known moves like them; (c,) each."""
         low = self._sorted.searchsorted(moves - tolerance)
         counts = self._sorted.searchsorted(moves + tolerance, "right") - low
         return self._places(low, counts)
 
     def _places(self, low: Rows, counts: Rows) -> tuple[Rows, Rows]:
-        """Of ranges of the sorted returns: which range each place is of, and the places."""
+        """Expand ranges of the sorted returns to the range of each place, and the places."""
         ends = counts.cumsum()
         which = np.arange(len(counts)).repeat(counts)
         return which, self._order[np.arange(len(which)) + (low + counts - ends)[which]]
@@ -119,7 +119,7 @@ class ReturnIndex:
     def agreement(
         self, starts: Rows, moves: FloatArray, tolerance: FloatArray
     ) -> tuple[Rows, Rows]:
-        """How many moves agree if windows begin there, and how many are known; (c,) each.
+        """Count the moves that agree if windows begin at places, and the known ones; (c,) each.
 
         Parameters
         ----------
@@ -135,7 +135,7 @@ class ReturnIndex:
         return agree.sum(axis=1), common
 
     def row_of(self, start: int) -> tuple[int, int]:
-        """Which history a place belongs to, and its row there."""
+        """Convert a place to its history and the row in that history."""
         which = int(self._ends.searchsorted(start, "right"))
         return which, start - (int(self._ends[which - 1]) if which else 0)
 
@@ -144,7 +144,7 @@ _NOWHERE = SimilarPlaces(*(np.empty(0, np.int64),) * 3, np.empty(0, bool))
 
 
 class CloseHistory:
-    """One symbol's known closes, as drift uses them again and again."""
+    """Known closes of one symbol, with their index and the volatility before each."""
 
     def __init__(self, closes: FloatArray, log_closes: FloatArray) -> None:
         self._closes = closes
@@ -165,7 +165,7 @@ _HISTORIES: WeakKeyDictionary[Prices, CloseHistory] = WeakKeyDictionary()
 
 
 def history_of(prices: Prices) -> CloseHistory:
-    """Made when it is first asked for, and kept as long as the closes are."""
+    """Return the history of closes, built on first use and kept as long as the closes."""
     found = _HISTORIES.get(prices)
     if found is None:
         found = _HISTORIES[prices] = CloseHistory(prices.closes, prices.log_closes)
@@ -173,12 +173,12 @@ def history_of(prices: Prices) -> CloseHistory:
 
 
 class OtherSymbols:
-    """Known closes of many symbols, among which foreign windows are looked for.
+    """Known closes of many symbols, searched for windows of another symbol.
 
     Parameters
     ----------
     series : iterable of Prices
-        Where a window is found in two, the first one counts.
+        The first one counts if a window is found in two.
     """
 
     def __init__(self, series: Iterable[Prices]) -> None:
@@ -187,9 +187,9 @@ class OtherSymbols:
         self._by_symbol = {prices.symbol: prices for prices in self.series}
 
     def of(self, symbol: str) -> Prices | None:
-        """Those of one symbol."""
+        """Closes of one symbol, or ``None``."""
         return self._by_symbol.get(symbol)
 
     def are_only(self, known: Prices | None) -> bool:
-        """Whether there is nothing else here than closes of one symbol."""
+        """Return whether these are closes of no other symbol than that of ``known``."""
         return known is not None and self._by_symbol.keys() <= {known.symbol}

@@ -1,4 +1,4 @@
-"""From the statistics of a reference to thresholds that keep a rate of false alarms."""
+"""Thresholds of statistics that keep a given rate of false alarms on a reference."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from closecast.core.verdict import Channel
 from closecast.drift.statistics import STATISTICS
 
 TAIL = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005)
-"""Shares of clean windows; a value's p-value is read between them, and never below the last."""
+"""Shares of clean windows, between which p-values are interpolated; the last is the smallest."""
 
 FORMER_TAILS: tuple[tuple[float, ...], ...] = ()
 """Values that :data:`TAIL` had in earlier versions, each of another length. A threshold is stored
@@ -23,24 +23,24 @@ CHANNELS: tuple[Channel, ...] = ("fault", "regime")
 
 _DRAWS = 500
 _SURE: Mapping[Channel, tuple[float, float]] = {"fault": (0.5, 0.5), "regime": (0.95, 0.8)}
-"""Quantile of what other years would show that keeps the wanted rate, for windows alone and where
-the closes before are known. Wrong closes come in all years; crises do not, a reference holds two or
-three, and a window alone can only be compared with a level of years before."""
+"""Quantile, over bootstrapped years, of the rate of alarms that must stay within the target: for
+windows alone, and where the closes before are known. Wrong closes occur in all years. Crises do
+not: a reference holds two or three, and a window alone can only be compared with years before."""
 _LOG_TAIL = np.log(TAIL)
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """Of one statistic.
+    """Threshold of one statistic.
 
     Attributes
     ----------
     value : float
-        Beyond it is odd.
+        Larger values are findings.
     rate : float
-        Share of the reference's windows beyond it.
+        Share of the reference's windows with larger values.
     tail : tuple of float
-        Values that the shares :data:`TAIL` of them reach.
+        Values reached by the shares :data:`TAIL` of the reference's windows.
     """
 
     value: float
@@ -48,7 +48,7 @@ class Threshold:
     tail: tuple[float, ...]
 
     def p_value(self, value: float) -> float:
-        """Share of clean windows that reach a value, between 0.0005 and 1."""
+        """Interpolate the share of clean windows that reach a value, from 0.0005 to 1."""
         if value >= self.tail[-1]:
             return TAIL[-1]
         if value <= self.tail[0]:
@@ -63,11 +63,11 @@ class FalseAlarmRate:
     Attributes
     ----------
     wanted : float
-        Share of clean windows with any finding that was asked for.
+        Target: the share of clean windows with any finding that the settings name.
     reached : float
         On the reference itself.
     lower, upper : float
-        90 % interval of what other years would show.
+        90 % interval of the rate in other years.
     """
 
     wanted: float
@@ -83,21 +83,22 @@ def thresholds_for(
     *,
     with_before: bool,
 ) -> tuple[dict[str, Threshold], dict[Channel, FalseAlarmRate]]:
-    """Thresholds under which a channel alarms on the wanted share of clean windows.
+    """Compute thresholds at which a channel alarms on the target share of clean windows.
 
-    Each statistic gets its weight's share. The shares are then scaled together until the *union*
-    of the channel's findings has the wanted rate: sharper than Bonferroni's correction, for
-    statistics of one window depend on each other. For regimes not on the reference itself, whose
-    years may have been calm, but at a high quantile of what other years would show: a bootstrap of
-    whole quarters of the year, for windows overlap, and all symbols live through one crisis.
+    Each statistic gets a share according to its weight. The shares are then scaled together until
+    the *union* of the channel's findings has the target rate: less strict than Bonferroni's
+    correction, since statistics of one window depend on each other. For regimes the rate is not
+    that of the reference itself, whose years may have been calm, but a high quantile over other
+    years. Those come from a bootstrap of whole quarters of the year, since windows overlap and all
+    symbols share a crisis.
 
     Parameters
     ----------
     values : mapping of key to array, shape (m,)
-        Of :data:`closecast.drift.statistics.STATISTICS`.
+        Values of each key of :data:`closecast.drift.statistics.STATISTICS`.
     last_sessions : array of datetime64[D], shape (m,)
     wanted : mapping of channel to float
-        Inside (0, 0.5].
+        Target rates, inside (0, 0.5].
     with_before : bool
         Whether the values are of windows whose closes before are known.
     """
@@ -129,7 +130,7 @@ def thresholds_for(
 
 
 class _Years:
-    """Other years than those of the reference: its quarters, drawn with replacement."""
+    """Bootstrapped years: quarters of the reference, drawn with replacement."""
 
     def __init__(self, last_sessions: NDArray[np.datetime64]) -> None:
         quarters = last_sessions.astype("datetime64[M]").astype(int) // 3
@@ -140,13 +141,13 @@ class _Years:
         self._windows = self._times @ np.bincount(self._block, minlength=self._n)
 
     def rates(self, alarms: NDArray[np.bool_]) -> FloatArray:
-        """Share of alarms in each draw."""
+        """Compute the share of alarms in each draw."""
         counts = np.bincount(self._block, alarms, self._n)
         return np.asarray(self._times @ counts / self._windows)
 
 
 def _largest_scale(smallest: FloatArray, years: _Years, wanted: float, sure: float) -> float:
-    """The largest scale of the shares whose union stays within the wanted rate."""
+    """Find the largest scale of the shares whose union stays within the target rate."""
     for share in np.linspace(1.0, 0.3, 29):
         scale = float(np.quantile(smallest, share * wanted, method="lower"))
         if float(np.quantile(years.rates(smallest <= scale), sure)) <= wanted:
@@ -155,13 +156,13 @@ def _largest_scale(smallest: FloatArray, years: _Years, wanted: float, sure: flo
 
 
 def _shares(ordered: FloatArray, values: FloatArray) -> FloatArray:
-    """Share of the ordered values that reach each value."""
+    """Compute the share of the ordered values that reach each value."""
     return np.asarray(1 - np.searchsorted(ordered, values, side="left") / len(ordered))
 
 
 def _threshold(key: str, ordered: FloatArray, rate: float) -> Threshold:
     n = len(ordered)
-    allowed = int(np.floor(rate * n + 1e-9))  # so many may lie beyond
+    allowed = int(np.floor(rate * n + 1e-9))  # number of values that may lie beyond
     value = max(float(ordered[n - 1 - min(allowed, n - 1)]), STATISTICS[key].least_threshold)
     value = float(np.ceil(value * 1e4) / 1e4)
     beyond = n - int(np.searchsorted(ordered, value, side="right"))

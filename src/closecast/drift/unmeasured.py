@@ -1,4 +1,4 @@
-"""Statistics that a bundle has no threshold for: named in the log, once."""
+"""Warning for statistics without a threshold in a bundle, logged once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def warn_of_unmeasured(baseline: Baseline, version: str) -> None:
     Parameters
     ----------
     version : str
-        Of the bundle that the baseline is from.
+        Version of the bundle that holds the baseline.
     """
     missing = baseline.unmeasured
     if not missing or missing in _logged:

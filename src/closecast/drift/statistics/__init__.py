@@ -1,4 +1,7 @@
-"""Drift statistics. A new one: one file, one line in ``STATISTICS``, one contract test."""
+"""Drift statistics: each measures one way in which a window may be unusual.
+
+A new one needs a file, a line in ``STATISTICS`` and a contract test.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a drift statistic is."""
+"""The base class of drift statistics."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from closecast.drift.features import WindowFeatures
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What a value beyond its threshold means.
+    """Cause of a value beyond its threshold.
 
     Attributes
     ----------
     row : int or None
-        Of the window, 0 is the oldest close.
+        Row of the window that it is about; 0 is the oldest close.
     facts : mapping
-        What the sentence about it says.
+        Values for the placeholders of the sentence in ``drift/messages.py``.
     """
 
     code: Code
@@ -31,14 +31,14 @@ class Cause:
 
 
 class Statistic(ABC):
-    """One number per window, large where something is odd. Stateless."""
+    """A number per window that is large if the window is unusual in one way. Stateless."""
 
     key: ClassVar[str]
     """Stable: its name in ``baseline_stats.json``."""
 
     channel: ClassVar[Channel]
     name: ClassVar[str]
-    """In words."""
+    """A description in words, shown in findings."""
 
     weights: ClassVar[tuple[float, float]]
     """Its share of the channel's false alarms, relative to the others': for a window alone, and
@@ -53,4 +53,4 @@ class Statistic(ABC):
 
     @abstractmethod
     def cause(self, reading: WindowFeatures, i: int, value: float) -> Cause:
-        """What a value beyond the threshold means for window ``i``."""
+        """Name the cause of a value beyond the threshold in window ``i``."""

@@ -1,4 +1,4 @@
-"""Moves that no market makes: another unit, or a split that was not adjusted for."""
+"""Moves of the size of a unit error or of a split that was not adjusted for."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ SPLITS = {
         *(("25:1", 25), ("30:1", 30), ("40:1", 40), ("50:1", 50)),
     )
 }
-"""Ratios in use, as log returns. Smaller ones (5:4 and the like) cannot be told from news."""
+"""Ratios in use, as log returns. Smaller ones (such as 5:4) cannot be distinguished from news."""
 
 UNITS = float(np.log(15))
-"""A larger move is no news, whatever the company did."""
+"""Log return beyond which a move cannot be news of any kind."""
 
 _LN_10 = float(np.log(10))
 _LOGS = np.array(list(SPLITS.values()))
 _NAMES = list(SPLITS)
 _DAYS_MOVE = 4.0  # volatilities that the session itself may have added to the ratio
 _NEWS_MOVE = 0.1  # of LLY, MRK and BBY on days of news; crashes are seldom near 2:1
-_MOST_DAYS_MOVE = 0.15  # AAPL rose by .09 on the day of its split of 2000-06-21
+_MOST_DAYS_MOVE = 0.15  # AAPL rose by 0.09 on the day of its split of 2000-06-21
 LEAST_JUMP = float(_LOGS[0]) - _MOST_DAYS_MOVE
 _UNSURE = 0.58  # a split of 3:2 is no larger than some crashes are
 _UNSURE_COST = 7 / 12
@@ -35,7 +35,7 @@ _UNSURE_COST = 7 / 12
 class Jump(Statistic):
     """Largest move of the size of a split or of a unit, in volatilities of the days around it.
 
-    Moves of other sizes count as nothing: they are a matter of the market.
+    Moves of other sizes count as 0, because the market can make them.
     """
 
     key = "jump"
@@ -59,7 +59,7 @@ class Jump(Statistic):
             return Cause("spike", row + 1, facts)
         if ratio is None or back is not None:
             return Cause("unit_error", row + 1, {**facts, "factor": _factor(move)})
-        # A real fall by half looks the same; only what was traded would tell.
+        # A real fall by half looks the same; only the volume would distinguish them.
         return Cause("split", row + 1, {**facts, "ratio": ratio}, alternatives=("shock",))
 
 
@@ -119,13 +119,13 @@ def _scores(reading: WindowFeatures) -> FloatArray:
 
 
 def _tolerance(scale: float, size: float) -> float:
-    """How far from a ratio a move may be: the session itself moved, too; more if news came."""
+    """Largest distance of a move from a ratio: the move of the session, larger with news."""
     least = _NEWS_MOVE if size > _UNSURE else _DAYS_MOVE * scale
     return min(max(_DAYS_MOVE * scale, least), _MOST_DAYS_MOVE)
 
 
 def _way_back(returns: FloatArray, row: int, scale: float) -> int | None:
-    """Row of the move that undoes a move, if one does."""
+    """Row of a move that reverses the given one, if there is one."""
     size = abs(float(returns[row]))
     undoing = np.abs(returns + returns[row]) <= max(0.2 * size, _tolerance(scale, size))
     found = np.flatnonzero(undoing)
@@ -137,7 +137,7 @@ def _percent(log_return: float) -> float:
 
 
 def _factor(log_return: float) -> str:
-    """Of a unit: 100 and the like where it is near one, else what it is.
+    """Factor of a unit in words: a power of ten if it is near one, else rounded.
 
     >>> _factor(4.6), _factor(-6.9), _factor(3.4)
     ('100', '1/1000', '30')

@@ -1,4 +1,4 @@
-"""The window does not go on from the last known close."""
+"""Gap between the last known close and the first close of the window."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class LevelGap(Statistic):
     """Distance from the last known close, in deviations of a random walk that long.
 
     The volatility is the one just before the window, and the walk as long as the sessions between
-    the two closes: what is known of long ago allows more.
+    the two closes: an older known close allows a larger gap.
     """
 
     key = "level_gap"

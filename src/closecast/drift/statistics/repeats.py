@@ -1,4 +1,4 @@
-"""Closes that do not move: a feed that stopped, or days without trade that were filled."""
+"""Closes that repeat: a frozen feed, or days without trade that were filled."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST = 300.0
 
 
 class FrozenFeed(Statistic):
-    """Longest run of still days: how unlikely it is for a symbol with that share of them."""
+    """Surprise of the longest run of still days, given the symbol's share of still days."""
 
     key = "frozen_feed"
     channel = "fault"
@@ -39,7 +39,7 @@ class FrozenFeed(Statistic):
 
 
 class FilledDays(Statistic):
-    """Still days outside of a frozen stretch: how unlikely so many are for this symbol."""
+    """Surprise of the number of still days outside of a frozen stretch."""
 
     key = "filled_days"
     channel = "fault"
@@ -61,12 +61,12 @@ class FilledDays(Statistic):
 
 
 def rounded_share(still: float) -> float:
-    """Of still days, as both statistics take it."""
+    """Share of still days as both statistics use it: at most 0.5, three decimals."""
     return round(min(still, 0.5), 3)
 
 
 def _longest_run(still: np.ndarray) -> tuple[int, int]:
-    """First and one past the last of the longest run of true values; of the first of equals."""
+    """Start and stop of the longest run of true values; of equal ones, the first."""
     rows = np.flatnonzero(still).tolist()
     best = start = previous = rows[0]
     length = 1

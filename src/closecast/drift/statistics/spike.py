@@ -1,4 +1,4 @@
-"""One close that stands apart: there and back again."""
+"""A single close that stands apart: a move and its reversal the next session."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from closecast.drift.statistics.base import Cause, Statistic
 class Spike(Statistic):
     """Largest pair of opposite moves, in volatilities of the days around it.
 
-    The part of the two moves that cancels: half their difference less half of what is left over.
-    Days around count on both sides, for after a real shock they stay wild and after a wrong close
-    they do not.
+    Measures the part of the two moves that cancels: half of the size of their difference less half
+    of the size of their sum.
+    The volatility is that of days on both sides, because it stays high after a real shock and
+    not after a wrong close.
     """
 
     key = "spike"

@@ -14,7 +14,7 @@ from closecast.drift.statistics.base import Cause, Statistic
 class WeekTrend(Statistic):
     """Sum of the last five standardised moves, in standard deviations of such a sum.
 
-    What finds a crash: the five sessions from 2020-02-24 were beyond it for 17 of 20 symbols.
+    It finds crashes: the five sessions from 2020-02-24 were beyond it for 17 of 20 symbols.
     """
 
     key = "trend_week"
@@ -35,7 +35,7 @@ class WeekTrend(Statistic):
 
 
 class MonthTrend(WeekTrend):
-    """The same over thirty sessions."""
+    """Sum of the last thirty standardised moves, in standard deviations of such a sum."""
 
     key = "trend_month"
     name = "sum of the last 30 standardised moves, in standard deviations"

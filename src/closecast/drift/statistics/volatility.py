@@ -1,4 +1,4 @@
-"""The window is wilder or calmer than it should be."""
+"""Volatility of the window compared with training, and with the closes before it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ LEAST_RATIO = 0.05  # of the level that is compared with
 class VolatilityHigh(Statistic):
     """Calmest quarter of the window over the long-run volatility, in logs.
 
-    The calmest: a crisis begins or ends inside a window and leaves a quiet quarter, so that this
-    has a far thinner tail on clean data than the window's mean, and sees a window that is wild
-    throughout (three times the volatility: 16 % of windows at 1 % false alarms). With the closes
-    before the window known, those are the better measure, and this gets a small share.
+    The calmest, because a crisis usually begins or ends inside a window and leaves a quiet quarter:
+    this value has a far thinner tail on clean data than the window's mean, and finds a window that
+    is wild throughout (three times the volatility: 16 % of windows at 1 % false alarms). If the
+    closes before the window are known, they are the better measure, and this gets a small share.
     """
 
     key = "volatility_high"
@@ -37,7 +37,7 @@ class VolatilityHigh(Statistic):
         return reading.level
 
     def _named(self, reading: WindowFeatures) -> FloatArray:
-        """The level that the sentence names."""
+        """The level named in the sentence."""
         return reading.volatility
 
     def _facts(self, reading: WindowFeatures, i: int) -> dict[str, int | float | str]:
@@ -46,7 +46,7 @@ class VolatilityHigh(Statistic):
 
 
 class VolatilityLow(VolatilityHigh):
-    """The other way round: the wildest quarter, and how much calmer it is."""
+    """Long-run volatility over that of the wildest quarter of the window, in logs."""
 
     key = "volatility_low"
     name = "log of the long-run level over the wildest quarter's volatility"
@@ -61,7 +61,7 @@ class VolatilityLow(VolatilityHigh):
 
 
 class _AgainstBefore(VolatilityHigh):
-    """Compares with the closes just before the window."""
+    """Volatility of the window compared with that of the closes just before it."""
 
     _than = "before"
 
@@ -74,7 +74,7 @@ class _AgainstBefore(VolatilityHigh):
 
 
 class VolatilityRise(_AgainstBefore):
-    """The calmest quarter over the volatility just before the window."""
+    """Volatility of the calmest quarter over that just before the window, in logs."""
 
     key = "volatility_high_before"
     name = "log of the calmest quarter's volatility over that just before the window"
@@ -82,7 +82,7 @@ class VolatilityRise(_AgainstBefore):
 
 
 class VolatilityFall(_AgainstBefore, VolatilityLow):
-    """The volatility just before the window over its wildest quarter's."""
+    """Volatility just before the window over that of its wildest quarter, in logs."""
 
     key = "volatility_low_before"
     name = "log of the volatility just before the window over its wildest quarter's"
@@ -91,7 +91,7 @@ class VolatilityFall(_AgainstBefore, VolatilityLow):
 
 
 class VolatileWeek(Statistic):
-    """Mean size of the last five moves, each over the volatility before it, large ones cut."""
+    """Mean size of the last five moves, each over the volatility before it, limited to 4."""
 
     key = "volatility_high_week"
     channel = "regime"
