@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import subprocess
 import sys
@@ -57,8 +58,8 @@ def _structure() -> list[Figure]:
 def _files_per_prediction() -> str:
     command = [sys.executable, "-m", "benchmarks.serving.files_per_prediction"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    first = run.stdout.split("\n")[0].split()
-    return next((word for word in first if word.isdigit()), "nan")
+    found = re.search(r"^(\d+) files", run.stdout, re.MULTILINE)
+    return found[1] if found else "nan"
 
 
 def _files() -> list[Figure]:
