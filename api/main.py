@@ -15,13 +15,12 @@ from starlette.middleware.gzip import GZipMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.middleware.body_limit import BodyLimit
-from api.middleware.fast_route import FastDispatch
-from api.middleware.guard import Guard, cross_site
-from api.middleware.request_context import RequestContext
-from api.middleware.route_templates import RouteTemplates
+from api.middleware.json_routes import FastDispatch
+from api.middleware.request_context import RequestContext, RouteTemplates
 from api.problems.handlers import HANDLERS, add_error_handlers
 from api.problems.openapi import document_problems
 from api.routes import ROUTERS, predict, predict_batch
+from api.security.access import Guard, cross_site
 from api.service import Service
 from closecast import __version__
 from closecast.core.records import Kind

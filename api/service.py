@@ -10,18 +10,24 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.services.first_training import with_training
+from api.services.prediction import PredictionService
 from api.telemetry.gauges import ServiceGauges
 from api.telemetry.requests import Telemetry
 from closecast.core.records import Kind
-from closecast.database import Database, PredictionLogWriter, PredictionRecord
+from closecast.database import Database, PredictionLogWriter
 from closecast.database.engine import Clock
 from closecast.errors import ClosecastError
 from closecast.infra.latency import Latencies
 from closecast.jobs.supervisor import Supervisor, can_train
 from closecast.registry.documents import Pointer
 from closecast.registry.registry import Registry
-from closecast.serving import FleetReporter, MarketContext, ModelManager, PointerFollower
-from closecast.serving.batching import Batcher
+from closecast.serving import (
+    FallbackPolicy,
+    FleetReporter,
+    MarketContext,
+    ModelManager,
+    PointerFollower,
+)
 from closecast.serving.dated import DatedForecastService
 from closecast.settings import Settings
 from closecast.sources.calendar_cache import CalendarCache
@@ -45,13 +51,21 @@ class Service:
     telemetry: Telemetry
     clock: Clock
     kind: Kind
-    together: Batcher = field(default_factory=Batcher)
+    prediction: PredictionService = field(init=False)
     network: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, "batch-network")
     )
     gauges: ServiceGauges = field(init=False)
 
     def __post_init__(self) -> None:
+        self.prediction = PredictionService(
+            models=self.models,
+            forecasting=self.forecasting,
+            policy=FallbackPolicy.from_settings(self.settings),
+            telemetry=self.telemetry,
+            log=self.predictions,
+            clock=self.clock,
+        )
         self.gauges = ServiceGauges(
             registry=self.registry,
             models=self.models,
@@ -117,11 +131,6 @@ class Service:
         """Where the pointer of a symbol leads; ``None`` where it cannot be read."""
         pointer = self.pointer(symbol)
         return pointer.version if pointer else None
-
-    def remember(self, prediction: PredictionRecord) -> None:
-        """Count an answer of ``POST /predict``, and log it beside the request."""
-        self.telemetry.predicted(prediction)
-        self.predictions.put(prediction)
 
     def start(self) -> None:
         """Load the default model, follow pointers, tell others, supervise the worker."""

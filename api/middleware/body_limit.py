@@ -1,4 +1,4 @@
-"""Limits on bodies: none that is large, slow or deep reaches the application."""
+"""Limits on request bodies: size, time of arrival and depth of JSON."""
 
 from __future__ import annotations
 
@@ -7,21 +7,26 @@ import asyncio
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.middleware.route_templates import routed_path
-from api.problems.refusals import Refusal, header, refuse
+from api.middleware.negotiation import NDJSON
+from api.middleware.request_context import header, routed_path
+from api.problems.refusals import Refusal, refuse
 from closecast.infra.json_depth import NestingScanner, nests_deeper
 
 _BATCH = "/predict/batch"
-_AT_ONCE = 65_536  # bytes that are looked at before others have their turn: less than a millisecond
+MOST_JSON_OF_A_BATCH = 262_144
+"""Bytes of a batch that is one JSON document, parsed without a pause in a few milliseconds."""
+_AT_ONCE = 65_536  # bytes scanned before other requests have their turn: less than a millisecond
 
 
 class BodyLimit:
-    """Refuses bodies that are large, slow or deep before anything parses them.
+    """ASGI middleware that refuses large, slow and deeply nested bodies before they are parsed.
 
     Parameters
     ----------
-    max_bytes, max_batch_bytes : int
-        Largest body, also when no length was announced; of ``POST /predict/batch``.
+    max_bytes : int
+        Largest body, also when no length was announced.
+    max_batch_bytes : int
+        The same of ``POST /predict/batch`` in lines; a JSON document may have 256 kB of it.
     max_depth : int
         Deepest JSON.
     timeout_s : float
@@ -46,15 +51,19 @@ class BodyLimit:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._app(scope, receive, send)
             return
-        most = self._max_batch_bytes if routed_path(scope) == _BATCH else self._max_bytes
+        most, advice = self._max_bytes, _OF_ONE
+        if routed_path(scope) == _BATCH:
+            most, advice = self._max_batch_bytes, _OF_LINES
+            if not header(scope, b"content-type").lower().startswith(NDJSON.encode()):
+                most, advice = min(most, MOST_JSON_OF_A_BATCH), _OF_JSON
         announced = header(scope, b"content-length", b"0")
         # Python refuses to read a number of thousands of digits.
         if announced.isdigit() and (len(announced) > 18 or int(announced) > most):
-            await refuse(scope, send, _too_large(most))
+            await refuse(scope, send, _too_large(most, advice))
             return
         try:
             async with asyncio.timeout(self._timeout_s):
-                body = await self._read_whole(receive, most)
+                body = await self._read_whole(receive, most, advice)
         except TimeoutError:
             detail = f"the body did not arrive within {self._timeout_s:g} s"
             await refuse(scope, send, Refusal(408, "body_too_slow", detail))
@@ -75,22 +84,26 @@ class BodyLimit:
 
         await self._app(scope, replay, send)
 
-    async def _read_whole(self, receive: Receive, most: int) -> bytes | Refusal:
-        """The body, so that the application never sees half of one, or why not; at once then."""
+    async def _read_whole(self, receive: Receive, most: int, advice: str) -> bytes | Refusal:
+        """Receive the whole body, or find the reason to refuse it as soon as there is one."""
         parts: list[bytes] = []
         length = 0
-        nesting = NestingScanner(self._max_depth)
+        nesting: NestingScanner | None = None
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
-            part = message.get("body", b"")
+            part: bytes = message.get("body", b"")
             more = message.get("more_body", False)
             length += len(part)
             if length > most:
-                return _too_large(most)
+                return _too_large(most, advice)
             if not more and not parts and length <= _AT_ONCE:  # nearly all are so small
-                return _too_deep(self._max_depth) if nests_deeper(part, self._max_depth) else part
+                brackets = part.count(b"[") + part.count(b"{")
+                if brackets > self._max_depth and nests_deeper(part, self._max_depth):
+                    return _too_deep(self._max_depth)
+                return part
+            nesting = nesting or NestingScanner(self._max_depth)
             for first in range(0, len(part), _AT_ONCE):
                 if nesting.feed(part[first : first + _AT_ONCE]):
                     return _too_deep(self._max_depth)
@@ -102,8 +115,13 @@ class BodyLimit:
                 return body
 
 
-def _too_large(most: int) -> Refusal:
-    detail = f"the body is larger than {most} bytes; a window of closes needs a few thousand"
+_OF_ONE = "a window of closes needs a few thousand"
+_OF_JSON = "send a larger batch as application/x-ndjson, one window per line"
+_OF_LINES = "send it as several batches"
+
+
+def _too_large(most: int, advice: str) -> Refusal:
+    detail = f"the body is larger than {most} bytes; {advice}"
     return Refusal(413, "body_too_large", detail)
 
 

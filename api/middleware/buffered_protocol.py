@@ -1,4 +1,4 @@
-"""Answers that leave in one piece: uvicorn writes head and body one after the other."""
+"""A uvicorn protocol that sends the head and the body of an answer together."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class BufferedProtocol(HttpToolsProtocol):
-    """Keeps the head of an answer until its body comes, in the same turn of the event loop.
+    """Hold the head of an answer back until its body is written, in the same event-loop turn.
 
-    Each write is a call of the kernel that wakes the caller up; for a small answer, two of them
-    take a tenth of a prediction's time.
+    uvicorn writes head and body one after the other. Each write is a call of the kernel that
+    wakes the caller up; for a small answer, two of them take a tenth of a prediction's time.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -20,7 +20,7 @@ class BufferedProtocol(HttpToolsProtocol):
 
 
 class _HeadKeeper:
-    """A transport that lets the head of an answer wait for what comes after it."""
+    """A transport that holds the head of an answer back until the next write."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport

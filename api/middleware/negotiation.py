@@ -1,21 +1,27 @@
-"""What a caller would rather have: a page or JSON, English or Portuguese (RFC 9110, 12.4, 12.5)."""
+"""Headers that choose an answer (RFC 9110, 12.4, 12.5) and those that describe it.
+
+Chosen: a page or JSON, English or Portuguese. Described: the language, and the model.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request, Response
 
 from closecast.drift import Language
 
+NDJSON = "application/x-ndjson"
+"""Media type of lines that are a JSON text each."""
+
 _WEIGHT = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.ASCII)
 
 
 def qualities(header: str) -> dict[str, float]:
-    """What a header of the ``Accept`` family names, in lower case and in its order, to its weight.
+    """Parse a header of the ``Accept`` family: names in lower case, in their order, to weights.
 
-    What is named twice counts as it is named last; a weight that is none counts as 0.
+    A name that occurs twice has its last weight; an invalid weight counts as 0.
 
     >>> qualities("pt-BR, pt;q=0.9, en;q=high")
     {'pt-br': 1.0, 'pt': 0.9, 'en': 0.0}
@@ -34,15 +40,27 @@ def qualities(header: str) -> dict[str, float]:
 
 
 def prefers_html(accept: str) -> bool:
-    """Whether ``text/html`` is named and no JSON is wanted as much."""
+    """Prefer a page: true if ``text/html`` is named with a higher weight than JSON."""
     named = qualities(accept)
     return named.get("text/html", 0.0) > named.get("application/json", 0.0)
 
 
-def language_of(accept_language: str) -> Language:
-    """Portuguese where any kind of it is wanted more than English; else English.
+def prefers_ndjson(accept: str) -> bool:
+    """Prefer lines: true if ``application/x-ndjson`` has a higher weight than JSON.
 
-    Of two that are wanted as much, the one that is named first: so browsers mean it.
+    >>> prefers_ndjson("application/x-ndjson"), prefers_ndjson("application/json, */*")
+    (True, False)
+    """
+    if NDJSON not in accept.lower():
+        return False
+    named = qualities(accept)
+    return named.get(NDJSON, 0.0) > named.get("application/json", 0.0)
+
+
+def language_of(accept_language: str) -> Language:
+    """Choose Portuguese if any kind of it has a higher weight than English; else English.
+
+    Of equal weights the first one wins, as browsers mean it.
 
     >>> language_of("pt-BR,pt;q=0.9,en;q=0.8"), language_of("en,pt"), language_of("fr")
     ('pt', 'en', 'en')
@@ -58,7 +76,7 @@ def language_of(accept_language: str) -> Language:
             for place, (name, weight) in enumerate(named.items())
             if name == language or name.startswith(f"{language}-")
         ]
-        if not own and language == "en":  # the wildcard: whatever there is, so the default
+        if not own and language == "en":  # the wildcard stands for the default
             own = [(named.get("*", 0.0), -len(named))]
         if own and max(own) > best:
             best, chosen = max(own), language
@@ -66,12 +84,12 @@ def language_of(accept_language: str) -> Language:
 
 
 def request_language(request: Request) -> Language:
-    """What the header ``Accept-Language`` (perhaps sent several times) of a request asks for."""
+    """Language that a request prefers; its ``Accept-Language`` may be sent several times."""
     return language_of(",".join(request.headers.getlist("accept-language")))
 
 
 def language_headers(language: Language) -> dict[str, str]:
-    """Of an answer whose sentences are in a language that was chosen by the request."""
+    """Headers of an answer with sentences in a language that the request chose."""
     return {"Content-Language": language, "Vary": "Accept-Language"}
 
 
@@ -79,14 +97,14 @@ AcceptLanguage = Annotated[
     str | None,
     Header(
         alias="Accept-Language",
-        description="Of the sentences: English, or Portuguese where that is preferred.",
+        description="Language of the sentences: English, or Portuguese if that is preferred.",
         openapi_examples={
             "English": {"value": "en"},
             "Portuguese": {"value": "pt-BR, pt;q=0.9, en;q=0.5"},
         },
     ),
 ]
-"""The header as it is documented; :func:`request_language` reads it."""
+"""The header in the OpenAPI document; :func:`request_language` reads it."""
 
 
 def _chosen(
@@ -98,4 +116,26 @@ def _chosen(
 
 
 LanguageDep = Annotated[Language, Depends(_chosen)]
-"""The language of a route's sentences; names it in the headers of the answer."""
+"""Dependency: the language of the sentences, which the headers of the answer then name."""
+
+
+GENERATION_HEADER: dict[str, Any] = {
+    "X-Model-Generation": {
+        "schema": {"type": "integer"},
+        "description": "Generation of the symbol's pointer that led to the model.",
+    }
+}
+"""Header of answers in the OpenAPI document."""
+
+
+def model_headers(version: str, generation: int) -> dict[str, str]:
+    """Headers that name the bundle of an answer, and the generation of its symbol's pointer.
+
+    A version may be current more than once; a generation never is.
+    """
+    return {"X-Model-Version": version, "X-Model-Generation": str(generation)}
+
+
+def name_model(response: Response, version: str, generation: int) -> None:
+    """Add :func:`model_headers` to an answer that FastAPI makes."""
+    response.headers.update(model_headers(version, generation))

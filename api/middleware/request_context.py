@@ -1,4 +1,4 @@
-"""What surrounds every request: an id, whether it may pass, what browsers are told, a log line."""
+"""The context of every request: its id, its route, security headers, a count and a log line."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.middleware.route_templates import RouteTemplates, routed_path
-from api.problems.refusals import Refusal, header, refuse
-from api.security.headers import add_security_headers
+from api.problems.refusals import Refusal, refuse
 from api.telemetry.requests import Telemetry
 from closecast.infra.logging import REQUEST_ID
 
@@ -21,23 +20,106 @@ log = logging.getLogger("closecast.access")
 Check = Callable[[Scope], Refusal | None]
 
 CALLER_LEFT = 499
-"""Counted and logged where the caller hung up before there was an answer; nobody is sent it."""
+"""Status that is counted and logged, never sent, if the caller hung up before an answer."""
 _LOGGED_OF_A_PATH = 500
-"""Characters; a path may be as long as whoever calls likes, without a key, too."""
+"""Characters; a caller without a key may send a path of any length."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+UNMATCHED = "unmatched"
+"""One label for all paths without a route."""
+
+KEY_NAME = "closecast.key"
+"""The member of an ASGI scope that holds the name of the key of a request."""
+
+ASSETS = "/static-offline-docs/"
+"""Path of the documentation's scripts and styles; open like the documentation."""
+
+_ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+_POLICY = b"content-security-policy"
+_NOTHING = (_POLICY, b"default-src 'none'; frame-ancestors 'none'")
+# Swagger UI and ReDoc start by a script inside their page, and ReDoc searches in a worker.
+_DOCUMENTATION = (
+    _POLICY,
+    b"default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    b"img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src blob:; "
+    b"base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+)
+_DOCUMENTED_AT = frozenset({"/docs", "/docs/oauth2-redirect", "/redoc"})
+# A shared cache keeps no answer to a request with Authorization, but it knows no X-API-Key.
+_PRIVATE = (b"cache-control", b"no-store")
+
+OF_A_PROBLEM = {
+    name.decode("latin-1"): value.decode("latin-1") for name, value in (*_ALWAYS, _NOTHING)
+}
+"""Security headers of answers that are sent outside of :class:`RequestContext`."""
+
+
+def routed_path(scope: Scope) -> str:
+    """Path as the router compares it: without the prefix that a proxy put before it.
+
+    >>> routed_path({"path": "/api/train", "root_path": "/api"}), routed_path({"path": "/train"})
+    ('/train', '/train')
+    """
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path[len(root) :] if root and path.startswith(f"{root}/") else path
+
+
+def header(scope: Scope, name: bytes, default: bytes = b"") -> bytes:
+    """Find a header of a request by its lower-case name, without copying all headers."""
+    for other, value in scope["headers"]:
+        if other == name:
+            found: bytes = value
+            return found
+    return default
+
+
+class RouteTemplates:
+    """Route templates (``/train/{job_id}``) by path: labels as few as there are routes."""
+
+    def __init__(self) -> None:
+        self._whole: dict[str, str] = {}
+        self._patterns: list[tuple[re.Pattern[str], str]] = []
+
+    def add(self, routes: Iterable[BaseRoute]) -> None:
+        """Add the templates of some routes."""
+        for route in routes:
+            if isinstance(route, Mount):
+                self._patterns.append((route.path_regex, route.path))
+            elif isinstance(route, Route):
+                if "{" in route.path:
+                    self._patterns.append((route.path_regex, route.path))
+                else:
+                    self._whole[route.path] = route.path
+
+    def of(self, path: str) -> str:
+        """Template that a path fits, for any method; :data:`UNMATCHED` without one."""
+        found = self._whole.get(path)
+        if found is not None:
+            return found
+        for pattern, template in self._patterns:
+            if pattern.match(path):
+                return template
+        return UNMATCHED
 
 
 class RequestContext:
-    """Gives each request an id, asks whether it may pass, counts it, logs how it ended.
+    """ASGI middleware around every request: id, access checks, headers, count and log line.
 
-    One layer for all of that: each more would cost every prediction a hundredth of its time.
+    It is one layer, since each further one costs every prediction a hundredth of its time.
 
     Parameters
     ----------
     templates : RouteTemplates
-        What requests are counted by; a path itself would be a label per symbol and job.
+        Labels that requests are counted by; paths would be a label per symbol and job.
     checks : sequence of callables
-        Say of a request's scope why it is refused, in turn; its body was not read yet.
+        From a request's scope, before its body is read, to a refusal or ``None``; the first
+        refusal is sent.
     """
 
     def __init__(self, app: ASGIApp, templates: RouteTemplates, checks: Sequence[Check]) -> None:
@@ -51,14 +133,14 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         given = header(scope, b"x-request-id").decode("latin-1")
-        # Unique is enough: uuid4 asks the kernel for secrets, and takes five times as long.
+        # Unique is enough: uuid4 reads secrets of the kernel, and takes five times as long.
         request_id = given if _REQUEST_ID.fullmatch(given) else f"{self._bits(128):032x}"
         scope["request_id"] = request_id
         REQUEST_ID.set(request_id)
         came, started = time.time(), time.perf_counter()
         path = routed_path(scope)  # now: a mounted application moves the scope's root
         route = self._route_of(path)
-        # Of the lifespan's state: there is none where the application was never started.
+        # From the lifespan's state, which is missing if the application was never started.
         telemetry: Telemetry | None = scope.get("state", {}).get("telemetry")
         if telemetry is not None:
             telemetry.begin(route)
@@ -104,3 +186,23 @@ class RequestContext:
                         "ms": round(1000 * took_s, 2),
                     },
                 )
+
+
+def add_security_headers(headers: list[tuple[bytes, bytes]], path: str, scope: Scope) -> None:
+    """Add security headers to those of an answer; a page's own policy stays.
+
+    Parameters
+    ----------
+    path : str
+        As the router compared it.
+    """
+    given = {name for name, _ in headers}
+    headers += _ALWAYS
+    if _POLICY not in given:
+        headers.append(_policy_at(path))
+    if KEY_NAME in scope and b"cache-control" not in given:
+        headers.append(_PRIVATE)
+
+
+def _policy_at(path: str) -> tuple[bytes, bytes]:
+    return _DOCUMENTATION if path in _DOCUMENTED_AT or path.startswith(ASSETS) else _NOTHING

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from api.middleware.request_context import OF_A_PROBLEM
 from api.problems.documents import (
     MEDIA_TYPE,
     UNEXPECTED,
@@ -18,7 +19,6 @@ from api.problems.documents import (
     document_of,
     problem_document,
 )
-from api.security.headers import OF_A_PROBLEM
 from closecast.errors import ClosecastError
 
 _RETRY_AFTER_S = 5

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import http
+import json
 from collections.abc import Mapping
 from typing import Any
 
+from api.middleware.negotiation import NDJSON
 from api.problems.documents import MEDIA_TYPE, problem_document
 from api.schemas.base import ProblemDocument
 from api.schemas.examples import recorded_examples
-from api.security.scopes import Needed, needed_scope
+from api.security.access import Needed, needed_scope
 
 Problems = Mapping[int, Mapping[str, str | Mapping[str, Any]]]
 """Examples: status to code to the detail, or to all members that are not in every problem."""
@@ -78,6 +80,10 @@ def add_examples(operation: dict[str, Any]) -> None:
         named = {name: {"value": body} for name, body in examples.items()}
         if part == "request" or part.startswith("2"):
             described["content"]["application/json"]["examples"] = named
+            if part == "request" and NDJSON in described["content"]:
+                windows = [window for body in examples.values() for window in body["windows"]]
+                lines = "".join(json.dumps(window) + "\n" for window in windows)
+                described["content"][NDJSON]["example"] = lines
             continue
         content = described["content"][MEDIA_TYPE]
         usual = _EXAMPLES.get(int(part), {})

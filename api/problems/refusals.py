@@ -1,4 +1,4 @@
-"""Answers from below the application: to requests that it never sees."""
+"""Refusals: problems that a middleware answers before the application sees the request."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class Refusal(NamedTuple):
-    """Why a request is not passed on.
+    """Problem of a request that is not passed on to the application.
 
     Attributes
     ----------
     code, detail : str
         Of the problem document.
     headers : tuple of pairs of bytes
-        Beside those that every answer has.
+        Of the answer, beside those that every answer has.
     """
 
     status: int
@@ -32,7 +32,7 @@ class Refusal(NamedTuple):
 async def refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
     """Answer with a problem document, and close the connection.
 
-    Whatever may be left of its body must not be taken for a request.
+    The rest of the body, unread, must not be taken for the next request.
     """
     status, code, detail, headers = refusal
     content = json.dumps(problem_document(status, code, detail, scope.get("request_id"))).encode()
@@ -44,12 +44,3 @@ async def refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
     ]
     await send({"type": "http.response.start", "status": status, "headers": sent})
     await send({"type": "http.response.body", "body": content})
-
-
-def header(scope: Scope, name: bytes, default: bytes = b"") -> bytes:
-    """A header of a request by its lower-case name, without copying all of them."""
-    for other, value in scope["headers"]:
-        if other == name:
-            found: bytes = value
-            return found
-    return default

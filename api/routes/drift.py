@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 
-from api.middleware.model_headers import GENERATION_HEADER, name_model
-from api.middleware.negotiation import LanguageDep
-from api.middleware.strict_json import StrictRoute
+from api.middleware.json_routes import StrictRoute
+from api.middleware.negotiation import GENERATION_HEADER, LanguageDep, name_model
 from api.problems.documents import PartError
 from api.problems.openapi import Problems, responses
 from api.schemas.base import SymbolText
@@ -28,7 +27,7 @@ from api.schemas.drift import (
 from api.schemas.findings import CONTENT_LANGUAGE
 from api.schemas.predictions import Window
 from api.service import Service, ServiceDep
-from api.services.drift import log_findings, verdict_members
+from api.services.prediction import log_findings, verdict_members
 from closecast.core.records import SCORED_PROBABILITIES, DriftDay
 from closecast.core.verdict import Verdict
 from closecast.drift import ARL0, Language, discoveries

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -10,8 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.responses import JSONResponse
 
-from api.middleware.model_headers import GENERATION_HEADER, name_model
-from api.middleware.negotiation import LanguageDep
+from api.middleware.negotiation import GENERATION_HEADER, LanguageDep, name_model
 from api.problems.openapi import Problems, responses
 from api.schemas.base import SymbolText
 from api.schemas.forecasts import (
@@ -25,11 +23,11 @@ from api.schemas.forecasts import (
 )
 from api.schemas.training import JobAnswer
 from api.service import ServiceDep
+from api.services.prediction import LEVELS_TEXT, levels_of
 from api.services.training import job_answer
 from closecast.core.records import LEVELS, SCORED_PROBABILITIES, DatedForecast, DatedStep, Outcome
 from closecast.database import Job
 from closecast.drift import in_language
-from closecast.errors import InvalidLevels
 from closecast.serving.dated import DatedAnswer
 
 router = APIRouter(tags=["forecasts"])
@@ -49,13 +47,12 @@ Levels = Annotated[
         max_length=200,
         description="Central intervals: 1 to 10 levels from 0.5 to 0.99, with commas between.",
         openapi_examples={
-            "the usual two": {"value": "0.8,0.95"},
+            "the usual two": {"value": LEVELS_TEXT},
             "one": {"value": "0.9"},
         },
     ),
 ]
 
-_LEVEL = re.compile(r" *(0?\.[0-9]{1,6}) *", re.ASCII)
 _EXAMPLES: Problems = {
     404: {"unknown_symbol": "no model for ACME; there are models for: MSFT"},
     409: {
@@ -95,7 +92,7 @@ class ForecastParameters:
     service: ServiceDep
     response: Response
     language: LanguageDep
-    levels: Levels = "0.8,0.95"
+    levels: Levels = LEVELS_TEXT
 
     def finish(self, answer: DatedAnswer) -> DatedAnswer:
         """Name the model in the headers of the answer; its sentences in the caller's language."""
@@ -123,7 +120,7 @@ def get_forecast(parameters: ForecastParametersDep, horizon: Horizon = None) -> 
     closes with a fault where the service is set to refuse them (409 `data_fault`).
     """
     answer = parameters.service.forecasting.answer(
-        parameters.symbol, horizon, _levels(parameters.levels)
+        parameters.symbol, horizon, levels_of(parameters.levels)
     )
     if isinstance(answer, Job):
         return _accepted(answer)
@@ -137,7 +134,7 @@ def get_forecast(parameters: ForecastParametersDep, horizon: Horizon = None) -> 
 )
 def get_forecast_today(parameters: ForecastParametersDep) -> object:
     """Forecast the session that is open now, or else the next to open (D+0)."""
-    found = parameters.service.forecasting.today(parameters.symbol, _levels(parameters.levels))
+    found = parameters.service.forecasting.today(parameters.symbol, levels_of(parameters.levels))
     if isinstance(found, Job):
         return _accepted(found)
     answer, row = found
@@ -179,15 +176,6 @@ def get_committed_forecast(
     response.headers["X-Model-Version"] = said.version
     response.headers["X-Calibration-Revision"] = str(said.revision)
     return _committed(forecast_id, said, outcomes)
-
-
-def _levels(text: str) -> list[float]:
-    parts = [_LEVEL.fullmatch(part) for part in text.split(",")]
-    if not all(parts):
-        raise InvalidLevels(
-            f"{text[:60]!r} are no levels; write decimals with commas between, such as 0.8,0.95"
-        )
-    return [float(part[1]) for part in parts if part]
 
 
 def _accepted(job: Job) -> JSONResponse:

@@ -8,8 +8,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Request, Response
 
-from api.middleware.model_headers import name_model
-from api.middleware.strict_json import StrictRoute
+from api.middleware.json_routes import StrictRoute
+from api.middleware.negotiation import name_model
+from api.middleware.request_context import KEY_NAME
 from api.problems.openapi import Problems, responses
 from api.routes.config import SymbolQuery
 from api.schemas.base import EXAMPLE_VERSION
@@ -27,7 +28,6 @@ from api.schemas.models import (
     VersionSummary,
     WorkerState,
 )
-from api.security.scopes import KEY_NAME
 from api.service import Service, ServiceDep
 from closecast.core.symbols import canonical
 from closecast.infra.processes import host_of

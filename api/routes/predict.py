@@ -7,26 +7,29 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Body, Request, Response
-from starlette.concurrency import run_in_threadpool
 
-from api.middleware.fast_route import FastRoute, json_body, parse
-from api.middleware.model_headers import GENERATION_HEADER, model_headers
-from api.middleware.negotiation import AcceptLanguage, language_headers, request_language
+from api.middleware.json_routes import FastRoute, json_body, parse
+from api.middleware.negotiation import (
+    GENERATION_HEADER,
+    AcceptLanguage,
+    language_headers,
+    model_headers,
+    request_language,
+)
 from api.problems.openapi import responses
 from api.schemas.findings import CONTENT_LANGUAGE
 from api.schemas.predictions import PredictAnswer, PredictRequest
 from api.service import Service
-from api.services.prediction import asked_levels, members, question, settled
-from closecast.serving.batching import answer_all
+from api.services.prediction import prediction_members
 
 router = APIRouter(tags=["forecasts"], route_class=FastRoute)
-_LONG = 100
+
 _HEADERS: dict[str, Any] = {
     "X-Model-Version": {"schema": {"type": "string"}, "description": "The bundle that answered."},
     **GENERATION_HEADER,
     "X-Calibration-Revision": {
         "schema": {"type": "integer"},
-        "description": "How many closes its calibration had learned from, with history.",
+        "description": "Closes that its live calibration had learned from, with history.",
     },
     **CONTENT_LANGUAGE,
 }
@@ -44,31 +47,19 @@ async def predict(
 ) -> Response:
     """Forecast the next closes from the last ones (60 by default), oldest first.
 
-    The same call says how sure it is (80 and 95 % intervals for every step, or any `levels`) and
-    whether the window still looks like what the model learned from. Where a symbol is named whose
-    collected closes end with this window, its whole history is used, and `mode` says so. Where
-    drift finds something, the service may be set to answer with the last close and a wide
-    interval (`degraded`), or to refuse what is probably wrong (409 `data_fault`).
+    The answer has intervals for every step (80 and 95 %, or any `levels`), and warnings if the
+    window looks unlike the closes that the model learned from. If a symbol is named and its
+    collected closes end with this window, its whole history is used (`mode`: `with history`).
+    If drift finds something, the service may be set to answer with the last close and a wide
+    interval (`degraded`), or to refuse data that are probably wrong (409 `data_fault`).
     """
     started = time.perf_counter()
     body = parse(PredictRequest, await json_body(request))
     service: Service = request.app.state.service
-    symbol = service.models.canonical(body.symbol)
-    # In memory it is answered here: the usual network takes a fraction of a millisecond. What
-    # takes longer, and a symbol asked for the first time, goes to a thread: nobody else waits.
-    snapshot = service.models.serving(symbol)
-    if snapshot is None:
-        snapshot = await run_in_threadpool(service.models.get, symbol)
-    asked = await question(service, body, snapshot, asked_levels(body.levels))
-    if snapshot.is_slow or len(body.prices) > _LONG:  # a long window is long to recognise
-        [answer] = await run_in_threadpool(answer_all, [asked])
-        if isinstance(answer, Exception):
-            raise answer
-    else:
-        answer = await service.together.ask(asked)
-    prediction = settled(service, request, asked, answer, started)
+    request_id = request.scope.get("request_id")
+    prediction = await service.prediction.answer(body, body.levels, request_id, started)
     language = request_language(request)
-    content = members(asked, prediction, language)
+    content = prediction_members(prediction, language)
     headers = {
         **model_headers(prediction.model_version, prediction.generation),
         **language_headers(language),

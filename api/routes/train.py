@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Header, Path, Query, Response
 
-from api.middleware.strict_json import StrictRoute
+from api.middleware.json_routes import StrictRoute
 from api.problems.openapi import responses
 from api.schemas.training import JobAnswer, JobList, TrainBody
 from api.service import ServiceDep

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import FailFast, Field
 
 from api.schemas.base import Answer, ProblemDocument, Request
 from api.schemas.predictions import Levels, PredictAnswer, Window
@@ -12,21 +12,16 @@ from api.schemas.predictions import Levels, PredictAnswer, Window
 MOST_WINDOWS = 4096
 
 
-class BatchEnvelope(Request):
-    """The body as far as it is looked at in one go; each window is a :class:`Window`."""
+class BatchRequest(Request):
+    """Windows of any symbols; each may have the members of a single request."""
 
-    windows: Annotated[list[Any], Field(min_length=1, max_length=MOST_WINDOWS)]
+    # To describe the faults of each of many windows takes long: the first wrong window will do.
+    windows: Annotated[list[Window], Field(min_length=1, max_length=MOST_WINDOWS), FailFast()]
     levels: Levels = None
 
 
-class BatchRequest(BatchEnvelope):
-    """Windows of any symbols; each may say what a single request may."""
-
-    windows: Annotated[list[Window], Field(min_length=1, max_length=MOST_WINDOWS)]
-
-
 class RefusedWindow(Answer):
-    """In place of an answer: why this window has none. The others have theirs."""
+    """A problem in place of the answer to one window; the other windows have their answers."""
 
     problem: ProblemDocument
 
@@ -37,3 +32,28 @@ class BatchAnswer(Answer):
     results: list[PredictAnswer | RefusedWindow]
     answered: int
     refused: int
+
+
+BATCH_LINES: dict[str, Any] = {
+    "schema": {
+        "type": "string",
+        "description": "One window per line: a JSON object with the members of an item of "
+        "`windows` in a JSON body. At most 4,096 lines of 64 kB each.",
+    },
+}
+"""The request body as ``application/x-ndjson``."""
+
+ANSWER_LINES: dict[str, Any] = {
+    "schema": {
+        "type": "string",
+        "description": "One result per line, in the order of the windows.",
+    },
+}
+"""The answer as ``application/x-ndjson``."""
+
+BATCH_TOO_LARGE: dict[int, Any] = {
+    413: {
+        "body_too_large": "the body is larger than 262144 bytes; send a larger batch as "
+        "application/x-ndjson, one window per line"
+    }
+}

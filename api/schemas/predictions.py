@@ -10,11 +10,12 @@ from pydantic_core import PydanticCustomError
 
 from api.schemas.base import EXAMPLE_VERSION, Answer, Request, SymbolText
 from api.schemas.findings import LEVEL_MEANS, DriftAnswer
+from closecast.core.forecast import DEFAULT_LEVELS
 from closecast.core.prices import MAX_PRICE, MIN_PRICE
 from closecast.core.verdict import Level
 
 _MAX_WINDOW = 512  # the largest seq_length any bundle can have
-_MAX_VOLUME = 1e18  # of the liveliest coins 1e15 a day are traded
+_MAX_VOLUME = 1e18  # of the most traded coins 1e15 change hands in a day
 
 # Strict: "5" and true are no prices. Integers are.
 Close = Annotated[float, Field(strict=True, ge=MIN_PRICE, le=MAX_PRICE, allow_inf_nan=False)]
@@ -22,7 +23,7 @@ Volume = Annotated[float, Field(strict=True, ge=0, le=_MAX_VOLUME, allow_inf_nan
 
 
 class Window(Request):
-    """The last closes of a symbol, oldest first, and what is known beside them."""
+    """The last closes of a symbol, oldest first, and optional dates and volumes."""
 
     prices: Annotated[
         list[Close],
@@ -34,8 +35,8 @@ class Window(Request):
     ]
     symbol: SymbolText | None = Field(
         None,
-        description="The default symbol answers without it; and closes that are another symbol's "
-        "are called a fault only where one is named.",
+        description="Without it the default symbol's model answers, and closes of another symbol "
+        "are no fault.",
     )
     as_of: date | None = Field(
         None, description="Date of the last close; lets its level be compared with known closes."
@@ -43,10 +44,10 @@ class Window(Request):
     sessions: Annotated[list[date], Field(max_length=_MAX_WINDOW)] | None = Field(
         None,
         description="Date of each close, as they are sent: dates out of order are a finding, not "
-        "an error. More telling than `as_of`, which is not looked at beside it.",
+        "an error. Goes before `as_of`.",
     )
     volume: Annotated[list[Volume], Field(max_length=_MAX_WINDOW)] | None = Field(
-        None, description="What was traded on each day, in any unit; tells a split from news."
+        None, description="Traded volume of each day, in any unit; tells a split from news."
     )
 
     @field_validator("sessions", "volume")
@@ -64,15 +65,18 @@ class Window(Request):
 
 Levels = Annotated[
     Annotated[list[float], Field(min_length=1, max_length=10)] | None,
-    Field(description="Of the intervals, each from 0.5 to 0.99; 0.8 and 0.95 without it."),
+    Field(
+        description="Levels of the intervals, each from 0.5 to 0.99; "
+        f"{' and '.join(map(str, DEFAULT_LEVELS))} without it."
+    ),
 ]
 
 
 class PredictRequest(Window):
-    """The last closes of a symbol, oldest first; what is not named here is refused."""
+    """The last closes of a symbol, oldest first; unknown members are refused."""
 
     levels: Levels = None
-    timing: bool = Field(False, description="Whether to say how long it took.")
+    timing: bool = Field(False, description="Add `timing` to the answer.")
 
 
 class IntervalAnswer(Answer):
@@ -92,7 +96,7 @@ class StepAnswer(Answer):
 
 
 class Timing(Answer):
-    """What an answer took."""
+    """Time and memory that an answer took."""
 
     response_time_sec: FiniteFloat = Field(examples=[0.0006])
     memory_usage_percent: FiniteFloat = Field(
@@ -101,7 +105,7 @@ class Timing(Answer):
 
 
 class Predicted(Answer):
-    """Forecast of the next closes, and how sure it is."""
+    """Forecast of the next closes, with intervals."""
 
     predicted_price: FiniteFloat = Field(
         description="Point forecast of the next close; often the last close."
@@ -126,14 +130,14 @@ class Predicted(Answer):
 
 
 class PredictAnswer(DriftAnswer, Predicted):
-    """Forecast of the next closes, how sure it is, and what to think of the input."""
+    """Forecast of the next closes with intervals, and drift warnings of the input."""
 
     drift_level: Level = Field(description=LEVEL_MEANS)
     degraded: bool = Field(
-        description="Whether this is the last close with a wide interval instead of what the model "
-        "says, for the service is set to answer so where drift finds something."
+        description="The answer is the last close with a wide interval instead of the model's "
+        "forecast: the service is set to answer so if drift finds something."
     )
     degraded_reason: str | None = Field(
-        description="The findings that it is for.", examples=["fault: split"]
+        description="Findings that it is degraded for.", examples=["fault: split"]
     )
-    timing: Timing | None = Field(None, description="Where the request asked for it.")
+    timing: Timing | None = Field(None, description="If the request set `timing`.")

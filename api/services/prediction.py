@@ -1,102 +1,178 @@
-"""What ``POST /predict`` and ``POST /predict/batch`` have in common."""
+"""The prediction service: from a window of closes to the answer of ``POST /predict``."""
 
 from __future__ import annotations
 
+import logging
+import re
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import orjson
-from fastapi import Request
 from orjson import Fragment
 from starlette.concurrency import run_in_threadpool
 
 from api.schemas.findings import FindingAnswer
 from api.schemas.predictions import Window
-from api.service import Service
-from api.services.drift import log_findings, verdict_members
+from api.telemetry.requests import Telemetry
 from closecast.calibration import AdaptiveState
-from closecast.database import PredictionRecord as Logged
-from closecast.drift import Language
-from closecast.serving import LEVELS, FallbackPolicy, Prediction, Snapshot
-from closecast.serving.batching import PredictionQuery
-from closecast.serving.dated import checked_levels
+from closecast.core.forecast import DEFAULT_LEVELS
+from closecast.core.verdict import Verdict
+from closecast.database import PredictionLogWriter, PredictionRecord
+from closecast.database.engine import Clock
+from closecast.drift import Language, in_language
+from closecast.errors import InvalidLevels
+from closecast.serving import FallbackPolicy, ModelManager, Prediction, Snapshot
+from closecast.serving.batching import Batcher, PredictionQuery, answer_all
+from closecast.serving.dated import DatedForecastService, checked_levels
+
+log = logging.getLogger("closecast.drift")
+
+LEVELS_TEXT = ",".join(map(str, DEFAULT_LEVELS))
+"""The default levels as a parameter of the query: ``0.8,0.95``."""
+
+_LEVEL = re.compile(r" *(0?\.[0-9]{1,6}) *", re.ASCII)
+_LONG = 100
+"""Closes; a longer window takes long to recognise among known closes."""
 
 
-def asked_levels(levels: Sequence[float] | None) -> tuple[float, ...]:
-    """Of the intervals.
+@dataclass(frozen=True)
+class PredictionService:
+    """Answers windows of closes with the models of this process, and logs every answer.
 
-    Raises
-    ------
-    InvalidLevels
-    """
-    return checked_levels(levels) if levels else LEVELS
-
-
-async def question(
-    service: Service, window: Window, snapshot: Snapshot, levels: tuple[float, ...]
-) -> PredictionQuery:
-    """A window with everything that is known beside it."""
-    closes, named = service.models.closes, window.symbol is not None
-    state: AdaptiveState | None = None
-    if named and (prices := closes.that_end_with(snapshot.symbol, window.prices)) is not None:
-        known, state = service.forecasting.calibrations.recent(snapshot)
-        if not known:
-            state = await run_in_threadpool(service.forecasting.calibrations.newest, snapshot)
-        if state is not None and state.session != prices.sessions[-1]:
-            state = None  # a newer close came meanwhile
-    context = closes.context(snapshot, named, window.as_of, window.sessions, window.volume)
-    return PredictionQuery(snapshot, window.prices, context, levels, state)
-
-
-def settled(
-    service: Service,
-    request: Request,
-    asked: PredictionQuery,
-    prediction: Prediction,
-    started: float,
-) -> Prediction:
-    """What is answered: after findings were logged and the policy applied. Goes into the log.
-
-    Parameters
+    Attributes
     ----------
-    started : float
-        Of ``time.perf_counter``, when the request came.
-
-    Raises
-    ------
-    DataFault
-        If the policy is to refuse faults.
+    policy : FallbackPolicy
+        Decides on windows that drift found something in.
+    clock : callable
+        The time (aware) that answers are logged with.
     """
-    request_id = request.scope.get("request_id")
-    if prediction.verdict.findings:
-        log_findings(prediction.verdict, prediction.symbol, prediction.model_version, request_id)
-        policy = FallbackPolicy.from_settings(service.settings)
-        baseline = asked.snapshot.detector.baseline
-        prediction = policy.apply(prediction, asked.closes, baseline.volatility)
-    service.remember(
-        Logged(
-            at=service.clock(),
+
+    models: ModelManager
+    forecasting: DatedForecastService
+    policy: FallbackPolicy
+    telemetry: Telemetry
+    log: PredictionLogWriter
+    clock: Clock
+    batcher: Batcher = field(default_factory=Batcher)
+
+    async def answer(
+        self,
+        window: Window,
+        levels: Sequence[float] | None,
+        request_id: str | None,
+        started: float,
+    ) -> Prediction:
+        """Answer one window.
+
+        A model in memory answers on the event loop: the usual network takes a fraction of a
+        millisecond. A slower one, and a symbol that is named for the first time, goes to a thread.
+
+        Parameters
+        ----------
+        levels : sequence of float, optional
+            Of the intervals; the defaults without it.
+        started : float
+            Of ``time.perf_counter``, when the request came.
+
+        Raises
+        ------
+        ClosecastError
+            Without a model of the symbol, or if the window, the levels or the policy forbid it.
+        """
+        symbol = self.models.canonical(window.symbol)
+        snapshot = self.models.serving(symbol)
+        if snapshot is None:
+            snapshot = await run_in_threadpool(self.models.get, symbol)
+        query = await self.query(window, snapshot, interval_levels(levels))
+        if snapshot.is_slow or len(window.prices) > _LONG:
+            [made] = await run_in_threadpool(answer_all, [query])
+            if isinstance(made, Exception):
+                raise made
+        else:
+            made = await self.batcher.ask(query)
+        return self.settle(query, made, request_id, started)
+
+    async def query(
+        self, window: Window, snapshot: Snapshot, levels: tuple[float, ...]
+    ) -> PredictionQuery:
+        """Look up the collected closes and the live calibration that belong to a window."""
+        closes, named = self.models.closes, window.symbol is not None
+        state: AdaptiveState | None = None
+        if named and (prices := closes.that_end_with(snapshot.symbol, window.prices)) is not None:
+            known, state = self.forecasting.calibrations.recent(snapshot)
+            if not known:
+                state = await run_in_threadpool(self.forecasting.calibrations.newest, snapshot)
+            if state is not None and state.session != prices.sessions[-1]:
+                state = None  # a newer close came meanwhile
+        context = closes.context(snapshot, named, window.as_of, window.sessions, window.volume)
+        return PredictionQuery(snapshot, window.prices, context, levels, state)
+
+    def settle(
+        self, query: PredictionQuery, prediction: Prediction, request_id: str | None, started: float
+    ) -> Prediction:
+        """Log findings, apply the policy, count and log the answer; return the final answer.
+
+        Raises
+        ------
+        DataFault
+            If the policy is to refuse faults.
+        """
+        verdict = prediction.verdict
+        if verdict.findings:
+            log_findings(verdict, prediction.symbol, prediction.model_version, request_id)
+            volatility = query.snapshot.detector.baseline.volatility
+            prediction = self.policy.apply(prediction, query.closes, volatility)
+        record = PredictionRecord(
+            at=self.clock(),
             request_id=request_id,
             symbol=prediction.symbol,
             version=prediction.model_version,
             last_close=prediction.naive_price,
             predicted_price=prediction.rows[0][0],
-            drift_warning=prediction.verdict.warning,
-            findings=tuple(finding.code for finding in prediction.verdict.findings),
+            drift_warning=verdict.warning,
+            findings=tuple(finding.code for finding in verdict.findings),
             duration_ms=1000 * (time.perf_counter() - started),
         )
-    )
-    return prediction
+        self.telemetry.predicted(record)
+        self.log.put(record)
+        return prediction
 
 
-def members(asked: PredictionQuery, prediction: Prediction, language: Language) -> dict[str, Any]:
-    """Of :class:`api.schemas.predictions.PredictAnswer`, ready to be written as JSON by orjson."""
-    levels, rows = prediction.levels, prediction.rows
-    degraded = prediction.degraded_reason is not None
-    said = verdict_members(prediction.verdict, language)
-    intervals, path = _with_gaps(levels, len(rows))
+def interval_levels(levels: Sequence[float] | None) -> tuple[float, ...]:
+    """Levels of the intervals, in increasing order; the defaults where none are given.
+
+    Raises
+    ------
+    InvalidLevels
+    """
+    return checked_levels(levels) if levels else DEFAULT_LEVELS
+
+
+def levels_of(text: str) -> list[float]:
+    """Levels of a query's parameter: decimals with commas between.
+
+    Raises
+    ------
+    InvalidLevels
+        If the text is something else. Bounds are checked by :func:`interval_levels`.
+    """
+    parts = [_LEVEL.fullmatch(part) for part in text.split(",")]
+    if not all(parts):
+        raise InvalidLevels(
+            f"{text[:60]!r} are no levels; write decimals with commas between, such as "
+            f"{LEVELS_TEXT}"
+        )
+    return [float(part[1]) for part in parts if part]
+
+
+def prediction_members(prediction: Prediction, language: Language) -> dict[str, Any]:
+    """Members of :class:`api.schemas.predictions.PredictAnswer`, for orjson to write as JSON."""
+    levels, rows, verdict = prediction.levels, prediction.rows, prediction.verdict
+    drift = verdict_members(verdict, language)
+    intervals, path = _templates(levels, len(rows))
     # To write fifty numbers between texts that are always the same takes a third of the time that
     # thirty dictionaries take to make and to write.
     numbers = (*orjson.dumps(rows).translate(None, b"[]").split(b","),)
@@ -108,22 +184,23 @@ def members(asked: PredictionQuery, prediction: Prediction, language: Language) 
         "symbol": prediction.symbol,
         "model_version": prediction.model_version,
         "model_generation": prediction.generation,
-        "mode": "window only" if asked.state is None or degraded else "with history",
+        "mode": "window only" if prediction.calibration_revision is None else "with history",
         "calibration_revision": prediction.calibration_revision,
-        **said,
+        **drift,
         "drift_findings": [
-            FindingAnswer.model_validate(f).model_dump() for f in said["drift_findings"]
+            FindingAnswer.model_validate(finding).model_dump()
+            for finding in drift["drift_findings"]
         ],
-        "drift_level": prediction.verdict.level,
-        "degraded": degraded,
+        "drift_level": verdict.level,
+        "degraded": prediction.degraded_reason is not None,
         "degraded_reason": prediction.degraded_reason,
         "timing": None,
     }
 
 
 @lru_cache(maxsize=100)
-def _with_gaps(levels: tuple[float, ...], horizon: int) -> tuple[bytes, bytes]:
-    """A step's intervals, and all steps, as JSON with a gap for each number."""
+def _templates(levels: tuple[float, ...], horizon: int) -> tuple[bytes, bytes]:
+    """JSON of one step's intervals and of all steps, with ``%b`` in place of each number."""
     intervals = b"[%b]" % b",".join(
         b'{"level":%b,"lower":%%b,"upper":%%b}' % orjson.dumps(level) for level in levels
     )
@@ -132,3 +209,45 @@ def _with_gaps(levels: tuple[float, ...], horizon: int) -> tuple[bytes, bytes]:
         for step in range(1, horizon + 1)
     ]
     return intervals, b"[%b]" % b",".join(steps)
+
+
+def verdict_members(verdict: Verdict, language: Language) -> dict[str, Any]:
+    """Members of :class:`api.schemas.findings.DriftAnswer`, with sentences in a language."""
+    findings = in_language(verdict, language).findings if verdict.findings else ()
+    return {
+        "drift_warning": verdict.warning,
+        "drift_details": [finding.sentence for finding in findings],
+        "drift_findings": findings,
+        "provenance": verdict.provenance,
+    }
+
+
+def log_findings(
+    verdict: Verdict, symbol: str, model_version: str, request_id: str | None, **about: object
+) -> None:
+    """Log one warning per finding, always in English.
+
+    Parameters
+    ----------
+    about : JSON types
+        More members of each line.
+    """
+    for finding in verdict.findings:
+        log.warning(
+            "drift",
+            extra={
+                "request_id": request_id,
+                "symbol": symbol,
+                "model_version": model_version,
+                **about,
+                "code": finding.code,
+                "drift_level": verdict.level,
+                "channel": finding.level,
+                "statistic": finding.statistic,
+                "value": finding.value,
+                "threshold": finding.threshold,
+                "p_value": finding.p_value,
+                "row": finding.row,
+                "sentence": finding.sentence,
+            },
+        )

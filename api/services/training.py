@@ -1,4 +1,4 @@
-"""What it takes to queue a training, and to show a job; several routes do both."""
+"""The training service: queue trainings, resolve their parameters, show jobs."""
 
 from __future__ import annotations
 
@@ -27,33 +27,34 @@ from closecast.jobs.supervisor import require_training
 from closecast.sources import SOURCES
 
 
-def submit_training(service: Service, asked: TrainBody, idempotency_key: str | None = None) -> Job:
-    """Queue a training, or answer the same one that is queued or running already.
+def submit_training(service: Service, body: TrainBody, idempotency_key: str | None = None) -> Job:
+    """Queue a training, or return an equal one that is queued or running already.
 
     Raises
     ------
     TrainingUnavailable, InvalidSymbol, UnknownName, InvalidHyperparameters, JobConflict
     StorageFailed
     """
-    request = asked.model_dump_json()
-    if idempotency_key is not None:  # a replay stays one, whatever is served or configured now
+    request = body.model_dump_json()
+    # A repeated request gets the first one's job, even if models or settings changed meanwhile.
+    if idempotency_key is not None:
         job = service.database.jobs.replayed("train", idempotency_key, request)
         if job is not None:
             return job
     require_training()
-    symbols = _symbols(service, asked)
+    symbols = _symbols(service, body)
     for symbol in symbols:
         exchange_of(symbol)
-    configured = symbols[0] if asked.symbol or asked.symbols else service.models.default_symbol
-    forecaster, hyperparameters = resolve(service, configured, asked)
+    configured = symbols[0] if body.symbol or body.symbols else service.models.default_symbol
+    forecaster, hyperparameters = resolve(service, configured, body)
     arguments = {
         "symbols": list(symbols),
-        "source": _allowed_source(service, asked.source),
-        "start": asked.start.isoformat() if asked.start else None,
-        "end": asked.end.isoformat() if asked.end else None,
+        "source": _allowed_source(service, body.source),
+        "start": body.start.isoformat() if body.start else None,
+        "end": body.end.isoformat() if body.end else None,
         "forecaster": forecaster,
         "hyperparameters": hyperparameters,
-        "fine_tune": asked.fine_tune,
+        "fine_tune": body.fine_tune,
     }
     job, _ = service.database.jobs.submit(
         "train", panel_name(symbols), arguments, idempotency_key, request
@@ -61,12 +62,12 @@ def submit_training(service: Service, asked: TrainBody, idempotency_key: str | N
     return job
 
 
-def _symbols(service: Service, asked: TrainBody) -> tuple[str, ...]:
-    """Those named; else all that the default symbol's model is for."""
-    if asked.symbols:
-        return canonical_list(asked.symbols)
-    if asked.symbol is not None:
-        return (service.models.canonical(asked.symbol),)
+def _symbols(service: Service, body: TrainBody) -> tuple[str, ...]:
+    """Symbols of the request; without any, all symbols of the default symbol's model."""
+    if body.symbols:
+        return canonical_list(body.symbols)
+    if body.symbol is not None:
+        return (service.models.canonical(body.symbol),)
     try:
         return service.models.get(None).manifest.info.symbols
     except (NoModel, DamagedBundle, UnverifiedModel, StorageFailed):
@@ -74,7 +75,7 @@ def _symbols(service: Service, asked: TrainBody) -> tuple[str, ...]:
 
 
 def job_answer(job: Job) -> JobAnswer:
-    """A job as callers see it."""
+    """Answer that shows a job."""
     return JobAnswer(
         id=job.id,
         url=f"/train/{job.id}",
@@ -93,51 +94,51 @@ def job_answer(job: Job) -> JobAnswer:
     )
 
 
-def resolve(service: Service, symbol: str, asked: TrainBody) -> tuple[str, dict[str, Any]]:
-    """The forecaster, and its hyper-parameters, complete.
+def resolve(service: Service, symbol: str, body: TrainBody) -> tuple[str, dict[str, Any]]:
+    """Choose the forecaster of a training, and complete its hyper-parameters.
 
-    Of defaults, configuration, preset and request the last one wins.
-    Fine-tuning starts from those of the model it continues, so that the weights fit. Where no
-    forecaster is named, it is the first that knows what is asked for, of the one to continue, the
-    configured one, the default and all others.
+    Of defaults, configuration, preset and request the last one wins. Fine-tuning starts from the
+    hyper-parameters of the model that it continues, so that the weights fit. If the request names
+    no forecaster, the first one that knows the request's hyper-parameters and preset is chosen: the
+    model's that is continued, the configured one, the default, then all others.
     """
     configuration = SymbolConfiguration.of(service.database.configurations.newest(symbol))
     preferred = [configuration.forecaster] if configuration.forecaster else []
     base: dict[str, Any] = {}
     values = configuration.values
-    if asked.fine_tune:
+    if body.fine_tune:
         served = service.models.get(symbol).manifest.info
         base, values = served.hyperparameters, {}
         preferred.insert(0, served.forecaster)
     forecaster = canonical_name(
-        asked.forecaster or forecaster_for(asked.hyperparameters, asked.preset, preferred)
+        body.forecaster or forecaster_for(body.hyperparameters, body.preset, preferred)
     )
     known = parameters_type(forecaster).model_fields
     chosen = {
         **{name: value for name, value in {**base, **values}.items() if name in known},
-        **preset(forecaster, asked.preset or "default"),
-        **asked.hyperparameters,
+        **preset(forecaster, body.preset or "default"),
+        **body.hyperparameters,
     }
     return forecaster, make_parameters(forecaster, chosen).model_dump()
 
 
 @dataclass(frozen=True, slots=True)
 class SymbolConfiguration:
-    """What was set by hand for a symbol; the forecaster only where it was."""
+    """Configuration of a symbol: hyper-parameters, and a forecaster if one was set."""
 
     forecaster: str | None
     values: dict[str, Any]
 
     @classmethod
     def of(cls, stored: Configuration) -> SymbolConfiguration:
-        """As the ledger keeps it."""
+        """Read a stored configuration."""
         values = dict(stored.hyperparameters)
         name = values.pop("forecaster", None)
         return cls(name and canonical_name(name), values)
 
 
 def _allowed_source(service: Service, named: str | None) -> str:
-    """A source by name; ``file`` is the one that the service is configured with.
+    """Check the name of a price source; ``file`` is the file that the service is configured with.
 
     A caller cannot name a file or an address, or could have the service read any of them; nor
     is the configured one shown, which may hold a password.

@@ -4,8 +4,9 @@
 
 A model is trained and published in a temporary folder, and the real application answers in this
 process. One request warms it up; during the next, every call of a Python function of ``src`` and
-``api`` is recorded, on the event loop and on other threads. Prints the files in the order in
-which they are first entered, and how many they are. Exit status 1 if they are more than ``--most``.
+``api`` is recorded, on the event loop and on threads that requests are handed to. Prints how many
+files they stand in, and the files in the order in which they are first entered. Exit status 1 if
+they are more than ``--most``.
 """
 
 from __future__ import annotations
@@ -16,15 +17,21 @@ import json
 import sys
 import tempfile
 import threading
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from api.main import create_app
 from benchmarks.serving.load import ROOT
 from benchmarks.serving.served_model import asked_windows, trained
+from closecast.settings import Settings
 
 MOST = 30
+
+_BACKGROUND = ("pointer-follower", "fleet-reporter", "prediction-log", "machine", "supervisor")
+"""Names of threads that run beside all requests: their calls belong to no prediction."""
 
 
 class CallRecorder:
@@ -51,8 +58,10 @@ class CallRecorder:
         self.is_on = False
 
     def __call__(self, frame: FrameType, event: str, _argument: Any) -> None:
+        if not self.is_on or threading.current_thread().name.startswith(_BACKGROUND):
+            return
         path = frame.f_code.co_filename
-        if not self.is_on or event != "call" or not path.startswith(self._own):
+        if event != "call" or not path.startswith(self._own):
             return
         name = str(Path(path).relative_to(ROOT))
         self.files[name] = None
@@ -60,10 +69,16 @@ class CallRecorder:
         self.changes += name != self._before
         self._before = name
 
-    def install(self) -> None:
-        """See the calls of this thread, and of all that are started from now on."""
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """See the calls of this thread, and of threads that are started meanwhile."""
         sys.setprofile(self)
         threading.setprofile(self)
+        try:
+            yield
+        finally:
+            sys.setprofile(None)
+            threading.setprofile(None)  # type: ignore[arg-type]
 
 
 async def post(app: Any, state: dict[str, Any], body: bytes) -> int:
@@ -99,7 +114,14 @@ async def post(app: Any, state: dict[str, Any], body: bytes) -> int:
     return int(sent[0]["status"])
 
 
-async def record_prediction(environment: dict[str, str]) -> CallRecorder:
+def service_settings(environment: Mapping[str, str]) -> Settings:
+    """Settings from the variables that a service would find in its environment."""
+    named = {name.removeprefix("CLOSECAST_").lower(): v for name, v in environment.items()}
+    own = {name: value for name, value in named.items() if name in Settings.model_fields}
+    return Settings(**own, worker_enabled=False)  # type: ignore[arg-type]
+
+
+async def record_prediction(settings: Settings) -> CallRecorder:
     """Record one prediction of a service with these settings, after another has warmed it up.
 
     Raises
@@ -107,24 +129,16 @@ async def record_prediction(environment: dict[str, str]) -> CallRecorder:
     RuntimeError
         If the service does not answer with status 200.
     """
-    from api.main import create_app
-    from closecast.settings import Settings
-
-    names = {name.removeprefix("CLOSECAST_").lower(): v for name, v in environment.items()}
-    own = {name: value for name, value in names.items() if name in Settings.model_fields}
     recorder = CallRecorder()
-    recorder.install()
-    app = create_app(Settings(**own, worker_enabled=False))  # type: ignore[arg-type]
-    warm, recorded = (
-        json.dumps({"prices": w}).encode() for w in asked_windows(4)[::2]
-    )  # real closes
-    async with AsyncExitStack() as stack:
-        state = await stack.enter_async_context(app.router.lifespan_context(app))
-        await post(app, dict(state), warm)
-        await asyncio.sleep(0.2)  # for the thread that logs predictions
-        recorder.is_on = True
-        status = await post(app, dict(state), recorded)
-        recorder.is_on = False
+    app = create_app(settings)
+    warm, recorded = (json.dumps({"prices": w}).encode() for w in asked_windows(4)[1::2])
+    with recorder.installed():
+        async with app.router.lifespan_context(app) as state:
+            await post(app, dict(state or {}), warm)
+            await asyncio.sleep(0.1)  # for the closes in memory to count as old
+            recorder.is_on = True
+            status = await post(app, dict(state or {}), recorded)
+            recorder.is_on = False
     if status != 200:
         raise RuntimeError(f"the prediction was answered with status {status}")
     return recorder
@@ -136,15 +150,16 @@ def main() -> int:
     parser.add_argument("--most", type=int, default=MOST, help="files that are not too many")
     most = parser.parse_args().most
     with tempfile.TemporaryDirectory() as folder:
-        served = trained(Path(folder), forecaster="mlp")
-        recorder = asyncio.run(record_prediction(dict(served.environment)))
-    for number, name in enumerate(recorder.files, 1):
-        print(f"{number:3}  {name}")
+        with redirect_stdout(sys.stderr):
+            served = trained(Path(folder), forecaster="mlp")
+        recorder = asyncio.run(record_prediction(service_settings(served.environment)))
     count = len(recorder.files)
     print(
         f"{count} files (at most {most}), {len(recorder.functions)} functions, "
         f"{recorder.changes} changes of file"
     )
+    for number, name in enumerate(recorder.files, 1):
+        print(f"{number:3}  {name}")
     return int(count > most)
 
 

@@ -35,7 +35,7 @@ REQUESTS = """## Requests refused before a route
 | `invalid_json` | 400 | The body is not JSON. |
 | `json_too_deep` | 400 | The body nests deeper than `CLOSECAST_MAX_JSON_DEPTH`. |
 | `not_sent_as_json` | 415 | The header `content-type: application/json` is missing. |
-| `body_too_large` | 413 | The body is larger than `CLOSECAST_MAX_BODY_BYTES`. |
+| `body_too_large` | 413 | The body exceeds `CLOSECAST_MAX_BODY_BYTES`, a batch in JSON 256 kB. |
 | `body_too_slow` | 408 | The body took longer than `CLOSECAST_BODY_TIMEOUT_S`. |
 | `key_needed` | 401 | API keys exist, and the request carries none. |
 | `unknown_key` | 401 | The API key is not known, or was revoked. |

@@ -57,7 +57,10 @@ class Settings(BaseSettings):
         1_000_000, ge=1_000, le=100_000_000, description="Larger request bodies answer 413."
     )
     max_batch_body_bytes: int = Field(
-        8_000_000, ge=1_000, le=1_000_000_000, description="The same, of POST /predict/batch."
+        8_000_000,
+        ge=1_000,
+        le=1_000_000_000,
+        description="The same, of POST /predict/batch in lines (NDJSON); JSON may have 256 kB.",
     )
     max_json_depth: int = Field(
         16, ge=4, le=200, description="Bodies with more brackets inside each other answer 400."

@@ -236,6 +236,16 @@ def test_a_body_passes_up_to_the_limit_of_its_path(
     assert through(parts(*chunks), path, headers) == (body if passes else 413)
 
 
+@pytest.mark.parametrize(
+    ("kind", "passes"),
+    [(b"application/json", False), (b"application/x-ndjson", True), (b"", False)],
+)
+def test_a_batch_of_more_than_256_kb_passes_in_lines(kind: bytes, passes: bool) -> None:
+    body = b" " * 262_145
+    sent = through(parts(body), "/predict/batch", [(b"content-type", kind)], max_batch_bytes=10**6)
+    assert sent == (body if passes else 413)
+
+
 @pytest.mark.parametrize("length", [b"9" * 30, b"9" * 5000])
 def test_a_length_of_many_digits_is_large(length: bytes) -> None:
     assert through(parts(b"1"), headers=[(b"content-length", length)]) == 413
@@ -271,7 +281,8 @@ def test_others_have_their_turn_while_a_large_body_is_looked_at() -> None:
             return parts(body)[0]
 
         limit = BodyLimit(app, len(body), len(body), 4, 60.0)
-        scope = {"type": "http", "method": "POST", "path": "/predict/batch", "headers": []}
+        headers = [(b"content-type", b"application/x-ndjson")]
+        scope = {"type": "http", "method": "POST", "path": "/predict/batch", "headers": headers}
         async with Turns() as turns:
             await limit(scope, receive, None)  # type: ignore[arg-type]
         return turns.count

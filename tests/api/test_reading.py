@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from starlette.routing import Mount
 
 from api.main import create_app
-from api.security.scopes import CHANGING
+from api.security.access import CHANGING
 from closecast.infra.api_keys import KeyStore
 from closecast.settings import Settings
 from closecast.sources.calendar_cache import CalendarCache

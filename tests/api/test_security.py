@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from starlette.routing import Mount, Route
 
 from api.main import create_app
-from api.security.scopes import CHANGING, OPEN, needed_scope
+from api.security.access import CHANGING, OPEN, needed_scope
 from closecast.infra import api_keys as keys_module
 from closecast.infra.api_keys import KeyStore
 from closecast.registry.registry import Registry
@@ -90,7 +90,7 @@ def test_every_route_that_may_change_something_is_classed(settings: Settings) ->
             continue
         for method in set(route.methods or ()) - READING:
             assert (method, route.path) in CHANGING, (
-                f"class {method} {route.path} in api/security/scopes.py"
+                f"class {method} {route.path} in api/security/access.py"
             )
 
 

@@ -46,7 +46,8 @@ from closecast.pipeline.recalibrate import absorb
 from closecast.pipeline.workspace import Workspace
 from closecast.registry.documents import INTERVALS_FILE, LIVE_FILE, Bundle, of_symbol
 from closecast.registry.registry import Registry
-from closecast.serving import Snapshot
+from closecast.serving.bundle import LoadedBundle
+from closecast.serving.loading import load_snapshot
 from closecast.settings import Settings
 from closecast.sources.price_cache import PriceCache
 from closecast.sources.sample import SampleSource
@@ -266,8 +267,8 @@ def test_a_frozen_stretch_leaves_one_of_three_out_with_a_message(
     registry = Registry(settings.models_url)
     assert registry.symbols() == ["AAA", "CCC"]
     for symbol in ("AAA", "CCC"):
-        snapshot = Snapshot.from_bundle(symbol, 1, bundle_of(settings, symbol))
-        assert len(snapshot.predict(made(symbol).closes[-20:].tolist()).path) == 3
+        snapshot = load_snapshot(symbol, 1, LoadedBundle(bundle_of(settings, symbol)))
+        assert len(snapshot.predict(made(symbol).closes[-20:].tolist()).rows) == 3
 
 
 def test_alone_a_faulty_symbol_is_trained_with_a_warning(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -15,8 +16,10 @@ from closecast.core.prices import MAX_PRICE, MIN_PRICE
 from closecast.core.verdict import Finding, Verdict
 from closecast.errors import DataFault
 from closecast.registry.registry import Registry
-from closecast.serving import FallbackPolicy, Interval, Prediction, Snapshot, Step
-from closecast.serving.fallback_policy import WIDENING, naive_path
+from closecast.serving import FallbackPolicy, Prediction
+from closecast.serving.bundle import LoadedBundle
+from closecast.serving.fallback_policy import WIDENING, naive_rows
+from closecast.serving.loading import load_snapshot
 from closecast.settings import Settings
 from closecast.sources.sample import SampleSource
 from tests.support.synthetic_prices import closes, patiently, random_walk
@@ -90,7 +93,7 @@ def test_each_channel_falls_back_for_itself(
     if reason is None:
         assert answer == said
     else:
-        assert answer.path == naive_path(WINDOW, 0.02, 2, [0.9])
+        assert answer.rows == naive_rows(WINDOW, 0.02, 2, [0.9])
         assert answer.calibration_revision is None
 
 
@@ -108,15 +111,15 @@ def test_the_settings_decide() -> None:
 def test_the_centre_is_the_last_close_and_intervals_nest_and_widen(
     window: FloatArray, volatility: float, horizon: int
 ) -> None:
-    path = naive_path(window, volatility, horizon, [0.5, 0.8, 0.99])
-    assert [step.step for step in path] == list(range(1, horizon + 1))
-    for step in path:
-        inner, middle, outer = step.intervals
-        assert step.price == window[-1]
-        assert 0 < outer.lower < middle.lower < inner.lower < step.price
-        assert step.price < inner.upper < middle.upper < outer.upper < np.inf
-    for before, after in pairwise(path):
-        assert after.intervals[0].upper > before.intervals[0].upper
+    rows = naive_rows(window, volatility, horizon, [0.5, 0.8, 0.99])
+    assert len(rows) == horizon
+    for price, *ends in rows:
+        inner, middle, outer = zip(ends[::2], ends[1::2], strict=True)
+        assert price == window[-1]
+        assert 0 < outer[0] < middle[0] < inner[0] < price
+        assert price < inner[1] < middle[1] < outer[1] < np.inf
+    for before, after in pairwise(rows):
+        assert after[2] > before[2]
 
 
 @pytest.mark.parametrize(
@@ -131,8 +134,7 @@ def test_the_centre_is_the_last_close_and_intervals_nest_and_widen(
 )
 @pytest.mark.parametrize("volatility", [1e-6, 0.02, 1.0])
 def test_it_is_finite_whatever_was_sent(window: list[float], volatility: float) -> None:
-    for step in naive_path(np.array(window), volatility, 10, [0.5, 0.99]):
-        ends = [end for i in step.intervals for end in (i.lower, i.upper)]
+    for _, *ends in naive_rows(np.array(window), volatility, 10, [0.5, 0.99]):
         assert np.isfinite(ends).all()
         assert min(ends) > 0
 
@@ -140,23 +142,23 @@ def test_it_is_finite_whatever_was_sent(window: list[float], volatility: float) 
 def test_its_width_is_twice_that_of_a_normal_law_with_the_larger_volatility() -> None:
     own = float(ewma_volatility(log_returns(WINDOW)))
     for long_run in (own / 3, 3 * own):
-        step = naive_path(WINDOW, long_run, 4, [0.95])[3]
-        half = np.log(step.intervals[0].upper / step.price)
+        price, lower, upper = naive_rows(WINDOW, long_run, 4, [0.95])[3]
+        half = np.log(upper / price)
         assert half == pytest.approx(WIDENING * 1.959964 * max(own, long_run) * 2, rel=1e-6)
-        assert np.log(step.price / step.intervals[0].lower) == pytest.approx(half)
+        assert np.log(price / lower) == pytest.approx(half)
 
 
 @pytest.mark.parametrize("factor", [100.0, 0.5, 1e6])
 def test_the_fault_itself_does_not_make_it_useless(factor: float) -> None:
-    clean = naive_path(WINDOW, 0.01, 1, [0.95])[0]
-    wrong = naive_path(np.append(WINDOW[:-1], factor * WINDOW[-1]), 0.01, 1, [0.95])[0]
-    half, usual = (np.log(s.intervals[0].upper / s.price) for s in (wrong, clean))
+    clean = naive_rows(WINDOW, 0.01, 1, [0.95])[0]
+    wrong = naive_rows(np.append(WINDOW[:-1], factor * WINDOW[-1]), 0.01, 1, [0.95])[0]
+    half, usual = (np.log(upper / price) for price, _, upper in (wrong, clean))
     assert half < 3 * usual
 
 
 def test_a_frozen_window_has_the_long_run_width() -> None:
-    step = naive_path(np.full(60, 250.0), 0.02, 1, [0.95])[0]
-    assert np.log(step.intervals[0].upper / 250) == pytest.approx(WIDENING * 1.959964 * 0.02)
+    [[_, _, upper]] = naive_rows(np.full(60, 250.0), 0.02, 1, [0.95])
+    assert np.log(upper / 250) == pytest.approx(WIDENING * 1.959964 * 0.02)
 
 
 def test_on_clean_windows_it_is_wider_than_the_models_own(published: Settings) -> None:
@@ -164,23 +166,22 @@ def test_on_clean_windows_it_is_wider_than_the_models_own(published: Settings) -
     pointer = registry.pointer("MSFT")
     assert pointer is not None
     bundle = registry.load_to_serve(pointer.version, "MSFT")
-    snapshot = Snapshot.from_bundle("MSFT", 1, bundle)
+    snapshot = load_snapshot("MSFT", 1, LoadedBundle(bundle))
     known = SampleSource().fetch("MSFT").closes
     ratios = []
     for end in range(2000, 4500, 25):
         window = known[end - 60 : end]
-        own = snapshot.predict(window.tolist()).path
-        wide = naive_path(window, snapshot.detector.baseline.volatility, len(own), [0.8, 0.95])
+        own = snapshot.predict(window.tolist()).rows
+        wide = naive_rows(window, snapshot.detector.baseline.volatility, len(own), [0.8, 0.95])
         ratios.append(
-            [[width(w) / width(o) for w, o in pairs(*both)] for both in zip(wide, own, strict=True)]
+            [
+                [w / o for w, o in zip(*map(widths, both), strict=True)]
+                for both in zip(wide, own, strict=True)
+            ]
         )
     assert (np.array(ratios) > 1).mean() > 0.99
     assert 1.5 < np.mean(ratios) < 4
 
 
-def pairs(a: Step, b: Step) -> zip[tuple[Interval, Interval]]:
-    return zip(a.intervals, b.intervals, strict=True)
-
-
-def width(interval: Interval) -> float:
-    return interval.upper - interval.lower
+def widths(row: Sequence[float]) -> list[float]:
+    return [upper - lower for lower, upper in zip(row[1::2], row[2::2], strict=True)]

@@ -13,8 +13,9 @@ from closecast.drift.statistics import STATISTICS
 from closecast.errors import DamagedBundle, StorageFailed
 from closecast.registry.documents import EVALUATION_FILE, Bundle
 from closecast.registry.registry import Registry
-from closecast.serving import MarketContext, ModelManager, Snapshot
+from closecast.serving import MarketContext, ModelManager, loading
 from closecast.serving.bundle import LoadedBundle
+from closecast.serving.loading import load_snapshot
 from closecast.serving.model_manager import Reload
 from closecast.settings import Settings
 from closecast.sources.calendar_cache import CalendarCache
@@ -53,7 +54,7 @@ def test_a_bundle_of_many_symbols_is_read_and_measured_once(
     models: ModelManager, pooled: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loads = counted(monkeypatch, Registry, "load_to_serve")
-    tried = counted(monkeypatch, Snapshot, "_measured")
+    tried = counted(monkeypatch, loading, "_measure_speed")
     one, other = models.get("MSFT"), models.get("AAPL")
     assert (len(loads), len(tried)) == (1, 1)
     assert one.predictor is other.predictor
@@ -70,7 +71,7 @@ def test_a_version_that_comes_back_is_not_measured_again(
     models.registry.rollback("MSFT", "for tests", by="tests")
     models.look("MSFT")
     gc.collect()
-    tried = counted(monkeypatch, Snapshot, "_measured")
+    tried = counted(monkeypatch, loading, "_measure_speed")
     models.registry.promote("MSFT", pooled, "for tests", by="tests")
     assert models.look("MSFT").outcome == "swapped"
     assert models.get("MSFT").speed == speed
@@ -125,7 +126,7 @@ def test_what_comes_back_is_read_again_for_it_may_be_damaged_by_now(
 
 def test_each_symbol_says_what_the_bundle_says_of_it(models: ModelManager, pooled: str) -> None:
     bundle = models.registry.load(pooled)
-    alone = Snapshot.from_bundle("AAPL", 1, bundle)
+    alone = load_snapshot("AAPL", 1, LoadedBundle(bundle))
     assert alone.evaluation == json.loads(bundle.files[EVALUATION_FILE])["AAPL"]
     window = SampleSource().fetch("AAPL").closes[-60:].tolist()
     assert alone.predict(window).rows == models.get("AAPL").predict(window).rows
@@ -139,7 +140,7 @@ def test_a_damaged_file_is_said_to_be_one(
     bundle = models.registry.load(pooled)
     files = {**bundle.files, name: content}
     with pytest.raises(DamagedBundle):
-        Snapshot.from_bundle("MSFT", 1, type(bundle)(bundle.manifest, files))
+        load_snapshot("MSFT", 1, LoadedBundle(type(bundle)(bundle.manifest, files)))
     missing = {key: value for key, value in bundle.files.items() if key != name}
     with pytest.raises(DamagedBundle, match=f"no {name}"):
         LoadedBundle(type(bundle)(bundle.manifest, missing))

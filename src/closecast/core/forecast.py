@@ -23,6 +23,9 @@ They hold the ends of the 50, 80, 90 and 95 % intervals exactly; the mean pinbal
 over them approximates the CRPS.
 """
 
+DEFAULT_LEVELS = (0.8, 0.95)
+"""Levels of the central intervals of an answer, where a caller names none."""
+
 MAX_LOG_RETURN = 50.0
 """Larger ones are cut: exp(50) is 5e21, beyond any close and far inside a double."""
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,8 @@ _READ_ONLY = "closecast_read_only"
 Clock = Callable[[], datetime]
 
 
-def utc_now() -> datetime:
-    """The time, aware."""
-    return datetime.now(UTC)
+utc_now: Clock = partial(datetime.now, UTC)
+"""The time in UTC, aware."""
 
 
 class Engine:

@@ -123,7 +123,8 @@ def _placed(context: Context, known: Prices, place: Match) -> KnownContext:
             facts.append(
                 ContextFinding(cause, "fault", name, float(abs(late)), _STALE_SESSIONS - 1.0)
             )
-    factor = like_unit(place.log_factor, 0.0)
+    # The smallest factor between units is 100, whose logarithm is 4.6.
+    factor = like_unit(place.log_factor, 0.0) if abs(place.log_factor) > 1 else None
     if factor is not None:
         cause = Cause("unit_error", 0, {"factor": factor, "times": 0.0, "whole": "yes"})
         sure = context.symbol_named and context.level_known

@@ -1,4 +1,4 @@
-"""How deep a JSON text nests, found before anything parses it."""
+"""Nesting depth of JSON texts, measured before they are parsed."""
 
 from __future__ import annotations
 
@@ -13,24 +13,21 @@ _STEPS[_OPENING], _STEPS[ord("]")] = 1, -1
 
 
 def nests_deeper(text: bytes, limit: int) -> bool:
-    """Whether brackets lie more than ``limit`` deep in each other; those in strings do not count.
+    """True if brackets outside of strings nest deeper than ``limit``.
 
-    No more brackets than ``limit`` cannot: then nothing is searched. Else see
-    :class:`NestingScanner`.
+    A text with no more brackets than ``limit`` needs no search; see :class:`NestingScanner`.
 
     >>> nests_deeper(b'{"a": [1, "[[["]}', 2), nests_deeper(b"[[[]]]", 2), nests_deeper(b"[[[", 2)
     (False, True, True)
     """
-    if text.count(b"[") + text.count(b"{") <= limit:
-        return False
     return NestingScanner(limit).feed(text)
 
 
 class NestingScanner:
-    """How deep a text nests that comes in pieces; the same however it is cut.
+    """Nesting depth of a text that arrives in pieces; the cuts make no difference.
 
     Every step is a pass of C code over the piece: 64 kB of anything take less than a
-    millisecond. Of a text that is no JSON it is only promised that a parser does not go deeper.
+    millisecond. For a text that is no JSON, the only promise is that a parser goes no deeper.
 
     Parameters
     ----------
@@ -49,11 +46,11 @@ class NestingScanner:
         self._depth = 0
         self._opened = 0
         self._in_string = False
-        self._backslash = b""  # the last of the piece before, if it escapes what comes now
+        self._backslash = b""  # the last byte of the piece before, if it escapes the next one
         self._wide = False
 
     def feed(self, piece: bytes) -> bool:
-        """Take the next piece; answers whether the text nests too deep: then the last."""
+        """Add the next piece; true if the text nests too deep, after which none may follow."""
         # JSON is UTF-8 and then holds no NUL. A parser that takes UTF-16, too, finds the ends of
         # strings elsewhere: there no bracket is sure to close another.
         self._wide = self._wide or b"\0" in piece
@@ -79,7 +76,7 @@ class NestingScanner:
         return int(depths.max()) > self._limit
 
     def _all_closed(self, marks: bytes) -> bool:
-        """Whether pairs within the limit are all there is: then it is as deep after as before."""
+        """True if all marks are pairs within the limit: the depth after is that before."""
         for _ in range(self._limit - self._depth):
             fewer = marks.replace(b"[]", b"")
             if len(fewer) == len(marks):

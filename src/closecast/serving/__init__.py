@@ -1,20 +1,19 @@
 """Serving: immutable snapshots of bundles, each swapped for the next by one assignment."""
 
+from closecast.serving.answers import BatchForecast, Prediction
 from closecast.serving.fallback_policy import COLLECT_AGAIN, FallbackPolicy
 from closecast.serving.fleet import Fleet, FleetReporter, ServingProcess
 from closecast.serving.follower import PointerFollower
 from closecast.serving.market_context import MarketContext
 from closecast.serving.model_manager import ModelManager, Reload, unknown
-from closecast.serving.snapshot import LEVELS, BatchForecast, Interval, Prediction, Snapshot, Step
+from closecast.serving.snapshot import Snapshot
 
 __all__ = [
     "COLLECT_AGAIN",
-    "LEVELS",
     "BatchForecast",
     "FallbackPolicy",
     "Fleet",
     "FleetReporter",
-    "Interval",
     "MarketContext",
     "ModelManager",
     "PointerFollower",
@@ -22,6 +21,5 @@ __all__ = [
     "Reload",
     "ServingProcess",
     "Snapshot",
-    "Step",
     "unknown",
 ]

@@ -1,4 +1,4 @@
-"""Predictions that are asked for at the same time are made together."""
+"""Batching: predictions that are requested at the same time are computed together."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _MOST_S = 0.004  # that the event loop is held for
 
 @dataclass(frozen=True, slots=True)
 class PredictionQuery:
-    """One window, and by what it is answered.
+    """One window, with the snapshot, context and levels to answer it with.
 
     Attributes
     ----------
     state : AdaptiveState or None
-        Of the history that the window ends.
+        Live calibration of the history that the window ends, if there is one.
     """
 
     snapshot: Snapshot
@@ -34,34 +34,34 @@ class PredictionQuery:
 
     @property
     def kind(self) -> tuple[int, tuple[float, ...], int, int]:
-        """Questions of one kind can be answered together."""
+        """Key of the queries that can be answered in one batch."""
         return id(self.snapshot), self.levels, id(self.state), len(self.closes)
 
 
 class Batcher:
-    """Answers what comes in at once as one batch.
+    """Collects queries that arrive in the same turns of the event loop, and answers them as one.
 
-    Nobody waits for a clock: who came alone is answered at the end of this turn of the event loop,
-    several once a turn brings no more. Under load that is as many as there are connections, at
-    half the time for each. Where a model would answer a window with other bits among others than
-    alone, each is answered alone.
+    No query waits for a clock: a single one is answered at the end of this turn of the event loop,
+    several as soon as a turn brings no more. Under load a batch has as many queries as there are
+    connections, at half the time for each. If a model answers a window with other bits in a batch
+    than alone, each query is answered alone.
     """
 
     def __init__(self) -> None:
         self._waiting: list[tuple[PredictionQuery, asyncio.Future[Prediction]]] = []
 
-    def ask(self, question: PredictionQuery) -> asyncio.Future[Prediction]:
-        """The answer, after this turn of the event loop or the next."""
+    def ask(self, query: PredictionQuery) -> asyncio.Future[Prediction]:
+        """Add a query; return a future of its answer, done some turns of the event loop later."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Prediction] = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._begin, 1)
-        self._waiting.append((question, future))
+        self._waiting.append((query, future))
         return future
 
     def _begin(self, before: int) -> None:
-        # Where two came at once, others are on their way: they were answered together before, and
-        # have sent their next windows while these were read. Each turn takes along who has come.
+        # After two queries at once, more are on their way: their callers were answered together
+        # before, and send the next windows while these are read. Each turn adds the new ones.
         now = len(self._waiting)
         if before < now < MOST_AT_ONCE:
             asyncio.get_running_loop().call_soon(self._begin, now)
@@ -71,15 +71,15 @@ class Batcher:
     def _answer(self) -> None:
         first = self._waiting[0][0]
         kind = first.kind
-        # The same request has the same answer, whoever asks at the same time.
+        # The same request has the same answer, with or without others at the same time.
         most = at_once(first.snapshot) if first.snapshot.speed.same_together else 1
-        batch = [asked for asked in self._waiting if asked[0].kind == kind][:most]
+        batch = [waiting for waiting in self._waiting if waiting[0].kind == kind][:most]
         taken = {id(future) for _, future in batch}
-        self._waiting = [asked for asked in self._waiting if id(asked[1]) not in taken]
+        self._waiting = [waiting for waiting in self._waiting if id(waiting[1]) not in taken]
         if self._waiting:  # others have their turn between two batches
             asyncio.get_running_loop().call_soon(self._answer)
-        batch = [(question, future) for question, future in batch if not future.done()]
-        answers = answer_all([question for question, _ in batch])
+        batch = [(query, future) for query, future in batch if not future.done()]
+        answers = answer_all([query for query, _ in batch])
         for (_, future), answer in zip(batch, answers, strict=True):
             if isinstance(answer, Prediction):
                 future.set_result(answer)
@@ -88,27 +88,27 @@ class Batcher:
 
 
 def at_once(snapshot: Snapshot) -> int:
-    """How many windows may be answered in one go, so that the event loop is not held too long."""
+    """Largest batch of a snapshot that holds the event loop for at most 4 ms."""
     return max(1, min(MOST_AT_ONCE, int(_MOST_S / max(snapshot.speed.each, 1e-9))))
 
 
-def answer_all(questions: Sequence[PredictionQuery]) -> list[Prediction | Exception]:
-    """Answers to questions of one kind; where one of them fails, the others do not."""
+def answer_all(queries: Sequence[PredictionQuery]) -> list[Prediction | Exception]:
+    """Answer queries of one kind; one that fails does not fail the others."""
     try:
-        return [*_together(questions)]
-    except Exception as error:  # whose it is shows when each is asked alone
-        if len(questions) == 1:
+        return [*_together(queries)]
+    except Exception as error:  # answered one by one, the wrong one fails alone
+        if len(queries) == 1:
             return [error]
-        return [answer for question in questions for answer in answer_all([question])]
+        return [answer for query in queries for answer in answer_all([query])]
 
 
-def _together(questions: Sequence[PredictionQuery]) -> list[Prediction]:
-    if not questions:
+def _together(queries: Sequence[PredictionQuery]) -> list[Prediction]:
+    if not queries:
         return []
-    first = questions[0]
+    first = queries[0]
     return first.snapshot.predict_batch(
-        [question.closes for question in questions],
-        [question.context for question in questions],
+        [query.closes for query in queries],
+        [query.context for query in queries],
         first.levels,
         first.state,
     )

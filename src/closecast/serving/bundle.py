@@ -1,4 +1,4 @@
-"""What the snapshots of one bundle share: a bundle of many symbols is read and tried out once."""
+"""Parts of a bundle that the snapshots of all its symbols share: read and tried out once."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from closecast.registry.documents import (
 
 @dataclass(frozen=True, slots=True)
 class AnswerSpeed:
-    """How long answers took when a bundle was tried out on this machine.
+    """Times of answers, measured when a bundle was tried out on this machine.
 
     Attributes
     ----------
     alone, each : float
-        Seconds of one answer, and of each of many that were made together.
+        Seconds of one answer alone, and of each answer of a batch.
     same_together : bool
-        Whether a window is answered with the same bits among others as alone: that depends on
-        how the network's engine multiplies matrices on this machine.
+        True if a window is answered with the same bits in a batch as alone, which depends on the
+        matrix products of the network's engine on this machine.
     """
 
     alone: float = 0.0
@@ -40,14 +40,14 @@ class AnswerSpeed:
 
 
 class LoadedBundle:
-    """A bundle, taken apart.
+    """A bundle with its files parsed.
 
     Attributes
     ----------
     size : int
-        Of all files of the bundle, in bytes.
-    speed : Speed or None
-        Once one of its symbols was tried out.
+        Bytes of all files of the bundle.
+    speed : AnswerSpeed or None
+        ``None`` until one of its symbols was tried out.
 
     Raises
     ------
@@ -68,12 +68,12 @@ class LoadedBundle:
         self._first_states: dict[str, AdaptiveState] = {}
 
     def document(self, name: str, symbol: str) -> bytes:
-        """One symbol's part of a JSON file.
+        """Part of a JSON file that belongs to one symbol.
 
         Raises
         ------
         DamagedBundle
-            If it holds nothing of the symbol.
+            If the file holds nothing of the symbol.
         """
         try:
             return self._documents[name][symbol]
@@ -81,12 +81,12 @@ class LoadedBundle:
             raise DamagedBundle(f"{name} holds nothing of {symbol}") from None
 
     def first_state(self, symbol: str) -> AdaptiveState:
-        """The live calibration as of the end of the bundle's data.
+        """Live calibration of a symbol at the end of the bundle's data.
 
         Raises
         ------
         DamagedBundle
-            If there is none, or it is of another horizon.
+            If it is missing, or of another horizon.
         """
         state = self._first_states.get(symbol)
         if state is None:

@@ -13,7 +13,7 @@ from closecast.core.dataset import ewma_volatility, log_returns
 from closecast.core.forecast import MAX_LOG_RETURN
 from closecast.core.verdict import Verdict
 from closecast.errors import DataFault
-from closecast.serving.snapshot import Interval, Prediction, Step
+from closecast.serving.answers import Prediction
 from closecast.settings import Settings
 
 WIDENING = 2.0
@@ -100,21 +100,13 @@ class FallbackPolicy:
         if not causes:
             return prediction
         reason = "; ".join(f"{cause.level}: {cause.code}" for cause in causes)
-        path = naive_path(np.asarray(closes), volatility, len(prediction.rows), prediction.levels)
-        return replace(
-            prediction,
-            calibration_revision=None,
-            rows=[
-                [step.price, *(end for i in step.intervals for end in (i.lower, i.upper))]
-                for step in path
-            ],
-            degraded_reason=reason,
-        )
+        rows = naive_rows(np.asarray(closes), volatility, len(prediction.rows), prediction.levels)
+        return replace(prediction, calibration_revision=None, rows=rows, degraded_reason=reason)
 
 
-def naive_path(
+def naive_rows(
     window: np.ndarray, volatility: float, horizon: int, levels: Sequence[float]
-) -> tuple[Step, ...]:
+) -> list[list[float]]:
     """The last close at every step, with intervals that trust neither the window nor the model.
 
     In log returns the half width of an interval is
@@ -137,13 +129,14 @@ def naive_path(
 
     Returns
     -------
-    tuple of Step
+    list of lists of float
+        Per step the price, then lower and upper end of each level, as in :class:`Prediction`:
         ``0 < lower < price < upper``, all finite.
 
     Examples
     --------
-    >>> [step] = naive_path(np.full(60, 100.0), 0.01, 1, [0.8])
-    >>> step.price, round(step.intervals[0].lower, 2), round(step.intervals[0].upper, 2)
+    >>> [[price, lower, upper]] = naive_rows(np.full(60, 100.0), 0.01, 1, [0.8])
+    >>> price, round(lower, 2), round(upper, 2)
     (100.0, 97.47, 102.6)
     """
     window = np.asarray(window, dtype=np.float64)
@@ -152,17 +145,11 @@ def naive_path(
     limit = _CLIP * float(np.median(np.abs(returns)))
     scale = max(volatility, float(ewma_volatility(np.clip(returns, -limit, limit))))
     quantiles = [WIDENING * NormalDist().inv_cdf((1 + level) / 2) for level in levels]
-    return tuple(
-        Step(
-            step=step,
-            price=last,
-            intervals=tuple(
-                Interval(level, last * float(np.exp(-half)), last * float(np.exp(half)))
-                for level, half in (
-                    (level, min(quantile * scale * step**0.5, MAX_LOG_RETURN))
-                    for level, quantile in zip(levels, quantiles, strict=True)
-                )
-            ),
-        )
-        for step in range(1, horizon + 1)
-    )
+    rows = []
+    for step in range(1, horizon + 1):
+        row = [last]
+        for quantile in quantiles:
+            half = min(quantile * scale * step**0.5, MAX_LOG_RETURN)
+            row += [last * float(np.exp(-half)), last * float(np.exp(half))]
+        rows.append(row)
+    return rows

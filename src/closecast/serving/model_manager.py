@@ -23,6 +23,7 @@ from closecast.errors import (
 from closecast.registry.documents import require_symbol
 from closecast.registry.registry import Registry
 from closecast.serving.bundle import AnswerSpeed, LoadedBundle
+from closecast.serving.loading import load_snapshot
 from closecast.serving.market_context import MarketContext
 from closecast.serving.snapshot import Snapshot
 
@@ -151,7 +152,7 @@ class ModelManager:
                     self._failures.pop(symbol, None)
                     return Reload(symbol, "unchanged", old, pointer.version)
                 parts = self._parts_of(pointer.version, symbol)
-                snapshot = Snapshot.from_parts(symbol, pointer.generation, parts)
+                snapshot = load_snapshot(symbol, pointer.generation, parts)
                 self._speeds[pointer.version] = snapshot.speed  # of one that comes back, known
                 self._keep(parts)
             except Exception as error:  # also a bug, or memory: the symbols after it must follow

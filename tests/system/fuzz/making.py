@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
@@ -12,6 +13,7 @@ from tests.system.fuzz.json_texts import NUMBERS, TEXTS, Raw, spoiled
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY", "get")
 _JSON: Header = (b"content-type", b"application/json")
+_NDJSON: Header = (b"content-type", b"application/x-ndjson")
 _CONTENT_TYPES = (
     *(
         b"text/plain",
@@ -191,10 +193,11 @@ class Maker:
         if "requestBody" in operation:
             valid = random.choice(self._bodies[template])
             body = spoiled(random, valid) if random.random() < 0.97 else b""
+            kind = _JSON
             if template == "/predict/batch" and random.random() < _LARGE:
-                body = _large(random, body)
+                kind, body = _NDJSON, _lines(random, valid["windows"])
             if random.random() < 0.95:
-                headers = (_JSON, *headers)
+                headers = (kind, *headers)
         elif random.random() < 0.03:
             body = spoiled(random, {"prices": [1.0, 2.0]})
         if random.random() < 0.06:
@@ -267,16 +270,14 @@ def examples_of(document: Mapping[str, Any], operation: Mapping[str, Any]) -> li
     return [*schema.get("examples", [{}])]
 
 
-def _large(random: Random, body: bytes) -> bytes:
-    """The same JSON, if it is any, so large that it is parsed in pieces; or cut, or repeated."""
-    spaces = b" " * (300_000 // (body.count(b",") + 1))
-    padded = body.replace(b",", b"," + spaces) or b" " * 300_000
+def _lines(random: Random, windows: Sequence[Any]) -> bytes:
+    """Hundreds of windows, one per line; some batches have a spoiled line, or end too early."""
+    lines = [json.dumps(random.choice(windows)).encode() for _ in range(random.randrange(1, 900))]
     way = random.random()
-    if way < 0.7:
-        return padded
-    if way < 0.85:
-        return padded[: random.randrange(262_144, len(padded) + 262_145)] + body
-    return body * (300_000 // (len(body) + 1) + 1)
+    if way < 0.3:
+        lines[random.randrange(len(lines))] = spoiled(random, random.choice(windows))
+    body = b"\n".join(lines)
+    return body if way < 0.9 else body[: random.randrange(len(body))]
 
 
 def _quoted(random: Random, text: str, safe: str) -> str:

@@ -7,7 +7,15 @@ from datetime import date, datetime
 
 from closecast.core.records import Kind
 from closecast.core.verdict import Finding, Verdict
-from closecast.serving import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Central interval of a future close, in price units."""
+
+    level: float
+    lower: float
+    upper: float
 
 
 @dataclass(frozen=True, slots=True)

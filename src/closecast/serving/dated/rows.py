@@ -17,8 +17,8 @@ from closecast.drift import Context
 from closecast.errors import (
     InvalidLevels,
 )
-from closecast.serving import Interval, Snapshot
-from closecast.serving.dated.answers import DatedRow
+from closecast.serving import Snapshot
+from closecast.serving.dated.answers import DatedRow, Interval
 
 LOWEST_LEVEL, HIGHEST_LEVEL, MOST_LEVELS = 0.5, 0.99, 10
 PATH_LEVEL = 0.9

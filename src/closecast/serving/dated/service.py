@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from closecast.core.calendars import SessionTable, as_date
+from closecast.core.forecast import DEFAULT_LEVELS
 from closecast.core.prices import Prices
 from closecast.core.records import SCORED_PROBABILITIES, DatedForecast, DatedStep, Kind
 from closecast.core.symbols import exchange_of
@@ -23,7 +24,7 @@ from closecast.errors import (
     StalePrices,
     StorageFailed,
 )
-from closecast.serving import COLLECT_AGAIN, LEVELS, FallbackPolicy, ModelManager, Snapshot
+from closecast.serving import COLLECT_AGAIN, FallbackPolicy, ModelManager, Snapshot
 from closecast.serving.dated.answers import DatedAnswer, DatedRow, Freshness
 from closecast.serving.dated.live_calibrations import LiveCalibrations
 from closecast.serving.dated.refresh import Refresh
@@ -76,7 +77,10 @@ class DatedForecastService:
         self._refresh = Refresh(database, settings, clock, wake)
 
     def answer(
-        self, symbol: str | None, horizon: int | None = None, levels: Sequence[float] = LEVELS
+        self,
+        symbol: str | None,
+        horizon: int | None = None,
+        levels: Sequence[float] = DEFAULT_LEVELS,
     ) -> DatedAnswer | Job:
         """The forecast of the next sessions, or the job that collects what it needs.
 
@@ -118,7 +122,7 @@ class DatedForecastService:
         return replace(answer, path=answer.path[:steps])
 
     def today(
-        self, symbol: str | None, levels: Sequence[float] = LEVELS
+        self, symbol: str | None, levels: Sequence[float] = DEFAULT_LEVELS
     ) -> tuple[DatedAnswer, DatedRow] | Job:
         """The session that is open now, or else the next to open (D+0), and its forecast.
 

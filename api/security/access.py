@@ -1,26 +1,71 @@
-"""Who may pass: keys, scopes and rates, before anything reads the body."""
+"""Access: the scope that each route needs, API keys and rates, before a body is read."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Literal
 
 from starlette.types import Scope
 
-from api.middleware.route_templates import routed_path
-from api.problems.refusals import Refusal, header
+from api.middleware.request_context import ASSETS, KEY_NAME, header, routed_path
+from api.problems.refusals import Refusal
 from api.security.locality import address_of, is_local, is_loopback
 from api.security.rate_limit import RateLimit
-from api.security.scopes import KEY_NAME, needed_scope
 from closecast.infra.api_keys import ApiKey, KeyStore
+from closecast.infra.api_keys import Scope as KeyScope
 from closecast.settings import Settings
+
+Needed = KeyScope | Literal["nothing"]
+
+CHANGING: Mapping[tuple[str, str], KeyScope] = {
+    ("POST", "/predict"): "read",
+    ("POST", "/predict/batch"): "read",
+    ("POST", "/drift"): "read",
+    ("POST", "/train"): "admin",
+    ("DELETE", "/train/{job_id}"): "admin",
+    ("POST", "/config"): "admin",
+    ("POST", "/model/reload"): "admin",
+    ("POST", "/model/promote"): "admin",
+    ("POST", "/model/rollback"): "admin",
+}
+"""Scope that each route needs whose method may change something."""
+
+OPEN = frozenset(
+    {
+        *("/health/live", "/health/ready"),
+        *("/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"),
+    }
+)
+"""Paths that need no key: liveness, and the documentation."""
+
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_READ_BY_POST = frozenset(
+    path for (method, path), scope in CHANGING.items() if method == "POST" and scope == "read"
+)
 
 _CREATE = "`closecast keys create NAME --scope admin`"
 
 
-class Guard:
-    """Asks for a key where there are keys; without any, lets only this machine change something.
+def needed_scope(method: str, path: str) -> Needed:
+    """Scope that a request needs.
 
-    It is on the way of every prediction: no request objects, nothing parsed that is not needed.
+    Only spellings that the router takes for a route of the table can need less than ``admin``:
+    a path that is written otherwise (``//predict``, ``/PREDICT``, ``/predict/``) is in no list.
+
+    >>> needed_scope("POST", "/predict"), needed_scope("POST", "//predict")
+    ('read', 'admin')
+    """
+    if method in _READING:
+        return "nothing" if path in OPEN or path.startswith(ASSETS) else "read"
+    return "read" if method == "POST" and path in _READ_BY_POST else "admin"
+
+
+class Guard:
+    """Check API key, scope and rate of a request; without any keys, its origin.
+
+    Once keys exist, every request needs one. Before, only programs on this machine may change
+    something. Every prediction passes here: no request objects, nothing parsed without need.
     """
 
     def __init__(self, settings: Settings, keys: KeyStore) -> None:
@@ -30,7 +75,7 @@ class Guard:
         self._training = RateLimit(settings.rate_limit_train) if settings.rate_limit_train else None
 
     def __call__(self, scope: Scope) -> Refusal | None:
-        """Why a request may not pass."""
+        """Refusal of a request; ``None`` if it may pass."""
         method, path = scope["method"], routed_path(scope)
         needed = needed_scope(method, path)
         if needed == "nothing":
@@ -78,7 +123,7 @@ class Guard:
 
 
 def cross_site(scope: Scope) -> Refusal | None:
-    """Refuses what a page of another site makes a browser send here.
+    """Refuse requests that a page of another site makes a browser send.
 
     A service on loopback has no password; without this any open web page could retrain it.
     """
@@ -112,7 +157,7 @@ _CROSS_SITE = Refusal(403, "cross_site_request", "pages of other sites may not c
 
 
 def _token(scope: Scope) -> bytes:
-    """The token that came with a request, or nothing."""
+    """Token that came with a request; empty without one."""
     token = b""
     for name, value in scope["headers"]:
         if name == b"authorization":
