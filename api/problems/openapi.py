@@ -80,10 +80,12 @@ def add_examples(operation: dict[str, Any]) -> None:
         named = {name: {"value": body} for name, body in examples.items()}
         if part == "request" or part.startswith("2"):
             described["content"]["application/json"]["examples"] = named
-            if part == "request" and NDJSON in described["content"]:
-                windows = [window for body in examples.values() for window in body["windows"]]
-                lines = "".join(json.dumps(window) + "\n" for window in windows)
-                described["content"][NDJSON]["example"] = lines
+            if (in_lines := described["content"].get(NDJSON)) is not None:
+                member = "windows" if part == "request" else "results"
+                in_lines["examples"] = {
+                    name: {"value": "".join(json.dumps(item) + "\n" for item in body[member])}
+                    for name, body in examples.items()
+                }
             continue
         content = described["content"][MEDIA_TYPE]
         usual = _EXAMPLES.get(int(part), {})
