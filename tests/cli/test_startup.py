@@ -83,16 +83,17 @@ def test_a_service_that_cannot_work_ends_with_one_line(tmp_path: Path, workers: 
 
 _FAILS_IN_ITS_PROCESSES = """
 import os, sys
-from closecast.cli import main as cli
+from closecast.cli import serve
+from closecast.cli.main import main
 
-refuse = cli.check_start
+refuse = serve.check_start
 
 def check_start(settings, **how):
     refuse(settings, **how)
     os.environ["CLOSECAST_DATA_DIR"] = "/dev/null/data"  # what the processes read
 
-cli.check_start = check_start
-cli.main(sys.argv[1:])
+serve.check_start = check_start
+main(sys.argv[1:])
 """
 
 
@@ -230,7 +231,7 @@ def test_the_command_queues_only_what_is_missing(
     for name, value in environment_of(published).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("uvicorn.run", lambda *_, **__: None)
-    monkeypatch.setattr("closecast.cli.main.check_port_is_free", lambda *_: None)
+    monkeypatch.setattr("closecast.cli.serve.check_port_is_free", lambda *_: None)
     monkeypatch.setattr("signal.signal", lambda *_: None)
     database = Database(published.ledger_url)
     main(["serve", "--train-if-missing", "--symbols", "MSFT,AAPL"])
@@ -259,7 +260,7 @@ def test_a_damaged_pointer_is_no_reason_to_train_first_and_none_not_to_serve(
         monkeypatch.setenv(name, value)
     served: list[Any] = []
     monkeypatch.setattr("uvicorn.run", lambda *app, **__: served.append(app))
-    monkeypatch.setattr("closecast.cli.main.check_port_is_free", lambda *_: None)
+    monkeypatch.setattr("closecast.cli.serve.check_port_is_free", lambda *_: None)
     monkeypatch.setattr("signal.signal", lambda *_: None)
     main(["serve", "--train-if-missing", "--symbols", "MSFT,AAPL"])
     assert served

@@ -106,7 +106,7 @@ def run_in_bash(
     """
     text = block.text.replace("127.0.0.1:8000", f"127.0.0.1:{port}")
     text = text.replace(".venv/bin/python ", f"{sys.executable} ")
-    text = text.replace(".venv/bin/closecast ", f"{sys.executable} -m closecast.cli.main ")
+    text = text.replace(".venv/bin/closecast ", f"{sys.executable} -m closecast.cli ")
     done = subprocess.run(
         ["bash", "-c", _PRELUDE + text],
         cwd=folder,

@@ -34,18 +34,11 @@ from closecast.errors import (
     UnknownVersion,
     UnverifiedBundle,
 )
-from closecast.registry import registry as registry_module
-from closecast.registry.documents import GATE, Pointer, Promotion
-from closecast.registry.registry import (
-    HISTORY_KEPT,
-    MANIFEST,
-    WAYS_BACK_KEPT,
-    BundleInfo,
-    Manifest,
-    Registry,
-    _kept,
-    _way_back,
-)
+from closecast.registry import bundles as bundles_module
+from closecast.registry.bundles import MANIFEST
+from closecast.registry.documents import GATE, BundleInfo, Manifest, Pointer, Promotion
+from closecast.registry.pointers import HISTORY_KEPT, WAYS_BACK_KEPT, _kept, _way_back
+from closecast.registry.registry import Registry
 from tests.support.s3_server import S3Server, s3_server
 from tests.support.synthetic_prices import patiently
 
@@ -221,7 +214,7 @@ def rewritten(place: Place, change: Mapping[str, Any]) -> str:
     """A bundle whose manifest was changed by somebody who makes the version fit again."""
     version = place.published()
     document = json.loads((place.bundle(version) / MANIFEST).read_bytes()) | change
-    digits = registry_module._digits(json.dumps(document))
+    digits = bundles_module._digits(json.dumps(document))
     document["version"] = f"{version.split('-')[0]}-{digits}"
     shutil.copytree(place.bundle(version), place.bundle(document["version"]))
     (place.bundle(document["version"]) / MANIFEST).write_text(json.dumps(document))
@@ -838,7 +831,8 @@ def test_a_full_disk_leaves_the_pointer_where_it_was(
 _INFO = """
 import resource, sys
 from closecast.errors import StorageFailed
-from closecast.registry.registry import BundleInfo, Registry
+from closecast.registry.documents import BundleInfo
+from closecast.registry.registry import Registry
 info = BundleInfo(
     forecaster="naive", symbols=("MSFT",), seq_length=60, horizon=10, data=(), hyperparameters={}
 )
@@ -877,7 +871,8 @@ def test_a_file_that_the_system_does_not_let_grow_leaves_nothing_visible(local: 
 
 _KILLED = """
 import os, signal, sys
-from closecast.registry.registry import BundleInfo, Registry
+from closecast.registry.documents import BundleInfo
+from closecast.registry.registry import Registry
 info = BundleInfo(
     forecaster="naive", symbols=("MSFT",), seq_length=60, horizon=10, data=(), hyperparameters={}
 )

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from closecast.database import Database
-from closecast.registry.registry import MANIFEST
+from closecast.registry.bundles import MANIFEST
 from closecast.serving.dated.refresh import Refresh
 from closecast.settings import Settings
 from tests.conftest import settings_in

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from closecast.errors import DamagedBundle, UnknownVersion, UnverifiedBundle
 
@@ -139,6 +139,12 @@ class Bundle:
 def hashes_of(files: Mapping[str, bytes]) -> dict[str, str]:
     """SHA-256 of every file, hexadecimal."""
     return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+
+
+def problems_in(error: ValidationError) -> str:
+    """A document's faults in one line: how many there are, and where the first one is."""
+    place = ".".join(map(str, error.errors()[0]["loc"])) or "the top"
+    return f"{error.error_count()} problems, first at {place}"
 
 
 def require_symbol(manifest: Manifest, symbol: str) -> None:

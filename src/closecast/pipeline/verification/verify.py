@@ -29,6 +29,7 @@ from closecast.pipeline.verification.reproduce import (
     train_again,
 )
 from closecast.pipeline.workspace import Candidate
+from closecast.registry.bundles import MANIFEST
 from closecast.registry.documents import (
     BASELINE_FILE,
     EVALUATION_FILE,
@@ -38,7 +39,7 @@ from closecast.registry.documents import (
     Manifest,
     of_symbol,
 )
-from closecast.registry.registry import MANIFEST, Registry
+from closecast.registry.registry import Registry
 from closecast.settings import Settings
 from closecast.validation.leakage import LONG_CUTS, check_evaluation, check_leaks
 

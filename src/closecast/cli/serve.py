@@ -1,0 +1,133 @@
+"""``closecast serve``: check, train a first model if wanted, run the API processes."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import signal
+import sys
+from ipaddress import ip_address
+from typing import Any
+
+from closecast.cli.startup import FirstTraining, check_start
+from closecast.cli.train import every_symbol_has_a_model, symbols_to_train
+from closecast.core.symbols import canonical
+from closecast.errors import ClosecastError, DamagedBundle
+from closecast.forecasters import DEFAULT_FORECASTER
+from closecast.infra.api_keys import KeyStore
+from closecast.infra.ports import check_port_is_free, port_of_several
+from closecast.infra.shared_counters import shared_metrics
+from closecast.registry.registry import Registry
+from closecast.settings import Settings
+
+
+def run_serve(arguments: argparse.Namespace, settings: Settings) -> None:
+    """Serve until a signal ends the process; train a first model beside it if wanted."""
+    changes = {
+        key: value
+        for key in ("host", "port", "workers")
+        if (value := getattr(arguments, key)) is not None
+    }
+    settings = Settings(**changes)
+    # Spawned API processes read their settings from the environment.
+    os.environ |= {f"CLOSECAST_{key.upper()}": str(value) for key, value in changes.items()}
+    KeyStore(settings.keys_path).load()  # damaged keys are said here, in one line
+    check_port_is_free(settings.host, settings.port)
+    check_start(settings, trains=arguments.train_if_missing)
+    if not (arguments.train_if_missing and _train_first(settings, arguments.symbols)):
+        print(_welcome(settings), flush=True)
+    # Uvicorn drains on SIGTERM, then raises it again: a clean end is no death by signal.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with shared_metrics(settings.data_dir / "metrics", settings.workers):
+        _run(
+            settings.workers,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            http="api.middleware.buffered_protocol:BufferedProtocol",
+            # The application believes the proxies of CLOSECAST_TRUSTED_PROXIES; uvicorn would
+            # believe any program on this machine.
+            proxy_headers=False,
+            server_header=False,
+            ws="none",  # no route speaks it, and what refuses it lies outside of the application
+            timeout_graceful_shutdown=settings.drain_s,
+        )
+
+
+def _run(workers: int, **options: Any) -> None:
+    """Until a signal. Uvicorn ends well where its processes failed to start; this does not."""
+    import uvicorn
+    from uvicorn.config import STARTUP_FAILURE
+    from uvicorn.supervisors import Multiprocess
+
+    if workers == 1:
+        uvicorn.run("api.main:app", workers=1, **options)
+        return
+    config = uvicorn.Config("api.main:app", workers=workers, **options)
+    with port_of_several(config.host, config.port) as port:
+        server = Multiprocess(config, sockets=[port])
+        server.run()
+    if any(process.exitcode == STARTUP_FAILURE for process in server.processes):
+        sys.exit(1)
+
+
+def _train_first(settings: Settings, named: str | None) -> bool:
+    """Queue the first training, if there is need for one, and show how far it is."""
+    if named is None and settings.source != "sample":
+        # The other sources cannot list symbols, and would bring pandas into the serving process.
+        named = settings.default_symbol
+    symbols = symbols_to_train(named, settings.source, settings)
+    try:
+        if every_symbol_has_a_model(settings, symbols, DEFAULT_FORECASTER):
+            return False
+    except DamagedBundle:  # of a pointer: the API leads back from it, another training does not
+        return False
+    say = functools.partial(print, flush=True)
+    FirstTraining(settings, symbols, say, lambda: _welcome(settings)).start()
+    return True
+
+
+def _welcome(settings: Settings) -> str:
+    symbol = canonical(settings.default_symbol)
+    address = f"http://{_reached_at(settings.host)}:{settings.port}"
+    lines, length = [], 60
+    try:
+        registry = Registry(settings.models_url)
+        pointer = registry.pointer(symbol)
+        if pointer is None:
+            lines.append(f"No model for {symbol} yet: `closecast train` makes one.")
+        else:
+            bundle = registry.load(pointer.version)
+            length = bundle.manifest.info.seq_length
+            if table := bundle.files.get("evaluation.txt"):
+                lines += [table.decode(), ""]
+            lines.append(
+                f"Serving {symbol} with {bundle.manifest.info.forecaster} {pointer.version}."
+            )
+    except ClosecastError as error:
+        lines.append(f"The model of {symbol} cannot be shown: {error}")
+    lines += [
+        "",
+        f"Try next, in a second terminal (documentation: {address}/docs):",
+        f"  curl -s '{address}/forecast/{symbol}?horizon=5&levels=0.8,0.95'",
+        f"  curl -s {address}/model",
+        f"  curl -s {address}/predict -H 'content-type: application/json' \\",
+        f'    -d "{{\\"prices\\": [$(seq -s, 201 {200 + length})]}}"',
+        f"  curl -s -X POST {address}/train -H 'content-type: application/json' \\",
+        '    -d \'{"hyperparameters": {"num_epochs": 10, "learning_rate": 0.005}}\'',
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _reached_at(host: str) -> str:
+    """The address to type for one that is bound: "any" is no place to go to."""
+    try:
+        bound = ip_address(host)
+    except ValueError:
+        return host
+    if bound.version == 6:
+        return "[::1]" if bound.is_unspecified else f"[{bound}]"
+    return "127.0.0.1" if bound.is_unspecified else host

@@ -1,0 +1,152 @@
+"""``closecast train``, ``verify``, ``show``, ``statistics`` and ``worker``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import textwrap
+from collections.abc import Sequence
+
+from closecast.cli.options import hyperparameters
+from closecast.core.symbols import canonical, canonical_list, panel_name
+from closecast.errors import JobCancelled
+from closecast.forecasters import AUTO, canonical_name
+from closecast.infra.redaction import redacted
+from closecast.jobs.supervisor import can_train, require_training
+from closecast.registry.registry import Registry
+from closecast.settings import Settings
+
+_WIDTH = 100
+"""Characters in a line of ``verify``."""
+
+
+def run_train(arguments: argparse.Namespace, settings: Settings) -> None:
+    """Collect, train, evaluate and publish a model, and print its scores."""
+    source = arguments.source or settings.source
+    symbols = symbols_to_train(arguments.symbols, source, settings)
+    if arguments.if_missing and every_symbol_has_a_model(settings, symbols, arguments.forecaster):
+        print(f"{panel_name(symbols)}: every symbol has a model already")
+        return
+    require_training()
+    # Not at the top: the serving image has no training, and starts without its libraries.
+    from closecast.cli.progress import ProgressBar
+    from closecast.pipeline import TrainRequest, run_training
+
+    request = TrainRequest(
+        symbols=symbols,
+        source=source,
+        start=arguments.start,
+        end=arguments.end,
+        forecaster=arguments.forecaster,
+        hyperparameters=hyperparameters(arguments).model_dump(),
+        fine_tune=arguments.fine_tune,
+    )
+    with ProgressBar() as bar:
+        published = run_training(settings, request, watch=bar.show)
+    print(published.table)
+    for symbol, decision in published.decisions.items():
+        if symbol not in published.promoted or len(published.decisions) == 1:
+            print(f"{symbol}: {decision.outcome}: {decision.reason}")
+    print(
+        f"current for {len(published.promoted)} of {len(published.decisions)} symbols: wrote "
+        f"{published.manifest.version} to {redacted(settings.models_url)}, "
+        f"scores and plots to {published.results}"
+    )
+
+
+def symbols_to_train(named: str | None, source: str, settings: Settings) -> tuple[str, ...]:
+    """Symbols that were named; else all of the source's list if it holds the default symbol."""
+    default = canonical(settings.default_symbol)
+    if named:
+        return canonical_list(named.split(","))
+    listed: Sequence[str] = ()
+    if can_train():
+        from closecast.sources import make_source
+
+        listed = make_source(source, settings).symbols() or ()
+    return canonical_list(listed if default in listed else [default])
+
+
+def every_symbol_has_a_model(settings: Settings, symbols: Sequence[str], forecaster: str) -> bool:
+    """Check that every symbol has a model, and that the forecaster was once trained to its end.
+
+    The first training publishes ``ewma`` before the network; one that was interrupted in
+    between has pointers, and still no network.
+    """
+    registry = Registry(settings.models_url)
+    if any(registry.pointer(symbol) is None for symbol in symbols):
+        return False
+    made = (manifest.info for manifest in registry.versions(symbols[0]))
+    return any(
+        (info.chosen_from if forecaster == AUTO else canonical_name(info.forecaster) == forecaster)
+        and set(symbols) <= set(info.symbols)
+        for info in made
+    )
+
+
+def run_verify(arguments: argparse.Namespace, settings: Settings) -> None:
+    """Rebuild a bundle and print each check; exit code 1 if one failed."""
+    require_training()
+    from closecast.cli.progress import ProgressBar
+    from closecast.pipeline.verification.verify import verify
+
+    with ProgressBar() as bar:
+        found = verify(
+            settings,
+            arguments.version,
+            quick=arguments.quick,
+            seed=arguments.seed,
+            watch=bar.show,
+        )
+    for check in found.checks:
+        head = f"{check.outcome:<14}{check.name:<18}"
+        print(textwrap.fill(check.said, _WIDTH, initial_indent=head, subsequent_indent=" " * 32))
+    if not found.passed:
+        sys.exit(1)
+
+
+def run_show(arguments: argparse.Namespace, settings: Settings) -> None:
+    """Print a bundle's receipt."""
+    require_training()
+    from closecast.cli.progress import ProgressBar
+    from closecast.pipeline.verification.receipt import (
+        as_text,
+        receipt,
+        spread_as_text,
+        spread_over_seeds,
+    )
+
+    made, spread = receipt(settings, arguments.version), None
+    if arguments.seeds is not None:
+        with ProgressBar() as bar:
+            spread = spread_over_seeds(settings, arguments.version, arguments.seeds, bar.show)
+    if arguments.json:
+        more = {"spread": spread.to_dict()} if spread else {}
+        print(json.dumps({**made.to_dict(), **more}, indent=1))
+        return
+    print(as_text(made))
+    if spread:
+        print(spread_as_text(spread))
+
+
+def run_statistics(_: argparse.Namespace, settings: Settings) -> None:
+    """Write the statistics of MLflow's experiments for ``GET /statistics``."""
+    require_training()
+    from closecast.tracking.export import write_experiments
+
+    print(f"wrote {write_experiments(settings)}")
+
+
+def run_worker_process(arguments: argparse.Namespace, settings: Settings) -> None:
+    """Run queued jobs."""
+    require_training()
+    from closecast.infra.tempdirs import own_scratch
+    from closecast.jobs.worker import run_worker
+
+    try:
+        with own_scratch(settings.data_dir / "scratch"):
+            run_worker(settings, parent=arguments.parent, once=arguments.once)
+    except JobCancelled as error:
+        logging.getLogger(__name__).info(str(error))
