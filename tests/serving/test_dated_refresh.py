@@ -62,7 +62,7 @@ def test_two_models_of_one_panel_asked_in_turn_collect_once_each(world: World) -
     refresh = world.forecasting(worker=True)._refresh
     for _ in range(5):
         for version in (VERSION, "20260103T030405Z-0a1b2c3d"):
-            refresh.ask(version, ["MSFT", "AAPL"])
+            refresh.request_update(version, ["MSFT", "AAPL"])
             if (job := world.database.jobs.claim("me")) is not None:
                 world.database.jobs.finish(job.id, "me", "succeeded")
             world.now += timedelta(seconds=1)

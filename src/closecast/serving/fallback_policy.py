@@ -1,4 +1,4 @@
-"""What becomes of a window that drift found something in: warned of, refused, or answered wide."""
+"""Policies for windows with drift findings: warn, refuse, or answer with a wide interval."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from closecast.settings import Settings
 WIDENING = 2.0
 """Half width of a fallback's interval over that of a normal law with the same volatility."""
 
-_CLIP = 6.0  # of the median absolute return, as drift reads windows: a fault is no scale
+_CLIP = 6.0  # of the median absolute return, as in drift: a fault must not set the scale
 
 _SEND_OTHERS = "Correct the closes and send them again"
 COLLECT_AGAIN = "Correct them at their source and collect them again"
@@ -27,14 +27,14 @@ COLLECT_AGAIN = "Correct them at their source and collect them again"
 
 @dataclass(frozen=True, slots=True)
 class FallbackPolicy:
-    """Of one service, per channel: each finding is dealt with as its own channel says.
+    """The policy of one service: a reaction to findings of each channel.
 
     Attributes
     ----------
     on_fault : {"warn", "refuse", "fallback"}
-        For data that are probably wrong.
+        Reaction to data that are probably wrong.
     on_regime : {"warn", "fallback"}
-        For another regime of the market: nobody's mistake, so it is never refused.
+        Reaction to another regime of the market; never refused, since it is no mistake.
     """
 
     on_fault: Literal["warn", "refuse", "fallback"] = "warn"
@@ -42,7 +42,7 @@ class FallbackPolicy:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """As ``CLOSECAST_DRIFT_ON_FAULT`` and ``CLOSECAST_DRIFT_ON_REGIME`` say."""
+        """Read ``CLOSECAST_DRIFT_ON_FAULT`` and ``CLOSECAST_DRIFT_ON_REGIME``."""
         return cls(settings.drift_on_fault, settings.drift_on_regime)
 
     def refuse(self, symbol: str, verdict: Verdict | None, advice: str = _SEND_OTHERS) -> None:
@@ -53,9 +53,9 @@ class FallbackPolicy:
         symbol : str
             Canonical.
         verdict : Verdict, optional
-            Nothing is refused for want of one.
+            Without one, nothing is refused.
         advice : str
-            What to do, for the caller: a sentence without its full stop.
+            Advice to the caller: a sentence without its full stop.
 
         Raises
         ------
@@ -75,12 +75,12 @@ class FallbackPolicy:
     def apply(
         self, prediction: Prediction, closes: Sequence[float], volatility: float
     ) -> Prediction:
-        """The prediction itself, or what stands in for it.
+        """Return the prediction, or the naive forecast in its place if the policy is ``fallback``.
 
         Parameters
         ----------
         closes : sequence of float
-            The window that was predicted from.
+            The window that the prediction is made from.
         volatility : float
             Long-run, of one session's log return; from the model's baseline.
 
@@ -107,14 +107,14 @@ class FallbackPolicy:
 def naive_rows(
     window: np.ndarray, volatility: float, horizon: int, levels: Sequence[float]
 ) -> list[list[float]]:
-    """The last close at every step, with intervals that trust neither the window nor the model.
+    """Forecast the last close at every step, with wide intervals that need no model.
 
     In log returns the half width of an interval is
     :data:`WIDENING` times that of a random walk: normal quantile of the level, times the larger
     of the long-run volatility and the window's own (EWMA), times the root of the step. Before the
-    EWMA, returns are cut at six times their median size, so that the fault that may be among
-    them does not make the interval useless. Nothing here is calibrated; where the last close
-    itself is wrong, so is the centre.
+    EWMA, returns are cut at six times their median size, so that a fault among them does not
+    make the interval useless. The intervals are not calibrated; if the last close is wrong, so is
+    the centre.
 
     Parameters
     ----------

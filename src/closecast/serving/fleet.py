@@ -1,4 +1,4 @@
-"""All processes that serve the same models: each reports itself, any can tell of all."""
+"""The fleet: all processes that serve the same models. Each reports itself to the database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from closecast.serving.model_manager import ModelManager
 
 log = logging.getLogger(__name__)
 
-_ASK_S = 0.05
+_POLL_S = 0.05
 _BEAT_S = 2.0
 _FORGET_S = 30.0
 _P95_WINDOW_S = 5.0
@@ -26,14 +26,14 @@ _P95_AT_LEAST = 20
 
 @dataclass(frozen=True, slots=True)
 class ServingProcess:
-    """What one process serves for one symbol.
+    """The model that one process serves for one symbol.
 
     Attributes
     ----------
     process : str
         Its name; see :func:`closecast.infra.processes.owner_name`.
-    serving : Serving, optional
-        ``None`` while nobody has asked it for the symbol: it loads it when somebody does.
+    serving : ServedModel, optional
+        ``None`` until a request for the symbol reaches the process: models are loaded on demand.
     """
 
     process: str
@@ -44,7 +44,7 @@ class ServingProcess:
     seen_at: datetime
 
     def has_followed(self, generation: int) -> bool:
-        """Whether it has loaded what the pointer of a generation leads to, or said why not."""
+        """Return whether it has loaded the model of a generation, or reported a failure to."""
         if self.serving is None:
             return True
         reached = max(self.serving.generation or 0, self.serving.failed_generation or 0)
@@ -53,12 +53,12 @@ class ServingProcess:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What all living processes serve.
+    """Models served by all live processes.
 
     Attributes
     ----------
     unknown : str, optional
-        Why only the process that answers is known.
+        Reason for which only the answering process is known.
     """
 
     workers: tuple[ServingProcess, ...]
@@ -66,11 +66,11 @@ class Fleet:
 
 
 class FleetReporter:
-    """A thread that keeps the ledger told of what this process serves, and how fast.
+    """Thread that reports the models and the latency of this process to the database.
 
-    What :meth:`wake` says is new is written at once, a heartbeat every two seconds, and with it
-    what was loaded on demand. A ledger that cannot be written
-    stops nothing: what was missed is written when it answers again.
+    Writes changes at once after :meth:`wake`, and a heartbeat every two seconds, together with
+    models loaded on demand. If the database cannot be written, serving goes on, and the report is
+    written in full when it can be reached again.
     """
 
     def __init__(self, models: ModelManager, processes: ApiProcesses, latencies: Latencies) -> None:
@@ -79,7 +79,7 @@ class FleetReporter:
         self._latencies = latencies
         self.process = owner_name()
         self._started_at = datetime.now(UTC)
-        self._told: Mapping[str, ServedModel] | None = None
+        self._reported: Mapping[str, ServedModel] | None = None
         self._beaten = self._forgotten = 0.0
         self._failing = False
         self._wake = threading.Event()
@@ -98,14 +98,14 @@ class FleetReporter:
         try:
             self._processes.forget(self.process)
         except ClosecastError:
-            return  # whoever looks next finds it dead
+            return  # other processes will find that this one has ended
 
     def wake(self) -> None:
-        """Say that something may have changed; returns at once."""
+        """Signal that something may have changed; returns at once."""
         self._wake.set()
 
     def fleet(self, symbols: Sequence[str]) -> Fleet:
-        """What every living process serves for symbols; of this one it is always the truth."""
+        """Read the models of every live process for symbols; this one's are always current."""
         own = self._now()
         now = datetime.now(UTC)
 
@@ -126,14 +126,14 @@ class FleetReporter:
         return Fleet(tuple(workers))
 
     def wait_for(self, generations: Mapping[str, int], timeout_s: float = 2.0) -> Fleet:
-        """The fleet, once every process has followed its pointers, or when the time is up.
+        """Wait until every process has followed its pointers, or the time is up.
 
         Blocks; never to be called from an event loop.
 
         Parameters
         ----------
         generations : mapping
-            By symbol, that of the pointer that is to be followed.
+            Generation of the pointer to be followed, by symbol.
         """
         deadline = time.monotonic() + timeout_s
         while True:
@@ -143,31 +143,31 @@ class FleetReporter:
             followed = all(w.has_followed(generations[w.symbol]) for w in others)
             if followed or time.monotonic() >= deadline:
                 return fleet
-            time.sleep(_ASK_S)
+            time.sleep(_POLL_S)
 
     def look(self) -> None:
-        """Write what is new, or a heartbeat when it is time for one."""
+        """Write changes since the last report, or a heartbeat when it is due."""
         now = time.monotonic()
-        told, serving = self._told, self._now()
-        if told is None or serving != told:
-            self._tell(told, serving)
+        reported, serving = self._reported, self._now()
+        if reported is None or serving != reported:
+            self._report(reported, serving)
             self._beaten = now
         elif now - self._beaten >= 0.9 * _BEAT_S:
             if not self._processes.beat(self.process, self._p95_ms()):
-                self._tell(None, serving)
+                self._report(None, serving)
             self._beaten = now
         if now - self._forgotten >= _FORGET_S:
             self._processes.forget_dead(is_alive)
             self._forgotten = now
 
-    def _tell(
-        self, told: Mapping[str, ServedModel] | None, serving: Mapping[str, ServedModel]
+    def _report(
+        self, reported: Mapping[str, ServedModel] | None, serving: Mapping[str, ServedModel]
     ) -> None:
-        whole = told is None or not told.keys() <= serving.keys()
-        new = {s: one for s, one in serving.items() if whole or (told or {}).get(s) != one}
+        whole = reported is None or not reported.keys() <= serving.keys()
+        new = {s: one for s, one in serving.items() if whole or (reported or {}).get(s) != one}
         p95_ms = self._p95_ms()
         self._processes.report(self.process, self._started_at, new, p95_ms, whole=whole)
-        self._told = serving
+        self._reported = serving
 
     def _now(self) -> dict[str, ServedModel]:
         serving = {
@@ -193,8 +193,8 @@ class FleetReporter:
                 if not self._failing:
                     log.warning("other processes are not told", extra={"reason": str(error)})
                 self._failing = True
-                self._told = None  # nobody knows what the ledger holds when it answers again
-            except Exception:  # the thread must outlive whatever it meets
+                self._reported = None  # the next report is written in full
+            except Exception:  # the thread must survive any error
                 log.exception("reporting to other processes failed")
             self._wake.wait(_BEAT_S)
             self._wake.clear()

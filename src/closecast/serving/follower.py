@@ -1,4 +1,4 @@
-"""A thread that keeps a process's models where the pointers lead."""
+"""Pointer follower: a thread that loads the models that the pointers name."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ class _Retry:
 
 
 class PointerFollower:
-    """A thread that looks at the pointers, and at collected closes, every ``interval_s`` seconds.
+    """Thread that checks pointers and collected closes every ``interval_s`` seconds.
 
-    A look costs little however many symbols are loaded: only pointers whose stamp is another one
-    are read, a few in turn besides, and what could not be loaded is tried again.
+    A check is cheap for any number of symbols: it reads only the pointers whose time stamp has
+    changed, and a few others in turn. Models that could not be loaded are tried again.
 
     Parameters
     ----------
     interval_s : float
-        At least one second on an object store, where every look is a request.
+        At least one second on an object store, where every check is a request.
     on_change : callable, optional
-        Called after a look that loaded something or failed to.
+        Called after a check that loaded a model or failed to.
     clock : callable
         Seconds on a clock that only goes forward; injected by tests.
     """
 
     ALL_WITHIN_S = 30.0
-    """Every pointer is read once in so many seconds whatever its stamp says: a file system that
-    is mounted over a network may show an old one, and a file may be changed in place."""
+    """Every pointer is read once in this time, even if its time stamp is unchanged: a network file
+    system may show an old stamp, and a file may be changed in place."""
 
     ALL_WITHIN_REMOTE_S = 300.0
     """Likewise on an object store, whose listings can be relied on and whose reads take longer."""
 
     LONGEST_PAUSE_S = 5.0
-    """Between two attempts to load what could not be loaded."""
+    """Longest pause between two attempts to load a model that could not be loaded."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class PointerFollower:
         self._thread.join(timeout=5)
 
     def look(self) -> None:
-        """Read the pointers that moved, those whose turn it is, and those to be tried again."""
+        """Read pointers that changed, those whose turn it is, and those to be tried again."""
         symbols = sorted(
             {self._models.default_symbol, *(s.symbol for s in self._models.loaded())}
             | set(self._models.failures())
@@ -90,7 +90,7 @@ class PointerFollower:
         try:
             self._stamps = self._models.registry.pointer_stamps(self._stamps)
         except StorageFailed:
-            self._stamps = None  # each pointer will say so itself, when its turn comes
+            self._stamps = None  # reading each pointer in turn will report the error
         now = self._clock()
         stamps = self._stamps
         turn = set(self._in_turn(symbols))
@@ -118,7 +118,7 @@ class PointerFollower:
         return outcome != "unchanged"
 
     def _in_turn(self, symbols: list[str]) -> Iterator[str]:
-        """As many as it takes for all to be looked at in time; never a burst of all at once."""
+        """Take the next symbols in turn, as many as are needed to read all of them in time."""
         share = math.ceil(len(symbols) * self._interval_s / self._all_within_s)
         first, self._turn = self._turn, (self._turn + share) % len(symbols)
         return itertools.islice(itertools.cycle(symbols), first, first + share)

@@ -1,4 +1,4 @@
-"""What was collected, as it is known beside windows of closes."""
+"""Market context: collected closes and calendars, to compare windows with."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _REWRITTEN_AFTER_DAYS = 180
 class MarketContext:
     """Collected closes of all symbols, read again when they change.
 
-    Closes that can no longer be read are known as they were: they would be taken for another
-    symbol's otherwise.
+    If a file can no longer be read, its last closes are kept; otherwise windows of the symbol would
+    be taken for those of another one.
     """
 
     def __init__(self, cache: PriceCache, calendars: CalendarCache) -> None:
@@ -43,18 +43,18 @@ class MarketContext:
         self._others = OtherSymbols([])
         self._undated: dict[tuple[str, bool], Context] = {}
         self._stamp: int | None = None
-        self._told = ""
+        self._last_error = ""
 
     @property
     def were_read(self) -> bool:
-        """Whether :meth:`read` has found anything."""
+        """True once :meth:`read` has found closes of any symbol."""
         return bool(self._others.series)
 
     def read(self) -> None:
-        """Read again what was collected of all symbols, if anything changed.
+        """Read the collected closes of all symbols again, if any changed.
 
-        Among these a foreign window is looked for; a request reads no files for that. Costs one
-        look at the folder where nothing changed.
+        Windows of another symbol are searched for among them, so that requests read no files. Costs
+        one look at the folder if nothing changed.
         """
         stamp = self.cache.stamp()
         if stamp == self._stamp:
@@ -68,20 +68,20 @@ class MarketContext:
         self._stamp = stamp if settled else None
 
     def of(self, symbol: str) -> Prices | None:
-        """Of a canonical symbol; its file is looked at some twenty times a second."""
+        """Return the closes of a canonical symbol, checking its file at most 20 times a second."""
         now = time.monotonic()
         seen = self._looked_at.get(symbol)
         if seen is not None and now - seen[0] < _LOOKED_AT_S:
             return seen[1]
         prices = self._newest(symbol)
-        if prices is not None:  # whatever else a caller names is not kept
+        if prices is not None:  # nothing is kept for symbols without closes: callers may name any
             self._looked_at[symbol] = now, prices
         return prices
 
     def that_end_with(self, symbol: str, closes: Sequence[float]) -> Prices | None:
-        """Those of a canonical symbol, if these are their newest ones.
+        """Return the closes of a canonical symbol, if they end with the given ones.
 
-        Compared as returns: another basis, or a restated history, is the same window.
+        Compared by returns, so that another price basis or a restated history does not matter.
         """
         prices = self.of(symbol)
         if prices is None or len(prices) < len(closes) or len(closes) < 2:
@@ -100,17 +100,17 @@ class MarketContext:
         sessions: Sequence[date] | None = None,
         volume: Sequence[float] | None = None,
     ) -> Context:
-        """What is known beside a window of closes, for :class:`closecast.drift.DriftDetector`.
+        """Build the context of a window for :class:`closecast.drift.DriftDetector`.
 
-        The closes that the service has collected itself, of the symbol and of all others, the
-        calendar of its exchange, and what the caller says.
+        It holds the collected closes of the symbol and of all others, the calendar of the exchange,
+        and the dates and volume given by the caller.
 
         Parameters
         ----------
         named : bool
             Whether the caller named the symbol.
         sessions, volume : sequences of the window's length, optional
-            Date of each close, and what was traded on it.
+            Date of each close, and the volume traded on it.
         """
         context = self._without_dates(snapshot, named)
         if as_of is None and sessions is None and volume is None:
@@ -128,7 +128,7 @@ class MarketContext:
         )
 
     def _without_dates(self, snapshot: Snapshot, named: bool) -> Context:
-        """The same object until something of it changes: windows that share it are one group."""
+        """Return one object until its parts change: windows that share it are judged together."""
         kept, others = self._undated, self._others
         symbol, basis = snapshot.symbol, snapshot.detector.baseline.basis
         known = self.of(symbol)
@@ -150,8 +150,8 @@ class MarketContext:
             prices = self.cache.get(symbol)
         except ClosecastError as error:
             prices = None
-            if str(error) != self._told:
-                self._told = str(error)
+            if str(error) != self._last_error:
+                self._last_error = str(error)
                 log.warning("price cache unreadable", extra={"symbol": symbol, "reason": error})
         return self._others.of(symbol) if prices is None else prices
 
@@ -164,7 +164,7 @@ class MarketContext:
 
 
 def _rewritten(known: Prices | None, day: np.datetime64 | None) -> bool:
-    """Whether known levels of a day may have been rewritten since."""
+    """Return whether adjusted levels of a day may have been rewritten since."""
     if known is None or day is None or known.basis != "adjusted":
         return False
     return int((known.sessions[-1] - day).astype(int)) > _REWRITTEN_AFTER_DAYS

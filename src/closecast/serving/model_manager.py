@@ -37,7 +37,7 @@ _FEW = 64  # symbols whose closes are read in a tenth of a second: at once, not 
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """What a look at one symbol's pointer led to."""
+    """Result of comparing a symbol's model with its pointer."""
 
     symbol: str
     outcome: Literal["unchanged", "swapped", "failed"]
@@ -79,27 +79,27 @@ class ModelManager:
         self._lately: deque[LoadedBundle] = deque(maxlen=_KEPT)
 
     def canonical(self, symbol: str | None) -> str:
-        """The canonical spelling; of the default symbol where none is named."""
+        """Return the canonical spelling of a symbol, or the default symbol for ``None``."""
         return canonical(symbol) if symbol is not None else self.default_symbol
 
     def serving(self, symbol: str) -> Snapshot | None:
-        """What is in memory for a canonical symbol; never loads."""
+        """Return the snapshot in memory for a canonical symbol; never loads one."""
         return self._snapshots.get(symbol)
 
     def loaded(self) -> list[Snapshot]:
-        """Every snapshot in memory."""
+        """Return every snapshot in memory."""
         return list(self._snapshots.values())
 
     def failures(self) -> dict[str, str]:
-        """Symbols whose pointer leads to something that could not be loaded, and why."""
-        return {symbol: _said(error) for symbol, error in list(self._failures.items())}
+        """Return the symbols whose pointer names a model that could not be loaded, with reasons."""
+        return {symbol: _reason_of(error) for symbol, error in list(self._failures.items())}
 
     def refused_generation(self, symbol: str) -> int | None:
-        """Generation of the pointer that a symbol's failure is about, where it could be read."""
+        """Return the pointer's generation of a symbol's failure, if it could be read."""
         return self._refused.get(symbol)
 
     def get(self, symbol: str | None = None) -> Snapshot:
-        """The snapshot of a symbol (of the default one), loaded if need be.
+        """Return the snapshot of a symbol, loading it if needed; of the default one without a name.
 
         Raises
         ------
@@ -135,7 +135,7 @@ class ModelManager:
         raise unknown(wanted, self.registry.symbols())
 
     def look(self, symbol: str) -> Reload:
-        """Compare with the pointer, and load and swap if it moved. A failure changes nothing."""
+        """Load the model that the pointer names, if it changed. A failure changes nothing."""
         with self._loading:
             serving = self._snapshots.get(symbol)
             old = serving.version if serving else None
@@ -153,10 +153,10 @@ class ModelManager:
                     return Reload(symbol, "unchanged", old, pointer.version)
                 parts = self._parts_of(pointer.version, symbol)
                 snapshot = load_snapshot(symbol, pointer.generation, parts)
-                self._speeds[pointer.version] = snapshot.speed  # of one that comes back, known
+                self._speeds[pointer.version] = snapshot.speed  # kept for a version that returns
                 self._keep(parts)
             except Exception as error:  # also a bug, or memory: the symbols after it must follow
-                reason = _said(error)
+                reason = _reason_of(error)
                 if self.failures().get(symbol) != reason:
                     log.error(
                         "model could not be loaded; the one before keeps serving",
@@ -165,7 +165,7 @@ class ModelManager:
                     )
                 if pointer is not None:
                     self._refused[symbol] = pointer.generation
-                # While the store is away, whatever callers name fails: that is not all kept.
+                # While the store cannot be reached, any symbol fails: their number is limited.
                 if serving or symbol == self.default_symbol or len(self._failures) < _MOST_FAILURES:
                     self._failures[symbol] = error
                 return Reload(symbol, "failed", old, None, reason)
@@ -180,7 +180,7 @@ class ModelManager:
             return Reload(symbol, "swapped", snapshot.version, pointer.version)
 
     def _parts_of(self, version: str, symbol: str) -> LoadedBundle:
-        """What the snapshots of a version share, as long as there is one of them; or was lately."""
+        """Return the parts shared by snapshots of a version, loading them if none are in use."""
         parts = self._parts.get(version)
         if parts is None or all(one.version != version for one in self._snapshots.values()):
             bundle = self.registry.load_to_serve(version, symbol)  # whole, also where it comes back
@@ -192,7 +192,7 @@ class ModelManager:
         return parts
 
     def _keep(self, parts: LoadedBundle) -> None:
-        """As one of those that were loaded lately, if it is small."""
+        """Keep small bundles for a while after their last use, for a return to them."""
         if parts.size <= _SMALL_BYTES:
             if parts in self._lately:
                 self._lately.remove(parts)
@@ -204,7 +204,7 @@ class ModelManager:
         return [self.look(symbol) for symbol in sorted({self.default_symbol, *self._snapshots})]
 
     def data_end(self, symbol: str) -> tuple[str, str] | None:
-        """The current version of a canonical symbol, and the last session it was made from.
+        """Return the current version of a canonical symbol, and the last session of its data.
 
         Raises
         ------
@@ -218,14 +218,14 @@ class ModelManager:
 
 
 def unknown(symbol: str, known: Sequence[str]) -> UnknownSymbol:
-    """That there is no model of a canonical symbol; ``known`` are those that have one."""
+    """Make the error for a canonical symbol without a model; ``known`` have one."""
     return UnknownSymbol(
         f"no model for {symbol}; there are models for: {', '.join(known[:20]) or 'none'}. "
         f'Train one with POST /train {{"symbol": "{symbol}"}}'
     )
 
 
-def _said(error: Exception) -> str:
+def _reason_of(error: Exception) -> str:
     if isinstance(error, (ClosecastError, OSError)):
         return str(error)
-    return f"{type(error).__name__}: {error}"  # which says little by itself: MemoryError is empty
+    return f"{type(error).__name__}: {error}"  # the text alone may be empty, as of MemoryError

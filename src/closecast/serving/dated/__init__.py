@@ -1,4 +1,4 @@
-"""Dated forecasts: one row per session, committed to the ledger before anybody reads them."""
+"""Dated forecasts: one row per session, committed to the ledger before they are returned."""
 
 from closecast.serving.dated.answers import DatedAnswer, DatedRow, Freshness
 from closecast.serving.dated.refresh import UPDATE

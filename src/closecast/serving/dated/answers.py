@@ -1,4 +1,4 @@
-"""What a dated forecast says. Plain numbers, no arrays."""
+"""Answers with dated forecasts, in plain numbers without arrays."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class DatedRow:
     closes_at : datetime
         The closing bell, UTC.
     elapsed : bool
-        Whether it had rung when this was answered.
+        Whether the session had closed when the answer was made.
     path_band : Interval
         This session's part of the band that holds the whole path at its level.
     """
@@ -44,12 +44,12 @@ class DatedRow:
 
 @dataclass(frozen=True, slots=True)
 class DatedAnswer:
-    """What a dated forecast says. Plain numbers, no arrays.
+    """A forecast of the next sessions of one symbol, in plain numbers without arrays.
 
     Attributes
     ----------
     generation : int
-        Of the pointer that led to the model.
+        Generation of the pointer that named the model.
     origin : date
         Session of the newest close it starts from.
     age : int
@@ -57,7 +57,7 @@ class DatedAnswer:
     unfinished_session : date or None
         Session whose last bar was not over when closes were collected, and was left out.
     verdict : Verdict or None
-        What to think of the newest window of closes; ``None`` where it is not known.
+        Drift findings on the newest window of closes; ``None`` where the closes are not known.
     """
 
     forecast_id: str
@@ -77,28 +77,28 @@ class DatedAnswer:
 
     @property
     def drift_warning(self) -> bool:
-        """Whether the newest window looks unlike what the model learned from."""
+        """True if the newest window differs from the data that the model was trained on."""
         return self.verdict is not None and self.verdict.warning
 
     @property
     def drift_details(self) -> list[str]:
-        """Why, in sentences."""
+        """Sentences of the drift findings."""
         return [finding.sentence for finding in self.drift_findings]
 
     @property
     def drift_findings(self) -> tuple[Finding, ...]:
-        """Why, for programs."""
+        """Drift findings, for programs."""
         return () if self.verdict is None else self.verdict.findings
 
     @property
     def stale(self) -> bool:
-        """Whether a newer close is final than the one it starts from."""
+        """True if a session has completed since the close that the forecast starts from."""
         return self.age > 0
 
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """How old the newest known close of a symbol is, in completed sessions.
+    """Age of the newest known close of a symbol, in completed sessions.
 
     ``closed_at`` is the bell of its session, UTC.
     """

@@ -1,4 +1,4 @@
-"""Asking the worker for newer closes."""
+"""Updates requested from the worker when closes are old."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ UPDATE = "update"
 """Task of the worker that collects a symbol's closes and learns from them."""
 
 _POLL_S = 0.1
-# Routes share 40 threads; whoever finds this many waiting is answered with what there is.
+# Routes share 40 threads: when this many wait, further requests are answered without waiting.
 _MOST_WAITING = 16
 
 
 class Refresh:
-    """Asks for newer closes, now and then, and waits for them a little."""
+    """Requests updates of closes from the worker, not too often, and waits briefly for them."""
 
     def __init__(
         self,
@@ -37,10 +37,11 @@ class Refresh:
         self._hand_over = hand_over
         self._places = threading.BoundedSemaphore(_MOST_WAITING)
 
-    def ask(self, version: str, symbols: Sequence[str]) -> Job | None:
-        """The newest attempt for a model, ended or not; ``None`` where nobody runs any.
+    def request_update(self, version: str, symbols: Sequence[str]) -> Job | None:
+        """Submit an update of a model's closes, unless a recent one exists, and wait for it.
 
-        One job for all symbols of the model: they are collected and absorbed together.
+        One job covers all symbols of the model: they are collected and absorbed together. Returns
+        the newest job, ended or not; ``None`` if this process has no worker to run it.
         """
         if self._hand_over is None:
             return None
@@ -48,7 +49,7 @@ class Refresh:
         arguments = {"version": version}
         # Attempts count per version: after a rollback of one symbol a panel has two versions, and
         # requests for both in turn would otherwise have closes collected without end.
-        # One from a time to come (the clock was set back) would keep everybody waiting till then.
+        # A job dated in the future (the clock was set back) must not prevent others until then.
         job = self._jobs.last_attempt(UPDATE, symbol, arguments, until=self._clock())
         if job is None or self._is_over(job):
             try:
@@ -71,7 +72,7 @@ class Refresh:
         return job.state not in ACTIVE and since_s >= self._again_after_s
 
     def _wait(self, job: Job) -> Job:
-        # Of one job, not of one call: behind a training of an hour only the first call waits.
+        # The limit is per job, not per call: behind an hour of training only the first call waits.
         waited_s = (self._clock() - job.created_at).total_seconds()
         until = time.monotonic() + self._wait_s - max(0.0, waited_s)
         while job.state in ACTIVE and (left_s := until - time.monotonic()) > 0:

@@ -1,4 +1,4 @@
-"""From a calibration's state to rows: sessions, prices, intervals, and what to think of them."""
+"""Rows of a dated forecast, made from the state of a calibration, and its drift verdict."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from closecast.core.forecast import Forecast, growth
 from closecast.core.prices import Prices
 from closecast.core.verdict import Verdict
 from closecast.drift import Context
-from closecast.errors import (
-    InvalidLevels,
-)
+from closecast.errors import InvalidLevels
 from closecast.serving import Snapshot
 from closecast.serving.dated.answers import DatedRow, Interval
 
@@ -26,7 +24,7 @@ PATH_LEVEL = 0.9
 
 @dataclass(frozen=True, slots=True)
 class ForecastOrigin:
-    """Where a forecast starts: a model, its calibration, the calendar, and how old that is."""
+    """Start of a forecast: a model, its calibration, the calendar, and the age in sessions."""
 
     snapshot: Snapshot
     state: AdaptiveState
@@ -37,7 +35,7 @@ class ForecastOrigin:
 
 
 def checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
-    """Levels in order, each once.
+    """Sort interval levels and remove duplicates.
 
     Raises
     ------
@@ -47,32 +45,32 @@ def checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
     chosen = tuple(sorted(set(levels)))
     wrong = [f"{level:g}" for level in chosen if not LOWEST_LEVEL <= level <= HIGHEST_LEVEL]
     if wrong or not 1 <= len(chosen) <= MOST_LEVELS:
-        said = f"got {', '.join(wrong[:3])}" if wrong else f"got {len(chosen)}"
+        problem = f"got {', '.join(wrong[:3])}" if wrong else f"got {len(chosen)}"
         raise InvalidLevels(
-            f"{said}; expected 1 to {MOST_LEVELS} levels from {LOWEST_LEVEL:g} to "
+            f"{problem}; expected 1 to {MOST_LEVELS} levels from {LOWEST_LEVEL:g} to "
             f"{HIGHEST_LEVEL:g}, such as 0.8,0.95"
         )
     return chosen
 
 
 def rows_of(
-    found: ForecastOrigin, sessions: np.ndarray, said: Forecast, levels: Sequence[float]
+    start: ForecastOrigin, sessions: np.ndarray, forecast: Forecast, levels: Sequence[float]
 ) -> tuple[DatedRow, ...]:
-    """One row per session, with intervals at the asked levels and the path band."""
-    state = found.state
+    """Make one row per session, with intervals at the given levels and the path band."""
+    state = start.state
     ends = [((1 - level) / 2, (1 + level) / 2) for level in levels]
-    asked = state.forecast(np.unique(ends))
-    intervals = [(level, *(end.tolist() for end in asked.interval(level))) for level in levels]
+    at_levels = state.forecast(np.unique(ends))
+    intervals = [(level, *(end.tolist() for end in at_levels.interval(level))) for level in levels]
     band = [(state.last_close * growth(end)).tolist() for end in state.path_band(PATH_LEVEL)]
-    prices, rows = said.price.tolist(), []
+    prices, rows = forecast.price.tolist(), []
     for i, session in enumerate(sessions):
-        closes_at = found.table.closes_at(session)
+        closes_at = start.table.closes_at(session)
         rows.append(
             DatedRow(
                 step=i + 1,
                 session=as_date(session),
                 closes_at=closes_at,
-                elapsed=closes_at <= found.now,
+                elapsed=closes_at <= start.now,
                 price=prices[i],
                 naive_price=state.last_close,
                 intervals=tuple(
@@ -84,25 +82,25 @@ def rows_of(
     return tuple(rows)
 
 
-def verdict_of(found: ForecastOrigin) -> Verdict | None:
-    """Of the window that ends at the origin."""
-    if found.prices is None:
+def verdict_of(start: ForecastOrigin) -> Verdict | None:
+    """Check the window that ends at the origin for drift; ``None`` if closes are missing."""
+    if start.prices is None:
         return None
-    stop = int(np.searchsorted(found.prices.sessions, found.state.session, side="right"))
-    window = found.prices.closes[:stop][-found.snapshot.manifest.info.seq_length :]
-    if len(window) < found.snapshot.manifest.info.seq_length:
+    stop = int(np.searchsorted(start.prices.sessions, start.state.session, side="right"))
+    window = start.prices.closes[:stop][-start.snapshot.manifest.info.seq_length :]
+    if len(window) < start.snapshot.manifest.info.seq_length:
         return None
-    known = Context(known=found.prices, calendar=found.table)
-    return found.snapshot.detector.check(window, known)
+    known = Context(known=start.prices, calendar=start.table)
+    return start.snapshot.detector.check(window, known)
 
 
 def unfinished_session(prices: Prices | None, origin: date) -> date | None:
-    """The newest session whose bar was left out because it was not over."""
+    """Find the newest session whose bar was left out because it was not over."""
     if prices is None:
         return None
-    found = [
+    left_out = [
         date.fromisoformat(note.date)
         for note in prices.notes
         if note.rule == "unfinished_bar" and note.date is not None
     ]
-    return max((day for day in found if day > origin), default=None)
+    return max((day for day in left_out if day > origin), default=None)

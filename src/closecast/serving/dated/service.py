@@ -1,4 +1,4 @@
-"""Dated forecasts: one row per session, committed to the ledger before anybody reads them."""
+"""Dated forecasts: one row per session, committed to the ledger before they are returned."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ T = TypeVar("T")
 
 
 class DatedForecastService:
-    """Answers dated forecasts out of the caches, and asks the worker for newer closes.
+    """Answers dated forecasts from the caches, and requests newer closes from the worker.
 
     Parameters
     ----------
     hand_over : callable, optional
-        Wakes whoever runs queued jobs; without it nothing is ever queued.
+        Wakes the worker; without it no jobs are queued.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class DatedForecastService:
         self._clock = clock
         self._kind = kind
         self._policy = FallbackPolicy.from_settings(settings)
-        # The worker has the real clock: what it collected now would be foresight in a replay.
+        # The worker uses the real clock: in a replay, closes that it collects would be foresight.
         wake = hand_over if kind == "live" else None
         self._refresh = Refresh(database, settings, clock, wake)
 
@@ -82,15 +82,15 @@ class DatedForecastService:
         horizon: int | None = None,
         levels: Sequence[float] = DEFAULT_LEVELS,
     ) -> DatedAnswer | Job:
-        """The forecast of the next sessions, or the job that collects what it needs.
+        """Forecast the next sessions, or return the job that collects the closes for it.
 
-        All steps of the model are committed, whatever is asked for. May wait for
-        ``forecast_wait_s`` seconds: call it in a thread.
+        All steps of the model are committed, for any horizon. May wait for ``forecast_wait_s``
+        seconds: call it in a thread.
 
         Parameters
         ----------
         horizon : int, optional
-            Sessions ahead; all that the model knows by default.
+            Sessions ahead; all of the model by default.
         levels : sequence of float
             Of central intervals, each from 0.5 to 0.99, at most 10.
 
@@ -102,12 +102,12 @@ class DatedForecastService:
         TooFewCloses
             If the past errors cannot hold a level, or the 99 % that is always committed.
         NotCollected
-            If closes were never collected here and nobody is collecting any.
+            If closes were never collected here and no job is collecting any.
         CalendarTooShort
         DataFault
             If the newest closes have a fault, and the policy is to refuse them.
         StorageFailed
-            If the ledger cannot be written: what is not committed is not said.
+            If the ledger cannot be written: a forecast that is not committed is not returned.
         """
         levels = checked_levels(levels)
         snapshot = self._models.get(symbol)
@@ -115,16 +115,16 @@ class DatedForecastService:
         steps = longest if horizon is None else horizon
         if not 1 <= steps <= longest:
             raise BeyondHorizon(steps, longest, snapshot.version)
-        found = self._current(snapshot)
-        if isinstance(found, Job):
-            return found
-        answer = self._committed(found, levels)
+        start = self._current(snapshot)
+        if isinstance(start, Job):
+            return start
+        answer = self._commit(start, levels)
         return replace(answer, path=answer.path[:steps])
 
     def today(
         self, symbol: str | None, levels: Sequence[float] = DEFAULT_LEVELS
     ) -> tuple[DatedAnswer, DatedRow] | Job:
-        """The session that is open now, or else the next to open (D+0), and its forecast.
+        """Forecast the session that is open now, or else the next to open (D+0).
 
         Raises
         ------
@@ -134,27 +134,29 @@ class DatedForecastService:
         And as :meth:`answer`.
         """
         levels = checked_levels(levels)
-        found = self._current(self._models.get(symbol))
-        if isinstance(found, Job):
-            return found
-        session = found.table.next_to_close(found.now)
-        step = found.table.steps_between(found.state.session, session)
-        if step > found.state.horizon:
-            symbol, origin = found.snapshot.symbol, str(found.state.session)
+        start = self._current(self._models.get(symbol))
+        if isinstance(start, Job):
+            return start
+        session = start.table.next_to_close(start.now)
+        step = start.table.steps_between(start.state.session, session)
+        if step > start.state.horizon:
+            symbol, origin = start.snapshot.symbol, str(start.state.session)
             raise StalePrices(
-                f"the newest close of {symbol} is of {origin}, {found.age} completed sessions "
+                f"the newest close of {symbol} is of {origin}, {start.age} completed sessions "
                 f"ago; the session of {session} is {step} ahead of it and the model looks "
-                f"{found.state.horizon} ahead. Collect newer closes (`python -m "
+                f"{start.state.horizon} ahead. Collect newer closes (`python -m "
                 f"scripts.05_score_forecasts --symbols {symbol}`; the sample has none), or ask "
                 f"for the sessions after {origin} with GET /forecast/{symbol}",
                 origin,
-                found.age,
+                start.age,
             )
-        answer = self._committed(found, levels)
+        answer = self._commit(start, levels)
         return answer, answer.path[step - 1]
 
     def freshness(self, symbol: str) -> Freshness | None:
-        """Of the close that a symbol's forecast starts from; ``None`` without model or calendar.
+        """Compute the age of the close that a symbol's forecast starts from.
+
+        ``None`` without a model or a calendar.
 
         Raises
         ------
@@ -170,15 +172,15 @@ class DatedForecastService:
         return Freshness(as_date(newest), max(0, age), table.closes_at(newest))
 
     def _current(self, snapshot: Snapshot) -> ForecastOrigin | Job:
-        found = None
+        start = None
         with contextlib.suppress(CalendarTooShort):  # collecting renews the calendar, too
-            found = self._look(snapshot)
-        if found is not None and not found.age:
-            return found
-        job = self._refresh.ask(snapshot.version, snapshot.manifest.info.symbols)
-        found = self._look(self._models.get(snapshot.symbol))
-        if found is not None:
-            return found
+            start = self._origin(snapshot)
+        if start is not None and not start.age:
+            return start
+        job = self._refresh.request_update(snapshot.version, snapshot.manifest.info.symbols)
+        start = self._origin(self._models.get(snapshot.symbol))
+        if start is not None:
+            return start
         if job is not None and job.state in ACTIVE:
             return job
         tried = f" (the last attempt: {job.state}, {job.reason})" if job is not None else ""
@@ -196,14 +198,14 @@ class DatedForecastService:
         return self._unless_damaged(lambda: self._prices.get(symbol), symbol)
 
     def _unless_damaged(self, read: Callable[[], T | None], symbol: str) -> T | None:
-        """A damaged file is as good as none: collecting writes it again."""
+        """Read a cache; ``None`` if its file is damaged, since collecting writes it again."""
         try:
             return read()
         except StorageFailed as error:
             log.error("cache unreadable", extra={"symbol": symbol, "reason": str(error)})
             return None
 
-    def _look(self, snapshot: Snapshot) -> ForecastOrigin | None:
+    def _origin(self, snapshot: Snapshot) -> ForecastOrigin | None:
         table = self._calendar(snapshot.symbol)
         if table is None:
             return None
@@ -217,28 +219,28 @@ class DatedForecastService:
             )
         return ForecastOrigin(snapshot, state, table, self._closes(snapshot.symbol), age, now)
 
-    def _committed(self, found: ForecastOrigin, levels: Sequence[float]) -> DatedAnswer:
-        verdict = verdict_of(found)
-        self._policy.refuse(found.snapshot.symbol, verdict, COLLECT_AGAIN)
-        state, table, info = found.state, found.table, found.snapshot.manifest.info
-        said = state.forecast(SCORED_PROBABILITIES)
+    def _commit(self, start: ForecastOrigin, levels: Sequence[float]) -> DatedAnswer:
+        verdict = verdict_of(start)
+        self._policy.refuse(start.snapshot.symbol, verdict, COLLECT_AGAIN)
+        state, table, info = start.state, start.table, start.snapshot.manifest.info
+        forecast = state.forecast(SCORED_PROBABILITIES)
         sessions = table.after(state.session, state.horizon)
-        rows = rows_of(found, sessions, said, levels)
-        span = next(span for span in info.data if span.symbol == found.snapshot.symbol)
+        rows = rows_of(start, sessions, forecast, levels)
+        span = next(span for span in info.data if span.symbol == start.snapshot.symbol)
         dated = DatedForecast(
             kind=self._kind,
-            symbol=found.snapshot.symbol,
-            version=found.snapshot.version,
+            symbol=start.snapshot.symbol,
+            version=start.snapshot.version,
             revision=state.revision,
             forecaster=info.forecaster,
             origin=as_date(state.session),
             origin_close=state.last_close,
             basis=span.basis,
             source=span.source,
-            issued_at=found.now,
+            issued_at=start.now,
             steps=tuple(
                 DatedStep(row.step, row.session, row.price, tuple(quantiles))
-                for row, quantiles in zip(rows, said.quantiles.tolist(), strict=True)
+                for row, quantiles in zip(rows, forecast.quantiles.tolist(), strict=True)
             ),
         )
         return DatedAnswer(
@@ -247,13 +249,13 @@ class DatedForecastService:
             symbol=dated.symbol,
             exchange=table.exchange,
             model_version=dated.version,
-            generation=found.snapshot.generation,
+            generation=start.snapshot.generation,
             calibration_revision=dated.revision,
             origin=dated.origin,
             last_close=dated.origin_close,
             basis=dated.basis,
-            age=found.age,
-            unfinished_session=unfinished_session(found.prices, dated.origin),
+            age=start.age,
+            unfinished_session=unfinished_session(start.prices, dated.origin),
             verdict=verdict,
             path=rows,
         )
