@@ -30,7 +30,7 @@ SymbolQuery = Annotated[SymbolText | None, Query(description="The default symbol
 
 @router.get("", responses=responses(422, 503))
 def get_config(service: ServiceDep, response: Response, symbol: SymbolQuery = None) -> ConfigAnswer:
-    """What the next training of a symbol will use."""
+    """Hyper-parameters of the next training of a symbol."""
     return _answer(
         service.database.configurations.newest(service.models.canonical(symbol)), response
     )
@@ -46,10 +46,10 @@ def update_config(
         str | None, Header(max_length=64, description="The ETag that the change builds on.")
     ] = None,
 ) -> ConfigAnswer:
-    """Change hyper-parameters; the next `POST /train` uses them. What serves is not touched."""
-    wanted = service.models.canonical(symbol)
+    """Change hyper-parameters; the next `POST /train` uses them. The served model stays."""
+    canonical = service.models.canonical(symbol)
     while True:
-        newest = service.database.configurations.newest(wanted)
+        newest = service.database.configurations.newest(canonical)
         revision = _revision(if_match, newest)
         before = SymbolConfiguration.of(newest)
         changed = {
@@ -63,17 +63,19 @@ def update_config(
             if name not in known:
                 message = f"unknown to {forecaster}; valid: {', '.join(sorted(known))}"
                 raise InvalidHyperparameters([(name, message)])
-        # Another forecaster was chosen: what it does not know is left behind.
+        # Another forecaster was chosen: parameters that it does not have are dropped.
         changed = {name: value for name, value in changed.items() if name in known}
         make_parameters(forecaster, changed)
-        named = body.forecaster or before.forecaster or forecaster != DEFAULT_FORECASTER
-        chosen = {"forecaster": forecaster} if named else {}
+        is_named = body.forecaster or before.forecaster or forecaster != DEFAULT_FORECASTER
+        chosen = {"forecaster": forecaster} if is_named else {}
         try:
-            stored = service.database.configurations.store(wanted, {**changed, **chosen}, revision)
+            stored = service.database.configurations.store(
+                canonical, {**changed, **chosen}, revision
+            )
         except PreconditionFailed:
             if if_match is not None:
                 raise
-            continue  # somebody else changed it meanwhile: build on that
+            continue  # changed by another request meanwhile: build on that
         return _answer(stored, response)
 
 

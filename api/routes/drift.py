@@ -1,4 +1,4 @@
-"""``/drift``: what to think of windows of closes, of a symbol over time, and of all symbols."""
+"""``/drift``: verdicts on windows of closes, on a symbol over time, and on all symbols."""
 
 from __future__ import annotations
 
@@ -63,15 +63,16 @@ def check_drift(
     service: ServiceDep,
     language: LanguageDep,
 ) -> VerdictList:
-    """Does a window of closes still look like what the model learned from? One or many at once.
+    """Compare windows of closes, one or many, with the data that the model was trained on.
 
-    The verdict is the one that `POST /predict` gives the same window, without a forecast, and
-    whatever the service is set to do about it. Two channels: FAULT, the data is probably wrong,
-    with its cause; REGIME, the market changed. A clean window is called a fault, or a regime, as
-    rarely as was set when the model was trained (1 % each by default; `GET /drift/{symbol}` says
-    the rates). Dates, volumes and closes that the service has collected itself make it sharper.
+    The verdict is the one that `POST /predict` gives the same window, without a forecast; the
+    service's reaction to drift (warn, refuse, fall back) does not apply. There are two channels:
+    FAULT, the data is probably wrong, with the cause; REGIME, the market changed. The false-alarm
+    rate of each channel on clean windows was set when the model was trained (1 % by default;
+    `GET /drift/{symbol}` shows the rates). Dates, volumes and closes that the service has
+    collected itself improve detection.
     """
-    # Not async: many windows take their time, and this way they take it in a thread.
+    # Not async: many windows take long, so they are checked in a thread.
     checked = [_checked(service, row, window) for row, window in enumerate(body.windows)]
     request_id = request.scope.get("request_id")
     for row, (snapshot, verdict) in enumerate(checked):
@@ -83,12 +84,12 @@ def check_drift(
 def list_drift(service: ServiceDep) -> WatchList:
     """All symbols that a published model is watched for, with the evidence against it.
 
-    Each monitor alone raises a false alarm every `threshold` sessions at most, on average. Who
-    watches many symbols therefore sees one every few days. `discoveries` takes that into account
-    (e-d-BH on the e-detectors): of K symbols it names the k with the most evidence, for the
-    largest k at which each has K × `threshold` / k or more. Whatever the symbols have to do with
-    each other, and whenever one stops to look, the expected share of false names among them is
-    at most 1 / `threshold` per session that one has waited.
+    Each monitor alone raises a false alarm every `threshold` sessions at most, on average, so a
+    watch over many symbols sees one every few days. `discoveries` corrects for that (e-d-BH on the
+    e-detectors): of K symbols it names the k with the most evidence, for the largest k at which
+    each has K × `threshold` / k or more. The expected share of false names among them is at most
+    1 / `threshold` per session of watching, for any dependence between the symbols and any time
+    of stopping.
     """
     versions: dict[str, list[str]] = {}
     for symbol in service.registry.symbols():
@@ -132,13 +133,13 @@ def get_drift(
     language: LanguageDep,
     limit: Annotated[int, Query(ge=1, le=1000, description="Sessions of `days`.")] = 60,
 ) -> DriftReport:
-    """What drift knows of a symbol: how often it warns falsely, what it says now, and over time.
+    """Drift of a symbol: false-alarm rates, the verdict on the newest closes, and the history.
 
-    `baseline`: what windows are compared with, and the share of clean ones that are warned of.
-    `newest`: the verdict on the newest closes that the service has collected. `monitor`: evidence
-    that grows session by session while the model no longer fits, so that a change which no
-    window shows is found all the same. `realised`: how far off the forecasts were, beside how
-    far off they said they would be.
+    `baseline`: the data that windows are compared with, and the false-alarm rates on clean
+    windows. `newest`: the verdict on the newest closes that the service has collected. `monitor`:
+    evidence that grows session by session while the model no longer fits, which also finds changes
+    too small for a single window. `realised`: the errors of the forecasts beside the errors
+    expected of them.
     """
     snapshot = service.models.get(symbol)
     history = service.database.drift_days.history(snapshot.symbol)
@@ -186,7 +187,7 @@ def _newest(service: Service, snapshot: Snapshot, language: Language) -> WindowV
 
 
 def _monitor(days: list[DriftDay]) -> DriftEvidence:
-    """Of the sessions under one model, oldest first."""
+    """Evidence after the sessions under one model, oldest first."""
     evidence = days[-1].evidence if days else 0.0
     return DriftEvidence(
         evidence=evidence,
@@ -212,12 +213,12 @@ def _day(day: DriftDay) -> DriftDayAnswer:
 
 
 def _coming_error(service: Service, snapshot: Snapshot) -> float | None:
-    """What the forecast in force expects of itself, one session ahead."""
+    """Expected absolute error of the current forecast, one session ahead, as a log return."""
     state = service.forecasting.calibrations.newest(snapshot)
     if state is None:
         return None
     try:
-        said = state.forecast(SCORED_PROBABILITIES)
+        forecast = state.forecast(SCORED_PROBABILITIES)
     except TooFewCloses:  # a 99 % interval needs 199 past errors
         return None
-    return expected_error(said.quantiles[0], SCORED_PROBABILITIES, float(said.location[0]))
+    return expected_error(forecast.quantiles[0], SCORED_PROBABILITIES, float(forecast.location[0]))

@@ -1,4 +1,4 @@
-"""``/forecast``: dated forecasts, and ``/forecasts``: what was committed."""
+"""``/forecast``: dated forecasts; ``/forecasts``: forecasts as the database keeps them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Horizon = Annotated[
     int | None,
     Query(
         ge=1,
-        description="Sessions ahead; without it all that the model was trained for.",
+        description="Sessions ahead; by default the whole horizon of the model.",
         openapi_examples={"one week": {"value": 5}},
     ),
 ]
@@ -45,7 +45,7 @@ Levels = Annotated[
     str,
     Query(
         max_length=200,
-        description="Central intervals: 1 to 10 levels from 0.5 to 0.99, with commas between.",
+        description="Levels of central intervals: 1 to 10 numbers from 0.5 to 0.99, with commas.",
         openapi_examples={
             "the usual two": {"value": LEVELS_TEXT},
             "one": {"value": "0.9"},
@@ -78,7 +78,7 @@ _JOB: dict[int | str, dict[str, Any]] = {
     200: {"headers": _HEADERS},
     202: {
         "model": JobAnswer,
-        "description": "No closes here yet: this job collects them; ask again when it has ended.",
+        "description": "No closes here yet: this job collects them; repeat the request afterwards.",
         "headers": {"Location": {"schema": {"type": "string"}}},
     },
 }
@@ -114,10 +114,10 @@ ForecastParametersDep = Annotated[ForecastParameters, Depends()]
 def get_forecast(parameters: ForecastParametersDep, horizon: Horizon = None) -> object:
     """Forecast the next sessions of a symbol from the closes that the service collected.
 
-    One row per session of the symbol's exchange, holidays left out. When a newer close must be
-    there by now, it is collected first; that is waited for a few seconds, and what is answered
-    then says how old it is. The forecast is in the ledger before it is answered; none is made of
-    closes with a fault where the service is set to refuse them (409 `data_fault`).
+    One row per session of the symbol's exchange, holidays left out. When a newer close is due, it
+    is collected first; the answer waits for that a few seconds at most, and `age` shows how many
+    sessions have passed since the newest close. The forecast is stored in the ledger before it is
+    answered. Closes with a fault are refused where the service is set so (409 `data_fault`).
     """
     answer = parameters.service.forecasting.answer(
         parameters.symbol, horizon, levels_of(parameters.levels)
@@ -171,11 +171,11 @@ def get_committed_forecast(
     service: ServiceDep,
     response: Response,
 ) -> CommittedAnswer:
-    """A forecast as it was committed, with what became of each step that is scored."""
-    said, outcomes = service.database.forecasts.get(forecast_id)
-    response.headers["X-Model-Version"] = said.version
-    response.headers["X-Calibration-Revision"] = str(said.revision)
-    return _committed(forecast_id, said, outcomes)
+    """A forecast as it was committed, with the outcome of each step that is scored."""
+    forecast, outcomes = service.database.forecasts.get(forecast_id)
+    response.headers["X-Model-Version"] = forecast.version
+    response.headers["X-Calibration-Revision"] = str(forecast.revision)
+    return _committed(forecast_id, forecast, outcomes)
 
 
 def _accepted(job: Job) -> JSONResponse:
@@ -200,21 +200,21 @@ def _row(step: DatedStep, outcome: Outcome | None) -> CommittedRow:
 
 
 def _committed(
-    forecast_id: str, said: DatedForecast, outcomes: Sequence[Outcome | None]
+    forecast_id: str, forecast: DatedForecast, outcomes: Sequence[Outcome | None]
 ) -> CommittedAnswer:
     return CommittedAnswer(
         forecast_id=forecast_id,
-        kind=said.kind,
-        symbol=said.symbol,
-        model_version=said.version,
-        calibration_revision=said.revision,
-        forecaster=said.forecaster,
-        origin=said.origin,
-        origin_close=said.origin_close,
-        basis=said.basis,
-        source=said.source,
-        issued_at=said.issued_at,
-        path=[_row(step, outcome) for step, outcome in zip(said.steps, outcomes, strict=True)],
+        kind=forecast.kind,
+        symbol=forecast.symbol,
+        model_version=forecast.version,
+        calibration_revision=forecast.revision,
+        forecaster=forecast.forecaster,
+        origin=forecast.origin,
+        origin_close=forecast.origin_close,
+        basis=forecast.basis,
+        source=forecast.source,
+        issued_at=forecast.issued_at,
+        path=[_row(step, outcome) for step, outcome in zip(forecast.steps, outcomes, strict=True)],
     )
 
 

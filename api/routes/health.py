@@ -1,4 +1,4 @@
-"""``/health``: liveness and readiness apart, and a look at the machine."""
+"""``/health``: liveness, readiness, and the state of the machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ router = APIRouter(prefix="/health", tags=["health"])
 
 @router.get("")
 def get_health(service: ServiceDep) -> HealthAnswer:
-    """CPU, memory, artefacts, and what is served beside what is published."""
+    """CPU, memory, artefacts, and the served beside the published models."""
     models = service.models
     served = models.serving(models.default_symbol)
     failures = models.failures()

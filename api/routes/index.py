@@ -30,7 +30,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-
     },
 )
 def get_summary(service: ServiceDep, request: Request) -> object:
-    """Symbols with models, how old their closes are, and what to try next.
+    """Symbols with models, the age of their closes, and commands to try.
 
     A page where `text/html` is preferred (a browser), else JSON.
     """
@@ -44,7 +44,7 @@ def get_summary(service: ServiceDep, request: Request) -> object:
 def _summary(service: Service, address: str) -> SummaryAnswer:
     symbols = service.registry.symbols()
     default = service.models.default_symbol
-    # The default symbol first, whatever the alphabet says.
+    # The default symbol first, the others by the alphabet.
     ordered = sorted(symbols, key=lambda symbol: (symbol != default, symbol))
     first = quote(ordered[0] if ordered else default)
     training = [f"curl -s -X POST {address}/train -H 'content-type: application/json' -d '{{}}'"]

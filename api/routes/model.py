@@ -1,4 +1,4 @@
-"""``/model``: what is served, what was, and moving between the two."""
+"""``/model``: the served model, earlier versions, promotion and rollback."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def list_model_versions(
     symbol: SymbolQuery = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> VersionList:
-    """Every whole bundle, newest first; of one symbol if named."""
+    """Complete bundles, newest first; of one symbol if named."""
     registry = service.registry
     pointers = [service.pointer(s) for s in registry.symbols()]
     current = {pointer.version for pointer in pointers if pointer}
@@ -123,10 +123,10 @@ def list_model_versions(
 def reload_model(
     service: ServiceDep, body: Annotated[SymbolBody | None, Body()] = None
 ) -> ReloadAnswer:
-    """Look at the pointers now. A bundle that cannot be loaded leaves the old one serving.
+    """Follow the pointers now. A bundle that cannot be loaded leaves the old one serving.
 
-    Every process follows the pointers by itself, within two seconds: the answer waits that long
-    until all have, and says of each what it serves, and why where it could not follow.
+    Every process follows the pointers by itself within two seconds. The answer waits up to that
+    long for all of them, and lists the version that each serves, or the reason of its failure.
     """
     if body is not None and body.symbol is not None:
         symbol = canonical(body.symbol)
@@ -146,10 +146,10 @@ def promote_model(
     request: Request,
     body: Annotated[PromoteBody, Body()],
 ) -> PointerMoveAnswer:
-    """Make a bundle current for a symbol, whatever the gate said of it, and load it.
+    """Make a bundle current for a symbol, also one that the gate rejected, and load it.
 
-    That is the override of a person. What is damaged, or never passed its leak check, nobody
-    can promote. Who asked and why stay in the pointer's history.
+    This is a person's override of the gate. A damaged bundle, or one without a passed leak check,
+    is refused all the same. The caller and the reason stay in the pointer's history.
     """
     return _move(service, request, body, body.version, service.registry.promote)
 
@@ -165,15 +165,15 @@ def rollback_model(
 ) -> PointerMoveAnswer:
     """Make the model before this one current again (or a named earlier one), and load it.
 
-    "Before" is what was current when this one first became so: what was rolled back from does not
-    come back by a rollback. The gate does not promote the version that is left here again; a
-    person can.
+    "Before" is the version that was current when the present one first became current: a version
+    that was rolled back does not return by another rollback. The gate never promotes the abandoned
+    version again; a person can.
     """
     return _move(service, request, body, body.version, service.registry.rollback)
 
 
 def _who(by: str | None, request: Request) -> str:
-    """The name that a caller gave and the key it came with, or where the call came from."""
+    """Name of the caller for the history: as given, its API key, or its address."""
     if key := request.scope.get(KEY_NAME):
         return f"{by} (key {key})" if by else f"key:{key}"
     return by or f"api:{request.client.host if request.client else 'unknown'}"
@@ -202,7 +202,7 @@ def _move(
 def _reloaded(
     service: Service, outcomes: list[Reload], moved: Pointer | None = None
 ) -> ReloadAnswer:
-    """What a look came to here, and what every other process has made of the same pointers."""
+    """Outcome of following the pointers here, and in every other process."""
     pointers = [moved] if moved else [service.pointer(outcome.symbol) for outcome in outcomes]
     generations = {pointer.symbol: pointer.generation for pointer in pointers if pointer}
     fleet = service.fleet.wait_for(generations)

@@ -1,4 +1,4 @@
-"""``/metrics`` and ``/monitor``: how the service does, for Prometheus and for people."""
+"""``/metrics`` and ``/monitor``: measurements of the service, for Prometheus and for people."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ closecast_requests_total{method="POST",route="/predict",status="200",version="â€
     response_class=PlainTextResponse,
     responses={
         200: {
-            "description": "Prometheus' text format; `docs/metrics.md` lists what there is.",
+            "description": "Prometheus' text format; `docs/metrics.md` lists the metrics.",
             "content": {"text/plain": {"example": _EXAMPLE}},
         },
         **responses(
@@ -39,15 +39,15 @@ closecast_requests_total{method="POST",route="/predict",status="200",version="â€
     },
 )
 def get_metrics(service: ServiceDep) -> PlainTextResponse:
-    """What all processes counted, and gauges of models, closes, skill, jobs and the machine.
+    """Counters of all processes, and gauges of models, closes, skill, jobs and the machine.
 
-    Any process answers for all of them. What cannot be looked up is left out, and counted in
+    Any process answers for all of them. A part that cannot be read is left out, and counted in
     `closecast_scrape_errors_total`.
     """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(service.gauges)
-    told = generate_latest(registry)  # first: what fails in here is counted by the next line
-    return PlainTextResponse(told + service.telemetry.exposition(), media_type=_MEDIA_TYPE)
+    gauges = generate_latest(registry)  # first: its failures are counted in the next line
+    return PlainTextResponse(gauges + service.telemetry.exposition(), media_type=_MEDIA_TYPE)
 
 
 @router.get("/monitor", responses=responses(422))

@@ -1,4 +1,4 @@
-"""``/performance``: what the ledger says of dated forecasts, beside what was promised."""
+"""``/performance``: scores of dated forecasts, beside the scores of the evaluation."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ SymbolPath = Annotated[SymbolText, Path()]
 KindQuery = Annotated[
     KindName,
     Query(
-        description="`live`: said before the sessions closed. `replay`: afterwards, with a set "
-        "clock, and never mixed with the former.",
+        description="`live`: issued before the sessions closed. `replay`: issued afterwards, with "
+        "a set clock; the two are never mixed.",
         openapi_examples={"what was live": {"value": "live"}},
     ),
 ]
@@ -52,22 +52,22 @@ def get_performance(
 ) -> PerformanceAnswer:
     """Relative MAE, coverage, bias and PIT of scored forecasts, with confidence intervals.
 
-    Beside them what the evaluation of the served model (or of the named version) promised.
+    Beside them the same scores in the evaluation of the served model (or of the named version).
     """
-    wanted = service.models.canonical(symbol)
-    promised_by, promise = _promising(service, wanted, version)
-    found = summarise(service.database.forecasts.scored(wanted, kind, version), promise)
+    canonical = service.models.canonical(symbol)
+    promised_by, promise = _promising(service, canonical, version)
+    found = summarise(service.database.forecasts.scored(canonical, kind, version), promise)
     response.headers["X-Model-Version"] = promised_by
     return PerformanceAnswer.model_validate(
         {
-            "symbol": wanted,
+            "symbol": canonical,
             "kind": kind,
             "model_version": version,
             "promise_version": promised_by,
             "promise": promise.get("overall"),
             "overall": found.overall,
             "steps": found.steps,
-            "plot": f"/performance/{quote(wanted)}/plot.png?kind={kind}",
+            "plot": f"/performance/{quote(canonical)}/plot.png?kind={kind}",
         }
     )
 
@@ -87,15 +87,15 @@ def get_performance(
 def get_performance_plot(
     symbol: SymbolPath, service: ServiceDep, kind: KindQuery = "live"
 ) -> FileResponse:
-    """The same as a picture, as the worker drew it last."""
-    wanted = service.models.canonical(symbol)
-    folder = service.settings.results_dir / folder_name(wanted)
+    """Picture of the scores, as the worker drew it last."""
+    canonical = service.models.canonical(symbol)
+    folder = service.settings.results_dir / folder_name(canonical)
     path = folder / f"performance-{kind}.png"
     if leads_out(service.settings.results_dir, path) or not path.is_file():
         raise NotDrawnYet(
-            f"no picture of {wanted} ({kind}) yet: the worker draws it when it has scored "
-            f"forecasts, and states intervals from {ENOUGH} origins on; ask for "
-            f"GET /forecast/{wanted} every session, or `make replay` to see one"
+            f"no picture of {canonical} ({kind}) yet: the worker draws it when it has scored "
+            f"forecasts, with confidence intervals from {ENOUGH} origins on. Call "
+            f"GET /forecast/{canonical} every session, or run `make replay` to see one"
         )
     return FileResponse(path, media_type="image/png", headers={"Cache-Control": "no-cache"})
 

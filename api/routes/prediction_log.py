@@ -1,4 +1,4 @@
-"""``/predictions``: the log of the windows that were answered, as pages and as a table."""
+"""``/predictions``: the log of answered windows, in pages and as a table."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 _Row = tuple[int, PredictionRecord]
 
 
-def _wanted(
+def _filter(
     service: ServiceDep,
     symbol: Annotated[SymbolText | None, Query()] = None,
     version: Annotated[
@@ -51,35 +51,35 @@ def _wanted(
     ] = None,
     until: Annotated[
         AwareDatetime | None,
-        Query(alias="to", ge=_EARLIEST, le=_LATEST, description="First moment after it."),
+        Query(alias="to", ge=_EARLIEST, le=_LATEST, description="First moment after the last one."),
     ] = None,
 ) -> PredictionFilter:
     known = None if symbol is None else service.models.canonical(symbol)
     return PredictionFilter(known, version, since, until)
 
 
-WantedDep = Annotated[PredictionFilter, Depends(_wanted)]
+FilterDep = Annotated[PredictionFilter, Depends(_filter)]
 
 
 @router.get("/predictions", responses=responses(422, 503))
 def list_predictions(
     service: ServiceDep,
-    wanted: WantedDep,
+    selection: FilterDep,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 50,
     before_id: Annotated[
-        int | None, Query(ge=0, le=2**63 - 1, description="As `next` of the page before has it.")
+        int | None, Query(ge=0, le=2**63 - 1, description="Taken from `next` of the page before.")
     ] = None,
 ) -> PredictionPage:
     """Windows that `POST /predict` and `/predict/batch` answered, the last logged first.
 
-    Written within a second or two and best effort, the newest `CLOSECAST_PREDICTIONS_KEPT` are
-    kept; what was lost is counted in `closecast_predictions_dropped_total`.
+    Each is logged within a second or two, without a guarantee: losses are counted in
+    `closecast_predictions_dropped_total`. The newest `CLOSECAST_PREDICTIONS_KEPT` are kept.
     """
-    rows = service.database.predictions.page(wanted, limit + 1, before_id)
+    rows = service.database.predictions.page(selection, limit + 1, before_id)
     shown = rows[:limit]
     return PredictionPage(
         predictions=[_answer(row) for row in shown],
-        next=_next(wanted, limit, shown[-1][0]) if len(rows) > limit else None,
+        next=_next(selection, limit, shown[-1][0]) if len(rows) > limit else None,
     )
 
 
@@ -96,24 +96,26 @@ def list_predictions(
 )
 def export_predictions(
     service: ServiceDep,
-    wanted: WantedDep,
+    selection: FilterDep,
     limit: Annotated[int, Query(ge=1, le=1_000_000)] = 100_000,
 ) -> StreamingResponse:
-    """The same as a table, straight from the ledger; as many rows at a time as fit into memory.
+    """The log as CSV, read from the ledger in parts, so that any number of rows fits into memory.
 
-    No cell is a formula to a spreadsheet: a text that would be one begins with an apostrophe.
+    A text that a spreadsheet would take for a formula begins with an apostrophe.
     """
     predictions = service.database.predictions
-    first = predictions.page(wanted, min(CHUNK, limit))  # a failure is a problem, not half a table
+    first = predictions.page(
+        selection, min(CHUNK, limit)
+    )  # a failure is a problem, not half a table
     return StreamingResponse(
-        _lines(predictions, wanted, limit, first),
+        _lines(predictions, selection, limit, first),
         media_type="text/csv",
         headers={"Content-Disposition": 'attachment; filename="predictions.csv"'},
     )
 
 
 def _lines(
-    predictions: PredictionLog, wanted: PredictionFilter, limit: int, rows: Sequence[_Row]
+    predictions: PredictionLog, selection: PredictionFilter, limit: int, rows: Sequence[_Row]
 ) -> Iterator[str]:
     yield _table([COLUMNS])
     while rows:
@@ -121,7 +123,7 @@ def _lines(
         limit -= len(rows)
         if not limit:
             return
-        rows = predictions.page(wanted, min(CHUNK, limit), before_id=rows[-1][0])
+        rows = predictions.page(selection, min(CHUNK, limit), before_id=rows[-1][0])
 
 
 def _table(rows: Iterator[Sequence[object]] | list[tuple[str, ...]]) -> str:
@@ -141,29 +143,29 @@ def _harmless(value: object) -> object:
 
 
 def _answer(row: _Row) -> LoggedPrediction:
-    number, said = row
+    number, record = row
     return LoggedPrediction(
         id=number,
-        time=said.at,
-        request_id=said.request_id,
-        symbol=said.symbol,
-        model_version=said.version,
-        last_close=said.last_close,
-        predicted_price=said.predicted_price,
-        drift_warning=said.drift_warning,
-        drift_findings=list(said.findings),
-        response_time_sec=said.duration_ms / 1000,
+        time=record.at,
+        request_id=record.request_id,
+        symbol=record.symbol,
+        model_version=record.version,
+        last_close=record.last_close,
+        predicted_price=record.predicted_price,
+        drift_warning=record.drift_warning,
+        drift_findings=list(record.findings),
+        response_time_sec=record.duration_ms / 1000,
     )
 
 
-def _next(wanted: PredictionFilter, limit: int, before_id: int) -> str:
-    asked = {
-        "symbol": wanted.symbol,
-        "version": wanted.version,
-        "from": wanted.since.isoformat() if wanted.since else None,
-        "to": wanted.until.isoformat() if wanted.until else None,
+def _next(selection: PredictionFilter, limit: int, before_id: int) -> str:
+    parameters = {
+        "symbol": selection.symbol,
+        "version": selection.version,
+        "from": selection.since.isoformat() if selection.since else None,
+        "to": selection.until.isoformat() if selection.until else None,
         "limit": limit,
         "before_id": before_id,
     }
-    given = {name: value for name, value in asked.items() if value is not None}
+    given = {name: value for name, value in parameters.items() if value is not None}
     return f"/predictions?{urlencode(given)}"

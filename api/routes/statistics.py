@@ -1,4 +1,4 @@
-"""``/statistics`` and ``/mlflow``: what trainings left, as recorded in MLflow."""
+"""``/statistics`` and ``/mlflow``: trainings as recorded in MLflow."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def get_statistics(
 ) -> StatisticsAnswer | Response:
     """Every MLflow experiment with its runs: parameters, times, scores per step, loss per epoch.
 
-    The worker reads them from MLflow after each training; `age_s` says how long ago that was.
+    The worker reads them from MLflow after each training; `age_s` is the time since then.
     """
     content = read_experiments(service.settings)
-    asked = f"{experiment}/{limit}/".encode("utf-8", "surrogatepass")
+    parameters = f"{experiment}/{limit}/".encode("utf-8", "surrogatepass")
     # Weak: the age moves on with the same tag.
-    tag = f'W/"{hashlib.sha256(asked + content).hexdigest()[:32]}"'
+    tag = f'W/"{hashlib.sha256(parameters + content).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
     if if_none_match is not None and tag in {t.strip() for t in if_none_match.split(",")}:
         return Response(status_code=304, headers=headers)
@@ -87,17 +87,17 @@ def _first_runs(experiment: ExperimentStatistics, limit: int) -> ExperimentStati
     responses={
         307: {"description": "To `CLOSECAST_MLFLOW_UI_URL`."},
         **responses(
-            404, examples={404: {"not_configured": "nobody has said where the MLflow UI is"}}
+            404, examples={404: {"not_configured": "no address of an MLflow UI is configured"}}
         ),
     },
 )
 def redirect_to_mlflow(service: ServiceDep) -> RedirectResponse:
-    """Leads to the MLflow UI, where one is configured."""
+    """Redirect to the MLflow UI, where one is configured."""
     address = service.settings.mlflow_ui_url
     if not address:
         raise NotConfigured(
-            "nobody has said where the MLflow UI is: start it beside the service with `mlflow ui "
-            "--backend-store-uri` and what CLOSECAST_MLFLOW_TRACKING_URI says (by default "
+            "no address of an MLflow UI is configured: start it beside the service with `mlflow ui "
+            "--backend-store-uri` and the value of CLOSECAST_MLFLOW_TRACKING_URI (by default "
             "sqlite:///mlruns/mlflow.sqlite), then set CLOSECAST_MLFLOW_UI_URL, for example to "
             "http://127.0.0.1:5000"
         )

@@ -1,4 +1,4 @@
-"""``/train``: queue, watch, cancel. The work is done by the worker process."""
+"""``/train``: queue, watch and cancel trainings, which the worker process carries out."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def train(
         Header(
             min_length=1,
             max_length=255,
-            description="The same key with the same request answers the first job, for good.",
+            description="The same key with the same request always returns the first job.",
         ),
     ] = None,
 ) -> JobAnswer:
     """Collect, train, evaluate, publish, in the background; predictions go on meanwhile.
 
-    The same request again while it runs is the same job; another one for the same symbol is
-    a conflict (409) that names the running one.
+    The same request while the job runs returns the same job; another request for the same symbol
+    is a conflict (409) that names the running job.
     """
     job = submit_training(service, body or TrainBody(), idempotency_key)
     if service.supervisor is not None:
@@ -55,13 +55,13 @@ def list_jobs(service: ServiceDep, limit: Annotated[int, Query(ge=1, le=500)] = 
 
 @router.get("/{job_id}", responses=responses(404, 422, 503))
 def get_job(job_id: JobId, service: ServiceDep) -> JobAnswer:
-    """How far a training is, or how it ended; also of a collection that a forecast asked for."""
+    """Progress or result of a training, or of a collection of closes for a forecast."""
     return job_answer(service.database.jobs.get(job_id))
 
 
 @router.delete("/{job_id}", responses=responses(404, 409, 422, 503))
 def cancel_job(job_id: JobId, service: ServiceDep) -> JobAnswer:
-    """Stop a training: at once if it is queued, between two batches if it runs."""
+    """Cancel a training: at once if it is queued, between two batches if it runs."""
     job = service.database.jobs.get(job_id)
     if job.state not in ACTIVE:
         raise JobConflict(f"the job has {job.state} already: there is nothing to cancel", job.id)

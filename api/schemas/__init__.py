@@ -1,1 +1,1 @@
-"""Requests and answers, with their bounds and examples, by subject. No logic."""
+"""Schemas of requests and answers by subject, with bounds and examples."""

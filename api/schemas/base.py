@@ -1,4 +1,4 @@
-"""What requests, answers and problems have in common."""
+"""Base classes of requests, answers and problem documents."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Answer(BaseModel):
 
 
 class ProblemDocument(BaseModel):
-    """An error, after RFC 9457. `code` is stable; `detail` says what to do next."""
+    """An error, after RFC 9457. `code` is stable; `detail` is for people, with the next step."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -46,7 +46,7 @@ class ProblemDocument(BaseModel):
 
 
 class ProblemItem(BaseModel):
-    """One offence and where it is (RFC 6901 JSON pointer into the body, or a parameter)."""
+    """One fault and its place: a JSON pointer (RFC 6901) into the body, or a parameter."""
 
     pointer: str = Field(examples=["/prices/3"])
     detail: str

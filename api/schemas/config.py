@@ -15,10 +15,10 @@ class ConfigBody(Request):
     """Hyper-parameters to change; `null` goes back to the default."""
 
     hyperparameters: HyperparameterChanges = Field(
-        default_factory=dict, description="Only what is to change."
+        default_factory=dict, description="Only the changed ones."
     )
     forecaster: ForecasterName = Field(
-        None, description="Which forecaster the next training fits, where it is to change."
+        None, description="Forecaster of the next training, where it changes."
     )
 
 
@@ -26,10 +26,10 @@ class ConfigAnswer(Answer):
     """Hyper-parameters of the next training of a symbol."""
 
     symbol: str
-    revision: int = Field(ge=0, description="0: nothing was ever changed. Also the ETag.")
+    revision: int = Field(ge=0, description="0: never changed. Also the ETag.")
     forecaster: str = Field(
-        description="What the next training fits.", examples=[DEFAULT_FORECASTER]
+        description="Forecaster of the next training.", examples=[DEFAULT_FORECASTER]
     )
     hyperparameters: Hyperparameters = Field(description="In effect, defaults included.")
-    changed: dict[str, Any] = Field(description="What differs from the defaults by configuration.")
+    changed: dict[str, Any] = Field(description="Hyper-parameters that were configured.")
     presets: list[str] = Field(description="Names that `POST /train` takes as `preset`.")

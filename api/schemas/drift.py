@@ -1,4 +1,4 @@
-"""``/drift``: verdicts of windows, and what drift knows of a symbol over time."""
+"""``/drift``: verdicts on windows, and the drift of a symbol over time."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ class DriftRequest(Request):
 
     windows: Annotated[
         list[Window],
-        FailFast(),  # to tell what is wrong with each of many windows takes seconds
+        FailFast(),  # to list the faults of each of many windows takes seconds
         Field(min_length=1, max_length=MOST_WINDOWS, description="One or many."),
     ]
 
 
 class WindowVerdict(DriftAnswer):
-    """What to think of one window, as `POST /predict` says it."""
+    """Verdict on one window, the same as in `POST /predict`."""
 
     symbol: str = Field(examples=["MSFT"])
     model_version: str = Field(
-        description="Whose training data it was compared with.", examples=[EXAMPLE_VERSION]
+        description="Model with whose training data the window was compared.",
+        examples=[EXAMPLE_VERSION],
     )
     level: Level = Field(description=LEVEL_MEANS)
 
@@ -43,30 +44,34 @@ class VerdictList(Answer):
 
 
 class RateAnswer(Answer):
-    """False alarms of one channel."""
+    """Rate of false alarms of one channel on clean windows."""
 
-    wanted: FiniteFloat = Field(description="Share of clean windows with a finding, as it was set.")
-    reached: FiniteFloat = Field(description="On the reference itself.")
-    lower: FiniteFloat = Field(description="Of what other years would show: 90 % interval.")
+    wanted: FiniteFloat = Field(
+        description="Share of clean windows with a finding, as set for the training."
+    )
+    reached: FiniteFloat = Field(description="Share on the reference windows themselves.")
+    lower: FiniteFloat = Field(description="Lower end of a 90 % interval for other years.")
     upper: FiniteFloat
 
 
 class ChannelRates(Answer):
-    """Of both channels."""
+    """Rates of both channels."""
 
     fault: RateAnswer
     regime: RateAnswer
 
 
 class RatesAnswer(Answer):
-    """By what was known beside the window."""
+    """Rates by the knowledge available beside the window."""
 
-    alone: ChannelRates = Field(description="Of a window alone.")
-    with_before: ChannelRates = Field(description="Where the closes before it are known.")
+    alone: ChannelRates = Field(description="Rates for a window alone.")
+    with_before: ChannelRates = Field(
+        description="Rates where the closes before the window are known."
+    )
 
 
 class TrainingFault(Answer):
-    """Something wrong in the training data; its day was left out of the baseline."""
+    """Fault in the training data; its day was left out of the baseline."""
 
     code: str = Field(examples=["suspected_split"])
     date: str | None
@@ -74,10 +79,10 @@ class TrainingFault(Answer):
 
 
 class ReferenceAnswer(Answer):
-    """The clean windows that thresholds come from."""
+    """Clean windows from which the thresholds were computed."""
 
-    symbols: int = Field(description="How many, each in units of its own volatility.")
-    first_session: date = Field(description="On which the first window ends.")
+    symbols: int = Field(description="Number of symbols, each scaled by its own volatility.")
+    first_session: date = Field(description="Session on which the first window ends.")
     last_session: date
     windows: int
     step: int = Field(description="Sessions from one window to the next.")
@@ -86,41 +91,43 @@ class ReferenceAnswer(Answer):
 
 
 class BaselineAnswer(Answer):
-    """What windows of a symbol are compared with. It came with the model."""
+    """Reference that windows of a symbol are compared with; part of the model's bundle."""
 
     basis: str = Field(description="Price basis of the training data.")
-    first_session: date = Field(description="Of the training data.")
+    first_session: date = Field(description="First session of the training data.")
     last_session: date
     data_hash: str
-    volatility: FiniteFloat = Field(description="Long-run, of one session's log return.")
+    volatility: FiniteFloat = Field(
+        description="Long-run standard deviation of one session's log return."
+    )
     rates: RatesAnswer
     reference: ReferenceAnswer
-    faults: list[TrainingFault] = Field(description="In the training data; the first five.")
+    faults: list[TrainingFault] = Field(description="Faults in the training data, five at most.")
 
 
 class DriftEvidence(Answer):
     """Evidence, added up session by session, that the model no longer fits its market."""
 
     evidence: FiniteFloat = Field(
-        description="In sessions: while the model fits, it is expected to be no more than the "
-        "sessions that were seen."
+        description="In sessions: while the model fits, its expectation is at most the number of "
+        "sessions seen."
     )
     threshold: FiniteFloat = Field(
-        description="From which on it is in alarm. Also the sessions between two false alarms, at "
-        "least, on average (ARL0)."
+        description="Evidence that raises the alarm. Also the least mean number of sessions "
+        "between two false alarms (ARL0)."
     )
     in_alarm: bool
-    sessions: int = Field(description="Seen under this model.")
+    sessions: int = Field(description="Sessions seen under this model.")
     first_session: date | None = Field(description="`null` before the first.")
     last_session: date | None
 
 
 class DriftDayAnswer(Answer):
-    """One session under watch: what was said of it one session ahead, and what came."""
+    """One session under watch: the forecast made one session ahead beside the outcome."""
 
     session: date
     model_version: str = Field(examples=[EXAMPLE_VERSION])
-    evidence: FiniteFloat = Field(description="After the session.")
+    evidence: FiniteFloat = Field(description="Evidence after the session.")
     alarm: bool
     miss: bool | None = Field(description="Whether the 90 % interval missed the close.")
     shock: FiniteFloat | None = Field(
@@ -128,66 +135,68 @@ class DriftDayAnswer(Answer):
     )
     error: FiniteFloat | None = Field(description="Actual minus forecast log return.")
     expected_error: FiniteFloat | None = Field(
-        description="Size of the error that the width of the forecast let one expect."
+        description="Absolute error expected from the width of the forecast."
     )
 
 
 class RealisedAnswer(Answer):
-    """What came in some newest sessions, beside what was expected. Log returns."""
+    """Errors in the newest sessions beside the expected errors, as log returns."""
 
-    span: int | None = Field(description="Sessions that were asked for; `null`: all.")
-    sessions: int = Field(description="How many there were.")
+    span: int | None = Field(description="Number of newest sessions considered; `null`: all.")
+    sessions: int = Field(description="Number of sessions available.")
     first_session: date
     last_session: date
-    enough: bool = Field(description="Whether there are sessions enough for confidence intervals.")
+    enough: bool = Field(description="Whether the sessions suffice for confidence intervals.")
     misses: EstimateAnswer = Field(
-        description="Share of closes outside the 90 % interval; .10 is as promised."
+        description="Share of closes outside the 90 % interval; 0.10 is nominal."
     )
     bias: FiniteFloat = Field(description="Mean of actual minus forecast.")
     bias_standard_error: FiniteFloat | None
     error: FiniteFloat = Field(description="Mean absolute error.")
     expected_error: FiniteFloat | None = Field(
-        description="Its estimate, made before the closes were known, without them."
+        description="Estimate of the error, made before the closes were known."
     )
     error_ratio: EstimateAnswer = Field(
-        description="Error that came over error that was expected; above 1 the model is too sure."
+        description="Actual over expected error; above 1 the model is overconfident."
     )
 
 
 class PerformanceDriftAnswer(Answer):
-    """Delayed truth: how far off the forecasts of one session ahead were."""
+    """Errors of the forecasts of one session ahead, once their closes are known."""
 
     coming_error: FiniteFloat | None = Field(
-        description="Absolute error that is expected of the session to come; `null` where the "
-        "calibration has not yet seen the newest close, or too few."
+        description="Absolute error expected for the coming session; `null` where the calibration "
+        "has not absorbed the newest close, or has absorbed too few closes."
     )
     spans: list[RealisedAnswer] = Field(description="The newest 60 sessions, 250, and all.")
 
 
 class DriftReport(Answer):
-    """What drift knows of a symbol."""
+    """Drift report of a symbol: baseline, newest verdict, monitor and realised errors."""
 
     symbol: str = Field(examples=["MSFT"])
     model_version: str = Field(examples=[EXAMPLE_VERSION])
     baseline: BaselineAnswer
     newest: WindowVerdict | None = Field(
-        description="Of the newest closes that were collected; `null` where there are too few."
+        description="Verdict on the newest collected closes; `null` where there are too few."
     )
     monitor: DriftEvidence
-    days: list[DriftDayAnswer] = Field(
-        description="Newest first; also of the models before this one."
-    )
+    days: list[DriftDayAnswer] = Field(description="Newest first; earlier models included.")
     realised: PerformanceDriftAnswer
 
 
 class WatchedSymbol(Answer):
-    """A symbol under watch and what its monitor says."""
+    """A symbol under watch, with the evidence of its monitor."""
 
     symbol: str = Field(examples=["MSFT"])
     model_version: str = Field(examples=[EXAMPLE_VERSION])
     evidence: FiniteFloat
-    alarm: bool = Field(description="By itself: whether the evidence is at the threshold.")
-    discovery: bool = Field(description="Also in view of how many symbols are watched.")
+    alarm: bool = Field(
+        description="Whether the evidence has reached the threshold, for this symbol alone."
+    )
+    discovery: bool = Field(
+        description="Whether the alarm also holds in view of the number of symbols watched."
+    )
 
 
 class WatchList(Answer):

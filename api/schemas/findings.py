@@ -1,4 +1,4 @@
-"""What drift found in a window of closes."""
+"""Findings of drift in a window of closes, and the origin of the window."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ EXAMPLE_PROVENANCE: dict[str, Any] = {
 CONTENT_LANGUAGE: dict[str, Any] = {
     "Content-Language": {
         "schema": {"type": "string", "enum": ["en", "pt"]},
-        "description": "Of the sentences.",
+        "description": "Language of the sentences.",
     }
 }
 LEVEL_MEANS = (
     "`ok`: nothing found. `regime`: the market changed. `fault`: the data is probably wrong, "
-    "whatever else was found. `insufficient`: too few closes to tell."
+    "also where other findings are present. `insufficient`: too few closes for a verdict."
 )
 
 Match = Literal["exact", "gapped", "reversed", "other_symbol", "unknown", "newer", "undated"]
 
 
 class FindingAnswer(Answer):
-    """One statistic of a window beyond its threshold, or one fact that speaks for itself."""
+    """One statistic of a window beyond its threshold, or one plain fact."""
 
     code: Code = Field(
-        description="The cause. `shock` is one session of news; every other name says what it is.",
+        description="The cause. `shock` is one session of news; other names explain themselves.",
         examples=[EXAMPLE_FINDING["code"]],
     )
     level: Channel = Field(
         description="`regime`: the market changed. `fault`: the data is probably wrong."
     )
     statistic: str = Field(
-        description="What was measured.", examples=[EXAMPLE_FINDING["statistic"]]
+        description="Name of the measured quantity.", examples=[EXAMPLE_FINDING["statistic"]]
     )
     value: FiniteFloat
-    threshold: FiniteFloat = Field(description="Beyond it is odd.")
+    threshold: FiniteFloat = Field(description="Limit beyond which a value counts as a finding.")
     sentence: str = Field(
         description="In the caller's language.", examples=[EXAMPLE_FINDING["sentence"]]
     )
@@ -67,11 +67,11 @@ class FindingAnswer(Answer):
         examples=[EXAMPLE_FINDING["p_value"]],
     )
     false_alarm_rate: FiniteFloat | None = Field(
-        description="How often this statistic alone is beyond its threshold on clean windows.",
+        description="Share of clean windows on which this statistic alone exceeds its threshold.",
         examples=[EXAMPLE_FINDING["false_alarm_rate"]],
     )
     row: int | None = Field(
-        description="Of the first close that it is about, as it was sent; the first one is 0.",
+        description="Index of the first close concerned, in the order sent, from 0.",
         examples=[EXAMPLE_FINDING["row"]],
     )
     alternatives: list[Code] = Field(
@@ -80,24 +80,24 @@ class FindingAnswer(Answer):
 
 
 class ProvenanceAnswer(Answer):
-    """Which closes that the service knows a window is, if it is any."""
+    """Origin of a window among the closes that the service has collected."""
 
     match: Match = Field(
         description="`exact`: row for row the symbol's. `gapped`: with sessions missing or added. "
-        "`reversed`: newest first. `other_symbol`: exactly another symbol's. `unknown`: nowhere, "
-        "though its dates are. `newer`: later than all that is known. `undated`: nowhere, and "
-        "without a date nothing follows from that."
+        "`reversed`: newest first. `other_symbol`: exactly another symbol's. `unknown`: not "
+        "found, though its dates are known. `newer`: later than all known closes. `undated`: not "
+        "found, and without a date that means nothing."
     )
-    symbol: str | None = Field(description="Whose closes they are.")
-    first_session: date | None = Field(description="Of the rows that were found.")
+    symbol: str | None = Field(description="Symbol whose closes they are.")
+    first_session: date | None = Field(description="First session of the matching rows.")
     last_session: date | None
     factor: FiniteFloat | None = Field(
-        description="What was sent over what is known: 1 in the same unit and price basis."
+        description="Ratio of the closes sent to the known ones; 1 in the same unit and basis."
     )
 
 
 class DriftAnswer(Answer):
-    """What to think of a window of closes."""
+    """Verdict on a window of closes."""
 
     drift_warning: bool = Field(description="Whether anything was found, in either channel.")
     drift_details: list[str] = Field(

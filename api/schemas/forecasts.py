@@ -1,4 +1,4 @@
-"""``/forecast`` and ``/forecasts``: dated forecasts, and what became of them."""
+"""``/forecast`` and ``/forecasts``: dated forecasts and their outcomes."""
 
 from __future__ import annotations
 
@@ -21,24 +21,26 @@ class ForecastRow(Answer):
     step: int = Field(ge=1, description="Sessions after the origin.")
     session: date
     closes_at: datetime = Field(description="The closing bell.")
-    elapsed: bool = Field(description="Whether it had rung when this was answered.")
+    elapsed: bool = Field(description="Whether the bell had rung when this was answered.")
     price: float = Field(description="Median; often the last close.")
     naive_price: float = Field(description='"Tomorrow = today": the last close.')
     intervals: list[IntervalAnswer] = Field(
-        description="Of this session alone, one per asked level."
+        description="Intervals of this session alone, one per requested level."
     )
     path_band: IntervalAnswer = Field(
-        description="Its part of the band that holds *all* sessions of the model's horizon at once."
+        description="This session's part of a joint band for *all* sessions of the model's horizon."
     )
 
 
 class ForecastSummary(Answer):
-    """What a dated forecast starts from and who made it."""
+    """Origin of a dated forecast, and the model that made it."""
 
-    forecast_id: str = Field(description="In the ledger: `GET /forecasts/{forecast_id}`.")
+    forecast_id: str = Field(
+        description="Identifier in the ledger: `GET /forecasts/{forecast_id}`."
+    )
     kind: KindName = Field(description="`replay`: answered with a set clock.")
     symbol: str
-    exchange: str = Field(description="Its calendar: ISO 10383 code, or `24/7`.")
+    exchange: str = Field(description="Exchange calendar: ISO 10383 code, or `24/7`.")
     model_version: str
     calibration_revision: int
     origin: date = Field(description="Session of the newest close it starts from.")
@@ -50,7 +52,7 @@ class ForecastSummary(Answer):
         description="A session that was not over when closes were collected: left out."
     )
     drift_warning: bool = Field(
-        description="Whether the newest closes look unlike what the model learned from."
+        description="Whether the newest closes differ from the training data."
     )
     drift_details: list[str] = Field(examples=[[]])
     drift_findings: list[FindingAnswer] = Field(description="The same, for programs.")
@@ -69,7 +71,7 @@ class TodayAnswer(ForecastSummary):
 
 
 class OutcomeAnswer(Answer):
-    """What became of one step."""
+    """Outcome of one step, once its close is known."""
 
     actual: float = Field(description="The close, in the forecast's own price basis.")
     log_return: float
@@ -97,7 +99,7 @@ class CommittedRow(Answer):
 
 
 class CommittedAnswer(Answer):
-    """A forecast as the ledger holds it. Never altered."""
+    """A forecast as stored in the ledger; never altered."""
 
     forecast_id: str = Field(examples=[EXAMPLE_FORECAST_ID])
     kind: KindName

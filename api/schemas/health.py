@@ -18,7 +18,7 @@ class ServedAnswer(Answer):
 
 
 class Artefacts(Answer):
-    """Which parts of the default symbol's bundle are there."""
+    """Parts of the default symbol's bundle that are present."""
 
     model: bool
     intervals: bool
@@ -33,9 +33,9 @@ class HealthAnswer(Answer):
     version: str
     uptime_s: float
     cpu_percent: float | None = Field(
-        description="Of the machine, over the last second; `null` in the first 0.1 s."
+        description="CPU use of the machine over the last second; `null` in the first 0.1 s."
     )
-    memory_percent: float = Field(description="Of the machine.")
+    memory_percent: float = Field(description="Memory use of the machine.")
     process_memory_mb: float = Field(description="Resident memory of this process.")
     disk_free_gb: float
     default_symbol: str
@@ -44,7 +44,7 @@ class HealthAnswer(Answer):
     failures: dict[str, str] = Field(
         description="Symbols whose newest bundle was refused, and why."
     )
-    ledger: str = Field(description="`ok`, or what is wrong with it.")
+    ledger: str = Field(description="`ok`, or the error of the ledger.")
     can_train: bool
 
 

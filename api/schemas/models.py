@@ -12,11 +12,11 @@ from api.schemas.base import EXAMPLE_VERSION, Answer, Request, SymbolText
 
 def _not_blank(text: str) -> str:
     if not text.strip():
-        raise ValueError("it is blank; say it in a few words: the history keeps it")
+        raise ValueError("it is blank; write a few words: the history keeps them")
     return text
 
 
-# The pattern is for whoever reads the document; the validator says it in words.
+# The pattern is for readers of the document; the validator explains it in words.
 _WORDS = {"pattern": r"\S"}
 ReasonText = Annotated[
     str,
@@ -24,7 +24,7 @@ ReasonText = Annotated[
     Field(
         min_length=1,
         max_length=500,
-        description="Why; kept in the pointer's history.",
+        description="Reason, kept in the pointer's history.",
         examples=["intervals far too narrow since Monday"],
         json_schema_extra=_WORDS,
     ),
@@ -35,7 +35,7 @@ WhoText = Annotated[
     Field(
         min_length=1,
         max_length=100,
-        description="Who asks; `api:` and the caller's address without it. The gate's own name, "
+        description="Name of the caller; by default `api:` and its address. The gate's own name, "
         "`closecast`, is held to the gate's rules: it promotes nothing that was rolled back.",
         examples=["ana"],
         json_schema_extra=_WORDS,
@@ -48,18 +48,18 @@ ExpectedGeneration = Annotated[
     Field(
         ge=0,
         le=2**53,
-        description="The pointer's generation that this was decided against, 0 for none: a 409 "
-        "if it has moved since. Not compared without it.",
+        description="Generation of the pointer on which the decision was based, 0 for none; 409 "
+        "if the pointer has moved since. By default not compared.",
     ),
 ]
 
 
 class PointerStep(Answer):
-    """One step of a symbol's pointer: what became current, who asked for it, and why."""
+    """One step of a symbol's pointer: the new current version, the caller and the reason."""
 
     version: str = Field(examples=[EXAMPLE_VERSION])
     generation: int = Field(
-        description="Counts the steps; after a damaged pointer it goes on from the time, in "
+        description="Number of the step; after a damaged pointer it continues from the time in "
         "microseconds since 1970.",
         examples=[3],
     )
@@ -71,25 +71,27 @@ class PointerStep(Answer):
 
 
 class WorkerState(Answer):
-    """One API process, and what it serves for a symbol."""
+    """One API process and the version that it serves for a symbol."""
 
     process: str = Field(
-        description="Its name: no two processes ever have the same.",
+        description="Name of the process, unique over time.",
         examples=["web-1/0b1c2d3e-4026531836:4711:123456"],
     )
     host: str
     answering: bool = Field(description="Whether it is the one that answers here.")
     symbol: str
     version: str | None = Field(
-        description="null: nobody has asked it for the symbol, or it could load none.",
+        description="`null`: no request for the symbol yet, or no bundle could be loaded.",
         examples=[EXAMPLE_VERSION],
     )
     generation: int | None
-    since: datetime | None = Field(description="Serves this since; null: not reported yet.")
+    since: datetime | None = Field(
+        description="Start of serving this version; `null`: not reported yet."
+    )
     started_at: datetime
-    seen_at: datetime = Field(description="Its last sign of life.")
+    seen_at: datetime = Field(description="Time of its last report.")
     failure: str | None = Field(
-        description="Why it does not serve what the pointer leads to, and keeps what it had."
+        description="Reason why it still serves an older version than the published one."
     )
 
 
@@ -98,17 +100,17 @@ class WorkersAnswer(Answer):
 
     workers: list[WorkerState]
     workers_unknown: str | None = Field(
-        None, description="Why only the answering process is listed: what is wrong with the ledger."
+        None, description="Error of the ledger, where only the answering process can be listed."
     )
 
 
 class ModelAnswer(WorkersAnswer):
-    """What is served for a symbol, and what it was measured to be."""
+    """The served model of a symbol, with its training and its evaluation."""
 
     symbol: str
     version: str = Field(examples=[EXAMPLE_VERSION])
     generation: int = Field(description="Counts promotions and rollbacks of the symbol.")
-    published_version: str | None = Field(description="Where the pointer leads now.")
+    published_version: str | None = Field(description="Version that the pointer names now.")
     history: list[PointerStep] = Field(
         description="The newest 20 steps of the pointer, newest first; none where it is damaged."
     )
@@ -117,21 +119,23 @@ class ModelAnswer(WorkersAnswer):
     forecaster: str
     seq_length: int
     horizon: int
-    data: list[dict[str, Any]] = Field(description="Closes it was made from: span, basis, hash.")
+    data: list[dict[str, Any]] = Field(
+        description="Training data of each symbol: span, basis, hash."
+    )
     hyperparameters: dict[str, Any]
     training: dict[str, Any]
     location: dict[str, Any] = Field(
-        description="Per step the share of the predicted location that is used (0: the naive "
-        "one), and why."
+        description="Per step the share of the predicted location that is used (0: naive), and "
+        "the reason."
     )
     chosen_from: dict[str, Any] = Field(
-        description="Of `auto`: p-values of the model confidence set, and who was left out."
+        description="For `auto`: p-values of the model confidence set, and forecasters left out."
     )
-    symbols: list[str] = Field(description="All that this model was trained for.")
-    left_out: dict[str, str] = Field(description="Symbols that were not learned from, and why.")
+    symbols: list[str] = Field(description="All symbols that this model was trained for.")
+    left_out: dict[str, str] = Field(description="Symbols without usable data, with the reason.")
     evaluation: dict[str, Any] = Field(
-        description="Of this symbol: every forecaster, from windows alone and with history, per "
-        "step, naive beside every score. `p_mae` and `p_crps` are two-sided Diebold-Mariano "
+        description="Scores of this symbol: every forecaster, from windows alone and with history, "
+        "per step, naive beside every score. `p_mae` and `p_crps` are two-sided Diebold-Mariano "
         "p-values."
     )
     gate: dict[str, Any] = Field(
@@ -153,12 +157,12 @@ class VersionSummary(Answer):
     symbols: list[str]
     forecaster: str
     gate: str
-    current: bool = Field(description="Whether a pointer leads to it.")
+    current: bool = Field(description="Whether it is current for a symbol.")
     relative_mae: float | None = Field(
-        description="Ours over naive's, whole horizon, with history, mean over symbols; "
+        description="The model's over naive's, whole horizon, with history, mean over symbols; "
         "below 1 is better."
     )
-    crps_ratio: float | None = Field(description="The same of the CRPS.")
+    crps_ratio: float | None = Field(description="The same ratio for the CRPS.")
 
 
 class VersionList(Answer):
@@ -168,7 +172,7 @@ class VersionList(Answer):
 
 
 class SymbolBody(Request):
-    """Which symbol; the default one without it."""
+    """A symbol; the default symbol if omitted."""
 
     symbol: SymbolText | None = None
 
@@ -203,7 +207,7 @@ class RollbackBody(PointerMoveBody):
 
 
 class ReloadOutcome(Answer):
-    """What a look at one pointer led to."""
+    """Outcome of following one symbol's pointer."""
 
     symbol: str
     outcome: Literal["unchanged", "swapped", "failed"]
@@ -213,16 +217,16 @@ class ReloadOutcome(Answer):
 
 
 class ReloadAnswer(WorkersAnswer):
-    """What this process serves after the look, and what all others do."""
+    """Versions that this process and all others serve after following the pointers."""
 
-    process_id: int = Field(description="Of the process that answers, on its machine.")
+    process_id: int = Field(description="Number of the answering process on its machine.")
     followed: bool = Field(
-        description="Whether every process has followed the pointers by now, and none has failed."
+        description="Whether every process has followed the pointers without a failure."
     )
-    reloads: list[ReloadOutcome] = Field(description="Of the process that answers.")
+    reloads: list[ReloadOutcome] = Field(description="Outcomes in the answering process.")
 
 
 class PointerMoveAnswer(ReloadAnswer):
-    """The step that the pointer of each symbol took, and what this process serves after it."""
+    """The step of each symbol's pointer, and the versions served after it."""
 
     steps: dict[str, PointerStep]

@@ -12,7 +12,7 @@ from api.schemas.base import Answer
 class RecentRequest(Answer):
     """One request that this process answered."""
 
-    time: datetime = Field(description="When it came.")
+    time: datetime = Field(description="Time of arrival.")
     request_id: str
     method: str = Field(examples=["POST"])
     route: str = Field(
@@ -20,7 +20,9 @@ class RecentRequest(Answer):
         examples=["/predict"],
     )
     status: int = Field(description="499: the caller hung up before there was an answer.")
-    response_time_sec: float = Field(description="From its head to the last byte of the answer.")
+    response_time_sec: float = Field(
+        description="Time from its head to the last byte of the answer."
+    )
     memory_usage_percent: float = Field(
         description="Of the machine's memory, measured at most a second before."
     )
@@ -36,14 +38,14 @@ class ResponseTimes(Answer):
 
 
 class MonitorAnswer(Answer):
-    """What this process saw. With several processes `/metrics` tells of all of them."""
+    """Measurements of this process; `/metrics` sums over all processes."""
 
     process_id: int
     uptime_s: float
     cpu_percent: float | None = Field(
-        description="Of the machine, over the last second; `null` in the first 0.1 s."
+        description="CPU use of the machine over the last second; `null` in the first 0.1 s."
     )
-    memory_percent: float = Field(description="Of the machine.")
+    memory_percent: float = Field(description="Memory use of the machine.")
     process_memory_mb: float = Field(description="Resident memory of this process.")
     disk_free_gb: float
     requests_in_flight: int = Field(description="In this process, this one included.")

@@ -1,4 +1,4 @@
-"""``/performance``: how dated forecasts kept their word."""
+"""``/performance``: scores of dated forecasts."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class StepPerformanceAnswer(Answer):
     origins: int
     first_session: date
     last_session: date
-    enough: bool = Field(description="Whether there are origins enough for confidence intervals.")
-    relative_mae: EstimateAnswer = Field(description="Ours over naive's; below 1 is better.")
+    enough: bool = Field(description="Whether the origins suffice for confidence intervals.")
+    relative_mae: EstimateAnswer = Field(description="The model's over naive's; below 1 is better.")
     promised_relative_mae: float | None
     bias: float = Field(description="Mean of actual minus forecast log return.")
     bias_standard_error: float | None
@@ -46,17 +46,19 @@ class StepPerformanceAnswer(Answer):
 
 
 class PerformanceAnswer(Answer):
-    """What the ledger says of a symbol's dated forecasts, beside what was promised."""
+    """Scores of a symbol's dated forecasts, beside those of the model's evaluation."""
 
     symbol: str = Field(examples=["MSFT"])
     kind: KindName
     model_version: str | None = Field(
         description="Only forecasts of this version count; `null`: of all versions."
     )
-    promise_version: str | None = Field(description="Whose evaluation the promise is of.")
+    promise_version: str | None = Field(
+        description="Version whose evaluation the promise comes from."
+    )
     promise: dict[str, Any] | None = Field(
         description="The evaluation's scores of that model, all steps together."
     )
-    overall: StepPerformanceAnswer | None = Field(description="`null` until something is scored.")
+    overall: StepPerformanceAnswer | None = Field(description="`null` until a forecast is scored.")
     steps: list[StepPerformanceAnswer]
     plot: str = Field(examples=["/performance/MSFT/plot.png?kind=live"])

@@ -18,7 +18,7 @@ COLUMNS = (
 class LoggedPrediction(Answer):
     """One answer of `POST /predict`."""
 
-    id: int = Field(description="Grows with every answer; gaps mean nothing.", examples=[17])
+    id: int = Field(description="Increases with every answer; gaps have no meaning.", examples=[17])
     time: datetime
     request_id: str | None = Field(description="As in the header `X-Request-ID` and in the logs.")
     symbol: str = Field(examples=["MSFT"])
@@ -35,6 +35,6 @@ class PredictionPage(Answer):
 
     predictions: list[LoggedPrediction]
     next: str | None = Field(
-        description="Where older ones are; `null` where there are none.",
+        description="Address of the older ones; `null` where there are none.",
         examples=["/predictions?limit=50&before_id=17"],
     )

@@ -1,4 +1,4 @@
-"""``GET /statistics``: what MLflow recorded, as the worker read it last."""
+"""``GET /statistics``: trainings recorded in MLflow, as the worker read them last."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class StepScores(Answer):
 
 
 class RunStatistics(Answer):
-    """One run: what was trained, how, and how well it did."""
+    """One run: data, parameters, times and scores of a training."""
 
     run_id: str
     name: str = Field(description="The version of the bundle.")
@@ -26,9 +26,9 @@ class RunStatistics(Answer):
     started_at: datetime | None
     ended_at: datetime | None
     duration_s: float | None = Field(
-        description="Of the MLflow run: ours are written when the training has ended."
+        description="Duration of the MLflow run, which is written when the training has ended."
     )
-    training_seconds: float | None = Field(description="Of the training proper.")
+    training_seconds: float | None = Field(description="Duration of the training itself.")
     best_valid_loss: float | None
     params: dict[str, str]
     tags: dict[str, str]
@@ -52,7 +52,7 @@ class ExperimentStatistics(Answer):
 
 
 class RecordedStatistics(Answer):
-    """What the worker's file holds."""
+    """Experiments as stored in the worker's file."""
 
     written_at: AwareDatetime = Field(description="When the worker read them from MLflow.")
     experiments: list[ExperimentStatistics]

@@ -18,7 +18,7 @@ class SymbolSummary(Answer):
     model_version: str | None = Field(description="`null` where its pointer cannot be read.")
     newest_close: date | None = Field(description="Session of the newest close known here.")
     age: int | None = Field(description="Sessions completed since.")
-    problem: str | None = Field(description="Why something of it cannot be told.")
+    problem: str | None = Field(description="Error that hides a part of the summary.")
     links: dict[str, str]
 
 

@@ -13,10 +13,10 @@ from closecast.forecasters import DEFAULT_FORECASTER
 
 
 class TrainBody(Request):
-    """What to train. Everything has a default."""
+    """Settings of a training; each has a default."""
 
     symbol: SymbolText | None = Field(
-        None, description="Without it and `symbols`: all that the current model is for."
+        None, description="By default, without `symbols` too, all symbols of the current model."
     )
     symbols: Annotated[list[SymbolText], Field(min_length=1, max_length=500)] | None = Field(
         None, description="Symbols to learn from together; one model serves them all."
@@ -31,7 +31,7 @@ class TrainBody(Request):
     end: date | None = Field(None, description="Last session to train on.")
     forecaster: ForecasterName = Field(
         None,
-        description="Without it: the first that knows the hyper-parameters and the preset, of the "
+        description="By default the first that has the hyper-parameters and the preset, of the "
         f"configured one, the default (`{DEFAULT_FORECASTER}`) and all others.",
     )
     preset: str | None = Field(
@@ -55,16 +55,16 @@ JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
 class JobAnswer(Answer):
-    """A training: what was asked, how far it is, how it ended."""
+    """A training: its request, its progress and its result."""
 
     id: str
     url: str = Field(examples=["/train/0123456789abcdef0123456789abcdef"])
-    task: str = Field(description="`train`, or `update`: closes that a forecast asked for.")
+    task: str = Field(description="`train`, or `update`: a collection of closes for a forecast.")
     symbol: str = Field(description="Or the short name of a panel; `request` lists its symbols.")
     state: JobState
     cancel_requested: bool
     attempts: int = Field(
-        description="How often it was begun: a job whose worker process died is begun once more."
+        description="Number of starts: a job whose worker process died is started once more."
     )
     request: dict[str, Any] = Field(description="The training as resolved when it was queued.")
     progress: dict[str, Any] = Field(
@@ -76,7 +76,7 @@ class JobAnswer(Answer):
         description="When succeeded: version, promoted, gate, metrics beside naive. The gate's "
         "`p_one_sided` is one-sided, `p_mae` and `p_crps` of the metrics are two-sided."
     )
-    reason: str | None = Field(description="Why it failed or was cancelled.")
+    reason: str | None = Field(description="Reason of a failure or cancellation.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
