@@ -20,6 +20,7 @@ from fastapi.testclient import TestClient
 from api.main import create_app
 from api.schemas.examples import FOLDER
 from closecast.database import Database
+from closecast.forecasters import BOOTSTRAP
 from closecast.pipeline import TrainRequest, run_training, update
 from closecast.settings import Settings
 from closecast.sources.price_cache import PriceCache
@@ -28,7 +29,7 @@ from scripts.replaying import Clock
 TRAINED_UNTIL = date(2022, 10, 31)
 FIRST_DAY = datetime(2022, 11, 1, 12, tzinfo=UTC)
 NOW = datetime(2022, 12, 29, 12, tzinfo=UTC)
-RECIPE = {"symbols": ["MSFT", "KO"], "forecaster": "ewma", "start": "2016-01-04"}
+RECIPE = {"symbols": ["MSFT", "KO"], "forecaster": BOOTSTRAP, "start": "2016-01-04"}
 _NAMES = {"host": "server-1", "process": "server-1:4711", "process_id": 4711}
 _MOST_MEMBERS = 40
 _KEPT_MEMBERS = 8

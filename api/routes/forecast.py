@@ -25,7 +25,13 @@ from api.schemas.training import JobAnswer
 from api.service import ServiceDep
 from api.services.prediction import LEVELS_TEXT, levels_of
 from api.services.training import job_answer
-from closecast.core.records import LEVELS, SCORED_PROBABILITIES, DatedForecast, DatedStep, Outcome
+from closecast.core.records import (
+    SCORED_LEVELS,
+    SCORED_PROBABILITIES,
+    DatedForecast,
+    DatedStep,
+    Outcome,
+)
 from closecast.database import Job
 from closecast.drift import in_language
 from closecast.serving.dated import DatedAnswer
@@ -219,6 +225,6 @@ def _committed(
 
 
 def _outcome(outcome: Outcome) -> OutcomeAnswer:
-    hits = {f"{level:g}": hit for level, hit in zip(LEVELS, outcome.hits, strict=True)}
+    hits = {f"{level:g}": hit for level, hit in zip(SCORED_LEVELS, outcome.hits, strict=True)}
     values = {name: getattr(outcome, name) for name in OutcomeAnswer.model_fields}
     return OutcomeAnswer.model_validate({**values, "hits": hits})

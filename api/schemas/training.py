@@ -10,6 +10,9 @@ from pydantic import Field, model_validator
 from api.schemas.base import Answer, Request, SymbolText
 from api.schemas.hyperparameters import ForecasterName, Hyperparameters
 from closecast.forecasters import DEFAULT_FORECASTER
+from closecast.sources import source_names
+
+_SOURCES = ", ".join(f"`{name}`" for name in source_names(with_urls=False))
 
 
 class TrainBody(Request):
@@ -25,7 +28,7 @@ class TrainBody(Request):
         None,
         min_length=1,
         max_length=400,
-        description="`sample`, `yahoo`, or the source that the service is configured with.",
+        description=f"{_SOURCES}, or the source that the service is configured with.",
     )
     start: date | None = Field(None, description="First session to train on.")
     end: date | None = Field(None, description="Last session to train on.")

@@ -24,7 +24,7 @@ from closecast.forecasters import (
     preset,
 )
 from closecast.jobs.supervisor import require_training
-from closecast.sources import SOURCES
+from closecast.sources import source_names
 
 
 def submit_training(service: Service, body: TrainBody, idempotency_key: str | None = None) -> Job:
@@ -144,7 +144,9 @@ def _allowed_source(service: Service, named: str | None) -> str:
     is the configured one shown, which may hold a password.
     """
     configured = service.settings.source.partition(":")[0]
-    allowed = {*SOURCES, "yahoo:raw"} - ({"file"} if configured != "file" else set())
+    allowed = source_names(with_urls=False)
+    if configured == "file":
+        allowed.append(configured)
     if named is None:
         return "file" if configured == "file" else service.settings.source
     if named not in allowed:

@@ -12,7 +12,6 @@ from benchmarks.forecast.methods.gaussian import LEVEL
 from benchmarks.forecast.methods.scale import ewma
 from benchmarks.forecast.panel import BoolArray, Bounds, Panel
 from closecast.core.arrays import FloatArray
-from closecast.metrics.scores import interval_score
 
 SPAN = ("2007-01-01", "2022-12-28")
 """Sessions that are forecast."""
@@ -58,6 +57,15 @@ class IntervalRow:
     def spread(self) -> float:
         """Largest less smallest coverage of the terciles."""
         return max(self.terciles) - min(self.terciles)
+
+
+def interval_score(
+    actual: FloatArray, lower: FloatArray, upper: FloatArray, level: float
+) -> FloatArray:
+    """Winkler's score of a central interval (width plus 2/alpha times the overshoot)."""
+    alpha = 1 - level
+    below, above = np.maximum(lower - actual, 0), np.maximum(actual - upper, 0)
+    return np.asarray(upper - lower + 2 / alpha * (below + above))
 
 
 def replace_unusable(bounds: Bounds, volatility: FloatArray) -> tuple[Bounds, BoolArray, BoolArray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -32,8 +31,7 @@ class PriceSourceContract:
         raise NotImplementedError("a symbol that the source knows")
 
     def test_is_registered_under_its_name(self, source: PriceSource) -> None:
-        module, _, cls = SOURCES[source.name].partition(":")
-        assert getattr(import_module(module), cls) is type(source)
+        assert SOURCES[source.name].source() is type(source)
 
     def test_says_where_prices_come_from(self, source: PriceSource, symbol: str) -> None:
         prices = source.fetch(symbol, now=LONG_AFTER)

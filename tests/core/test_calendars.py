@@ -14,7 +14,6 @@ from closecast.core.calendars import (
     SessionTable,
     calendar_span,
     is_complete,
-    last_completed_session,
     session_table,
     sessions_between,
 )
@@ -129,7 +128,8 @@ def test_the_time_zone_of_now_does_not_matter() -> None:
     now = at("2022-03-11T21:20")
     elsewhere = now.astimezone(timezone(timedelta(hours=-3)))
     assert is_complete("XNYS", day("2022-03-11"), elsewhere)
-    assert last_completed_session("XNYS", elsewhere) == last_completed_session("XNYS", now)
+    table = session_table("XNYS", *calendar_span("XNYS"))
+    assert table.last_completed(elsewhere) == table.last_completed(now)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,8 @@ def test_the_time_zone_of_now_does_not_matter() -> None:
     ],
 )
 def test_last_completed_session(exchange: str, now: str, expected: str) -> None:
-    assert str(last_completed_session(exchange, at(now))) == expected
+    table = session_table(exchange, *calendar_span(exchange))
+    assert str(table.last_completed(at(now))) == expected
 
 
 # -- tables ------------------------------------------------------------------------------------

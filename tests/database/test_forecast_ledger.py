@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from closecast.core.records import LEVELS, DatedForecast, DatedStep, Kind, Outcome
+from closecast.core.records import SCORED_LEVELS, DatedForecast, DatedStep, Kind, Outcome
 from closecast.database import Database
 from closecast.errors import StorageFailed, UnknownForecast
 from tests.database.test_database import NOON, Place, at_once
@@ -290,7 +290,7 @@ def test_scored_steps_say_what_was_said_and_what_came(database: Database) -> Non
     for field in ("version", "revision", "forecaster", "origin", "origin_close"):
         assert getattr(row, field) == getattr(forecast, field)
     assert row.outcome == came()
-    assert len(row.outcome.hits) == len(LEVELS)
+    assert len(row.outcome.hits) == len(SCORED_LEVELS)
 
 
 def test_the_oldest_origin_comes_first(database: Database) -> None:

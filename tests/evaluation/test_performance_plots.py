@@ -15,7 +15,7 @@ from matplotlib.image import imread
 from scipy import stats
 
 from closecast.core.records import (
-    LEVELS,
+    SCORED_LEVELS,
     SCORED_PROBABILITIES,
     DatedForecast,
     DatedStep,
@@ -143,7 +143,7 @@ def test_coverage_stands_beside_what_was_stated() -> None:
     assert list(line(axes, "observed").get_ydata()) == observed
     assert list(line(axes, "evaluation").get_ydata()) == [0.79, 0.94]
     stated = axes.collections[0].get_segments()
-    assert [segment[0, 1] for segment in stated] == list(LEVELS)
+    assert [segment[0, 1] for segment in stated] == list(SCORED_LEVELS)
     assert [text.get_text() for text in axes.get_xticklabels()] == [
         "50%",
         "80%",

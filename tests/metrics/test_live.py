@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from closecast.core.arrays import FloatArray
-from closecast.core.records import LEVELS, Outcome, ScoredStep
+from closecast.core.records import SCORED_LEVELS, Outcome, ScoredStep
 from closecast.metrics.live import ENOUGH, Estimate, ratio, share, summarise
 from tests.support.synthetic_prices import garch, patiently
 
@@ -71,7 +71,7 @@ def test_figures_by_hand() -> None:
     assert [c.observed.value for c in found.coverage] == pytest.approx(
         [1 / 3, 2 / 3, 2 / 3, 2 / 3, 1]
     )
-    assert tuple(c.level for c in found.coverage) == LEVELS
+    assert tuple(c.level for c in found.coverage) == SCORED_LEVELS
 
 
 def test_the_row_over_all_steps_holds_all_of_them() -> None:

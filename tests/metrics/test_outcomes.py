@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from closecast.core.prices import Prices
-from closecast.core.records import LEVELS, SCORED_PROBABILITIES, DatedForecast, DatedStep
+from closecast.core.records import SCORED_LEVELS, SCORED_PROBABILITIES, DatedForecast, DatedStep
 from closecast.metrics.outcomes import (
     probability_integral_transform,
     realised_log_return,
@@ -151,11 +151,11 @@ def test_each_level_is_hit_where_its_interval_holds_the_close(
     assert score_step(*said(), 0.02 * z, NOW).hits == hits
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", SCORED_LEVELS)
 def test_the_ends_of_an_interval_belong_to_it(level: float) -> None:
     forecast, step = said()
     i = int(np.argmin(np.abs(SCORED_PROBABILITIES - (1 - level) / 2)))
-    which = LEVELS.index(level)
+    which = SCORED_LEVELS.index(level)
     for end in (step.quantiles[i], step.quantiles[len(step.quantiles) - 1 - i]):
         assert score_step(forecast, step, end, NOW).hits[which]
         assert not score_step(forecast, step, end + np.copysign(1e-9, end), NOW).hits[which]

@@ -13,7 +13,6 @@ from closecast.core.forecast import PROBABILITIES
 from closecast.metrics.scores import (
     coverage,
     crps_from_quantiles,
-    interval_score,
     mase,
     point_scores,
 )
@@ -107,24 +106,6 @@ def test_crps_scales_and_shifts_with_its_unit(seed: int, scale: float, shift: fl
     here = crps_from_quantiles(actual, quantiles, PROBABILITIES)
     there = crps_from_quantiles(scale * actual + shift, scale * quantiles + shift, PROBABILITIES)
     assert there == pytest.approx(scale * here, rel=1e-9, abs=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("actual", "expected"),
-    [(5.0, 4.0), (3.0, 4.0), (7.0, 4.0), (8.0, 4 + 10 * 1), (1.0, 4 + 10 * 2)],
-)
-def test_interval_score_by_hand(actual: float, expected: float) -> None:
-    score = interval_score(np.array(actual), np.array(3.0), np.array(7.0), level=0.8)
-    assert score == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("stretch", [0.6, 0.8, 1.25, 1.6])
-def test_interval_score_is_least_for_the_interval_that_is_true(stretch: float) -> None:
-    actual, end = draws(0, 20_000), stats.norm.ppf(0.9)
-    honest, wrong = (
-        interval_score(actual, np.array(-e), np.array(e), 0.8).mean() for e in (end, stretch * end)
-    )
-    assert honest < wrong
 
 
 def test_coverage_counts_the_ends_as_inside() -> None:

@@ -18,11 +18,14 @@ from closecast.forecasters import (
     parameters_type,
     preset,
 )
+from closecast.sources import source_names
 
 
 def add_origin(made: argparse.ArgumentParser) -> None:
     """``--source``, ``--start``, ``--end``: which closes are meant."""
-    made.add_argument("--source", help="sample, yahoo or file:URL (CLOSECAST_SOURCE)")
+    made.add_argument(
+        "--source", help=f"{', '.join(source_names(with_urls=True))} (CLOSECAST_SOURCE)"
+    )
     made.add_argument("--start", type=date.fromisoformat, help="first session, YYYY-MM-DD")
     made.add_argument("--end", type=date.fromisoformat, help="last session, YYYY-MM-DD")
 

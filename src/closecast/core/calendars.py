@@ -209,10 +209,5 @@ def is_complete(exchange: str, session: np.datetime64, now: datetime) -> bool:
     return bool(_utc(now) >= (day + 1).astype("datetime64[us]") + np.timedelta64(_SETTLING))
 
 
-def last_completed_session(exchange: str, now: datetime) -> np.datetime64:
-    """The newest session whose close is final at ``now`` (aware)."""
-    return _whole_table(exchange).last_completed(now)
-
-
 def _utc(moment: datetime) -> np.datetime64:
     return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")

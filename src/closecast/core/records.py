@@ -17,11 +17,11 @@ Trigger = Literal["request", "schedule", "regime"]
 Kind = Literal["live", "replay"]
 """``live``: issued before the session closed. ``replay``: made afterwards with a set clock."""
 
-LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
+SCORED_LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
 """Central intervals whose hits are scored."""
 
 SCORED_PROBABILITIES = read_only([0.005, *PROBABILITIES, 0.995])
-"""The probabilities at which a dated forecast states quantiles: the ends of all of ``LEVELS``."""
+"""Probabilities of a dated forecast's quantiles: the ends of all ``SCORED_LEVELS``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Outcome:
     error, naive_error : float
         Actual minus forecast log return; of ours and of "tomorrow = today".
     hits : tuple of bool
-        Whether the central interval of each of ``LEVELS`` held the close.
+        Whether the central interval of each of ``SCORED_LEVELS`` held the close.
     crps : float
         In log return.
     pit : float

@@ -13,7 +13,7 @@ from matplotlib.ticker import PercentFormatter
 
 from closecast.core.arrays import FloatArray
 from closecast.core.prices import Prices
-from closecast.core.records import LEVELS, SCORED_PROBABILITIES, DatedForecast, Kind
+from closecast.core.records import SCORED_LEVELS, SCORED_PROBABILITIES, DatedForecast, Kind
 from closecast.metrics.live import PIT_BINS, Estimate, Performance, StepPerformance
 
 # Blue and orange stay apart for every kind of colour blindness, and in grey by their lightness.
@@ -150,11 +150,11 @@ def _relative_mae(axes: Any, steps: Sequence[StepPerformance]) -> None:
 
 def _coverage(axes: Any, overall: StepPerformance) -> None:
     _tidy(axes, "Closes inside the intervals, all steps")
-    places = np.arange(len(LEVELS))
-    axes.hlines(LEVELS, places - 0.3, places + 0.3, color=_NAIVE, lw=1.6, label="stated")
+    places = np.arange(len(SCORED_LEVELS))
+    axes.hlines(SCORED_LEVELS, places - 0.3, places + 0.3, color=_NAIVE, lw=1.6, label="stated")
     _with_intervals(axes, places.tolist(), [level.observed for level in overall.coverage])
     _promises(axes, [(i, c.promised) for i, c in enumerate(overall.coverage) if c.promised])
-    axes.set_xticks(places, [f"{level:.0%}" for level in LEVELS])
+    axes.set_xticks(places, [f"{level:.0%}" for level in SCORED_LEVELS])
     axes.set_xlabel("interval")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_ylim(top=1.02)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from closecast.core.arrays import FloatArray
-from closecast.core.records import LEVELS, ScoredStep
+from closecast.core.records import SCORED_LEVELS, ScoredStep
 
 ENOUGH = 30
 """Origins from which on an interval is stated; with fewer the estimate of its width is noise."""
@@ -174,7 +174,7 @@ def _figures(
                 share(per_origin(hits[:, i]), counts, overlap, enough),
                 _promised(promise, f"coverage_{100 * level:.0f}"),
             )
-            for i, level in enumerate(LEVELS)
+            for i, level in enumerate(SCORED_LEVELS)
         ),
         pit=_histogram([outcome.pit for outcome in outcomes]),
     )

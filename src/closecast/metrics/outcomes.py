@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 from closecast.core.forecast import PROBABILITIES
 from closecast.core.prices import Prices
-from closecast.core.records import LEVELS, SCORED_PROBABILITIES, DatedForecast, DatedStep, Outcome
+from closecast.core.records import (
+    SCORED_LEVELS,
+    SCORED_PROBABILITIES,
+    DatedForecast,
+    DatedStep,
+    Outcome,
+)
 from closecast.metrics.scores import crps_from_quantiles
 
 _PATIENCE = 5
@@ -75,7 +81,7 @@ def score_step(
         log_return=log_return,
         error=log_return - float(np.log(step.price / forecast.origin_close)),
         naive_error=log_return,
-        hits=tuple(_holds(quantiles, level, log_return) for level in LEVELS),
+        hits=tuple(_holds(quantiles, level, log_return) for level in SCORED_LEVELS),
         crps=float(
             crps_from_quantiles(np.asarray(log_return), quantiles[_INNER], PROBABILITIES).item()
         ),

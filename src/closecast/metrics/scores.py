@@ -54,15 +54,6 @@ def crps_from_quantiles(
     return np.asarray(2 * pinball.mean(axis=-1))
 
 
-def interval_score(
-    actual: FloatArray, lower: FloatArray, upper: FloatArray, level: float
-) -> FloatArray:
-    """Winkler's score of a central interval (width plus 2/alpha times the overshoot)."""
-    alpha = 1 - level
-    below, above = np.maximum(lower - actual, 0), np.maximum(actual - upper, 0)
-    return np.asarray(upper - lower + 2 / alpha * (below + above))
-
-
 def coverage(actual: FloatArray, lower: FloatArray, upper: FloatArray) -> float:
     """Share of ``actual`` inside the intervals, ends included."""
     return float(np.mean((lower <= actual) & (actual <= upper)))

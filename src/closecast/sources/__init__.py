@@ -1,23 +1,67 @@
-"""Where closes come from. A new source: one file, one line in ``SOURCES``, one contract test."""
+"""Sources of closes: one file, one line in ``SOURCES`` and one contract test each."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 
 from closecast.errors import UnknownName
 from closecast.settings import Settings
 from closecast.sources.base import PriceSource
 
-# name -> "module:Class"; imported when asked for, so that nobody pays for pandas unasked.
+
+@dataclass(frozen=True, slots=True)
+class SourceEntry:
+    """One registered price source; its module, often with pandas, is imported on first use.
+
+    Attributes
+    ----------
+    path : str
+        ``MODULE:CLASS``.
+    arguments : tuple of str
+        Fixed arguments that may follow its name after a colon.
+    takes_url : bool
+        Whether the argument is a file or address. A caller of the API cannot name one, or could
+        have the service read any of them.
+    """
+
+    path: str
+    arguments: tuple[str, ...] = ()
+    takes_url: bool = False
+
+    def source(self) -> type[PriceSource]:
+        """The class of the source."""
+        module, _, name = self.path.partition(":")
+        kind: type[PriceSource] = getattr(import_module(module), name)
+        return kind
+
+
 SOURCES = {
-    "sample": "closecast.sources.sample:SampleSource",
-    "file": "closecast.sources.file:FileSource",
-    "yahoo": "closecast.sources.yahoo:YahooSource",
+    "sample": SourceEntry("closecast.sources.sample:SampleSource"),
+    "file": SourceEntry("closecast.sources.file:FileSource", takes_url=True),
+    "yahoo": SourceEntry("closecast.sources.yahoo:YahooSource", arguments=("raw",)),
 }
 
 
+def source_names(*, with_urls: bool) -> list[str]:
+    """List the names that sources are chosen by, with their fixed arguments.
+
+    >>> source_names(with_urls=True)
+    ['sample', 'file:URL', 'yahoo', 'yahoo:raw']
+    >>> source_names(with_urls=False)
+    ['sample', 'yahoo', 'yahoo:raw']
+    """
+    names = []
+    for name, entry in SOURCES.items():
+        if not entry.takes_url:
+            names += [name, *(f"{name}:{argument}" for argument in entry.arguments)]
+        elif with_urls:
+            names.append(f"{name}:URL")
+    return names
+
+
 def make_source(name: str, settings: Settings) -> PriceSource:
-    """The source called ``name``; ``file:URL`` names a file source and its URL at once.
+    """Make the source called ``name``; ``file:URL`` names a file source and its URL at once.
 
     ``file`` alone is the file that the settings name.
 
@@ -31,13 +75,11 @@ def make_source(name: str, settings: Settings) -> PriceSource:
         raise UnknownName("price source", kind, SOURCES)
     if name == "file" and settings.source.startswith("file:"):
         argument = settings.source.removeprefix("file:")
-    module, _, cls = SOURCES[kind].partition(":")
-    source: PriceSource = getattr(import_module(module), cls).from_settings(settings, argument)
-    return source
+    return SOURCES[kind].source().from_settings(settings, argument)
 
 
 def source_again(recorded: str, settings: Settings) -> str:
-    """The name under which to ask again for closes that came from the source ``recorded``.
+    """Answer the name by which to collect again from the source ``recorded``.
 
     With the argument that the settings give it (``yahoo:raw``); not so a file, which ``file``
     alone finds as well: its URL may hold a password, and this name is shown.
@@ -47,4 +89,4 @@ def source_again(recorded: str, settings: Settings) -> str:
     return recorded
 
 
-__all__ = ["SOURCES", "PriceSource", "make_source", "source_again"]
+__all__ = ["SOURCES", "PriceSource", "SourceEntry", "make_source", "source_again", "source_names"]
