@@ -1,8 +1,8 @@
-"""Everything that can go wrong on purpose.
+"""Errors that closecast raises deliberately.
 
-One base error. Each class says whose *fault* it is and whether a *retry* of the
-same call can help; it knows nothing of HTTP (``api.problems.statuses`` maps classes to
-statuses). A message says what was wrong, what was expected, and what to do next.
+All derive from :class:`ClosecastError`. Each class states whose *fault* it is and whether a
+*retry* of the same call can help; ``api.problems.errors`` maps classes to HTTP statuses. A
+message names the fault, the expected value, and the next step.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class PriceProblem:
 
 
 class InvalidPrices(ClosecastError):
-    """Closes that nobody should forecast from; every problem found is listed."""
+    """Closes that are unfit to forecast from; every problem found is listed."""
 
     code = "invalid_prices"
     fault = "caller"
@@ -75,7 +75,7 @@ class WrongWindowLength(ClosecastError):
 
 
 class TooFewCloses(ClosecastError):
-    """A series too short for what was asked of it."""
+    """A series that is too short for the operation."""
 
     code = "too_few_closes"
     fault = "caller"
@@ -106,7 +106,7 @@ class InvalidLevels(ClosecastError):
 
 
 class StalePrices(ClosecastError):
-    """The newest known close is so old that the asked session lies beyond the horizon."""
+    """The newest known close is so old that the requested session lies beyond the horizon."""
 
     code = "stale_prices"
     fault = "caller"
@@ -120,7 +120,7 @@ class StalePrices(ClosecastError):
 
 
 class NotCollected(ClosecastError):
-    """There is a model, yet closes were never collected: no calendar to date a forecast with."""
+    """A model without collected closes: there is no calendar to date a forecast with."""
 
     code = "not_collected"
     retry_helps = True
@@ -134,7 +134,7 @@ class NotDrawnYet(ClosecastError):
 
 
 class CalendarTooShort(ClosecastError):
-    """The table of an exchange's sessions does not reach as far as was asked."""
+    """The table of an exchange's sessions ends before the requested session."""
 
     code = "calendar_too_short"
 
@@ -161,7 +161,7 @@ class InvalidSymbol(ClosecastError):
 
 
 class UnknownSymbol(ClosecastError):
-    """Nothing is known under this symbol: no price at the source, or no model here."""
+    """An unknown symbol: no price at the source, or no model here."""
 
     code = "unknown_symbol"
     fault = "caller"
@@ -220,7 +220,7 @@ class UnverifiedModel(UnverifiedBundle):
 
 
 class PointerMoved(ClosecastError):
-    """The pointer is not where it was when the caller decided to move it."""
+    """The pointer has moved since the caller decided to move it."""
 
     code = "pointer_moved"
     fault = "caller"
@@ -247,7 +247,7 @@ def _place(generation: int, version: str | None) -> str:
 
 
 class RolledBack(ClosecastError):
-    """Somebody went back from this version: the gate alone does not make it current again."""
+    """A version that was rolled back: the gate alone does not make it current again."""
 
     code = "rolled_back"
     fault = "caller"
@@ -273,7 +273,7 @@ class SourceUnavailable(ClosecastError):
 
 
 class NoPrices(ClosecastError):
-    """The source answered, without a single close in the asked span."""
+    """An answer of the source without a single close in the requested span."""
 
     code = "no_prices"
     fault = "upstream"
@@ -327,7 +327,7 @@ class TrainingFailed(ClosecastError):
 
 
 class PreconditionFailed(ClosecastError):
-    """What is stored changed since the caller read it (a configuration: If-Match)."""
+    """The stored configuration has changed since the caller read it (If-Match)."""
 
     code = "precondition_failed"
     fault = "caller"
@@ -349,7 +349,7 @@ class JobConflict(ClosecastError):
 
 
 class JobCancelled(ClosecastError):
-    """Raised inside a job when somebody asked it to stop."""
+    """A job that was cancelled on request."""
 
     code = "job_cancelled"
     fault = "caller"
@@ -390,7 +390,7 @@ class NothingRecorded(ClosecastError):
 
 
 class NotConfigured(ClosecastError):
-    """What a setting would have to name, and does not."""
+    """A setting that this feature needs is empty."""
 
     code = "not_configured"
     fault = "caller"

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, field_serializer, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Occasion = Literal["schedule", "regime"]
-"""What may start a training by itself."""
+"""Triggers of automatic trainings."""
 
 
 class Settings(BaseSettings):
@@ -25,9 +25,7 @@ class Settings(BaseSettings):
         env_prefix="CLOSECAST_", env_file=".env", extra="ignore", frozen=True
     )
 
-    default_symbol: str = Field(
-        "MSFT", description="Symbol that answers when a request names none."
-    )
+    default_symbol: str = Field("MSFT", description="Symbol of requests that name none.")
     source: str = Field("sample", description="Price source used when none is named.")
 
     models_url: str = Field(
@@ -35,8 +33,8 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(
         Path("data"),
-        description="Price cache, calendars, processed windows, API keys; where the ledger is, "
-        "LEDGER_URL says.",
+        description="Folder of the price cache, calendars, processed windows and API keys; the "
+        "database is at LEDGER_URL.",
     )
     results_dir: Path = Field(Path("results"), description="Evaluations, plots, training logs.")
     ledger_url: str = Field(
@@ -97,7 +95,7 @@ class Settings(BaseSettings):
         15,
         ge=0,
         le=25,
-        description="Seconds that a service which is told to end gives to requests it has begun.",
+        description="Seconds that running requests get to finish when the service is stopped.",
     )
 
     forecast_wait_s: float = Field(
@@ -131,7 +129,7 @@ class Settings(BaseSettings):
         "", description="Where people reach the MLflow UI: GET /mlflow leads there; http or https."
     )
 
-    worker_enabled: bool = Field(True, description="Whether this process may start the worker.")
+    worker_enabled: bool = Field(True, description="Start the worker from this process.")
     worker_idle_s: float = Field(
         60.0,
         ge=0,
@@ -146,30 +144,30 @@ class Settings(BaseSettings):
     )
     without_evidence: Literal["keep", "promote"] = Field(
         "keep",
-        description="What becomes of a new model that is shown to be neither better nor worse "
-        "than the one that serves: keep that one, or promote the newer.",
+        description="Decision on a new model that is neither shown to be better nor worse than "
+        "the current one: keep the current one, or promote the new one.",
     )
     evidence_deadline_days: float = Field(
         30.0,
         ge=0,
         le=3_650,
-        description="Days after which the newer one is taken all the same, unless it is more "
-        "than 1 % worse.",
+        description="Days after which such a new model is promoted all the same, unless it is "
+        "more than 1 % worse.",
     )
     retrain_on: Annotated[frozenset[Occasion], NoDecode] = Field(
         frozenset(),
-        description="What starts trainings by itself: schedule, regime, both with a comma "
-        "between them; empty for nothing.",
+        description="Triggers of automatic trainings: schedule, regime, or both, separated by a "
+        "comma; empty for none.",
     )
     retrain_cron: str = Field(
         "0 22 * * 6",
-        description="When the schedule asks for a training: a cron expression of five fields, UTC.",
+        description="Schedule of automatic trainings: a cron expression of five fields, in UTC.",
     )
     retrain_min_interval_h: float = Field(
         168.0,
         ge=1,
         le=8_784,
-        description="Hours between two trainings that start by themselves, of one model.",
+        description="Least hours between two automatic trainings of one model.",
     )
     drift_fault_rate: float = Field(
         0.01,
@@ -187,13 +185,13 @@ class Settings(BaseSettings):
     )
     drift_on_fault: Literal["warn", "refuse", "fallback"] = Field(
         "warn",
-        description="What becomes of closes that are probably wrong: answered with a warning, "
-        "refused (409 data_fault), or answered with the last close and a wide interval.",
+        description="Response to closes that are probably wrong: a forecast with a warning, "
+        "a refusal (409 data_fault), or the last close with a wide interval.",
     )
     drift_on_regime: Literal["warn", "fallback"] = Field(
         "warn",
-        description="What becomes of a window of another regime: answered with a warning, or "
-        "with the last close and a wide interval.",
+        description="Response to a window of another regime: a forecast with a warning, or "
+        "the last close with a wide interval.",
     )
     auto_budget_s: float = Field(
         600.0,
@@ -252,7 +250,7 @@ class Settings(BaseSettings):
 
     @property
     def keys_path(self) -> Path:
-        """Where the API keys lie."""
+        """Path of the file of the API keys."""
         return Path(self.api_keys_file) if self.api_keys_file else self.data_dir / "api_keys.json"
 
     @field_validator("trusted_proxies")

@@ -32,7 +32,7 @@ def run_serve(arguments: argparse.Namespace, settings: Settings) -> None:
     settings = Settings(**changes)
     # Spawned API processes read their settings from the environment.
     os.environ |= {f"CLOSECAST_{key.upper()}": str(value) for key, value in changes.items()}
-    KeyStore(settings.keys_path).load()  # damaged keys are said here, in one line
+    KeyStore(settings.keys_path).load()  # damaged keys end the command here, with one line
     check_port_is_free(settings.host, settings.port)
     check_start(settings, trains=arguments.train_if_missing)
     if not (arguments.train_if_missing and _train_first(settings, arguments.symbols)):
@@ -51,7 +51,7 @@ def run_serve(arguments: argparse.Namespace, settings: Settings) -> None:
             # believe any program on this machine.
             proxy_headers=False,
             server_header=False,
-            ws="none",  # no route speaks it, and what refuses it lies outside of the application
+            ws="none",  # no route uses it, and uvicorn would refuse it outside of the application
             timeout_graceful_shutdown=settings.drain_s,
         )
 

@@ -1,4 +1,4 @@
-"""What ``closecast serve`` does before and beside serving: look, refuse, train a first model."""
+"""Checks before ``closecast serve`` starts, and the first training beside it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def check_start(settings: Settings, *, trains: bool = False) -> None:
     symbol = canonical(settings.default_symbol)
     exchange_of(symbol)
     if settings.source.partition(":")[0] not in SOURCES:
-        make_source(settings.source, settings)  # says which there are
+        make_source(settings.source, settings)  # raises an error that lists the valid ones
     Database(settings.ledger_url).close()
     with storage(settings.data_dir):
         settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def check_start(settings: Settings, *, trains: bool = False) -> None:
 
 
 class FirstTraining(threading.Thread):
-    """Queues the first training and tells the terminal how far it is, until it has ended.
+    """Queues the first training and shows its progress until it has ended.
 
     The service's own worker does the work; this thread only looks at the ledger.
 
@@ -113,7 +113,7 @@ class FirstTraining(threading.Thread):
         self._database.close()
 
     def _look(self) -> Job:
-        with suppress(ClosecastError):  # whoever needs the ledger logs it; it may answer again
+        with suppress(ClosecastError):  # logged elsewhere; the database may answer again
             self._job = self._database.jobs.get(self._job.id)
         return self._job
 

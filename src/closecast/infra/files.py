@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever is killed in between."""
+"""Atomic writes: a file is there whole or not at all, even if the writer is killed."""
 
 from __future__ import annotations
 

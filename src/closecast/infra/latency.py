@@ -1,4 +1,4 @@
-"""How long recent answers took, for whoever has to make room for them."""
+"""Latency of recent answers: a training pauses while it is high."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Latencies:
         q : float
             Above 0, at most 1.
         window_s : float
-            Only answers of the last so many seconds count.
+            Only answers that are not older, in seconds, count.
         at_least : int
             With fewer answers than these the quantile is ``None``: a few say little of a tail.
         """

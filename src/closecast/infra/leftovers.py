@@ -24,7 +24,7 @@ WEEK_S = 7 * 86_400.0
 
 
 def is_old(path: Path, age_s: float = HOUR_S) -> bool:
-    """Whether a path was changed longer ago than ``age_s`` seconds; false if it is gone.
+    """Check that a path was changed longer ago than ``age_s`` seconds; false if it is gone.
 
     A time in the future counts as well: clocks may have been set back.
     """
@@ -48,7 +48,7 @@ def remove_old(paths: Iterable[Path], age_s: float = HOUR_S) -> None:
 
 
 def name_of_owner(suffix: str = "") -> str:
-    """A file name that names this process, and a suffix that tells several of its files apart."""
+    """A file name that names this process, and a suffix that makes it unique among its files."""
     return quote(owner_name(), safe="") + (f"+{suffix}" if suffix else "")
 
 
@@ -58,7 +58,7 @@ def owner_in(path: Path) -> str:
 
 
 def is_abandoned(path: Path, age_s: float) -> bool:
-    """Whether the process that a path is named after (:func:`name_of_owner`) has ended.
+    """Check that the process that a path is named after (:func:`name_of_owner`) has ended.
 
     Processes of another machine, and of this one before it was started again, cannot be looked
     up: their paths are abandoned once they are older than ``age_s`` seconds. False for a name

@@ -51,7 +51,7 @@ class NpzFolder(Generic[T]):
         return path
 
     def get(self, path: Path, key: str) -> T | None:
-        """What was stored last, or ``None``. Cheap when nothing changed.
+        """Newest stored arrays, or ``None``. Cheap when nothing changed.
 
         Raises
         ------

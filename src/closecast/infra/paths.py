@@ -1,4 +1,4 @@
-"""Paths that stay below their root, wherever links in them lead."""
+"""Confinement of paths to a root folder, links in them included."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 
 
 def leads_out(root: str | os.PathLike[str], path: str | os.PathLike[str]) -> bool:
-    """Whether a path below ``root`` really lies somewhere else, by a link or by ``..``.
+    """Check that a path below ``root`` really lies elsewhere, by a link or by ``..``.
 
-    The root itself may be a link: somebody chose it.
+    The root itself may be a link: the operator chose it.
     """
     try:
         base, real = os.path.realpath(root), os.path.realpath(path)

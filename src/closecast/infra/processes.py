@@ -1,4 +1,4 @@
-"""Which process is which: names that outlive their number, and that tell machines apart."""
+"""Process names that are unique over time and machines, and checks that a process lives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PR_SET_PDEATHSIG = 1
 
 @cache
 def place() -> str:
-    """Where process numbers mean the same: host name, boot, and the namespace of the numbers.
+    """Scope in which process numbers are unique: host name, boot, and namespace of the numbers.
 
     Containers may share a host name, and a volume with the ledger: without the rest, each would
     take the other's living processes for dead ones.
@@ -26,13 +26,13 @@ def place() -> str:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
         namespace = os.stat("/proc/self/ns/pid").st_ino
-    except OSError:  # no Linux, so no containers to be told apart
+    except OSError:  # no Linux, so no containers to distinguish
         return socket.gethostname()
     return f"{socket.gethostname()}/{boot}-{namespace}"
 
 
 def owner_name() -> str:
-    """Name of this process, told apart from a later one with the same number."""
+    """Name of this process, different from a later one's with the same number."""
     return f"{place()}:{os.getpid()}:{_start_time(os.getpid())}"
 
 
@@ -42,7 +42,7 @@ def host_of(owner: str) -> str:
 
 
 def place_of(owner: str) -> str:
-    """What :func:`place` was for an owner."""
+    """The part of an owner's name that :func:`place` made."""
     return owner.rsplit(":", 2)[0]
 
 
@@ -52,7 +52,7 @@ def process_id_of(owner: str) -> int:
 
 
 def is_alive(owner: str) -> bool | None:
-    """Whether the process behind an owner name lives; ``None`` if it is in another place."""
+    """Check that the process behind an owner name lives; ``None`` if it is in another place."""
     if place_of(owner) != place():
         return None
     try:
@@ -72,12 +72,12 @@ def _start_time(pid: int) -> str:
 
 
 def die_with_parent(parent: int, last_signal: signal.Signals) -> None:
-    """Ask the kernel to signal this process when its parent dies (elsewhere nothing does).
+    """Make the kernel signal this process when its parent dies (elsewhere nothing does).
 
     Parameters
     ----------
     parent : int
-        The parent's number as it was told: one that has died before this call is noticed, too.
+        The parent's number at its start: a parent that died before this call is noticed, too.
     """
     if sys.platform != "linux":
         return

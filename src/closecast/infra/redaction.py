@@ -44,7 +44,7 @@ _PATTERNS = (
         rf"\1{HIDDEN}",
     ),
 )
-# One of these is in whatever a pattern finds; most lines have none, and are not searched at all.
+# Every match of a pattern contains one of these; most lines have none, and are not searched at all.
 _SIGNS = (
     *("://", KEY_PREFIX, "bearer", "basic", "key", "secret", "passw", "pwd", "token"),
     *("signature", "credential"),

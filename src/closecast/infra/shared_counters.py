@@ -1,4 +1,4 @@
-"""Where the API processes of one ``closecast serve`` count together: a folder for its lifetime."""
+"""Folder of metrics that the API processes of one ``closecast serve`` share."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _LOCK = ".serve.lock"
 def shared_metrics(parent: Path, processes: int) -> Iterator[None]:
     """Let processes that are started meanwhile count into one fresh folder.
 
-    The folder's lock is held as long as it is used; the kernel frees it whatever becomes of this
-    process, so folders that others left behind are known, and removed. One process needs no folder,
-    and a folder that somebody else has named in the environment stays as it is.
+    The folder's lock is held as long as it is used; the kernel frees it when this
+    process ends, so leftover folders of killed services are recognised and removed. A single
+    process needs no folder, and a folder that the environment names stays as it is.
 
     Parameters
     ----------

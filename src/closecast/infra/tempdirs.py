@@ -16,7 +16,7 @@ from closecast.infra.leftovers import WEEK_S, name_of_owner, remove_abandoned
 def own_scratch(parent: Path) -> Iterator[Path]:
     """Let ``tempfile`` put everything into one folder, and remove those of dead processes.
 
-    Whoever is killed removes nothing, and a folder of the whole machine (``/tmp``) would keep the
+    A killed process removes nothing, and a folder of the whole machine (``/tmp``) would keep the
     checkpoints of every training that was.
 
     Parameters

@@ -136,13 +136,13 @@ class Bundles:
             try:
                 manifest = self.manifest(version)
             except (DamagedBundle, UnknownVersion):
-                continue  # it can never be served, and asking for it by name says why
+                continue  # it can never be served; loading it by name raises the reason
             if wanted is None or wanted in manifest.info.symbols:
                 yield manifest
 
 
 def _digits(manifest: str | bytes) -> str:
-    """Eight digits over all that a manifest says but its version, which ends in them."""
+    """Hash (eight digits) of all of a manifest but its version, which ends in them."""
     said = {key: value for key, value in json.loads(manifest).items() if key != "version"}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
 

@@ -1,7 +1,7 @@
 """The closes that a bundle was made from, as one file: exact, and nothing executes on load.
 
-Adjusted history is rewritten at its source with every dividend. Whoever wants to make a bundle
-again years later needs the closes as they were.
+Adjusted history is rewritten at its source with every dividend. To rebuild a
+bundle years later the closes are needed as they were.
 """
 
 from __future__ import annotations

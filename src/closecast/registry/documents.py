@@ -1,4 +1,4 @@
-"""The documents of a registry: what a bundle is and holds, and what a pointer says. Data only."""
+"""Documents of a registry: manifest, bundle, pointer and its history. Data only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TABLE_FILE = "evaluation.txt"
 _MOST_SHOWN = 20
 
 GATE = "closecast"
-"""Who asked for a step that no person asked for."""
+"""Author of a step that no person requested."""
 
 
 class _Document(BaseModel):
@@ -45,7 +45,7 @@ class DataSpan(_Document):
 
 
 class BundleInfo(_Document):
-    """All that a manifest says beside version and hashes; what publishing needs to be told."""
+    """Contents of a manifest beside version and hashes: the input of publishing."""
 
     forecaster: str
     symbols: tuple[str, ...]
@@ -96,7 +96,7 @@ class Manifest(_Document):
 
 
 class Promotion(_Document):
-    """One step in a pointer's history: what became current, who asked for it, and why."""
+    """One step in a pointer's history: the version that became current, its author and reason."""
 
     version: str
     generation: int
@@ -108,7 +108,7 @@ class Promotion(_Document):
 
 
 class Pointer(_Document):
-    """Which bundle is current for a symbol, and which were before, oldest first."""
+    """The bundle that is current for a symbol, and its history, oldest first."""
 
     schema_version: Literal[1] = 1
     symbol: str
@@ -198,7 +198,7 @@ def of_symbol(files: Mapping[str, bytes], name: str, symbol: str) -> bytes:
 
 
 def promise_of(evaluation: bytes, forecaster: str) -> dict[str, Any] | None:
-    """The evaluation row that dated forecasts are to be held against: "with history".
+    """The evaluation row that dated forecasts are compared with: "with history".
 
     ``evaluation`` is one symbol's document out of ``evaluation.json``.
     """

@@ -24,12 +24,12 @@ from closecast.infra.paths import leads_out
 
 @dataclass(frozen=True, slots=True)
 class Stamps:
-    """What shows that a symbol's file was written, without reading it.
+    """File stamps: they change when a symbol's file is written.
 
     Attributes
     ----------
     folder : int, optional
-        When the folder changed, in nanoseconds; ``None`` if that tells nothing.
+        When the folder changed, in nanoseconds; ``None`` if it is not known.
     files : mapping
         By name.
     """
@@ -77,7 +77,7 @@ class Store:
         return content
 
     def exists(self, place: str) -> bool:
-        """Whether there is a file or a folder."""
+        """Check that there is a file or a folder."""
         path = self._inside(place)
         with _reaching("read", path):
             return bool(self._fs.exists(path))
@@ -152,7 +152,7 @@ class Store:
                 return before
             files = {}
             for entry in os.scandir(path):
-                with suppress(FileNotFoundError):  # a scratch file of somebody who writes now
+                with suppress(FileNotFoundError):  # a scratch file that was just renamed
                     status = entry.stat()
                     files[entry.name] = (status.st_mtime_ns, status.st_ino, status.st_size)
         return Stamps(changed if settled else None, files)
@@ -235,7 +235,7 @@ def _publish_folder(target: Path, files: Mapping[str, bytes]) -> None:
     try:
         sync_folder(target.parent)
     except OSError:
-        shutil.rmtree(target, ignore_errors=True)  # the caller is told that nothing was changed
+        shutil.rmtree(target, ignore_errors=True)  # the error states that nothing was changed
         raise
 
 

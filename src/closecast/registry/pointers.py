@@ -39,7 +39,7 @@ class Pointers(ABC):
         """A bundle that may be current for a symbol, or an error."""
 
     def pointer(self, symbol: str) -> Pointer | None:
-        """What is current for a symbol, or ``None``.
+        """The pointer of a symbol, or ``None``.
 
         Raises
         ------
@@ -62,7 +62,7 @@ class Pointers(ABC):
 
     @property
     def is_local(self) -> bool:
-        """Whether a look at the pointers costs no request over a network."""
+        """True if reading the pointers costs no request over a network."""
         return self._store.is_local
 
     def pointer_stamps(self, before: Stamps | None = None) -> Stamps:
@@ -109,7 +109,7 @@ class Pointers(ABC):
         Parameters
         ----------
         by : str
-            Who asks: the gate, or a person, who may also promote what was rolled back.
+            Author: the gate, or a person, who may also promote what was rolled back.
         expected : int, optional
             Generation of the pointer that this was decided against, 0 for none: compare and
             swap. In a folder that is one step under the lock of all writers. Object stores have
@@ -123,7 +123,7 @@ class Pointers(ABC):
         PointerMoved
             If the pointer is not at the expected generation.
         RolledBack
-            If the gate asks for a version that was rolled back from.
+            If the author is the gate, and the version was rolled back from.
         """
         symbol = canonical(symbol)
         self.load_to_serve(version, symbol)
@@ -159,7 +159,7 @@ class Pointers(ABC):
             and may still be served: going back again and again walks down the history, and
             never up to what was left.
         by : str
-            Who asks. The gate will not promote the version that is left here again.
+            Author. The gate will not promote the version that is left here again.
         expected : int, optional
             Generation of the pointer that this was decided against, as of :meth:`promote`.
 
@@ -247,7 +247,7 @@ def _earlier_versions(pointer: Pointer) -> list[str]:
 
 
 def _way_back(history: Sequence[Promotion]) -> list[Promotion]:
-    """The stack: each step to a version that is on it takes what came after that away."""
+    """The stack: each step to a version that is on it removes all later steps."""
     stack: list[Promotion] = []
     for step in history:
         versions = [one.version for one in stack]

@@ -1,4 +1,4 @@
-"""What MLflow recorded, read by the worker, for a process that serves and knows no MLflow."""
+"""Export of MLflow's experiments by the worker, for serving processes without MLflow."""
 
 from __future__ import annotations
 

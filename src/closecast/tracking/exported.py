@@ -9,7 +9,7 @@ from closecast.settings import Settings
 
 
 def experiments_path(settings: Settings) -> Path:
-    """Where the file lies."""
+    """Path of the file."""
     return settings.results_dir / "statistics.json"
 
 

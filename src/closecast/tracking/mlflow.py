@@ -106,7 +106,7 @@ def _record(
         experiment_id = (
             found.experiment_id
             if found
-            # A tracking server keeps artefacts where it is told to; a database has no place.
+            # A tracking server keeps artefacts where it is configured to; a database has no place.
             else client.create_experiment(
                 experiment, artifact_location=None if uri.startswith("http") else folder.as_uri()
             )
@@ -141,15 +141,15 @@ def _record(
 
 
 def has_abandoned_runs(settings: Settings) -> bool:
-    """Whether :func:`close_abandoned_runs` has anything to do; asks no MLflow."""
+    """Check that :func:`close_abandoned_runs` has work to do, without loading MLflow."""
     return bool(_abandoned_notes(settings))
 
 
 def close_abandoned_runs(settings: Settings) -> list[str]:
     """Close the runs of processes that were killed while they recorded; answers their ids.
 
-    Whoever records leaves a note until the run is closed: without one of a dead process MLflow,
-    which takes seconds to load, is not even asked.
+    A recording process keeps a note until its run is closed. Without a note of a dead process
+    MLflow, which takes seconds to load, is not loaded.
     """
     dead = _abandoned_notes(settings)
     if not dead:
