@@ -1,4 +1,4 @@
-"""What every drift statistic must do. Subclass it and make windows that are odd in its way."""
+"""Contract of drift statistics: subclass it and make a window unusual in its way."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ BEFORE = as_prices(random_walk(300, 99, BASELINE.volatility).closes)
 
 
 def following(closes: FloatArray) -> FloatArray:
-    """A window moved to the level of what comes before it."""
+    """A window moved to the level of the closes before it."""
     return np.asarray(closes * (BEFORE.closes[-1] / closes[0]))
 
 
 CLEAN = [following(random_walk(LENGTH, seed, BASELINE.volatility).closes) for seed in range(30)]
-"""Windows as wild as training was on average. What fires on them fires on anything."""
+"""Windows as wild as training was on average. A statistic that fires on them fires on anything."""
 
 FEW = 2
 """Of the thirty. At 1 % in all, one statistic of a channel fires more often with p < 0.001."""
@@ -55,7 +55,7 @@ class StatisticContract(ABC):
 
     @abstractmethod
     def odd_window(self) -> FloatArray:
-        """What the statistic is there to find; ``LENGTH`` closes."""
+        """A window that the statistic must find, of ``LENGTH`` closes."""
 
     @property
     def statistic(self) -> Statistic:

@@ -11,7 +11,7 @@ from closecast.drift import native
 
 @pytest.fixture(scope="module", params=["compiled", "numpy"])
 def either_way(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Each test twice; the first time with whatever code this machine could compile."""
+    """Each test twice: with the code compiled here, if any, and with NumPy alone."""
     with pytest.MonkeyPatch.context() as patched:
         if request.param == "numpy":
             patched.setattr(native, "loaded", None)

@@ -1,4 +1,4 @@
-"""What is known beside the window: the symbol's own closes, others', dates, volume."""
+"""Verdicts with context beside the window: the symbol's own closes, others', dates, volume."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_without_a_date_nothing_is_stale() -> None:
 
 
 def test_a_memory_that_ends_years_ago_does_not_make_every_window_a_level_gap() -> None:
-    """The sample ends in 2022; whoever posts today's closes of 2026 is not wrong."""
+    """The sample ends in 2022; a caller who posts today's closes of 2026 is not wrong."""
     old = MSFT.rows(0, ROW)
     for years, move in ((4, 0.6), (4, -0.5), (8, 1.2)):
         later = MSFT.sessions[ROW - 1] + np.timedelta64(365 * years)

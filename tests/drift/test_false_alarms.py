@@ -1,4 +1,4 @@
-"""How often clean windows are warned of: symbols and years that calibration did not see."""
+"""Rates of false alarms on symbols and years that calibration did not see."""
 
 from __future__ import annotations
 

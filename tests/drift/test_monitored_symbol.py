@@ -1,4 +1,4 @@
-"""One close against what was said of it, on made series: what is known, and what is not."""
+"""A close compared with the forecast before it, on made series."""
 
 from __future__ import annotations
 

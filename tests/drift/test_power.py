@@ -1,4 +1,4 @@
-"""What is seen of faults put into clean windows at 1 % false alarms, and what it is called."""
+"""Power: shares of faults found in clean windows at 1 % false alarms, and their causes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which known closes a window is."""
+"""Windows found among known closes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Days that everybody remembers, and splits as a raw feed has them, by name."""
+"""Crises by name, and splits as a raw feed has them, by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a window that drift found something in."""
+"""Reactions to windows with drift findings."""
 
 from __future__ import annotations
 

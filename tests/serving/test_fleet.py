@@ -65,7 +65,7 @@ def reporter(models: Loaded, database: Database, latencies: Latencies) -> FleetR
 
 
 def stored(database: Database, symbol: str = "MSFT") -> ServedModel | None:
-    """What the ledger holds of this process."""
+    """The row of this process in the database."""
     [state] = database.processes.living([symbol], lambda process: process == owner_name())[symbol]
     return state.serving
 

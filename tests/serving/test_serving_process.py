@@ -1,4 +1,4 @@
-"""What the serving process holds: no torch, no pandas, whatever was asked of it."""
+"""Modules loaded by a serving process: no torch and no pandas after any request."""
 
 from __future__ import annotations
 
