@@ -39,10 +39,10 @@ LEAST_DAYS = 60
 
 TRACKED = 0.9075
 """Coverage that the tracker steers the 90 % interval to. Above it, because misses come in
-clusters: at .905 the worst 250 days of the worst symbol held .856, here .860."""
+clusters: at 0.905 the worst 250 days of the worst symbol held 0.856, here 0.860."""
 
 LARGEST_SURPRISE = 6.0
-"""One symbol's wrong close must not tell all others that there is a crisis."""
+"""One symbol's wrong close must not look like a crisis to all others."""
 
 OWN_RATE, PANEL_RATE, FORGETTING = 0.04, 0.1, 0.99
 _LARGEST_TILT = 1.0
@@ -151,7 +151,7 @@ class AdaptiveState:
         scored, day
             Of :meth:`score` for this close, and over the panel on that day.
         base : OriginForecast
-            What the predictor says from the new close on.
+            The uncalibrated forecast from the new close on.
         """
         horizon = self.horizon
         aim, steps = 1 - TRACKED, np.arange(1, horizon + 1)
@@ -260,7 +260,7 @@ class AdaptiveState:
     # -- storing ----------------------------------------------------------------------------
 
     def to_parts(self) -> tuple[bytes, ...]:
-        """What all steps share, then one part per step; exact."""
+        """Values shared by all steps, then one part per step; exact."""
         shared = {
             "session": np.asarray(self.session).astype("datetime64[D]").astype("<i8"),
             "last_close": np.float64(self.last_close),

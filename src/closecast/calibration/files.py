@@ -26,7 +26,7 @@ def dump_states(states: Mapping[str, AdaptiveState]) -> bytes:
 
 
 class StatesFile:
-    """What :func:`dump_states` wrote; a state is read when it is asked for.
+    """File of states by :func:`dump_states`; each state is parsed on first access.
 
     Raises
     ------

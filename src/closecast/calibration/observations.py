@@ -1,4 +1,4 @@
-"""What one day says: the predictor's word, how it was scored, and the mean over a panel."""
+"""Observations of one day: forecast, scored close, and their mean over a panel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ENDS = np.array([0.05, 0.95])
 
 @dataclass(frozen=True, eq=False)
 class OriginForecast:
-    """What the predictor says at one origin, before any calibration.
+    """Uncalibrated forecast from one origin.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class OriginForecast:
 
 @dataclass(frozen=True, eq=False)
 class ScoredClose:
-    """What one new close says about the forecasts that were waiting for it.
+    """Scores of the earlier forecasts of one new close.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class PanelObservation:
 
     @classmethod
     def of(cls, scored: Sequence[ScoredClose]) -> Self:
-        """Means over members; NaN where nobody knows."""
+        """Means over members; NaN where no member has a value."""
         return cls(
             float(_mean([np.float64(s.surprise) for s in scored])),
             np.asarray(_mean([s.misses for s in scored])),

@@ -17,7 +17,7 @@ from closecast.core.symbols import exchange_of
 
 @dataclass(frozen=True, eq=False)
 class PanelMember:
-    """A series with what a predictor says at each of its newest origins.
+    """A series with a predictor's forecasts from its newest origins.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class PanelMember:
     forecast: Forecast
 
     def base(self, row: int) -> OriginForecast:
-        """What is said at a row of ``prices``."""
+        """The forecast from a row of ``prices``."""
         return OriginForecast.of(self.forecast[row - len(self.prices)])
 
     @property
@@ -57,7 +57,7 @@ def advance(
     Returns
     -------
     states, day
-        Of the members after the day; the panel's day, ``None`` if nobody could be scored.
+        Of the members after the day; the panel's day, ``None`` if no member could be scored.
     """
     scored = {
         member.prices.symbol: state.score(_log_returns(state, member.prices, row))

@@ -8,8 +8,8 @@ from closecast.core.arrays import FloatArray
 from closecast.errors import TooFewCloses
 
 MEMORY = 750
-"""Newest scores kept per step: three years of sessions. 500 to 1250 score alike within .0003
-CRPS; 250 costs .004 at ten steps (61 series)."""
+"""Newest scores kept per step: three years of sessions. 500 to 1250 score alike within 0.0003
+CRPS; 250 costs 0.004 at ten steps (61 series)."""
 
 
 def needed_scores(level: float) -> int:
@@ -34,7 +34,7 @@ def half_quantiles(scores: FloatArray, probabilities: FloatArray) -> FloatArray:
     The symmetric half has the ranks of split conformal prediction, ``ceil((n + 1) level)``
     (Vovk et al. 2005; Lei et al. 2018), the signed half those of ``weibull``; each alone covers
     at least at the level in finite samples of exchangeable errors. Their mean is held to it by
-    measurement (CRPS .954 against .955 for the symmetric one alone, 61 series, equal coverage).
+    measurement (CRPS 0.954 against 0.955 for the symmetric one alone, 61 series, equal coverage).
 
     Parameters
     ----------

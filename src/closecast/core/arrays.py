@@ -13,7 +13,7 @@ FloatArray = NDArray[np.float64]
 
 
 def read_only(values: Any, dtype: str = "float64") -> NDArray[Any]:
-    """A contiguous copy that nobody can write to (an array that is so already stays as it is)."""
+    """A contiguous copy that is read-only (an array that is so already stays as it is)."""
     array = np.asarray(values, dtype=dtype)
     if array.flags.writeable or not array.flags.c_contiguous:
         array = np.array(array, dtype=dtype, order="C", copy=True)

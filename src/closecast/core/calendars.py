@@ -1,6 +1,6 @@
 """Trading sessions: which days an exchange closes on, and which close is already final.
 
-Built on ``exchange_calendars`` (which loads pandas, and only when a calendar is asked for).
+Built on ``exchange_calendars`` (which loads pandas, and only when a calendar is needed).
 What serves reads a :class:`SessionTable` that the worker wrote. Dates are
 ``numpy.datetime64[D]`` in the exchange's own time zone.
 """
@@ -198,7 +198,7 @@ def calendar_span(exchange: str) -> tuple[np.datetime64, np.datetime64]:
 
 
 def is_complete(exchange: str, session: np.datetime64, now: datetime) -> bool:
-    """Whether the close of ``session`` is final at ``now`` (aware), settling time included.
+    """Answer True if the close of ``session`` is final at ``now`` (aware), settling time included.
 
     A session that the calendar does not know is complete once its day is over.
     """

@@ -17,7 +17,7 @@ _SPLIT_SURPRISE = 12.0  # times the usual day; smaller moves are news
 
 
 def find_faults(prices: Prices) -> list[PriceProblem]:
-    """What is probably wrong with a series, each with its date; empty if nothing is.
+    """Find probable faults of a series, each with its date.
 
     Frozen stretches, rows in another unit (there and back again), and moves that have the ratio
     of a split and stay. A real event can look like the last: it is called suspected, and only

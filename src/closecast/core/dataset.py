@@ -21,7 +21,7 @@ from closecast.errors import TooFewCloses
 
 EWMA_DECAYS = (0.9, 0.94, 0.98)
 """One fast, RiskMetrics' (1996), one slow. Their mean as scale beats any single one:
-CRPS .954 against .956 of naive with a constant Gaussian, 61 series."""
+CRPS 0.954 against 0.956 of naive with a constant Gaussian, 61 series."""
 
 FLOOR_SHARE = 0.1
 """Volatility never falls below this share of the long-run one. Without it one frozen
@@ -33,7 +33,7 @@ TEST_ORIGINS = 250
 VALID_ORIGINS = 100
 """Origins that are left to choose and calibrate by, where the test part takes some."""
 
-_INPUT_LIMIT = 10.0  # standardised returns beyond this say "huge" and nothing more
+_INPUT_LIMIT = 10.0  # larger standardised returns are clipped: their size adds no information
 
 
 def log_returns(closes: FloatArray) -> FloatArray:
@@ -67,7 +67,7 @@ def ewma_volatility(returns: FloatArray, floor: float = 0.0) -> FloatArray:
     """
     squares = np.square(returns)
     # Not a matrix product: BLAS rounds a row differently in another batch, and a window's
-    # features must be the same bits whatever is computed beside them.
+    # features must be the same bits in any batch.
     roots = [
         np.sqrt(np.add.reduce(squares * weights, axis=-1)) for weights in _fading(returns.shape[-1])
     ]
@@ -94,7 +94,7 @@ def long_run_volatility(returns: FloatArray) -> float:
 
 
 def standardise(windows: FloatArray, floor: float) -> tuple[FloatArray, FloatArray]:
-    """What a network sees of windows of closes: returns in units of the window's volatility.
+    """Standardise windows of closes for a network: returns in units of the window's volatility.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def cut_examples(closes: FloatArray, seq_length: int, horizon: int) -> Examples:
 
 @dataclass(frozen=True, eq=False)
 class Processed:
-    """A whole series as a network sees it, one row per origin (parts not yet told apart).
+    """A whole series as a network sees it, one row per origin (before the split into parts).
 
     Attributes
     ----------
@@ -309,7 +309,7 @@ def split_at(prices: Prices, valid_start: str, test_start: str) -> Split:
 
 
 def _second_cut(first: int, rows: int, seq_length: int, horizon: int) -> int:
-    """Where the test part begins, if validation begins at ``first``."""
+    """First session of the test part, if validation begins at ``first``."""
     half = first + (rows - first) // 2
     enough_to_judge = rows - (TEST_ORIGINS + seq_length + horizon - 1)
     enough_to_choose = first + VALID_ORIGINS + seq_length + horizon - 1

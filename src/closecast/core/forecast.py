@@ -1,4 +1,4 @@
-"""``Forecast``: what may come. A distribution per step, in log returns from the last close."""
+"""``Forecast``: a distribution per step, in log returns from the last close."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Forecast:
 
 
 def growth(log_return: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What a price is multiplied by; any shape."""
+    """Growth factor of the price; any shape."""
     return np.exp(np.minimum(np.maximum(log_return, -MAX_LOG_RETURN), MAX_LOG_RETURN))
 
 

@@ -1,4 +1,4 @@
-"""Dated forecasts, what became of them, sessions under watch: records of the ledger as data."""
+"""Dated forecasts, their outcomes, monitored sessions: records of the ledger as data."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class DatedStep:
 
 @dataclass(frozen=True, slots=True)
 class DatedForecast:
-    """What was said about named sessions before they closed.
+    """A forecast of named sessions, recorded before they closed.
 
     Prices are in the basis that the origin's close had when the forecast was made; a later
     restatement of history (a dividend) changes nothing in here.
@@ -59,7 +59,7 @@ class DatedForecast:
 
     @property
     def forecast_id(self) -> str:
-        """The same for the same statement, however often it is asked for: 32 hex digits."""
+        """The same for the same statement, on every request: 32 hex digits."""
         said = asdict(self)
         del said["issued_at"]
         return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[
@@ -69,7 +69,7 @@ class DatedForecast:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one step.
+    """Outcome of one step.
 
     Attributes
     ----------
@@ -115,9 +115,9 @@ class ScoredStep:
 
 @dataclass(frozen=True, slots=True)
 class DriftDay:
-    """One session of one symbol under one model: what was said of it before, and what came.
+    """One session of one symbol under one model: its forecast and its outcome.
 
-    Figures are of one session ahead, in log return; ``None`` where nobody knows.
+    Figures are of one session ahead, in log return; ``None`` where unknown.
 
     Attributes
     ----------

@@ -26,12 +26,12 @@ Code = Literal[
     "trend",
     "shock",
 ]
-"""The cause. ``shock`` is one session of news; every other name says what it is."""
+"""The cause. ``shock`` is one session of news; every other name describes itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One statistic beyond its threshold, or one fact that speaks for itself.
+    """One statistic beyond its threshold, or one fact that needs no threshold.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Which known closes a window is, if it is any.
+    """Identity of a window among known closes, if there is one.
 
     Attributes
     ----------
@@ -117,5 +117,5 @@ class Verdict:
 
     @property
     def warning(self) -> bool:
-        """Whether anything at all was found."""
+        """True if there is any finding."""
         return bool(self.findings)

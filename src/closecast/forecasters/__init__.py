@@ -1,4 +1,4 @@
-"""Models. A new one: one file (or folder), one line in ``FORECASTERS``, one contract test."""
+"""Forecasters: one file or folder, one line in ``FORECASTERS``, one contract test each."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def canonical_name(name: str) -> str:
 
 
 def is_baseline(name: str) -> bool:
-    """Whether ``name``, present or former, is a baseline's."""
+    """Answer True if ``name``, present or former, is a baseline's."""
     return canonical_name(name) in BASELINES
 
 

@@ -49,7 +49,7 @@ class Parameters(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class TrainingReport:
-    """What happened during ``fit``.
+    """Record of a training.
 
     Attributes
     ----------
@@ -138,7 +138,7 @@ class Predictor(ABC):
     def location_scale(self, windows: FloatArray) -> LocationScale:
         """Location and scale of :meth:`predict_batch`, shapes (n, horizon): the same bits.
 
-        What serving calibrates by itself; a predictor that is quicker without its quantiles
+        Serving calibrates them itself; a predictor that is quicker without its quantiles
         overrides this.
         """
         forecast = self.predict_batch(windows)
@@ -163,14 +163,14 @@ class Predictor(ABC):
 
         At an origin everything up to its day is used: the symbol's own past and that of the
         others on its exchange. Nothing later is, and the answer at an origin is the same bits
-        whatever comes after it.
+        independent of later closes.
 
         Parameters
         ----------
         series : sequence of Prices
             Whole histories, one per symbol.
         newest : int, optional
-            Only the last so many origins of each.
+            Only this number of newest origins of each.
 
         Returns
         -------
@@ -302,7 +302,7 @@ class Forecaster(ABC):
         start_from: Predictor | None = None,
         watch: Watch = ignore_progress,
     ) -> Predictor:
-        """Learn from ``train``, choose by ``valid``; the report says from and by which closes.
+        """Learn from ``train``, choose by ``valid``; the report names the closes of both.
 
         Parameters
         ----------
@@ -312,7 +312,7 @@ class Forecaster(ABC):
         start_from : Predictor, optional
             Continue from its weights (fine-tuning), where that means something.
         watch : callable
-            Told of progress.
+            Receives progress.
 
         Raises
         ------

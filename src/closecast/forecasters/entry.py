@@ -63,7 +63,7 @@ class ForecasterEntry:
 
     @property
     def uses_history(self) -> bool:
-        """Whether forecasts along a history differ from those of the window alone."""
+        """True if forecasts along a history differ from those of the window alone."""
         return self.predictor().uses_history
 
     @property

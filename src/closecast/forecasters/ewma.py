@@ -25,7 +25,7 @@ from closecast.forecasters.base import (
 )
 
 SCORES = 750
-"""Errors remembered: three years. 500 to 1250 score alike within .0003 CRPS, 250 costs .004."""
+"""Errors remembered: three years. 500 to 1250 score alike within 0.0003 CRPS, 250 costs 0.004."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,5 +35,5 @@ def reading(files: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
             name: read_only(value) if isinstance(value, list) else value
             for name, value in state.items()
         }
-    except Exception as error:  # whatever wrong bytes lead to
+    except Exception as error:  # wrong bytes raise errors of many types
         raise DamagedBundle(f"the predictor's files do not fit together: {error!r}") from error

@@ -1,4 +1,4 @@
-"""What trainings with PyTorch Lightning share: to the best epoch, quietly, on given threads."""
+"""Training with PyTorch Lightning: to the best epoch, without output, on given threads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _VALID_BATCH = 4096
 
 
 class LossModule(pl.LightningModule):
-    """A module that logs ``train_loss`` and ``valid_loss``; subclasses say what the loss is."""
+    """A module that logs ``train_loss`` and ``valid_loss``; subclasses define the loss."""
 
     learning_rate: float
     weight_decay: float
@@ -102,7 +102,7 @@ def _batches(tensors: tuple[torch.Tensor, ...], size: int, *, shuffle: bool) -> 
 
 
 class _EpochLog(Callback):
-    """Remembers both losses of every epoch, and tells whoever watches between batches."""
+    """Remembers both losses of every epoch, and reports progress between batches."""
 
     def __init__(self, watch: Watch, num_epochs: int) -> None:
         self.watch = watch

@@ -1,4 +1,4 @@
-"""Never worse than naive: a location that has not earned its place is shrunk towards it."""
+"""Shrinkage of a location towards the naive one where it is not significantly better."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FACTORS = np.linspace(0, 1, 11)
 
 
 def learn_shrinkage(predictor: Predictor, valid: Sequence[Prices]) -> Shrinkage:
-    """How much of a location has earned its place on rows that were not learned from.
+    """Measure the share of a location to keep, on rows that were not learned from.
 
     Per step the share with the least absolute error, where that is better than the naive
     location with two-sided p < 0.05 (Diebold-Mariano, overlap respected); else 0. Symbols of

@@ -1,4 +1,4 @@
-"""The forecasts everybody has to beat: "tomorrow = today", and today plus the mean return."""
+"""Reference forecasts: "tomorrow = today", and today plus the mean return."""
 
 from __future__ import annotations
 

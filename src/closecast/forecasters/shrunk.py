@@ -18,7 +18,7 @@ LOCATION_FILE = "location.json"
 
 @dataclass(frozen=True, eq=False)
 class Shrinkage:
-    """How much of a predictor's location is used.
+    """Share of a predictor's location that is used.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class ShrunkPredictor(Predictor):
 
 
 def load_shrunk(inner: Predictor, files: Mapping[str, bytes]) -> Predictor:
-    """The predictor with what its files say of its location.
+    """Apply the shrinkage that the files hold, if any.
 
     Raises
     ------

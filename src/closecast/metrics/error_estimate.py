@@ -1,4 +1,4 @@
-"""What came beside what was expected: misses, bias and error of the sessions under watch.
+"""Observed beside expected errors: misses, bias and error of the sessions under watch.
 
 Needs numpy only; the process that serves imports it.
 """
@@ -21,20 +21,20 @@ SPANS = (60, 250, None)
 
 @dataclass(frozen=True, slots=True)
 class RealisedErrors:
-    """What came in some newest sessions.
+    """Errors of the newest sessions.
 
     Attributes
     ----------
     span : int or None
-        How many sessions were asked for; ``None`` for all.
+        Number of sessions requested; ``None`` for all.
     sessions : int
-        How many there were whose close could be held against a forecast.
+        How many there were whose close could be compared with a forecast.
     first_session, last_session : str
         ISO dates.
     enough : bool
         Whether the sessions suffice for intervals; without that there are none.
     misses : Estimate
-        Share of closes outside the 90 % interval; .10 is as promised.
+        Share of closes outside the 90 % interval; 0.10 is as promised.
     bias, bias_standard_error : float, float or None
         Mean of actual minus forecast log return.
     error : float
@@ -83,7 +83,7 @@ def expected_error(
 
     ``E|X - m|`` is the integral of ``|Q(p) - m|`` over p: by the trapezoidal rule between the
     quantiles, and constant beyond the outermost. At the 41 ``SCORED_PROBABILITIES`` the two errors
-    cancel: .1 % above the truth of a normal law, .2 % below for Student's t with 4 degrees.
+    cancel: 0.1 % above the truth of a normal law, 0.2 % below for Student's t with 4 degrees.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def summarise(days: Iterable[DriftDay], coming_error: float | None = None) -> Pe
     ----------
     days : iterable of DriftDay
         In any order, of any versions. Of several about one session the one that was written down
-        first counts: what was said again later may have known more.
+        first counts: a later repetition may have known more.
     coming_error : float, optional
         :func:`expected_error` of the forecast in force.
 

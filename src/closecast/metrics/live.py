@@ -33,7 +33,7 @@ class Estimate:
 class Coverage:
     """Share of closes inside the central intervals of one level.
 
-    ``promised`` is the share of the evaluation that came with the model, where it says one.
+    ``promised`` is the share of the evaluation that came with the model, where it has one.
     """
 
     level: float

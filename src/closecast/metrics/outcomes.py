@@ -1,4 +1,4 @@
-"""What became of a dated step: realised returns, and the scores of one forecast."""
+"""Outcomes of dated forecasts: realised returns, and the scores of one forecast."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def realised_log_return(prices: Prices, origin: date, session: date) -> float | 
 
 
 def will_never_come(prices: Prices, origin: date, session: date, patience: int = _PATIENCE) -> bool:
-    """Whether a close of origin or session is missing for good: the step is to be voided.
+    """Answer True if a close of origin or session is missing for good: the step is to be voided.
 
     The calendar announced a session that did not take place (a day of mourning, a storm), or the
     source took a close back. That is believed once ``patience`` later sessions have closed.

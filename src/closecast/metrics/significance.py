@@ -1,4 +1,4 @@
-"""Is one forecast better than another? Tests on losses that overlap in time."""
+"""Significance tests of forecast losses that overlap in time."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class ConditionalTest:
     Attributes
     ----------
     p : float
-        Small: which of the two will have the smaller loss can be told in advance.
+        Small: which of the two will have the smaller loss can be predicted.
     next_difference : float
         Loss minus reference loss that is expected of the next forecast; negative: the first is
         expected to do better now.
@@ -68,7 +68,7 @@ class ConditionalTest:
 
 
 def giacomini_white(loss: FloatArray, reference_loss: FloatArray, horizon: int) -> ConditionalTest:
-    """Test whether the better of two forecasts can be told from what was known before.
+    """Test whether the better of two forecasts can be predicted from earlier losses.
 
     Giacomini and White (2006), section 3: known before a forecast are a constant and the
     newest loss difference that has been realised by then, ``horizon`` rows earlier. Two
@@ -103,7 +103,7 @@ def giacomini_white(loss: FloatArray, reference_loss: FloatArray, horizon: int) 
 def model_confidence_set(
     losses: Mapping[str, FloatArray], horizon: int, level: float = 0.95, seed: int = 0
 ) -> dict[str, float]:
-    """The models that cannot be told from the best one, with their p-values.
+    """The models that do not differ significantly from the best one, with their p-values.
 
     Hansen, Lunde and Nason (2011), elimination by the largest t-statistic against the mean of
     those left, its law from a circular block bootstrap.

@@ -22,7 +22,7 @@ _WRONG_CALENDAR_SHARE = 0.1  # more off-calendar rows than this: the calendar is
 
 @dataclass(frozen=True, slots=True)
 class RawRows:
-    """What a source read, before any check: one row per bar, in the order of the feed."""
+    """Unchecked bars of a source: one row per bar, in the order of the feed."""
 
     dates: NDArray[np.datetime64]
     closes: NDArray[np.float64]

@@ -21,7 +21,7 @@ class CalendarCache:
         self._files = NpzFolder(folder, "calendar of", _parse)
 
     def path(self, exchange: str) -> Path:
-        """Where an exchange's sessions lie."""
+        """Path of an exchange's sessions."""
         return self.folder / f"{exchange}.npz"
 
     def put(self, table: SessionTable) -> Path | None:
@@ -42,7 +42,7 @@ class CalendarCache:
         return self._files.put(self.path(table.exchange), arrays)
 
     def get(self, exchange: str) -> SessionTable | None:
-        """What was stored last, or ``None``. Cheap when nothing changed.
+        """Sessions stored last, or ``None``. Cheap when nothing changed.
 
         Raises
         ------

@@ -68,7 +68,7 @@ def _date(text: str, day_first: bool) -> date:
 def read_numbers(
     cells: pd.Series, dates: NDArray[np.datetime64], asked: NDArray[np.bool_], subject: str
 ) -> NDArray[np.float64]:
-    """The asked cells as numbers; NaN where a cell is empty."""
+    """The requested cells as numbers; NaN where a cell is empty."""
     if pd.api.types.is_numeric_dtype(cells.dtype):
         return np.asarray(cells[asked].to_numpy(np.float64, na_value=np.nan))
     texts = [_CURRENCY.sub("", "".join(text.split())) for text in cells.astype(str)]

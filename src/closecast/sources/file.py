@@ -77,8 +77,8 @@ class FileSource(PriceSource):
 
     Notes
     -----
-    A file with neither ``{symbol}`` in its URL nor symbols inside is taken to be about whatever
-    symbol is asked for. ``Adj Close`` is preferred to ``Close``.
+    A file with neither ``{symbol}`` in its URL nor symbols inside is taken to be about the
+    requested symbol. ``Adj Close`` is preferred to ``Close``.
     """
 
     name = "file"
@@ -208,7 +208,7 @@ def _csv_columns(text: str) -> Iterator[_Column]:
 
 
 def _header_lines(rows: Sequence[Sequence[str]]) -> int:
-    """How many lines are header: yfinance writes ``Price``, ``Ticker`` and often ``Date``."""
+    """Number of header lines: yfinance writes ``Price``, ``Ticker`` and often ``Date``."""
     first = [_plain(row[0]) for row in rows[:3]]
     levels = set(first[:2])
     if len(first) == 3 and first[2] in _DATE_NAMES and not any(rows[2][1:]):
@@ -243,7 +243,7 @@ def _close_column(symbol: str, columns: Sequence[_Column], subject: str) -> tupl
             raise _unknown_symbol(symbol, tickers, subject)
         columns = own
     adjusted = [column for column in columns if column.named(_ADJUSTED_NAMES)]
-    # A plain Close says nothing: yfinance adjusts it for splits and dividends unless asked not to,
+    # A plain Close is ambiguous: yfinance adjusts it for splits and dividends by default,
     # Yahoo's page for splits only, others not at all.
     unclear = [column for column in columns if column.named(_CLOSE_NAMES)]
     # Without either: one column per symbol, as `download(...)["Close"].to_csv()` writes them.

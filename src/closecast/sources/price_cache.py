@@ -27,7 +27,7 @@ class PriceCache:
         self._paths: dict[str, Path] = {}
 
     def path(self, symbol: str) -> Path:
-        """Where a symbol's closes lie."""
+        """Path of a symbol's closes."""
         return self.folder / f"{folder_name(symbol)}.npz"
 
     def stamp(self) -> int | None:
@@ -41,7 +41,7 @@ class PriceCache:
             return None
 
     def symbols(self) -> list[str]:
-        """Whose closes are stored, in alphabetical order."""
+        """Symbols with stored closes, in alphabetical order."""
         stems = sorted(path.stem for path in self.folder.glob("*.npz"))
         return [symbol for stem in stems if (symbol := _symbol_of(stem)) is not None]
 
@@ -67,7 +67,7 @@ class PriceCache:
         return self._files.put(self.path(prices.symbol), arrays)
 
     def get(self, symbol: str) -> Prices | None:
-        """What was collected last, or ``None``. Cheap when nothing changed.
+        """Closes collected last, or ``None``. Cheap when nothing changed.
 
         Raises
         ------
@@ -75,7 +75,7 @@ class PriceCache:
             If the file is damaged or cannot be read.
         """
         symbol = canonical(symbol)
-        if symbol not in self._paths:  # asked for each prediction, and slow to put together
+        if symbol not in self._paths:  # needed for each prediction, and slow to put together
             self._paths[symbol] = self.path(symbol)
         return self._files.get(self._paths[symbol], symbol)
 

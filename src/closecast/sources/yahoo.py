@@ -145,7 +145,7 @@ class YahooSource(PriceSource):
         ) from last
 
     def _ask(self, symbol: str, start: date | None, end: date | None) -> RawRows:
-        # Without a start yfinance takes the last month, unless told "max"; its end is exclusive.
+        # Without a start yfinance takes the last month, unless given "max"; its end is exclusive.
         span: dict[str, Any] = {"period": "max"} if start is None else {"start": start}
         if end is not None:
             span["end"] = end + timedelta(days=1)
@@ -187,7 +187,7 @@ def _yfinance_as_needed() -> Iterator[None]:
 
 
 def _meaning(error: Exception, status: int | None, symbol: str, span: str) -> ClosecastError:
-    """What a failed call means, by how Yahoo answered it (``status``)."""
+    """Error of a failed call, by how Yahoo answered it (``status``)."""
     if status == 404:
         return UnknownSymbol(
             f"Yahoo knows no {symbol}; check its spelling at finance.yahoo.com "

@@ -170,7 +170,7 @@ def _shape_quantiles(
 def export_onnx(network: LstmNetwork, seq_length: int) -> bytes:
     """The network as one ONNX file with a free batch size.
 
-    By the TorchScript exporter: .1 s and one file, where the newer one takes 7 s and writes a
+    By the TorchScript exporter: 0.1 s and one file, where the newer one takes 7 s and writes a
     second file beside it. Both agree with torch.
     """
     example = torch.zeros(2, seq_length - 1, 1)

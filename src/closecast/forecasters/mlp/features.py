@@ -1,4 +1,4 @@
-"""What the scale model sees: ratios of a close's recent past to its own volatility.
+"""Features of the scale model: ratios of a close's recent past to its own volatility.
 
 Every feature is a function of exponentially weighted means of the past, of the last five
 returns, and (with a history) of the other symbols of the panel up to the same day. None
@@ -47,7 +47,7 @@ _AT = {channel: i for i, channel in enumerate(_CHANNELS)}
 
 _NORMAL = float(np.sqrt(np.pi / 2))  # mean absolute value to standard deviation, normal law
 _LARGEST_SURPRISE = 6.0
-_USUAL_SURPRISE = 0.8  # mean |z| of a normal law: stands for a panel of nobody
+_USUAL_SURPRISE = 0.8  # mean |z| of a normal law: stands for an empty panel
 
 OWN = len(_SIZE) + len(_SQUARE) + len(_SIGNED) + len(_DOWN) + _LAGS + _SIGNED_LAGS + 1
 PANEL = len(_PANEL_SIZE) + len(_PANEL_SIGNED) + 3
@@ -175,7 +175,7 @@ def _others(
     rows: Sequence[NDArray[np.int64]],
     present: NDArray[np.bool_],
 ) -> list[FloatArray]:
-    """What the other symbols did up to each day, per symbol, shape (n, PANEL)."""
+    """Features of the other symbols up to each day, per symbol, shape (n, PANEL)."""
     size, signed, ratio, fast, fastest = (np.zeros(present.shape) for _ in range(5))
     for i, (own, r, at) in enumerate(zip(found, returns, rows, strict=True)):
         before = np.maximum(_shift(own.anchor, 1, first=own.anchor[0]), 1e-12)
