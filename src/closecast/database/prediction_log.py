@@ -136,7 +136,7 @@ class PredictionLogWriter:
 
     Parameters
     ----------
-    predictions : PredictionLogWriter
+    predictions : PredictionLog
     capacity : int
         Answers that may wait; what comes beyond is dropped and counted.
     interval_s : float

@@ -63,7 +63,7 @@ class ProcessState:
 
     Attributes
     ----------
-    serving : Serving, optional
+    serving : ServedModel, optional
         ``None`` while nobody has asked it for the symbol.
     since : datetime, optional
         When that became so.

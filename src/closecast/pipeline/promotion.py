@@ -47,7 +47,7 @@ class Champion:
 
     Attributes
     ----------
-    standing : Standing or None
+    standing : ServingVersion or None
         ``None`` where nothing does, or what the pointer leads to is damaged.
     contender : ScoredModel or None
         The same, ready to be scored on the candidate's rows; ``None`` where it cannot be.
