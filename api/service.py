@@ -18,6 +18,7 @@ from closecast.database import Database, PredictionLogWriter
 from closecast.database.engine import Clock
 from closecast.errors import ClosecastError
 from closecast.infra.latency import Latencies
+from closecast.jobs.backends.local import LocalBackend
 from closecast.jobs.supervisor import Supervisor, can_train
 from closecast.registry.documents import Pointer
 from closecast.registry.registry import Registry
@@ -95,6 +96,8 @@ class Service:
         supervisor = (
             Supervisor(settings, database) if settings.worker_enabled and can_train() else None
         )
+        backend = LocalBackend(database, wake=supervisor.wake if supervisor else None)
+        database.jobs.publish_with(backend.publish)
         return cls(
             settings=settings,
             registry=registry,
@@ -112,7 +115,7 @@ class Service:
                 settings=settings,
                 clock=clock,
                 kind=kind,
-                hand_over=supervisor.hand_over if supervisor else None,
+                has_worker=supervisor is not None,
             ),
             predictions=PredictionLogWriter(database.predictions, keep=settings.predictions_kept),
             telemetry=Telemetry(settings.data_dir, settings.recent_requests),

@@ -39,8 +39,6 @@ def train(
     is a conflict (409) that names the running job.
     """
     job = submit_training(service, body or TrainBody(), idempotency_key)
-    if service.supervisor is not None:
-        service.supervisor.hand_over()
     response.headers["Location"] = f"/train/{job.id}"
     return job_answer(job)
 

@@ -25,7 +25,7 @@ from closecast.core.prices import Prices
 from closecast.drift import Baseline, DriftDetector
 from closecast.evaluation import ScoredModel, calibrate, evaluate_panel
 from closecast.forecasters import Predictor, make_forecaster, make_parameters, preset
-from closecast.jobs.retraining import changed_regime
+from closecast.jobs.retraining import regime_changed
 from closecast.metrics.scores import crps_from_quantiles
 from closecast.validation.gate import CURRENT, Decision, GatePolicy, ServingVersion, decide
 
@@ -118,7 +118,7 @@ def regime(series: Sequence[Prices], days: NDArray[np.datetime64], model: Model)
         for verdicts, day in ((then, model.last_session), (now, days[-1])):
             row = int(np.searchsorted(prices.sessions, day, side="right"))
             verdicts.append(detector.check(prices.closes[row - model.predictor.seq_length : row]))
-    return changed_regime(then, now)
+    return regime_changed(then, now)
 
 
 POLICIES: Mapping[str, Callable[[Sequence[Prices], NDArray[np.datetime64], Model], bool]] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -346,13 +345,14 @@ def test_where_nothing_was_collected_the_job_that_does_is_the_answer(
     service: Service, published: Settings
 ) -> None:
     forget_closes(published)
-    woken = threading.Event()
-    service.parts.forecasting._refresh._hand_over = woken.set
+    published_jobs: list[str] = []
+    service.parts.database.jobs.publish_with(published_jobs.append)
+    service.parts.forecasting._refresh._has_worker = True
     service.parts.forecasting._refresh._wait_s = 0.0
     answer = service.http.get("/forecast/MSFT")
     job = answer.json()
     assert answer.status_code == 202
-    assert woken.is_set()
+    assert published_jobs == [job["id"]]
     assert (job["task"], job["symbol"]) == ("update", "MSFT")
     assert service.get(answer.headers["location"]) == job
     assert service.get("/train") == {"jobs": []}  # no training

@@ -103,7 +103,7 @@ def test_no_request_that_reads_trains_configures_or_moves_a_model(
         CalendarCache(settings.data_dir / "calendars").path("XNYS").unlink()
     app = create_app(settings, clock=lambda: now)
     with LocalClient(app, raise_server_exceptions=False, **caller) as client:
-        app.state.service.forecasting._refresh._hand_over = lambda: None  # as if a worker listened
+        app.state.service.forecasting._refresh._has_worker = True
         app.state.service.database.check()  # its tables are made at the first use
         assert client.post("/train").status_code == 403
         before = Kept(settings, tmp_path)
@@ -126,7 +126,7 @@ def test_a_symbol_without_a_model_causes_nothing(
 ) -> None:
     app = create_app(published.model_copy(update={"host": "0.0.0.0"}), clock=lambda: LONG_AFTER)
     with LocalClient(app, **caller) as client:
-        app.state.service.forecasting._refresh._hand_over = lambda: None
+        app.state.service.forecasting._refresh._has_worker = True
         answer = client.get(path, params={"train": "true"})
         jobs = app.state.service.database.jobs.newest()
     assert (answer.status_code, answer.json()["code"]) == (404, "unknown_symbol")

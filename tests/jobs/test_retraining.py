@@ -22,11 +22,11 @@ from closecast.drift import Baseline, DriftDetector
 from closecast.drift.monitor import BETS
 from closecast.jobs.retraining import (
     Group,
-    changed_regime,
-    due_by_schedule,
     groups,
-    last_start,
-    recipe_of,
+    is_due,
+    last_training_start,
+    make_recipe,
+    regime_changed,
     regime_signal,
     regime_verdicts,
 )
@@ -75,13 +75,13 @@ WEEKLY = "0 22 * * 6"
 def test_the_schedule_asks_for_a_training(
     expression: str, last: datetime, now: datetime, interval: timedelta, due: bool
 ) -> None:
-    assert due_by_schedule(expression, last, now, interval) is due
+    assert is_due(expression, last, now, interval) is due
 
 
 def test_the_schedule_is_in_utc_whatever_zone_a_time_is_in() -> None:
     tokyo = datetime.fromisoformat("2026-01-04T06:59:59+09:00")  # one second before
-    assert due_by_schedule(WEEKLY, tokyo, tokyo + SECOND, timedelta())
-    assert not due_by_schedule(WEEKLY, tokyo + SECOND, tokyo + DAY, timedelta())
+    assert is_due(WEEKLY, tokyo, tokyo + SECOND, timedelta())
+    assert not is_due(WEEKLY, tokyo + SECOND, tokyo + DAY, timedelta())
 
 
 expressions = st.sampled_from([WEEKLY, "* * * * *", "*/5 9-17 * * 1-5", "0 0 1 * *", "15 3 L * *"])
@@ -94,7 +94,7 @@ spans = st.timedeltas(timedelta(), 40 * DAY)
 def test_never_before_the_minimum_interval(
     expression: str, last: datetime, passed: timedelta, interval: timedelta
 ) -> None:
-    if due_by_schedule(expression, last, last + passed, interval):
+    if is_due(expression, last, last + passed, interval):
         assert passed >= interval
 
 
@@ -106,7 +106,7 @@ def test_every_week_in_which_the_schedule_did_not_fire_passes_without_a_training
     days = (last + k * DAY for k in range(passed.days + 2))
     evenings = (day.replace(hour=22, minute=0, second=0, microsecond=0) for day in days)
     fired = any(e.weekday() == 5 and last < e <= last + passed for e in evenings)
-    assert due_by_schedule(WEEKLY, last, last + passed, timedelta()) is fired
+    assert is_due(WEEKLY, last, last + passed, timedelta()) is fired
 
 
 @patiently
@@ -114,8 +114,8 @@ def test_every_week_in_which_the_schedule_did_not_fire_passes_without_a_training
 def test_what_is_due_stays_due(
     expression: str, last: datetime, passed: timedelta, more: timedelta, interval: timedelta
 ) -> None:
-    if due_by_schedule(expression, last, last + passed, interval):
-        assert due_by_schedule(expression, last, last + passed + more, interval)
+    if is_due(expression, last, last + passed, interval):
+        assert is_due(expression, last, last + passed + more, interval)
 
 
 # -- the last training --------------------------------------------------------------------------
@@ -200,12 +200,12 @@ def done(*symbols: str, days: int, state: JobState = "succeeded") -> Job:
 def test_the_last_training_is_the_newest_of_any_of_the_symbols(
     trainings: list[Job], last: datetime | None
 ) -> None:
-    assert last_start(group_of("AAPL", "MSFT"), trainings) == last
+    assert last_training_start(group_of("AAPL", "MSFT"), trainings) == last
 
 
 def test_a_job_without_symbols_is_nobodys_training() -> None:
     nameless = Job(**{**_values(done("MSFT", days=5)), "arguments": {}})
-    assert last_start(group_of("MSFT"), [nameless]) == SATURDAY
+    assert last_training_start(group_of("MSFT"), [nameless]) == SATURDAY
 
 
 def _values(one: Job) -> dict[str, Any]:
@@ -265,7 +265,7 @@ def test_a_damaged_pointer_or_manifest_keeps_no_other_from_being_trained(
 def test_the_model_is_repeated_as_it_was_made(registry: Registry, settings: Settings) -> None:
     current(registry, "AAPL", "MSFT", forecaster="lstm", hyperparameters={"seed": 3})
     [group] = groups(registry)
-    arguments = recipe_of(registry, group, settings).arguments("schedule")
+    arguments = make_recipe(registry, group, settings).arguments("schedule")
     assert json.loads(json.dumps(arguments)) == arguments
     assert TrainRequest.model_validate(arguments) == TrainRequest.model_validate(
         {
@@ -290,7 +290,7 @@ def test_a_symbol_that_was_left_out_is_asked_for_again_unless_it_has_a_model(
     left_out = {"KO": "2020-01-02: frozen", "VALE3.SA": "no prices"}
     pool = current(registry, "AAPL", "MSFT", left_out=left_out)
     [group] = [g for g in groups(registry) if g.manifest == pool]
-    assert recipe_of(registry, group, settings).symbols == ("AAPL", "MSFT", "VALE3.SA")
+    assert make_recipe(registry, group, settings).symbols == ("AAPL", "MSFT", "VALE3.SA")
 
 
 BASELINE: Mapping[str, Any] = {"forecaster": "ewma", "hyperparameters": {"seq_length": 60}}
@@ -298,7 +298,7 @@ BASELINE: Mapping[str, Any] = {"forecaster": "ewma", "hyperparameters": {"seq_le
 
 def repeated(registry: Registry, settings: Settings, *symbols: str) -> tuple[str, dict[str, Any]]:
     [group] = [g for g in groups(registry) if g.symbols == symbols]
-    recipe = recipe_of(registry, group, settings)
+    recipe = make_recipe(registry, group, settings)
     return recipe.forecaster, recipe.hyperparameters
 
 
@@ -370,7 +370,7 @@ SHORT = Verdict(sufficient=False)
 def test_the_regime_has_changed_when_half_of_the_windows_say_so_and_fewer_did(
     then: list[Verdict], now: list[Verdict], changed: bool
 ) -> None:
-    assert changed_regime(then, now) is changed
+    assert regime_changed(then, now) is changed
 
 
 verdicts = st.lists(st.sampled_from([OK, ODD, WRONG, SHORT]), max_size=8)
@@ -381,7 +381,7 @@ verdicts = st.lists(st.sampled_from([OK, ODD, WRONG, SHORT]), max_size=8)
 def test_faults_change_no_signal(
     then: list[Verdict], now: list[Verdict], silent: list[Verdict]
 ) -> None:
-    assert changed_regime(then + silent, now + silent) == changed_regime(then, now)
+    assert regime_changed(then + silent, now + silent) == regime_changed(then, now)
 
 
 LENGTH, KNOWN, NEW = 20, 600, 30

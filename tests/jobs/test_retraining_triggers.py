@@ -17,8 +17,8 @@ from closecast.errors import DataFault, StorageFailed
 from closecast.forecasters import make_parameters
 from closecast.jobs import retraining_triggers as automatic
 from closecast.jobs import worker
-from closecast.jobs.retraining_triggers import ask_for_schedule
-from closecast.jobs.tasks import TASKS
+from closecast.jobs.retraining_triggers import queue_scheduled
+from closecast.jobs.tasks import TASKS, TaskContext
 from closecast.pipeline import TrainRequest, collect_many, preprocess, run_training
 from closecast.registry.documents import Pointer
 from closecast.registry.registry import Registry
@@ -86,7 +86,8 @@ class Place:
 
     def update(self) -> Mapping[str, Any]:
         """The result of the task."""
-        return TASKS["update"](self.settings, {"version": self.version}, lambda _: None)
+        context = TaskContext(self.settings, self.database, lambda _: None)
+        return TASKS["update"](context, {"version": self.version})
 
     def work(self) -> Job:
         """The oldest queued job, at its end."""
@@ -215,7 +216,7 @@ def scheduled(place: Place) -> Job:
     """The job that the schedule has queued an hour from now."""
     settings = place.settings.model_copy(update={"retrain_on": frozenset({"schedule"})})
     later = Database(settings.ledger_url, lambda: place.database.clock() + timedelta(hours=1))
-    [job] = ask_for_schedule(settings, later)
+    [job] = queue_scheduled(settings, later)
     later.close()
     return job
 

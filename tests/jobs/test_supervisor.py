@@ -115,7 +115,7 @@ def test_unless_it_is_asked_to_the_supervisor_does_not_even_look(
     tmp_path: Path, retrain_on: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    monkeypatch.setattr(supervisor_module, "ask_for_schedule", lambda *_: asked.append(1))
+    monkeypatch.setattr(supervisor_module, "queue_scheduled", lambda *_: asked.append(1))
     place = place_in(settings_in(tmp_path, retrain_on=retrain_on))
     place.now += WEEK
     assert place.look() == []
@@ -167,7 +167,7 @@ def test_of_two_processes_only_the_one_that_supervises_looks(
 ) -> None:
     place.look()
     asked = []
-    monkeypatch.setattr(supervisor_module, "ask_for_schedule", lambda *_: asked.append(1))
+    monkeypatch.setattr(supervisor_module, "queue_scheduled", lambda *_: asked.append(1))
     Supervisor(settings, place.database)._look()
     assert asked == []
     place.look()
@@ -178,7 +178,7 @@ def test_the_schedule_is_not_looked_at_all_the_time(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    monkeypatch.setattr(supervisor_module, "ask_for_schedule", lambda *_: asked.append(1))
+    monkeypatch.setattr(supervisor_module, "queue_scheduled", lambda *_: asked.append(1))
     monkeypatch.setattr(Supervisor, "ASK_EVERY_S", 3600.0)
     for _ in range(3):
         place.look()
@@ -225,9 +225,9 @@ def test_supervision_outlives_whatever_the_schedule_raises(
             again.set()
         raise error
 
-    monkeypatch.setattr(supervisor_module, "ask_for_schedule", fail)
+    monkeypatch.setattr(supervisor_module, "queue_scheduled", fail)
     place.supervisor.start()
-    place.supervisor.hand_over()
+    place.supervisor.wake()
     assert again.wait(timeout=60)
     place.supervisor.stop()
     assert not place.supervisor._thread.is_alive()

@@ -14,7 +14,7 @@ from closecast.database import Database, Job, Jobs
 from closecast.errors import NoPrices, StorageFailed
 from closecast.infra.processes import is_alive, owner_name
 from closecast.jobs import worker
-from closecast.jobs.tasks import TASKS, Tell
+from closecast.jobs.tasks import TASKS, TaskContext
 from closecast.settings import Settings
 
 
@@ -35,9 +35,9 @@ def run(settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch,
 def test_a_result_is_recorded_with_the_last_progress(
     settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def task(_: Settings, arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
-        tell({"percent": 50})
-        tell({"percent": 100})
+    def task(context: TaskContext, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        context.report({"percent": 50})
+        context.report({"percent": 100})
         return {"got": arguments["n"]}
 
     job = run(settings, database, monkeypatch, task)
@@ -68,11 +68,11 @@ def test_a_bug_fails_the_job_and_not_the_worker(
 def test_a_running_job_is_cancelled_between_two_batches(
     settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def task(_: Settings, __: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
+    def task(context: TaskContext, _: Mapping[str, Any]) -> dict[str, Any]:
         [running] = database.jobs.newest()
         database.jobs.cancel(running.id)
         for _ in range(600):
-            tell({"percent": 1})
+            context.report({"percent": 1})
             time.sleep(0.05)
         return {}
 
@@ -157,16 +157,16 @@ def slow(database: Database, p95_ms: float) -> None:
     database.processes.report(owner_name(), datetime.now(UTC), {}, p95_ms, whole=True)
 
 
-class Telling:
-    """A task that tells after every batch until it is let go."""
+class Reporting:
+    """A task that reports progress after every batch until it is released."""
 
     def __init__(self) -> None:
         self.let_go = threading.Event()
         self.batches = 0
 
-    def __call__(self, _: Settings, __: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
+    def __call__(self, context: TaskContext, _: Mapping[str, Any]) -> dict[str, Any]:
         while not self.let_go.is_set():
-            tell({"stage": "train", "percent": 40.0})
+            context.report({"stage": "train", "percent": 40.0})
             self.batches += 1
             time.sleep(0.01)
         return {}
@@ -175,9 +175,9 @@ class Telling:
 @pytest.fixture
 def task(
     settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Telling]:
+) -> Iterator[Reporting]:
     """Runs in a worker of this process."""
-    made = Telling()
+    made = Reporting()
     thread = threading.Thread(target=run, args=(settings, database, monkeypatch, made))
     slow(database, 500.0)
     thread.start()
@@ -187,7 +187,7 @@ def task(
 
 
 def test_a_job_makes_room_while_predictions_are_slow_and_lives(
-    task: Telling, database: Database
+    task: Reporting, database: Database
 ) -> None:
     paused = eventually(database, lambda job: bool(job.progress.get("paused")))
     assert paused.progress == {"stage": "train", "percent": 40.0, "paused": True}
@@ -198,7 +198,7 @@ def test_a_job_makes_room_while_predictions_are_slow_and_lives(
     eventually(database, lambda job: "paused" not in job.progress and task.batches > batches)
 
 
-def test_a_job_that_pauses_is_cancelled(task: Telling, database: Database) -> None:
+def test_a_job_that_pauses_is_cancelled(task: Reporting, database: Database) -> None:
     paused = eventually(database, lambda job: bool(job.progress.get("paused")))
     database.jobs.cancel(paused.id)
     assert eventually(database, lambda job: job.state != "running").state == "cancelled"

@@ -372,6 +372,8 @@ def test_the_decision_is_in_the_jobs_answer_mlflow_and_the_log(
 ) -> None:
     from mlflow import MlflowClient
 
+    from closecast.database import Database
+    from closecast.jobs.tasks import TaskContext
     from closecast.jobs.tasks import train as task
 
     tracked = served.model_copy(
@@ -384,7 +386,9 @@ def test_the_decision_is_in_the_jobs_answer_mlflow_and_the_log(
         "hyperparameters": SIZES,
     }
     with caplog.at_level("INFO", logger="closecast.pipeline.evaluate"):
-        answer = task(tracked, arguments, lambda progress: None)
+        database = Database(tracked.ledger_url)
+        answer = task(TaskContext(tracked, database, lambda progress: None), arguments)
+        database.close()
     gate = answer["gate"]["AAA"]
     assert gate["outcome"] == "not_enough_evidence"
     assert gate["comparisons"][0]["days"] > 100

@@ -38,7 +38,7 @@ def test_older_closes_are_asked_for_and_answered_with_their_age(world: World) ->
         "queued",
         {"version": VERSION},
     )
-    assert world.woken == 1
+    assert world.published == [job.id]
 
 
 @pytest.mark.parametrize("state", ["succeeded", "failed"])

@@ -66,11 +66,12 @@ class World:
     calibrations: FakeCalibrations = field(
         default_factory=lambda: FakeCalibrations(live_state("2022-12-22"))
     )
-    woken: int = 0
+    published: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.settings = settings_in(self.folder, forecast_wait_s=0.0)
         self.database = Database(self.settings.ledger_url, lambda: self.now)
+        self.database.jobs.publish_with(self.published.append)
         self.prices = PriceCache(self.folder / "prices")
         self.calendars = CalendarCache(self.folder / "calendars")
         for exchange in ("XNYS", "BVMF"):
@@ -79,9 +80,6 @@ class World:
     def forecasting(
         self, *, kind: Kind = "live", worker: bool = False, **settings: object
     ) -> DatedForecastService:
-        def wake() -> None:
-            self.woken += 1
-
         service = DatedForecastService(
             models=cast("ModelManager", FakeModels()),
             prices=self.prices,
@@ -90,7 +88,7 @@ class World:
             settings=self.settings.model_copy(update=settings),
             clock=lambda: self.now,
             kind=kind,
-            hand_over=wake if worker else None,
+            has_worker=worker,
         )
         service.calibrations.state = self.calibrations.state  # type: ignore[method-assign]
         return service

@@ -13,7 +13,8 @@ from closecast.database.configurations import Configuration, Configurations
 from closecast.database.drift_history import DriftHistory
 from closecast.database.engine import Clock, Engine, utc_now
 from closecast.database.forecast_ledger import ForecastLedger
-from closecast.database.jobs import ACTIVE, Job, Jobs, JobState
+from closecast.database.job_records import ACTIVE, Job, JobState
+from closecast.database.jobs import Jobs
 from closecast.database.prediction_log import (
     PredictionFilter,
     PredictionLog,

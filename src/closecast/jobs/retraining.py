@@ -98,7 +98,7 @@ def groups(registry: Registry) -> list[Group]:
     return found
 
 
-def recipe_of(registry: Registry, group: Group, settings: Settings) -> Recipe:
+def make_recipe(registry: Registry, group: Group, settings: Settings) -> Recipe:
     """How to train a group again: like the model that it has, on what that was made from.
 
     Symbols that were left out of it and have no model of their own are asked for again, for they
@@ -112,7 +112,7 @@ def recipe_of(registry: Registry, group: Group, settings: Settings) -> Recipe:
     """
     info = group.manifest.info
     left_out = [symbol for symbol in info.left_out if registry.pointer(symbol) is None]
-    like = _worth_repeating(registry, group)
+    like = _template(registry, group)
     return Recipe(
         symbols=canonical_list([*group.symbols, *left_out]),
         source=source_again(info.data[0].source, settings),
@@ -122,7 +122,7 @@ def recipe_of(registry: Registry, group: Group, settings: Settings) -> Recipe:
     )
 
 
-def _worth_repeating(registry: Registry, group: Group) -> BundleInfo:
+def _template(registry: Registry, group: Group) -> BundleInfo:
     """The current bundle; in place of a baseline the newest network for most of its symbols."""
     current = group.manifest
     if not is_baseline(current.info.forecaster):
@@ -144,7 +144,7 @@ def _worth_repeating(registry: Registry, group: Group) -> BundleInfo:
 # -- by schedule --------------------------------------------------------------------------------
 
 
-def last_start(group: Group, trainings: Iterable[Job]) -> datetime | None:
+def last_training_start(group: Group, trainings: Iterable[Job]) -> datetime | None:
     """When the newest training of any of a group's symbols began, whoever asked for it.
 
     One that failed counts, too, or it would be repeated for ever.
@@ -170,9 +170,7 @@ def last_start(group: Group, trainings: Iterable[Job]) -> datetime | None:
     return newest.created_at
 
 
-def due_by_schedule(
-    expression: str, last: datetime, now: datetime, min_interval: timedelta
-) -> bool:
+def is_due(expression: str, last: datetime, now: datetime, min_interval: timedelta) -> bool:
     """Whether the schedule has asked for a training since the last one, and enough time passed.
 
     However often it has asked meanwhile (the machine slept, say), the answer is one training.
@@ -188,7 +186,7 @@ def due_by_schedule(
     --------
     >>> friday = datetime(2026, 1, 2, 12, tzinfo=UTC)
     >>> day = timedelta(days=1)
-    >>> [due_by_schedule("0 22 * * 6", friday, friday + n * day, 3 * day) for n in (1, 2, 3)]
+    >>> [is_due("0 22 * * 6", friday, friday + n * day, 3 * day) for n in (1, 2, 3)]
     [False, False, True]
     """
     if now - last < min_interval:
@@ -206,7 +204,7 @@ def regime_signal(
     """Whether the market has changed since a model was made, so that it should be made again.
 
     At once, if half of the newest windows say so; or over time, if the monitor of the model's
-    promises does (:func:`left_by_market`), which sees what no single window shows. Closes with a
+    promises does (:func:`drifted_over_time`), which sees what no single window shows. Closes with a
     fault have no part in either: the monitor sees what was absorbed only.
 
     Raises
@@ -214,12 +212,12 @@ def regime_signal(
     StorageFailed
     """
     evidence = database.drift_days.evidence(bundle.manifest.version)
-    return left_by_market({s: evidence[s] for s in symbols if s in evidence}) or changed_regime(
+    return drifted_over_time({s: evidence[s] for s in symbols if s in evidence}) or regime_changed(
         *regime_verdicts(bundle, symbols, cache)
     )
 
 
-def left_by_market(evidence: Mapping[str, float]) -> bool:
+def drifted_over_time(evidence: Mapping[str, float]) -> bool:
     """Whether at least half of the watched symbols are discoveries of the monitor over time.
 
     Parameters
@@ -229,15 +227,15 @@ def left_by_market(evidence: Mapping[str, float]) -> bool:
 
     Examples
     --------
-    >>> left_by_market({"A": 2500.0, "B": 3.0}), left_by_market({"A": 1200.0, "B": 3.0})
+    >>> drifted_over_time({"A": 2500.0, "B": 3.0}), drifted_over_time({"A": 1200.0, "B": 3.0})
     (True, False)
-    >>> left_by_market({})
+    >>> drifted_over_time({})
     False
     """
     return bool(evidence) and 2 * len(discoveries(evidence)) >= len(evidence)
 
 
-def changed_regime(verdicts_then: Sequence[Verdict], verdicts_now: Sequence[Verdict]) -> bool:
+def regime_changed(verdicts_then: Sequence[Verdict], verdicts_now: Sequence[Verdict]) -> bool:
     """Whether at least half of the windows are of another regime now, and fewer were then.
 
     A verdict about data that are probably wrong says nothing of the market: it has no vote.
@@ -248,9 +246,9 @@ def changed_regime(verdicts_then: Sequence[Verdict], verdicts_now: Sequence[Verd
     >>> wild = Finding("volatility_high", "regime", "volatility ratio", 3.0, 1.5, "Wild.")
     >>> frozen = Finding("frozen_feed", "fault", "longest run", 9.0, 4.0, "Frozen?")
     >>> calm, odd, wrong = Verdict(), Verdict((wild,)), Verdict((frozen, wild))
-    >>> changed_regime([calm, calm], [calm, odd]), changed_regime([odd, calm], [odd, odd])
+    >>> regime_changed([calm, calm], [calm, odd]), regime_changed([odd, calm], [odd, odd])
     (True, False)
-    >>> changed_regime([calm], [wrong])
+    >>> regime_changed([calm], [wrong])
     False
     """
     return _share_of_regime(verdicts_now) >= 0.5 > _share_of_regime(verdicts_then)

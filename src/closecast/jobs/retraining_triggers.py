@@ -11,10 +11,10 @@ from closecast.database import Database, Job
 from closecast.errors import ClosecastError, JobConflict
 from closecast.jobs.retraining import (
     Group,
-    due_by_schedule,
     groups,
-    last_start,
-    recipe_of,
+    is_due,
+    last_training_start,
+    make_recipe,
     regime_signal,
 )
 from closecast.registry.registry import Registry
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 _TRAIN = "train"
 
 
-def ask_for_schedule(settings: Settings, database: Database) -> list[Job]:
+def queue_scheduled(settings: Settings, database: Database) -> list[Job]:
     """Queue a training of every model for which the schedule says that it is time.
 
     Raises
@@ -39,8 +39,8 @@ def ask_for_schedule(settings: Settings, database: Database) -> list[Job]:
     trainings = database.jobs.newest_of_each(_TRAIN)
     queued = []
     for group in groups(registry):
-        last = last_start(group, trainings)
-        if last is None or not due_by_schedule(
+        last = last_training_start(group, trainings)
+        if last is None or not is_due(
             settings.retrain_cron, last, database.clock(), _min_interval(settings)
         ):
             continue
@@ -55,7 +55,7 @@ def ask_for_schedule(settings: Settings, database: Database) -> list[Job]:
     return queued
 
 
-def ask_for_regime(
+def queue_after_regime_change(
     settings: Settings, version: str, database: Database
 ) -> tuple[bool | None, Job | None]:
     """Queue a training of a model if the market is another one than that it was made in.
@@ -75,7 +75,7 @@ def ask_for_regime(
             return None, None
         cache = PriceCache(settings.data_dir / "prices")
         changed = regime_signal(registry.load(version), group.symbols, cache, database)
-        last = last_start(group, database.jobs.newest_of_each(_TRAIN)) if changed else None
+        last = last_training_start(group, database.jobs.newest_of_each(_TRAIN)) if changed else None
         if last is None or database.clock() - last < _min_interval(settings):
             return changed, None
         return changed, _submit(settings, registry, database, group, "regime")
@@ -92,7 +92,7 @@ def _submit(
     settings: Settings, registry: Registry, database: Database, group: Group, trigger: Trigger
 ) -> Job | None:
     """The queued job; ``None`` where another training of these symbols was faster."""
-    recipe = recipe_of(registry, group, settings)
+    recipe = make_recipe(registry, group, settings)
     try:
         job, _ = database.jobs.submit(_TRAIN, panel_name(recipe.symbols), recipe.arguments(trigger))
     except JobConflict as conflict:

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from closecast.database import Database
 from closecast.errors import ClosecastError, TrainingUnavailable
 from closecast.infra.processes import is_alive
-from closecast.jobs.retraining_triggers import ask_for_schedule
+from closecast.jobs.retraining_triggers import queue_scheduled
 from closecast.settings import Settings
 from closecast.tracking.mlflow import has_abandoned_runs
 
@@ -69,8 +69,8 @@ class Supervisor:
         """Begin to supervise, as soon as nobody else does."""
         self._thread.start()
 
-    def hand_over(self) -> None:
-        """Say that a job was queued; returns at once."""
+    def wake(self) -> None:
+        """Look for queued jobs now, not after the next second; returns at once."""
         self._wake.set()
 
     def stop(self) -> None:
@@ -147,7 +147,7 @@ class Supervisor:
         if not can_train():
             return
         try:
-            ask_for_schedule(self._settings, self._database)
+            queue_scheduled(self._settings, self._database)
         except ClosecastError as error:
             log.warning("cannot follow the schedule", extra={"reason": str(error)})
 

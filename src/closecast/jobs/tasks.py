@@ -1,4 +1,4 @@
-"""What a worker can do: task names and the pipeline functions behind them.
+"""Tasks of the worker: their names, and the pipeline functions behind them.
 
 A new task: one function here, one line in ``TASKS``. Arguments and results are JSON.
 """
@@ -6,19 +6,31 @@ A new task: one function here, one line in ``TASKS``. Arguments and results are 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from closecast.database import Database
 from closecast.settings import Settings
 
-Tell = Callable[[Mapping[str, Any]], None]
+ReportProgress = Callable[[Mapping[str, Any]], None]
+"""Takes the progress of a job; raises ``JobCancelled`` where the job is to stop."""
 
 
-def train(settings: Settings, arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
-    """Collect, train, evaluate, publish; see :func:`closecast.pipeline.run_training`."""
+@dataclass(frozen=True, slots=True)
+class TaskContext:
+    """The surroundings of a task: settings, the worker's database, and its progress report."""
+
+    settings: Settings
+    database: Database
+    report: ReportProgress
+
+
+def train(context: TaskContext, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Collect, train, evaluate, publish: :func:`closecast.pipeline.run_training`."""
     from closecast.pipeline import TrainRequest, run_training
 
-    published = run_training(settings, TrainRequest.model_validate(arguments), watch=tell)
+    request = TrainRequest.model_validate(arguments)
+    published = run_training(context.settings, request, watch=context.report)
     name = published.manifest.info.forecaster
     return {
         "version": published.manifest.version,
@@ -38,27 +50,22 @@ def train(settings: Settings, arguments: Mapping[str, Any], tell: Tell) -> dict[
     }
 
 
-def update(settings: Settings, arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
-    """Collect new closes of a model, absorb them, score forecasts, see whether it still fits.
+def update(context: TaskContext, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Collect new closes of a model, absorb them, score forecasts, check its market regime.
 
-    Of the result, ``regime`` says whether the market changed since the model was made (``None``:
-    nobody looked), ``retraining`` is the job that was queued for that.
+    In the result, ``regime`` is true if the market changed since the model was made (``None``
+    if that was not checked), and ``retraining`` is the identifier of the job queued for that.
     """
-    from closecast.database import Database
-    from closecast.jobs.retraining_triggers import ask_for_regime
+    from closecast.jobs.retraining_triggers import queue_after_regime_change
     from closecast.pipeline import update_version
 
     version = str(arguments["version"])
-    database = Database(settings.ledger_url)
-    try:
-        updated = update_version(settings, version, database, watch=tell)
-        changed, job = ask_for_regime(settings, version, database)
-    finally:
-        database.close()
+    updated = update_version(context.settings, version, context.database, watch=context.report)
+    changed, job = queue_after_regime_change(context.settings, version, context.database)
     return {**asdict(updated), "regime": changed, "retraining": job.id if job else None}
 
 
-TASKS: dict[str, Callable[[Settings, Mapping[str, Any], Tell], dict[str, Any]]] = {
+TASKS: dict[str, Callable[[TaskContext, Mapping[str, Any]], dict[str, Any]]] = {
     "train": train,
     "update": update,
 }

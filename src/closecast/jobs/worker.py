@@ -1,4 +1,4 @@
-"""The worker process: takes jobs from the ledger, one at a time, and shows that it lives."""
+"""The worker process: claims delivered jobs, runs one at a time, and sends heartbeats."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from typing import Any
 from closecast.database import Database, Job, JobState
 from closecast.errors import ClosecastError, JobCancelled, StorageFailed
 from closecast.infra.processes import die_with_parent, is_alive, owner_name, place
+from closecast.jobs.backends import make_backend
 from closecast.jobs.latency_budget import LatencyBudget
-from closecast.jobs.tasks import TASKS, Tell
+from closecast.jobs.tasks import TASKS, TaskContext
 from closecast.settings import Settings
 from closecast.tracking.export import renew_experiments
 from closecast.tracking.mlflow import close_abandoned_runs
 
 log = logging.getLogger(__name__)
 
-_POLL_S = 0.3
 _BEAT_S = 0.5
 _RECORD_AGAIN_S = 0.5
 
 
 def run_worker(settings: Settings, *, parent: int | None = None, once: bool = False) -> None:
-    """Work until told to end.
+    """Run delivered jobs until the worker is to end.
 
-    A supervised worker ends when it was idle for ``worker_idle_s``, and with its parent; one
-    that was started by hand stays, and buries dead jobs itself.
+    A supervised worker ends with its parent, and after ``worker_idle_s`` seconds without a job;
+    one that was started by hand stays, and recovers the jobs of dead workers itself.
 
     Parameters
     ----------
     parent : int, optional
-        The supervising process.
+        Process number of the supervisor.
     once : bool
         End when no job is queued.
     """
@@ -45,36 +45,60 @@ def run_worker(settings: Settings, *, parent: int | None = None, once: bool = Fa
         die_with_parent(parent, signal.SIGKILL)
     os.nice(19 - os.nice(0))  # predictions come first, always
     database = Database(settings.ledger_url)
-    owner = owner_name()
-    idle_since = time.monotonic()
-    lease = timedelta(seconds=settings.job_lease_s)
-    looked = False
-    while parent is None or os.getppid() == parent:
-        if parent is None:
-            database.jobs.bury_dead(lease, is_alive)
-        job = database.jobs.claim(owner)
-        if job is not None:
-            run_job(settings, database, job, owner)
-            idle_since = time.monotonic()
-        elif not looked:
-            looked = True  # once, at what no job waits for: MLflow may be slow, or away
-            close_abandoned_runs(settings)
-            renew_experiments(settings, if_missing=True)
-        elif once or (parent and time.monotonic() - idle_since > settings.worker_idle_s):
-            break
-        else:
-            time.sleep(_POLL_S)
+    backend = make_backend("local", database)
+    database.jobs.publish_with(backend.publish)
+    shift = _Shift(settings, database, parent=parent, once=once)
+    backend.run(shift.handle, stop=shift.is_over)
     database.close()
 
 
+class _Shift:
+    """The time of a worker between its start and its end."""
+
+    def __init__(
+        self, settings: Settings, database: Database, *, parent: int | None, once: bool
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._parent = parent
+        self._once = once
+        self._owner = owner_name()
+        self._idle_since_s = time.monotonic()
+        self._chores_done = False
+
+    def handle(self, job_id: str) -> None:
+        """Claim a job and run it; do nothing if another worker was faster."""
+        job = self._database.jobs.claim(self._owner, job_id)
+        if job is not None:
+            run_job(self._settings, self._database, job, self._owner)
+            self._idle_since_s = time.monotonic()
+
+    def is_over(self) -> bool:
+        """Decide between two jobs whether the worker ends; do its housekeeping."""
+        if self._parent is None:
+            lease = timedelta(seconds=self._settings.job_lease_s)
+            self._database.jobs.bury_dead(lease, is_alive)
+        elif os.getppid() != self._parent:
+            return True
+        if self._database.jobs.next_queued() is not None:
+            return False
+        if not self._chores_done:
+            self._chores_done = True  # only while no job waits: MLflow may be slow, or away
+            close_abandoned_runs(self._settings)
+            renew_experiments(self._settings, if_missing=True)
+            return False
+        idle_s = time.monotonic() - self._idle_since_s
+        return self._once or (self._parent is not None and idle_s > self._settings.worker_idle_s)
+
+
 def run_job(settings: Settings, database: Database, job: Job, owner: str) -> None:
-    """One claimed job to its end; every way it can end is written to the ledger."""
+    """Run a claimed job to its end, and record every kind of end."""
     budget = LatencyBudget(settings.training_pause_p95_ms, settings.training_pause_max_s)
-    pulse = _Pulse(database, job.id, owner, budget)
-    pulse.start()
+    heartbeat = _Heartbeat(database, job.id, owner, budget)
+    heartbeat.start()
     log.info("job started", extra={"job_id": job.id, "task": job.task, "symbol": job.symbol})
-    end = _run_task(settings, job, pulse.tell)
-    pulse.stop()
+    end = _run_task(TaskContext(settings, database, heartbeat.report), job)
+    heartbeat.stop()
     recorded = _record(database, job, owner, end, settings.job_lease_s)
     log.log(
         logging.WARNING if end.state == "failed" else logging.INFO,
@@ -85,16 +109,16 @@ def run_job(settings: Settings, database: Database, job: Job, owner: str) -> Non
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """How a task ended."""
+    """The end of a task: state, and result or reason."""
 
     state: JobState
     result: Mapping[str, Any] | None = None
     reason: str | None = None
 
 
-def _run_task(settings: Settings, job: Job, tell: Tell) -> _End:
+def _run_task(context: TaskContext, job: Job) -> _End:
     try:
-        return _End("succeeded", TASKS[job.task](settings, job.arguments, tell))
+        return _End("succeeded", TASKS[job.task](context, job.arguments))
     except JobCancelled as error:
         return _End("cancelled", reason=str(error))
     except ClosecastError as error:
@@ -105,14 +129,19 @@ def _run_task(settings: Settings, job: Job, tell: Tell) -> _End:
 
 
 def _record(database: Database, job: Job, owner: str, end: _End, patience_s: float) -> bool:
-    """Write how a job ended; ``False`` if it was no longer this worker's.
+    """Record the end of a job; return ``False`` if it no longer belongs to this worker.
 
-    A model that serves already is not made again because the ledger is away for a moment.
+    Tries again while the database is unavailable, for its model may be in service already.
+
+    Parameters
+    ----------
+    patience_s : float
+        Seconds after which the next failure is raised.
 
     Raises
     ------
     StorageFailed
-        If the ledger stays away for so long.
+        If the database stays unavailable for longer.
     """
     give_up_at = time.monotonic() + patience_s
     while True:
@@ -127,14 +156,14 @@ def _record(database: Database, job: Job, owner: str, end: _End, patience_s: flo
             time.sleep(_RECORD_AGAIN_S)
 
 
-class _Pulse(threading.Thread):
-    """Writes heartbeats with the newest progress, learns of cancellation and of slow predictions.
+class _Heartbeat(threading.Thread):
+    """A thread that records progress, and reads whether the job is cancelled or has to pause.
 
-    Training only ever touches memory; the ledger's locks cannot slow it down.
+    The task itself only touches memory: locks of the database cannot slow it down.
     """
 
     def __init__(self, database: Database, job_id: str, owner: str, budget: LatencyBudget) -> None:
-        super().__init__(name="pulse", daemon=True)
+        super().__init__(name="heartbeat", daemon=True)
         self._database, self._job_id, self._owner = database, job_id, owner
         self._budget = budget
         self._may_go_on = threading.Event()
@@ -143,8 +172,8 @@ class _Pulse(threading.Thread):
         self._cancelled: JobCancelled | None = None
         self._ended = threading.Event()
 
-    def tell(self, progress: Mapping[str, Any]) -> None:
-        """Take note of progress; returns when the job may go on, which is at once as a rule.
+    def report(self, progress: Mapping[str, Any]) -> None:
+        """Take progress of the task; returns at once, or after the pause of the job.
 
         Raises
         ------
@@ -161,10 +190,10 @@ class _Pulse(threading.Thread):
             while not self._ended.wait(_BEAT_S):
                 self._beat()
         finally:
-            self._may_go_on.set()  # nobody else could wake a job that pauses
+            self._may_go_on.set()  # nothing else could wake a job that pauses
 
     def stop(self) -> None:
-        """End, with a last heartbeat."""
+        """Stop the thread after a last heartbeat."""
         self._ended.set()
         self.join()
         self._may_go_on.set()
@@ -184,7 +213,7 @@ class _Pulse(threading.Thread):
             return
         except ClosecastError as error:  # the next beat may succeed; the lease allows for some
             log.warning("no heartbeat", extra={"job_id": self._job_id, "reason": str(error)})
-        except Exception:  # a pulse that ends silently could be neither cancelled nor paused
+        except Exception:  # without this thread the job could be neither cancelled nor paused
             log.exception("no heartbeat", extra={"job_id": self._job_id})
         if self._budget.pauses(p95_ms):
             self._may_go_on.clear()

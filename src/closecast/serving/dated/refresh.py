@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from closecast.core.symbols import panel_name
 from closecast.database import ACTIVE, Database, Job
@@ -28,13 +28,14 @@ class Refresh:
         database: Database,
         settings: Settings,
         clock: Clock,
-        hand_over: Callable[[], None] | None,
+        *,
+        has_worker: bool,
     ) -> None:
         self._jobs = database.jobs
         self._wait_s = settings.forecast_wait_s
         self._again_after_s = settings.refresh_after_s
         self._clock = clock
-        self._hand_over = hand_over
+        self._has_worker = has_worker
         self._places = threading.BoundedSemaphore(_MOST_WAITING)
 
     def request_update(self, version: str, symbols: Sequence[str]) -> Job | None:
@@ -43,7 +44,7 @@ class Refresh:
         One job covers all symbols of the model: they are collected and absorbed together. Returns
         the newest job, ended or not; ``None`` if this process has no worker to run it.
         """
-        if self._hand_over is None:
+        if not self._has_worker:
             return None
         symbol = panel_name(symbols)
         arguments = {"version": version}
@@ -58,7 +59,6 @@ class Refresh:
                 if conflict.job_id is None:
                     raise
                 job = self._jobs.get(conflict.job_id)
-            self._hand_over()
         if not self._places.acquire(blocking=False):
             return job
         try:

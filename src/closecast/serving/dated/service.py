@@ -48,8 +48,8 @@ class DatedForecastService:
 
     Parameters
     ----------
-    hand_over : callable, optional
-        Wakes the worker; without it no jobs are queued.
+    has_worker : bool
+        Newer closes are collected by a job; without a worker none is ever queued.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class DatedForecastService:
         settings: Settings,
         clock: Clock,
         kind: Kind,
-        hand_over: Callable[[], None] | None = None,
+        has_worker: bool = False,
     ) -> None:
         self.calibrations = LiveCalibrations(database, prices)
         self._models = models
@@ -73,8 +73,7 @@ class DatedForecastService:
         self._kind = kind
         self._policy = FallbackPolicy.from_settings(settings)
         # The worker uses the real clock: in a replay, closes that it collects would be foresight.
-        wake = hand_over if kind == "live" else None
-        self._refresh = Refresh(database, settings, clock, wake)
+        self._refresh = Refresh(database, settings, clock, has_worker=has_worker and kind == "live")
 
     def answer(
         self,
