@@ -61,7 +61,7 @@ def create_app(
     settings : Settings, optional
         Read from the environment without it; the process's logging is then set up, too.
     clock : callable
-        Answers the time (aware) wherever it decides something; a replay sets it.
+        Returns the time (aware) for every decision that depends on it; a replay sets it.
     kind : {"live", "replay"}
         What the ledger calls the forecasts. A replay never asks for newer closes.
     """
@@ -93,7 +93,7 @@ def create_app(
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
-        # One spelling per route: a redirect would lead to whatever the Host header says.
+        # One spelling per route: a redirect would lead to the address in the Host header.
         redirect_slashes=False,
         # The name that a generated client gives to the method that calls the operation.
         generate_unique_id_function=lambda route: route.name,

@@ -1,4 +1,4 @@
-"""What routes need, wired once at start and handed to them."""
+"""Service container: the parts that routes need, wired once at start."""
 
 from __future__ import annotations
 
@@ -131,12 +131,12 @@ class Service:
             return None
 
     def published_version(self, symbol: str) -> str | None:
-        """Where the pointer of a symbol leads; ``None`` where it cannot be read."""
+        """Version that the pointer of a symbol names; ``None`` where it cannot be read."""
         pointer = self.pointer(symbol)
         return pointer.version if pointer else None
 
     def start(self) -> None:
-        """Load the default model, follow pointers, tell others, supervise the worker."""
+        """Load the default model, follow pointers, report to the fleet, supervise the worker."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
         self.telemetry.start(self.predictions)
         self.models.look(self.models.default_symbol)

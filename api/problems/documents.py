@@ -17,7 +17,7 @@ from closecast.drift import in_language
 from closecast.infra.redaction import redacted
 
 UNEXPECTED = 500, "internal_error", "something failed that should not; the log has the request id"
-"""Status, code and detail of what is nobody's fault but ours."""
+"""Status, code and detail of a defect of the service."""
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -76,7 +76,7 @@ def document_of(
 
 
 def _items_of(error: e.ClosecastError, part: str | None) -> list[dict[str, str]]:
-    """Where the offence is. A symbol may also have come in the path: then it is nowhere."""
+    """Places of the fault in the body; none for a symbol that came in the path."""
     if isinstance(error, e.InvalidHyperparameters):
         pairs = [(f"/hyperparameters/{name}", message) for name, message in error.problems]
     elif isinstance(error, e.WrongWindowLength | e.InvalidPrices):

@@ -73,7 +73,7 @@ def document_problems(openapi: dict[str, Any]) -> dict[str, Any]:
 def add_examples(operation: dict[str, Any]) -> None:
     """Add the recorded examples of one operation.
 
-    Where an error was recorded, the usual example of its status is left out.
+    Recorded errors replace the usual example of their status.
     """
     for part, examples in recorded_examples(operation["operationId"]).items():
         described = operation["requestBody"] if part == "request" else operation["responses"][part]
@@ -114,7 +114,7 @@ _FORBIDDEN: Problems = {
 
 
 def _document_guard(operation: dict[str, Any], needed: Needed) -> None:
-    """What may come of one operation before its route is reached, or instead of it."""
+    """Document the answers that an operation may give before its route is reached."""
     if needed == "nothing":
         return
     operation["security"] = [{"key": []}, {"key_header": []}, {}]

@@ -1,4 +1,4 @@
-"""Where a request came from, as far as that can be known. Nothing is believed without a reason."""
+"""Origin of a request: a program on this machine, or an address on the network."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _BY_A_PROXY = frozenset({b"forwarded", b"via", b"x-real-ip", b"true-client-ip"})
 
 
 def is_local(scope: Scope) -> bool:
-    """Whether a request came from a program on this machine, straight.
+    """True for a request sent directly by a program on this machine.
 
-    Not local is what came by way of a proxy, configured or not: one on this machine makes the
-    whole world look as if it were here. Nor what was sent to a name other than a loopback one:
-    a page of another site can make its own name lead here (DNS rebinding).
+    A request is not local if it came through a proxy, configured or not: one on this machine
+    makes every client look local. Nor is a request local that names another host than a loopback
+    one: a page of another site can make its own name lead here (DNS rebinding).
     """
     host = b""
     for name, value in scope["headers"]:
@@ -29,7 +29,7 @@ def is_local(scope: Scope) -> bool:
 
 @lru_cache(maxsize=1024)
 def is_loopback(host: str) -> bool:
-    """Whether a name or an address means this machine.
+    """True for a name or an address of this machine.
 
     >>> is_loopback("localhost"), is_loopback("::ffff:127.0.0.1"), is_loopback("0.0.0.0")
     (True, True, False)

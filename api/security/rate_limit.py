@@ -1,4 +1,4 @@
-"""How often a client may ask: a bucket of requests that refills evenly."""
+"""Rate limit per client: a bucket of requests that refills evenly."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ _EVERYBODY_ELSE = "*"
 
 
 class RateLimit:
-    """So many requests per period for each client, all at once or spread.
+    """Limit on the requests of each client per period, all at once or spread.
 
     The generic cell rate algorithm (ITU-T I.371): of each client one time is kept, when its
-    bucket will be full again. A time that has passed says nothing and can be forgotten.
+    bucket will be full again. A time that has passed carries no information and is dropped.
 
     Parameters
     ----------
     text : str
         As in the settings: ``"600/minute"``.
     most_clients : int
-        So many are told apart. When more come within a period, the newest of them share one
-        bucket: memory stays bounded, and nobody is let through for having many addresses.
+        Number of clients counted separately. When more come within a period, the newest
+        of them share one bucket: memory stays bounded, and many addresses do not evade the limit.
     clock : callable
         Seconds, never going back.
     """
@@ -60,7 +60,7 @@ class RateLimit:
         return 0.0
 
     def __len__(self) -> int:
-        """How many clients are remembered."""
+        """Number of clients remembered."""
         return len(self._full_at)
 
     def _forget_full(self, now: float) -> None:

@@ -1,4 +1,4 @@
-"""What a scrape asks the service about: models, closes, skill, jobs, the machine."""
+"""Gauges looked up at each scrape: models, closes, skill, jobs, the machine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from closecast.serving.dated import DatedForecastService, Freshness
 log = logging.getLogger(__name__)
 
 MOST_SYMBOLS = 200
-"""Of which ages and skill are told; the first ones of the alphabet."""
+"""Symbols with gauges of age and skill; the first ones of the alphabet."""
 
 _KEPT_S = 30.0
 _SHARE = 0.02
@@ -47,7 +47,7 @@ class CachedValue(Generic[T]):
     Parameters
     ----------
     look : callable
-        May raise: then the next who asks looks again.
+        May raise: then the next call looks again.
     """
 
     def __init__(self, look: Callable[[], T]) -> None:
@@ -79,15 +79,15 @@ class _Skill:
 
 
 class ServiceGauges(Collector):
-    """Gauges that any process tells alike: they come from what all of them share.
+    """Gauges of the state that all processes share, equal in every process.
 
-    All but ``models_refused``, which is what the process that is asked could not load. A part
-    that fails is left out and counted, and so is a symbol; the others are told all the same.
+    The exception is ``models_refused``: bundles that the answering process could not load. A part
+    that fails, or one symbol of it, is left out and counted; the others are exposed.
 
     Parameters
     ----------
     failed : callable
-        Told the name of a part that could not be looked up.
+        Called with the name of a part that could not be looked up.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class ServiceGauges(Collector):
         self._skill = CachedValue(self._look_at_skill)
 
     def collect(self) -> Iterator[Metric]:
-        """Every gauge that can be told now."""
+        """Every gauge that can be looked up now."""
         for part in (
             self.machine,
             self.models,
@@ -128,7 +128,7 @@ class ServiceGauges(Collector):
         ):
             try:
                 yield from list(part())
-            except Exception as error:  # one that cannot be told must not hide all others
+            except Exception as error:  # one that fails must not hide all others
                 self._missing(part.__name__, error)
 
     def machine(self) -> Iterator[Metric]:
@@ -152,7 +152,7 @@ class ServiceGauges(Collector):
         yield _gauge("disk_bytes", "Size of that disk.", value=total)
 
     def models(self) -> Iterator[Metric]:
-        """What is current."""
+        """Current model of each symbol and its age."""
         now = self._clock()
         current = self._current.get()
         yield _gauge(
@@ -169,7 +169,7 @@ class ServiceGauges(Collector):
         )
 
     def refused(self) -> Iterator[Metric]:
-        """What this process could not load."""
+        """Number of bundles that this process could not load."""
         yield _gauge(
             "models_refused",
             "Symbols whose newest bundle cannot be served; the one before is.",
@@ -177,7 +177,7 @@ class ServiceGauges(Collector):
         )
 
     def closes(self) -> Iterator[Metric]:
-        """How old the newest closes are."""
+        """Age of the newest closes, in sessions and in seconds."""
         now = self._clock()
         fresh = self._fresh.get()
         yield _gauge(
@@ -194,7 +194,7 @@ class ServiceGauges(Collector):
         )
 
     def skill(self) -> Iterator[Metric]:
-        """How forecasts kept their word."""
+        """Scores of the dated forecasts of the last year."""
         skills = self._skill.get()
         yield _gauge(
             "live_scored",
@@ -227,7 +227,7 @@ class ServiceGauges(Collector):
         )
 
     def jobs(self) -> Iterator[Metric]:
-        """What the worker has to do, and how far it is."""
+        """Jobs that wait or run, their progress, and the last result."""
         active = self._database.jobs.newest(limit=1_000, states=ACTIVE)
         counts = {(task, state): 0 for task in ("train", "update") for state in ACTIVE}
         for job in active:
@@ -257,7 +257,7 @@ class ServiceGauges(Collector):
         )
 
     def database(self) -> Iterator[Metric]:
-        """Whether the ledger can be used."""
+        """1 if the ledger can be read, else 0."""
         try:
             self._database.check()
             up = 1
@@ -305,7 +305,7 @@ class ServiceGauges(Collector):
 
     @contextmanager
     def _without(self, part: str, symbol: str) -> Iterator[None]:
-        """Leave a symbol out that cannot be told of."""
+        """Leave out a symbol whose lookup fails."""
         try:
             yield
         except StorageFailed:

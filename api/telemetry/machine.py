@@ -1,4 +1,4 @@
-"""How busy the machine and this process are, measured beside the requests."""
+"""Load of the machine and of this process, measured by a thread once a second."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Machine:
         self._thread.join(timeout=5)
 
     def measure(self) -> None:
-        """Look once, and tell who wants to know."""
+        """Measure once, then call the observer."""
         self.memory_percent = psutil.virtual_memory().percent
         self.resident_bytes = self._process.memory_info().rss
         times = self._process.cpu_times()
@@ -83,9 +83,9 @@ class Machine:
         self._each(self)
 
     def disk(self) -> tuple[int, int]:
-        """Free and all bytes of the disk; looked at when asked, for it may be a network's.
+        """Free and total bytes of the disk, read at each call, since it may be a network's.
 
-        Where the folder was removed: of the disk on which it would be made again.
+        For a folder that was removed, those of the disk of its nearest existing parent.
         """
         folder = self._folder.resolve()
         for place in (folder, *folder.parents):

@@ -1,4 +1,4 @@
-"""What one process counts of its requests and answers. Made for a path of microseconds."""
+"""Counters of the requests and answers of one process; counting takes microseconds."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Telemetry:
         self._noting = threading.Lock()
         self._noted = (0.0, 0, 0)
 
-        disable_created_metrics()  # a second series for each one, which nobody reads
+        disable_created_metrics()  # a second, unused series for each one
         self._registry = own = CollectorRegistry()
         self._requests = Counter(
             "closecast_requests",
@@ -269,7 +269,7 @@ class Telemetry:
         return found
 
     def _note(self, machine: Machine) -> None:
-        """Count on by what came since the last time; both a thread and a scrape come here."""
+        """Add the increments since the last call, made by a thread or by a scrape."""
         with self._noting:
             self._resident.set(machine.resident_bytes)
             log = self._log

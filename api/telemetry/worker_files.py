@@ -22,7 +22,7 @@ _MOST_DEAD = 8
 
 
 class WorkerFiles:
-    """What the processes of one ``closecast serve`` count.
+    """Counters of all processes of one ``closecast serve``.
 
     A file is named for what it holds and for its process: ``counter_41.db``,
     ``gauge_livesum_41.db``. Counters of a dead process stay, or the sums would fall and rates jump;
@@ -116,7 +116,7 @@ def _write(path: Path, metrics: Iterable[Metric]) -> None:
 
 
 def _serves(pid: int) -> bool:
-    """Whether a process is one of ours: alive, and with the same parent as this one."""
+    """True for a live process with the same parent as this one."""
     if pid == os.getpid():
         return True
     try:
