@@ -1,7 +1,7 @@
 """Errors that closecast raises deliberately.
 
 All derive from :class:`ClosecastError`. Each class states whose *fault* it is and whether a
-*retry* of the same call can help; ``api.problems.errors`` maps classes to HTTP statuses. A
+*retry* of the same call can help; ``api.problems.statuses`` maps classes to HTTP statuses. A
 message names the fault, the expected value, and the next step.
 """
 

@@ -1,4 +1,4 @@
-"""``closecast serve``: check, train a first model if wanted, run the API processes."""
+"""``closecast serve``: check, train a first model if requested, run the API processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from closecast.settings import Settings
 
 
 def run_serve(arguments: argparse.Namespace, settings: Settings) -> None:
-    """Serve until a signal ends the process; train a first model beside it if wanted."""
+    """Serve until a signal ends the process; train a first model beside it if requested."""
     changes = {
         key: value
         for key in ("host", "port", "workers")

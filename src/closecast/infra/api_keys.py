@@ -39,8 +39,8 @@ class ApiKey(BaseModel):
 
     name: str = Field(pattern=f"^{_NAME.pattern}$")
     scope: Scope
-    # A password would need a slow hash. A token of 32 random bytes cannot be guessed, whatever
-    # a guess costs, so it gets a fast one: it is computed for every request.
+    # A password would need a slow hash. A token of 32 random bytes cannot be guessed, even
+    # if guesses are cheap, so it gets a fast one: it is computed for every request.
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     created_at: datetime
 
@@ -63,7 +63,7 @@ class KeyStore:
 
     A process that serves looks at the file again at most once a second. A file that is damaged,
     unreadable or gone meanwhile opens nothing: the keys that were read last stay in force. If
-    there were none yet, nobody passes while there is a file that cannot be used.
+    there were none yet, every request is refused while the file cannot be used.
 
     A file that root writes belongs to whom the one before belonged, the first one to the owner
     of its folder: a service that does not run as root can read it.
@@ -92,13 +92,13 @@ class KeyStore:
 
     @property
     def are_there(self) -> bool:
-        """Whether a key is needed: there are some, or a file that may hold some."""
+        """True if requests need a key: there are some, or a file that may hold some."""
         if time.monotonic() >= self._look_at:
             self._look()
         return self._locked or bool(self._keys)
 
     def find(self, token: bytes) -> ApiKey | None:
-        """The key that a token belongs to; takes the same time whichever it is."""
+        """The key that a token belongs to; takes the same time for every key."""
         if len(token) > _LONGEST_TOKEN:
             return None
         digest = hashlib.sha256(token).digest()
@@ -167,7 +167,7 @@ class KeyStore:
         stamp = self._stamp_now()
         if stamp == self._stamp:
             return
-        # Noted before it is read, so that a damaged file is told of once, not every second.
+        # Noted before it is read, so that a damaged file is logged once, not every second.
         self._stamp = stamp
         try:
             self._take(self._read_file())
@@ -192,13 +192,13 @@ class KeyStore:
         self._locked = False
 
     def _stamp_now(self) -> tuple[int, ...] | None:
-        """What differs after a change, of owner and permissions, too; ``None`` without a file."""
+        """Stamp that any change alters, also of owner and permissions; ``None`` without a file."""
         try:
             status = self.path.stat()
         except FileNotFoundError:
             return None
         except OSError:
-            return ()  # there may be one; whoever reads it is told why that is impossible
+            return ()  # there may be one; reading it raises the reason
         return status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size
 
     def _read(self) -> _Document:
@@ -230,7 +230,7 @@ class KeyStore:
         write_atomically(self.path, content, mode=0o600, owner=self._owner())
 
     def _owner(self) -> tuple[int, int] | None:
-        """Whom a file that root writes shall belong to; ``None``: whoever writes it."""
+        """Owner (user, group) of a file that root writes; ``None``: the user of this process."""
         if os.geteuid() != 0:
             return None
         with storage(self.path):

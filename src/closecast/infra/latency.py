@@ -46,9 +46,9 @@ class Latencies:
         q : float
             Above 0, at most 1.
         window_s : float
-            Only answers that are not older, in seconds, count.
+            Greatest age, in seconds, of the answers that count.
         at_least : int
-            With fewer answers than these the quantile is ``None``: a few say little of a tail.
+            With fewer answers than these the quantile is ``None``: its tail is unreliable.
         """
         since = self._clock() - window_s
         with self._lock:

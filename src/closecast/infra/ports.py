@@ -31,7 +31,7 @@ class SharedPort(socket.socket):
     """A port on which each process that this is sent to listens on a socket of its own.
 
     The kernel shares connections out among them. On one socket for all, those that come at once
-    are all accepted by whichever process is awake, and the others have nothing to do.
+    are all accepted by the process that is awake, and the others have nothing to do.
     """
 
     def __init__(self, family: int, address: tuple[str, int]) -> None:

@@ -1,4 +1,4 @@
-"""The file that :mod:`closecast.tracking.export` writes, for those who know no MLflow."""
+"""The file that :mod:`closecast.tracking.export` writes, readable without MLflow."""
 
 from __future__ import annotations
 
