@@ -1,4 +1,4 @@
-"""Step 2: split by time, standardise windows, write ``baseline_stats.json``."""
+"""Step 2: split closes by time and write the drift baseline ``baseline_stats.json``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scripts.common import parser, run, working_on
 
 def main() -> None:
     """Only seq_length, horizon and train_size matter here."""
-    made = parser("Split by time, standardise windows, write the drift baseline.")
+    made = parser("Split closes by time and write the drift baseline.")
     add_origin(made)
     add_hyperparameters(made)
     arguments = made.parse_args()
@@ -20,10 +20,9 @@ def main() -> None:
             prepared = preprocess(settings, workspace.symbols, hyperparameters(arguments))
         for symbol, reason in prepared.left_out.items():
             print(f"left out: {symbol}: {reason}")
-        windows = sum(len(one.processed.inputs) for one in prepared.series)
         valid_start, test_start = prepared.series[0].split.boundaries
         print(
-            f"wrote {windows} windows of {prepared.seq_length} closes and baseline_stats.json to "
+            f"wrote split.json and baseline_stats.json of {len(prepared.series)} symbols to "
             f"{workspace.folder}; validation from {valid_start}, test from {test_start}; "
             f"next: python -m scripts.03_train {workspace.option}"
         )

@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(
         Path("data"),
-        description="Folder of the price cache, calendars, processed windows and API keys; the "
+        description="Folder of the price cache, calendars, prepared splits and API keys; the "
         "database is at LEDGER_URL.",
     )
     results_dir: Path = Field(Path("results"), description="Evaluations, plots, training logs.")

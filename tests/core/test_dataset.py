@@ -16,14 +16,12 @@ from closecast.core.dataset import (
     EWMA_DECAYS,
     FLOOR_SHARE,
     Examples,
-    Processed,
     Split,
     cut_examples,
     ewma_volatility,
     log_returns,
     long_run_volatility,
     make_examples,
-    process,
     split_at,
     split_by_share,
     split_panel,
@@ -133,16 +131,6 @@ def test_one_wild_session_after_a_frozen_feed_stays_within_the_limit() -> None:
     inputs, _ = standardise(window[None, ::-1], floor=1e-6)
     assert np.isfinite(inputs).all()
     assert inputs.min() == -10
-
-
-def test_process_learns_the_floor_from_the_training_part_alone() -> None:
-    prices = garch(300, seed=1)
-    train = prices.rows(0, 150)
-    processed = process(prices, train, 20, 5)
-    assert processed.floor == FLOOR_SHARE * long_run_volatility(log_returns(train.closes))
-    assert processed.inputs.shape == (276, 19)
-    assert processed.volatility.shape == (276,)
-    assert processed.targets.shape == (276, 5)
 
 
 # -- examples -----------------------------------------------------------------------------------
@@ -270,16 +258,17 @@ def assert_blind_to_the_future(
     for one, other in zip(*((s.train, s.valid, s.test) for s in split), strict=True):
         assert one.sessions.tolist() == other.sessions.tolist(), "split"
 
-    made = [dataset.process(p, s.train, length, horizon) for p, s in zip(whole, split, strict=True)]
-    examples = [dataset.make_examples(p, length, horizon) for p in whole]
-    truncated = as_prices(past)
-    made.append(dataset.process(truncated, split[0].train, length, horizon))
-    examples.append(dataset.make_examples(truncated, length, horizon))
-
+    examples = [dataset.make_examples(p, length, horizon) for p in [*whole, as_prices(past)]]
+    floor = FLOOR_SHARE * long_run_volatility(log_returns(split[0].train.closes))
     known = cut - length + 1  # windows that end before the cut
     resolved = cut - length - horizon + 1  # those whose targets lie before it as well
-    for name, rows in (("inputs", known), ("volatility", known), ("targets", resolved)):
-        first, second, short = (getattr(m, name)[:rows] for m in made)
+    made = [dataset.standardise(e.windows, floor) for e in examples]
+    for name, arrays, rows in (
+        ("inputs", [inputs for inputs, _ in made], known),
+        ("volatility", [volatility for _, volatility in made], known),
+        ("targets", [e.targets for e in examples], resolved),
+    ):
+        first, second, short = (array[:rows] for array in arrays)
         assert first.tobytes() == second.tobytes(), name
         assert first[: len(short)].tobytes() == short.tobytes(), name
     first, second, short = (e.windows[:known] for e in examples)
@@ -330,10 +319,6 @@ def _targets_one_row_late(series: FloatArray, length: int, horizon: int) -> Exam
     return Examples(honest.origins, honest.windows, np.roll(honest.targets, -1, axis=0))
 
 
-def _floor_from_everything(prices: Prices, train: Prices, length: int, horizon: int) -> Processed:
-    return process(prices, prices, length, horizon)
-
-
 def _split_at_the_highest_close(prices: Prices, share: float, length: int, horizon: int) -> Split:
     first = len(prices) // 2
     second = first + length + int(np.argmax(prices.closes[first + length : -length]))
@@ -348,7 +333,6 @@ def _split_at_the_highest_close(prices: Prices, share: float, length: int, horiz
         ("log_returns", _demeaned_returns, "inputs"),
         ("cut_examples", _windows_one_row_late, "inputs"),
         ("cut_examples", _targets_one_row_late, "targets"),
-        ("process", _floor_from_everything, "volatility"),
         ("split_by_share", _split_at_the_highest_close, "split"),
     ],
     ids=lambda value: getattr(value, "__name__", value).strip("_"),

@@ -1,10 +1,10 @@
-"""What the look-ahead check is given, made by the honest steps without any file."""
+"""Evidence for the look-ahead check, made by the honest steps without any file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from closecast.core.dataset import process, split_panel
+from closecast.core.dataset import split_panel
 from closecast.core.prices import Prices
 from closecast.evaluation import calibrate
 from closecast.forecasters import make_forecaster, make_parameters
@@ -26,18 +26,18 @@ def evidence_of(
     horizon: int = 3,
     train_size: float = 0.6,
 ) -> LeakEvidence:
-    """Split, processed, fitted and calibrated; series too short in a part are left out."""
+    """Split, fitted and calibrated; series too short in a part are left out."""
     splits, _ = split_panel(series, train_size, length, horizon)
-    whole = {prices.symbol: prices for prices in series}
     values = {"seq_length": length, "horizon": horizon, **SIZES[name]}
     train, valid = [split.train for split in splits], [split.valid for split in splits]
-    fitted = make_forecaster(name, make_parameters(name, values)).fit(train, valid)
+    forecaster = make_forecaster(name, make_parameters(name, values))
+    fitted = forecaster.fit(train, valid)
     predictor = shrink(fitted, learn_shrinkage(fitted, valid))
     return LeakEvidence(
         collected=series,
         splits=splits,
-        processed=[process(whole[s.test.symbol], s.train, length, horizon) for s in splits],
         train_size=train_size,
+        forecaster=forecaster,
         predictor=predictor,
         training=fitted.training,
         calibrations={s.test.symbol: calibrate(predictor, [s.valid]) for s in splits},

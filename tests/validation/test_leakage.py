@@ -1,12 +1,12 @@
 """The look-ahead check that every bundle passes before it is published.
 
-What it finds in a whole training is in ``test_leak_mutants.py``.
+``test_leakage_mutants.py`` plants leaks in a whole training.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Any
@@ -22,8 +22,15 @@ from closecast.core.forecast import Forecast
 from closecast.core.prices import Prices
 from closecast.errors import TooFewCloses
 from closecast.evaluation import EvaluationResult, ScoredModel, evaluate_panel
-from closecast.forecasters import Parameters, Predictor, TrainingReport, make_forecaster
-from closecast.forecasters.ewma import EwmaPredictor
+from closecast.forecasters import (
+    Parameters,
+    Predictor,
+    TrainingReport,
+    TrainingRows,
+    View,
+    make_forecaster,
+)
+from closecast.forecasters.ewma import EwmaForecaster, EwmaPredictor
 from closecast.forecasters.location import shrink
 from closecast.forecasters.shrunk import Shrinkage, ShrunkPredictor, without_shrinkage
 from closecast.validation.leakage import CUTS, LeakCheck, check_evaluation, check_leaks
@@ -64,8 +71,22 @@ def with_split(**parts: Prices) -> set[str]:
     return failed(splits=[replace(HONEST.splits[0], **parts)])
 
 
-def with_processed(**arrays: Any) -> set[str]:
-    return failed(processed=[replace(HONEST.processed[0], **arrays)])
+class Altered(EwmaForecaster):
+    """Learns from rows that are not those of its series."""
+
+    def __init__(self, alter: Callable[[TrainingRows], TrainingRows]) -> None:
+        super().__init__(HONEST.forecaster.parameters)
+        self.alter = alter
+
+    def training_rows(
+        self, series: Sequence[Prices], train: Sequence[Prices]
+    ) -> Mapping[View, Sequence[TrainingRows]]:
+        rows = super().training_rows(series, train)["window"]
+        return {"window": [self.alter(one) for one in rows]}
+
+
+def with_rows(alter: Callable[[TrainingRows], TrainingRows]) -> set[str]:
+    return failed(forecaster=Altered(alter))
 
 
 # -- honest data --------------------------------------------------------------------------------
@@ -219,35 +240,43 @@ def _as_dict(report: TrainingReport) -> dict[str, Any]:
 
 
 def test_a_floor_learned_from_everything_is_caught() -> None:
-    assert "floor" in with_processed(floor=HONEST.processed[0].floor * 1.01)
+    assert isinstance(HONEST.predictor, EwmaPredictor)
+    moved = replace(HONEST.predictor, long_run=HONEST.predictor.long_run * 1.01)
+    assert "floor" in failed(predictor=moved)
 
 
 # -- rows ---------------------------------------------------------------------------------------
 
 
+def test_honest_rows_pass() -> None:
+    assert with_rows(lambda rows: rows) == set()
+
+
 def test_labels_of_another_row_are_caught() -> None:
-    rolled = np.roll(HONEST.processed[0].targets, 1, axis=0)
-    assert "labels" in with_processed(targets=rolled)
+    assert "labels" in with_rows(lambda r: replace(r, targets=np.roll(r.targets, 1, axis=0)))
 
 
 def test_rows_that_are_missing_are_caught() -> None:
-    written = HONEST.processed[0]
-    parts = {n: getattr(written, n)[:-1] for n in ("inputs", "volatility", "targets")}
-    assert "windows" in with_processed(**parts)
+    assert "windows" in with_rows(lambda rows: rows.newest(len(rows.targets) - 1))
 
 
-def test_inputs_one_row_late_are_caught() -> None:
-    written = HONEST.processed[0]
-    assert "inputs" in with_processed(inputs=np.roll(written.inputs, -1, axis=0))
-    assert "inputs" in with_processed(volatility=np.roll(written.volatility, -2))
+def test_volatilities_of_a_later_row_are_caught() -> None:
+    assert "inputs" in with_rows(
+        lambda rows: replace(rows, volatility=np.roll(rows.volatility, -2))
+    )
 
 
 @pytest.mark.parametrize("array", ["inputs", "volatility", "targets"])
-def test_one_altered_number_is_caught(array: str) -> None:
-    values = getattr(HONEST.processed[0], array).copy()
-    values.flat[0] = np.nextafter(values.flat[0], 10)
+def test_one_number_that_follows_the_last_close_is_caught(array: str) -> None:
+    """The smallest change there is, whose sign is that of a return after the day."""
+
+    def alter(rows: TrainingRows) -> TrainingRows:
+        values = getattr(rows, array).copy()
+        values.flat[0] = np.nextafter(values.flat[0], np.sign(rows.targets[-1, -1]) * 10)
+        return replace(rows, **{array: values})
+
     expected = "targets" if array == "targets" else "features"
-    assert expected in with_processed(**{array: values})
+    assert expected in with_rows(alter)
 
 
 # -- forecasts ----------------------------------------------------------------------------------

@@ -21,11 +21,12 @@ import pytest
 from closecast import evaluation
 from closecast.calibration import AdaptiveState, PanelMember, SplitConformal, panel
 from closecast.core import dataset
-from closecast.core.dataset import Examples, Processed, Split, log_returns
+from closecast.core.dataset import Examples, Split, log_returns
 from closecast.core.forecast import Forecast
 from closecast.core.prices import Prices
-from closecast.forecasters import Forecaster, Predictor, location
-from closecast.forecasters.ewma import EwmaPredictor
+from closecast.forecasters import Forecaster, Predictor, TrainingRows, ewma, location
+from closecast.forecasters.ewma import EwmaForecaster, EwmaPredictor
+from closecast.forecasters.mlp.fit import MlpForecaster
 from closecast.forecasters.shrunk import Shrinkage
 from closecast.pipeline import run_training
 from closecast.pipeline.evaluate import LookAheadFound
@@ -119,31 +120,77 @@ def scaler_of_all_closes_known_beforehand(planted: Planted) -> None:
     planted.function(dataset.ewma_volatility, volatility)
 
 
-def full_sample_volatility(planted: Planted) -> None:
-    def whole(honest: Any, prices: Prices, *arguments: Any) -> Processed:
-        found = honest(prices, *arguments)
-        volatility = np.full(len(found.volatility), log_returns(prices.closes).std())
-        inputs = found.inputs * (found.volatility / volatility)[:, None]
-        return replace(found, inputs=inputs, volatility=volatility)
+def _with_rows(
+    planted: Planted,
+    forecaster: type[Forecaster],
+    view: str,
+    spoil: Callable[[TrainingRows, Prices], TrainingRows],
+) -> None:
+    """Spoil the rows that a forecaster learns from, series by series."""
 
-    planted.function(dataset.process, whole)
+    def rows(honest: Any, recipe: Any, series: Sequence[Prices], train: Any) -> dict[str, Any]:
+        found = honest(recipe, series, train)
+        return {
+            **found,
+            view: [spoil(one, prices) for one, prices in zip(found[view], series, strict=True)],
+        }
+
+    planted.method(forecaster, "training_rows", rows)
+
+
+def full_sample_volatility(planted: Planted) -> None:
+    def whole(rows: TrainingRows, prices: Prices) -> TrainingRows:
+        return replace(
+            rows, volatility=np.full(len(rows.targets), log_returns(prices.closes).std())
+        )
+
+    _with_rows(planted, EwmaForecaster, "window", whole)
 
 
 def floor_from_all_rows(planted: Planted) -> None:
-    def whole(honest: Any, prices: Prices, train: Prices, *sizes: int) -> Processed:
-        return honest(prices, prices, *sizes)
+    def whole(honest: Any, train: Sequence[Prices]) -> float:
+        return honest([planted.splits[prices.symbol].whole for prices in train])
 
-    planted.function(dataset.process, whole)
+    planted.function(ewma._long_run, whole)
 
 
 def target_in_features(planted: Planted) -> None:
-    def told(honest: Any, *arguments: Any) -> Processed:
-        found = honest(*arguments)
-        inputs = found.inputs.copy()
-        inputs[:, -1] = found.targets[:, 0] / found.volatility
-        return replace(found, inputs=inputs)
+    def known(rows: TrainingRows, _: Prices) -> TrainingRows:
+        inputs = rows.inputs.copy()
+        inputs[:, -1] = rows.targets[:, 0] / rows.volatility
+        return replace(rows, inputs=inputs)
 
-    planted.function(dataset.process, told)
+    _with_rows(planted, MlpForecaster, "window", known)
+
+
+def features_of_the_next_close(planted: Planted) -> None:
+    """Rows of the history's features are numbered by returns, not by closes."""
+
+    def late(rows: TrainingRows, _: Prices) -> TrainingRows:
+        assert rows.volatility is not None
+        return replace(
+            rows,
+            inputs=np.concatenate([rows.inputs[1:], rows.inputs[-1:]]),
+            volatility=np.append(rows.volatility[1:], rows.volatility[-1]),
+        )
+
+    _with_rows(planted, MlpForecaster, "history", late)
+
+
+def labels_of_the_origin_before(planted: Planted) -> None:
+    def early(rows: TrainingRows, _: Prices) -> TrainingRows:
+        return replace(rows, targets=np.roll(rows.targets, 1, axis=0))
+
+    _with_rows(planted, MlpForecaster, "history", early)
+
+
+def rows_of_the_next_origin(planted: Planted) -> None:
+    """The oldest row is dropped, so that each one stands at the place of the one before."""
+
+    def shorter(rows: TrainingRows, _: Prices) -> TrainingRows:
+        return rows.newest(len(rows.targets) - 1)
+
+    _with_rows(planted, EwmaForecaster, "window", shorter)
 
 
 def centred_window(planted: Planted) -> None:
@@ -392,7 +439,10 @@ MUTANTS = (
     Mutant(scaler_of_all_closes_known_beforehand, "inputs"),
     Mutant(full_sample_volatility, "inputs"),
     Mutant(floor_from_all_rows, "floor"),
-    Mutant(target_in_features, "inputs"),
+    Mutant(target_in_features, "features", "mlp"),
+    Mutant(features_of_the_next_close, "inputs", "mlp"),
+    Mutant(labels_of_the_origin_before, "labels", "mlp"),
+    Mutant(rows_of_the_next_origin, "windows"),
     Mutant(centred_window, "windows"),
     Mutant(off_by_one_label, "labels"),
     Mutant(shuffled_split, "split"),
@@ -460,6 +510,6 @@ def test_a_planted_leak_is_found_before_anything_is_published(
 def test_there_are_mutants_of_every_kind() -> None:
     assert len({mutant.plant for mutant in MUTANTS}) == len(MUTANTS) >= 12
     assert {mutant.check for mutant in MUTANTS} == {
-        *("closes", "split", "fit", "location", "floor", "windows", "labels", "inputs"),
+        *("closes", "split", "fit", "location", "floor", "windows", "labels", "inputs", "features"),
         *("forecasts", "calibration", "live calibration", "scores", "evaluation"),
     }

@@ -169,34 +169,6 @@ def cut_examples(closes: FloatArray, seq_length: int, horizon: int) -> Examples:
     return Examples(origins, windows, targets)
 
 
-@dataclass(frozen=True, eq=False)
-class Processed:
-    """A whole series as a network sees it, one row per origin (before the split into parts).
-
-    Attributes
-    ----------
-    inputs : array, shape (n, seq_length - 1)
-    volatility : array, shape (n,)
-    targets : array, shape (n, horizon)
-        As in :class:`Examples`, not standardised.
-    floor : float
-        Floor under the volatility, from the training part.
-    """
-
-    inputs: FloatArray
-    volatility: FloatArray
-    targets: FloatArray
-    floor: float
-
-
-def process(prices: Prices, train: Prices, seq_length: int, horizon: int) -> Processed:
-    """Standardise every window of ``prices``; only the floor is learned, from ``train``."""
-    floor = FLOOR_SHARE * long_run_volatility(log_returns(train.closes))
-    examples = make_examples(prices, seq_length, horizon)
-    inputs, volatility = standardise(examples.windows, floor)
-    return Processed(inputs, volatility, examples.targets, floor)
-
-
 @dataclass(frozen=True, slots=True)
 class Split:
     """Three consecutive, disjoint spans of rows: to learn from, to choose by, to judge by.

@@ -21,6 +21,7 @@ from closecast.forecasters.base import (
     Watch,
 )
 from closecast.forecasters.entry import ForecasterEntry
+from closecast.forecasters.rows import TrainingRows, View
 from closecast.forecasters.shrunk import load_shrunk
 
 FORECASTERS = {
@@ -175,6 +176,8 @@ __all__ = [
     "Steps",
     "TrainingData",
     "TrainingReport",
+    "TrainingRows",
+    "View",
     "Watch",
     "canonical_name",
     "forecaster_for",

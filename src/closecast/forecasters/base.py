@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from closecast.core.arrays import FloatArray, read_only
+from closecast.core.dataset import log_returns, make_examples
 from closecast.core.forecast import PROBABILITIES, Forecast
 from closecast.core.prices import Prices
 from closecast.errors import TooFewCloses
 from closecast.forecasters.files import dump_state, reading
+from closecast.forecasters.rows import TrainingRows, View
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -327,6 +329,19 @@ class Forecaster(ABC):
                 chosen_by=tuple(prices.content_hash for prices in valid),
             )
         )
+
+    def training_rows(
+        self, series: Sequence[Prices], train: Sequence[Prices]
+    ) -> Mapping[View, Sequence[TrainingRows]]:
+        """Rows that :meth:`fit` would learn from, were ``series`` its training part, by view.
+
+        The look-ahead check inspects them. A forecaster with inputs of its own overrides this, and
+        its ``_fit`` takes its rows from here. Constants, such as a floor under the volatility, are
+        learned from ``train`` alone: the training part of each series, in the same order.
+        """
+        p = self.parameters
+        examples = [make_examples(prices, p.seq_length, p.horizon) for prices in series]
+        return {"window": [TrainingRows(log_returns(e.windows), None, e.targets) for e in examples]}
 
     @abstractmethod
     def _fit(self, data: TrainingData) -> Predictor:

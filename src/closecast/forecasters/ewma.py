@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,19 +11,20 @@ import numpy as np
 from closecast.core.arrays import FloatArray, read_only
 from closecast.core.dataset import (
     FLOOR_SHARE,
-    Examples,
     ewma_volatility,
     log_returns,
     long_run_volatility,
     make_examples,
 )
 from closecast.core.forecast import PROBABILITIES
+from closecast.core.prices import Prices
 from closecast.forecasters.base import (
     Forecaster,
     LocationScale,
     LocationScalePredictor,
     TrainingData,
 )
+from closecast.forecasters.rows import TrainingRows, View
 
 SCORES = 750
 """Errors remembered: three years. 500 to 1250 score alike within 0.0003 CRPS, 250 costs 0.004."""
@@ -64,22 +66,34 @@ class EwmaForecaster(Forecaster):
 
     name = "ewma"
 
+    def training_rows(
+        self, series: Sequence[Prices], train: Sequence[Prices]
+    ) -> Mapping[View, Sequence[TrainingRows]]:
+        p, floor = self.parameters, FLOOR_SHARE * _long_run(train)
+        rows = []
+        for prices in series:
+            examples = make_examples(prices, p.seq_length, p.horizon)
+            volatility = ewma_volatility(log_returns(examples.windows), floor)
+            rows.append(TrainingRows(volatility[:, None], volatility, examples.targets))
+        return {"window": rows}
+
     def _fit(self, data: TrainingData) -> EwmaPredictor:
         p = self.parameters
-        returns = np.concatenate([log_returns(prices.closes) for prices in data.train])
-        long_run = long_run_volatility(returns)
-        per_series = [
-            _scores(make_examples(s, p.seq_length, p.horizon), FLOOR_SHARE * long_run)[-SCORES:]
-            for s in data.train
-        ]
-        return EwmaPredictor(p.seq_length, p.horizon, long_run, _shape(np.concatenate(per_series)))
+        rows = self.training_rows(data.train, data.train)["window"]
+        scores = np.concatenate([_scores(one)[-SCORES:] for one in rows])
+        return EwmaPredictor(p.seq_length, p.horizon, _long_run(data.train), _shape(scores))
 
 
-def _scores(examples: Examples, floor: float) -> FloatArray:
+def _long_run(train: Sequence[Prices]) -> float:
+    """Long-run volatility of the returns of all series together."""
+    return long_run_volatility(np.concatenate([log_returns(prices.closes) for prices in train]))
+
+
+def _scores(rows: TrainingRows) -> FloatArray:
     """Standardised errors of the naive location, shape (n, horizon), oldest first."""
-    volatility = ewma_volatility(log_returns(examples.windows), floor)
-    roots = np.sqrt(np.arange(1, examples.targets.shape[1] + 1))
-    return examples.targets / (volatility[:, None] * roots)
+    assert rows.volatility is not None
+    roots = np.sqrt(np.arange(1, rows.targets.shape[1] + 1))
+    return np.asarray(rows.targets / (rows.volatility[:, None] * roots))
 
 
 def _shape(scores: FloatArray) -> FloatArray:

@@ -28,11 +28,13 @@ from closecast.evaluation.training_plots import draw_all
 from closecast.forecasters import (
     FORECASTERS,
     REFERENCE,
+    Forecaster,
     Predictor,
     TrainingReport,
     canonical_name,
     load_predictor,
     make_forecaster,
+    make_parameters,
 )
 from closecast.forecasters.base import Parameters, Watch, ignore_progress
 from closecast.infra.files import storage
@@ -135,7 +137,8 @@ def evaluate_candidate(
     }
     report = TrainingReport(**about["training"])
     collected = entered(workspace)
-    evidence = evidence_of(prepared, collected, predictor, report, calibrations)
+    forecaster = make_forecaster(name, make_parameters(name, about["hyperparameters"]))
+    evidence = evidence_of(prepared, collected, forecaster, predictor, report, calibrations)
     report_evaluation = stage_watch(watch, "evaluate")
     leak_check = check_leaks(evidence, watch=part(report_evaluation, 0.0, _LEAK_CHECK_SHARE))
     _require(leak_check, workspace.name)
@@ -220,6 +223,7 @@ def entered(workspace: Workspace) -> list[Prices]:
 def evidence_of(
     prepared: Prepared,
     collected: Sequence[Prices],
+    forecaster: Forecaster,
     predictor: Predictor,
     report: TrainingReport,
     calibrations: Mapping[str, SplitConformal],
@@ -228,8 +232,8 @@ def evidence_of(
     return LeakEvidence(
         collected,
         prepared.splits,
-        [one.processed for one in prepared.series],
         prepared.train_size,
+        forecaster,
         predictor,
         report,
         calibrations,

@@ -1,4 +1,4 @@
-"""Step 2: leave out faults, split by time, standardise windows, write the drift baseline."""
+"""Step 2: leave out faulty series, split by time, write the drift baseline."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from closecast.calibration import LEAST_SCORES
 from closecast.core.data_quality import find_faults
-from closecast.core.dataset import process, split_panel
+from closecast.core.dataset import split_panel
 from closecast.core.prices import Prices
 from closecast.core.verdict import Channel
 from closecast.drift import Baseline
@@ -29,7 +29,7 @@ def preprocess(
     automatic: bool = False,
     statistics: Collection[str] | None = None,
 ) -> Prepared:
-    """From the collected closes of symbols to windows, split and ``baseline_stats.json``.
+    """Split the collected closes of symbols and fit ``baseline_stats.json``.
 
     A symbol with a fault (frozen feed, wrong unit, lost split) is left out of a pool, with a
     warning: one such series once ruined a network for all. Alone it is trained, with a warning,
@@ -67,14 +67,7 @@ def preprocess(
         log.warning("symbol left out", extra={"symbol": symbol, "reason": reason})
     whole = {prices.symbol: prices for prices in series}
     prepared = Prepared(
-        series=tuple(
-            PreparedSeries(
-                whole[split.train.symbol],
-                split,
-                process(whole[split.train.symbol], split.train, p.seq_length, p.horizon),
-            )
-            for split in splits
-        ),
+        series=tuple(PreparedSeries(whole[split.train.symbol], split) for split in splits),
         left_out=left_out,
         baseline=dump_by_symbol(
             {

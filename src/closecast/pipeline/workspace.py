@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,10 +10,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
-from closecast.core.dataset import Processed, Split, split_at
+from closecast.core.dataset import Split, split_at
 from closecast.core.prices import Prices
 from closecast.core.symbols import canonical_list, folder_name, panel_name
 from closecast.errors import JobConflict, MissingStep, StorageFailed
@@ -24,7 +22,6 @@ from closecast.settings import Settings
 from closecast.sources.price_cache import PriceCache
 
 _SPLIT_FILE = "split.json"
-_WINDOWS_FILE = "windows.npz"
 _CANDIDATE_FILE = "candidate.json"
 
 
@@ -34,7 +31,6 @@ class PreparedSeries:
 
     prices: Prices
     split: Split
-    processed: Processed
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,23 +206,9 @@ class Workspace:
 
     def put_prepared(self, prepared: Prepared) -> None:
         """Store the output of preprocessing; ``split.json`` last, it makes the rest valid."""
-        buffer = io.BytesIO()
-        arrays = {
-            f"{one.prices.symbol}/{name}": getattr(one.processed, name)
-            for one in prepared.series
-            for name in ("inputs", "volatility", "targets")
-        }
-        np.savez(buffer, **arrays)
         (self.folder / _SPLIT_FILE).unlink(missing_ok=True)
-        write_atomically(self.folder / _WINDOWS_FILE, buffer.getvalue())
         write_atomically(self.folder / BASELINE_FILE, prepared.baseline)
-        about = {
-            **prepared.identity,
-            "left_out": dict(prepared.left_out),
-            "volatility_floors": {
-                one.prices.symbol: one.processed.floor for one in prepared.series
-            },
-        }
+        about = {**prepared.identity, "left_out": dict(prepared.left_out)}
         write_atomically(self.folder / _SPLIT_FILE, json.dumps(about, indent=1).encode())
 
     def prepared(self) -> Prepared:
@@ -246,17 +228,9 @@ class Workspace:
         hashes = about["data_hashes"]
         if any(prices[symbol].content_hash != digest for symbol, digest in hashes.items()):
             raise MissingStep(f"the processed form of the newest closes of {self.name}", run)
-        series = []
-        with np.load(self.folder / _WINDOWS_FILE, allow_pickle=False) as file:
-            for symbol in hashes:
-                arrays = {
-                    part: file[f"{symbol}/{part}"] for part in ("inputs", "volatility", "targets")
-                }
-                processed = Processed(**arrays, floor=about["volatility_floors"][symbol])
-                split = split_at(prices[symbol], about["valid_start"], about["test_start"])
-                series.append(PreparedSeries(prices[symbol], split, processed))
+        dates = about["valid_start"], about["test_start"]
         return Prepared(
-            tuple(series),
+            tuple(PreparedSeries(prices[s], split_at(prices[s], *dates)) for s in hashes),
             about["left_out"],
             (self.folder / BASELINE_FILE).read_bytes(),
             about["seq_length"],

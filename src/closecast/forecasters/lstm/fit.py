@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -18,13 +18,13 @@ from scipy import stats
 from closecast.core.arrays import FloatArray, read_only
 from closecast.core.dataset import (
     FLOOR_SHARE,
-    Examples,
     log_returns,
     long_run_volatility,
     make_examples,
     standardise,
 )
 from closecast.core.forecast import PROBABILITIES
+from closecast.core.prices import Prices
 from closecast.errors import InvalidHyperparameters
 from closecast.forecasters.agreement import require_agreement
 from closecast.forecasters.base import Forecaster, Predictor, TrainingData, TrainingReport
@@ -32,6 +32,7 @@ from closecast.forecasters.lightning import LossModule, torch_threads, train_to_
 from closecast.forecasters.lstm.network import DistributionLoss, LstmNetwork
 from closecast.forecasters.lstm.parameters import LstmParameters
 from closecast.forecasters.lstm.predict import LstmPredictor
+from closecast.forecasters.rows import TrainingRows, View
 
 _PINBALL_DF = 5.0  # shape of the law whose quantiles the pinball loss moves
 
@@ -42,13 +43,21 @@ class LstmForecaster(Forecaster):
     name = "lstm"
     Parameters = LstmParameters
 
+    def training_rows(
+        self, series: Sequence[Prices], train: Sequence[Prices]
+    ) -> Mapping[View, Sequence[TrainingRows]]:
+        p, rows = self.parameters, []
+        for prices, floor in zip(series, _floors(train), strict=True):
+            examples = make_examples(prices, p.seq_length, p.horizon)
+            inputs, volatility = standardise(examples.windows, floor)
+            rows.append(TrainingRows(inputs, volatility, examples.targets))
+        return {"window": rows}
+
     def _fit(self, data: TrainingData) -> LstmPredictor:
         started = time.perf_counter()
         p: LstmParameters = self.parameters  # type: ignore[assignment]
-        floors = [FLOOR_SHARE * long_run_volatility(log_returns(s.closes)) for s in data.train]
-        learn = _tensors([make_examples(s, p.seq_length, p.horizon) for s in data.train], floors)
-        choose_examples = [make_examples(s, p.seq_length, p.horizon) for s in data.valid]
-        choose = _tensors(choose_examples, floors)
+        learn = _tensors(self.training_rows(data.train, data.train)["window"])
+        choose = _tensors(self.training_rows(data.valid, data.train)["window"])
 
         with isolate_rng(), torch_threads(self.runtime.threads):
             pl.seed_everything(p.seed, verbose=False)
@@ -72,7 +81,7 @@ class LstmForecaster(Forecaster):
         predictor = LstmPredictor(
             seq_length=p.seq_length,
             horizon=p.horizon,
-            long_run=float(np.median(floors)) / FLOOR_SHARE,
+            long_run=float(np.median(_floors(data.train))) / FLOOR_SHARE,
             shape_quantiles=_shape_quantiles(p, df, network, learn),
             network=export_onnx(network, p.seq_length),
             weights=safetensors.torch.save(dict(network.state_dict())),
@@ -114,14 +123,19 @@ class _Module(LossModule):
         return loss
 
 
-def _tensors(parts: Sequence[Examples], floors: Sequence[float]) -> _Pair:
+def _floors(train: Sequence[Prices]) -> list[float]:
+    """The floor under the volatility of each series."""
+    return [FLOOR_SHARE * long_run_volatility(log_returns(prices.closes)) for prices in train]
+
+
+def _tensors(parts: Sequence[TrainingRows]) -> _Pair:
     """Standardised inputs (n, length - 1, 1) and targets (n, horizon), series by series."""
     inputs, targets = [], []
-    for examples, floor in zip(parts, floors, strict=True):
-        x, volatility = standardise(examples.windows, floor)
-        roots = np.sqrt(np.arange(1, examples.targets.shape[1] + 1))
-        inputs.append(x)
-        targets.append(np.clip(examples.targets / (volatility[:, None] * roots), -20, 20))
+    for rows in parts:
+        assert rows.volatility is not None
+        roots = np.sqrt(np.arange(1, rows.targets.shape[1] + 1))
+        inputs.append(rows.inputs)
+        targets.append(np.clip(rows.targets / (rows.volatility[:, None] * roots), -20, 20))
     return (
         torch.tensor(np.concatenate(inputs), dtype=torch.float32)[:, :, None],
         torch.tensor(np.concatenate(targets), dtype=torch.float32),

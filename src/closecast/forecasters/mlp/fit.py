@@ -26,9 +26,11 @@ from closecast.forecasters.mlp.features import Features, network_inputs, of_pane
 from closecast.forecasters.mlp.network import CrpsLoss, ScaleNetwork
 from closecast.forecasters.mlp.parameters import MlpParameters
 from closecast.forecasters.mlp.predict import MlpPredictor, Network
+from closecast.forecasters.rows import TrainingRows, View
 
 _LOSS_PROBABILITIES = PROBABILITIES[::3]  # 13 of 39: a third of the time, the same scores
 _LARGEST_TARGET = 30.0
+_NETWORKS: tuple[View, ...] = ("window", "history")
 
 
 class MlpForecaster(Forecaster):
@@ -37,17 +39,50 @@ class MlpForecaster(Forecaster):
     name = "mlp"
     Parameters = MlpParameters
 
+    def training_rows(
+        self, series: Sequence[Prices], train: Sequence[Prices]
+    ) -> Mapping[View, Sequence[TrainingRows]]:
+        p, long_run = self.parameters, _long_run(train)
+        examples = [make_examples(prices, p.seq_length, p.horizon) for prices in series]
+        window = [of_windows(e.windows, long_run) for e in examples]
+        history: dict[int, Features] = {}
+        groups: dict[str, list[int]] = {}
+        for i, prices in enumerate(series):
+            groups.setdefault(exchange_of(prices.symbol), []).append(i)
+        for group in groups.values():
+            history |= zip(group, of_panel([series[i] for i in group], long_run), strict=True)
+        return {
+            "window": [
+                TrainingRows(features.values, features.anchor, e.targets)
+                for features, e in zip(window, examples, strict=True)
+            ],
+            "history": [  # a row of `of_panel` belongs to the close after it
+                TrainingRows(
+                    history[i].values[e.origins - 1], history[i].anchor[e.origins - 1], e.targets
+                )
+                for i, e in enumerate(examples)
+            ],
+        }
+
     def _fit(self, data: TrainingData) -> MlpPredictor:
         started = time.perf_counter()
         p: MlpParameters = self.parameters  # type: ignore[assignment]
         train, valid = data.train, data.valid
-        long_run = float(np.median([long_run_volatility(log_returns(s.closes)) for s in train]))
+        long_run = _long_run(train)
         parent = _parent(data.start_from, p)
         fits = []
-        parts = (
-            ("window", _window_rows(train, long_run, p), _window_rows(valid, long_run, p)),
-            ("history", *_history_rows(train, valid, long_run, p)),
-        )
+        # Features see all the past, also across the boundary; targets never leave their part.
+        joined = [_joined(*pair) for pair in zip(train, valid, strict=True)]
+        counts = [len(make_examples(prices, p.seq_length, p.horizon)) for prices in valid]
+        learned, later = self.training_rows(train, train), self.training_rows(joined, train)
+        parts = [
+            (
+                mode,
+                _Rows.of(learned[mode]),
+                _Rows.of([r.newest(n) for r, n in zip(later[mode], counts, strict=True)]),
+            )
+            for mode in _NETWORKS
+        ]
         for done, (mode, learn, choose) in enumerate(parts):
             fits.append(
                 self._fit_network(
@@ -154,45 +189,19 @@ class _Rows:
     targets: FloatArray
 
     @classmethod
-    def of(cls, parts: Sequence[tuple[Features, FloatArray]]) -> _Rows:
-        features = np.concatenate([part.values for part, _ in parts])
-        anchor = np.concatenate([part.anchor for part, _ in parts])
-        targets = np.concatenate([targets for _, targets in parts])
-        roots = np.sqrt(np.arange(1, targets.shape[1] + 1))
-        return cls(features, targets / (anchor[:, None] * roots))
+    def of(cls, parts: Sequence[TrainingRows]) -> _Rows:
+        """Of several series, one after the other."""
+        targets = []
+        for rows in parts:
+            assert rows.volatility is not None
+            roots = np.sqrt(np.arange(1, rows.targets.shape[1] + 1))
+            targets.append(rows.targets / (rows.volatility[:, None] * roots))
+        return cls(np.concatenate([rows.inputs for rows in parts]), np.concatenate(targets))
 
 
-def _window_rows(series: Sequence[Prices], long_run: float, p: MlpParameters) -> _Rows:
-    parts = []
-    for prices in series:
-        examples = make_examples(prices, p.seq_length, p.horizon)
-        parts.append((of_windows(examples.windows, long_run), examples.targets))
-    return _Rows.of(parts)
-
-
-def _history_rows(
-    train: Sequence[Prices], valid: Sequence[Prices], long_run: float, p: MlpParameters
-) -> tuple[_Rows, _Rows]:
-    """Features see all the past, also across the boundary; targets never leave their part."""
-    learn: list[tuple[Features, FloatArray]] = []
-    choose: list[tuple[Features, FloatArray]] = []
-    groups: dict[str, list[int]] = {}
-    for i, prices in enumerate(train):
-        groups.setdefault(exchange_of(prices.symbol), []).append(i)
-    for group in groups.values():
-        before = of_panel([train[i] for i in group], long_run)
-        after = of_panel([_joined(train[i], valid[i]) for i in group], long_run)
-        for i, past, whole in zip(group, before, after, strict=True):
-            learn.append(_part(past, train[i], p))
-            choose.append(_part(whole, valid[i], p))
-    return _Rows.of(learn), _Rows.of(choose)
-
-
-def _part(features: Features, prices: Prices, p: MlpParameters) -> tuple[Features, FloatArray]:
-    """The rows of the last closes of ``features`` that are those of ``prices``."""
-    examples = make_examples(prices, p.seq_length, p.horizon)
-    rows = len(features.anchor) - len(prices) + examples.origins
-    return Features(features.values[rows], features.anchor[rows]), examples.targets
+def _long_run(train: Sequence[Prices]) -> float:
+    """Long-run volatility of the pool: the median of the series'."""
+    return float(np.median([long_run_volatility(log_returns(s.closes)) for s in train]))
 
 
 def _joined(train: Prices, valid: Prices) -> Prices:

@@ -14,7 +14,7 @@ from closecast.core.dataset import log_returns, long_run_volatility
 from closecast.core.prices import Prices
 from closecast.errors import ClosecastError, DamagedBundle
 from closecast.evaluation import MODES, EvaluationResult, calibrate
-from closecast.forecasters import TrainingReport, Watch, canonical_name
+from closecast.forecasters import TrainingReport, Watch, canonical_name, make_forecaster
 from closecast.forecasters.base import ignore_progress
 from closecast.pipeline.evaluate import evidence_of
 from closecast.pipeline.reports import libraries
@@ -213,9 +213,14 @@ def _preprocessing(bundle: Bundle, remade: ReproducedBundle) -> str:
 def _look_ahead(
     bundle: Bundle, remade: ReproducedBundle, judged: ReproducedEvaluation, seed: int
 ) -> str:
-    report = TrainingReport(**bundle.manifest.info.training)
+    info = bundle.manifest.info
     evidence = evidence_of(
-        remade.prepared, remade.collected, judged.predictor, report, judged.calibrations
+        remade.prepared,
+        remade.collected,
+        make_forecaster(info.forecaster, remade.parameters),
+        judged.predictor,
+        TrainingReport(**info.training),
+        judged.calibrations,
     )
     outcome = check_leaks(evidence, seed, LONG_CUTS)
     live = judged.found.followed[0]

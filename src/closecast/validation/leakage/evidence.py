@@ -1,4 +1,4 @@
-"""What the look-ahead check is given, and what it answers."""
+"""Evidence that the look-ahead check works on, its findings and its outcome."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from closecast.calibration import SplitConformal
 from closecast.core.arrays import FloatArray
-from closecast.core.dataset import Processed, Split
+from closecast.core.dataset import Split
 from closecast.core.prices import Prices
-from closecast.forecasters import Predictor, TrainingReport
+from closecast.forecasters import Forecaster, Predictor, TrainingReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +25,20 @@ class LeakEvidence:
     collected : sequence of Prices
         As the source gave them: all series that took part in the choice of the two days at which
         is cut, also those that were too short in the end.
-    splits, processed : sequences of Split and Processed
-        What the steps before really worked on, one per symbol.
+    splits : sequence of Split
+        The parts that training and evaluation really worked on, one per symbol.
     train_size : float
         The share that the splits were made with.
+    forecaster : Forecaster
+        With the candidate's hyper-parameters: its ``training_rows`` are what was learned from.
     training : TrainingReport
         What ``fit`` says that it was given.
     """
 
     collected: Sequence[Prices]
     splits: Sequence[Split]
-    processed: Sequence[Processed]
     train_size: float
+    forecaster: Forecaster
     predictor: Predictor
     training: TrainingReport
     calibrations: Mapping[str, SplitConformal]

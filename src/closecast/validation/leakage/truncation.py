@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from closecast.calibration import AdaptiveState, PanelMember, follow
-from closecast.core.dataset import Processed, make_examples, standardise
 from closecast.core.forecast import Forecast
 from closecast.core.prices import Prices
 from closecast.core.progress import FractionWatch, ignore_fraction
@@ -16,6 +15,7 @@ from closecast.validation.leakage.evidence import LeakEvidence, LeakFindings
 from closecast.validation.leakage.scores import check_realised
 
 _AROUND = 8  # origins before a cut whose forecasts are compared
+_RECENT = 250  # sessions before a cut of which rows are compared
 _LIVE_DAYS = 30  # days of live calibration that are compared
 _FUTURE = 40  # sessions of noise after a cut: more would only cost time
 
@@ -27,12 +27,12 @@ def check_cuts(
     cuts: int,
     watch: FractionWatch = ignore_fraction,
 ) -> tuple[tuple[str, ...], int]:
-    """Compare what is said of the past at random days, whatever comes after them.
+    """Compare rows and forecasts up to random days, computed with and without another future.
 
     Returns
     -------
     days, origins
-        Where was cut, and how many rows were compared.
+        The days at which the data were cut, and the number of rows compared.
     """
     predictor = evidence.predictor
     needed = predictor.seq_length + predictor.horizon
@@ -44,8 +44,7 @@ def check_cuts(
         watch(i / len(chosen))
         known = [_until(prices, day) for prices in whole]
         changed = [_with_noise(prices, day, rng) for prices in whole]
-        for written, now, noisy in zip(evidence.processed, known, changed, strict=True):
-            compared += _check_features(written, now, noisy, predictor, findings)
+        compared += _check_training_rows(evidence, day, changed, findings)
         pairs = [
             (now, noisy)
             for now, noisy in zip(known, changed, strict=True)
@@ -56,32 +55,49 @@ def check_cuts(
     return tuple(str(day) for day in chosen), compared
 
 
-def _check_features(
-    written: Processed, now: Prices, noisy: Prices, predictor: Predictor, findings: LeakFindings
+def _check_training_rows(
+    evidence: LeakEvidence, day: np.datetime64, changed: Sequence[Prices], findings: LeakFindings
 ) -> int:
-    """Inputs up to the day, also where the closes right after it are others; targets before it."""
-    length, horizon = predictor.seq_length, predictor.horizon
-    rows = len(now) - length + 1  # origins up to the day
-    told = max(rows - horizon, 0)  # of them those whose targets are known
-    for prices, n in ((now, told), (noisy, min(rows, len(noisy) - length - horizon + 1))):
-        if n <= 0:
-            continue
-        again = make_examples(prices, length, horizon)
-        inputs, volatility = standardise(again.windows[:n], written.floor)
-        findings.expect(
-            np.array_equal(inputs, written.inputs[:n])
-            and np.array_equal(volatility, written.volatility[:n]),
-            "features",
-            now.symbol,
-            f"up to {now.sessions[-1]} depend on what came after",
-        )
-        findings.expect(
-            np.array_equal(again.targets[:told], written.targets[:told]),
-            "targets",
-            now.symbol,
-            f"up to {now.sessions[-1]} depend on what came after",
-        )
-    return told
+    """Compare the forecaster's own rows of series that differ only after the day.
+
+    Inputs up to the day have to be the same bits, and targets that lie before it.
+
+    Returns
+    -------
+    int
+        Number of rows compared.
+    """
+    length, horizon = evidence.predictor.seq_length, evidence.predictor.horizon
+    train, pasts, real, noisy = [], [], [], []
+    for split, other in zip(evidence.splits, changed, strict=True):
+        past = int(np.searchsorted(other.sessions, day, side="right"))
+        start = max(0, past - _RECENT)
+        if len(other) - start >= length + horizon:
+            train.append(split.train)
+            pasts.append(past - start)
+            real.append(evidence.closes_of(split).rows(start, len(other)))
+            noisy.append(other.rows(start, None))
+    views = [evidence.forecaster.training_rows(series, train) for series in (real, noisy)]
+    compared = 0
+    for view in views[0]:
+        rows = zip(views[0][view], views[1][view], strict=True)
+        for past, prices, (one, altered) in zip(pasts, real, rows, strict=True):
+            known = max(past - length + 1, 0)  # rows whose origin is no later than the day
+            realised = max(known - horizon, 0)  # of them those whose targets are not either
+            compared += realised
+            for check, name, n in (
+                ("features", "inputs", known),
+                ("features", "volatility", known),
+                ("targets", "targets", realised),
+            ):
+                arrays = getattr(one, name), getattr(altered, name)
+                findings.expect(
+                    arrays[0] is None or np.array_equal(arrays[0][:n], arrays[1][:n]),
+                    check,
+                    prices.symbol,
+                    f"up to {day} depend on what came after",
+                )
+    return compared
 
 
 def _check_forecasts(
