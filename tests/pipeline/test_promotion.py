@@ -186,16 +186,16 @@ def test_a_pooled_model_is_compared_as_it_serves_with_all_its_symbols(
     if pointer(place).version != newest.version:
         registry.promote("AAA", newest.version, "for the test", by="test")
     seen = []
-    whole = judging.incumbents
+    whole = judging.champions_of
     monkeypatch.setattr(
-        evaluating, "incumbents", lambda *a: seen.extend(found := whole(*a)) or found
+        evaluating, "champions_of", lambda *a: seen.extend(found := whole(*a)) or found
     )
     train(place, "ewma", "AAA")
-    [incumbent] = seen
-    assert incumbent.contender is not None
-    assert [prices.symbol for prices in incumbent.contender.companions] == ["BBB"]
+    [champion] = seen
+    assert champion.model is not None
+    assert [prices.symbol for prices in champion.model.companions] == ["BBB"]
     last = Registry(place.models_url).manifest(newest.version).info.data[0].last_session
-    assert str(incumbent.contender.companions[0].sessions[-1]) == last
+    assert str(champion.model.companions[0].sessions[-1]) == last
 
 
 # -- pointers -----------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from closecast.forecasters.ewma import EwmaForecaster, EwmaPredictor
 from closecast.forecasters.mlp.fit import MlpForecaster
 from closecast.forecasters.shrunk import Shrinkage
 from closecast.pipeline import run_training
-from closecast.pipeline.evaluate import LookAheadFound
+from closecast.pipeline.assessment import LookAheadFound
 from closecast.pipeline.workspace import Workspace
 from closecast.registry.registry import Registry
 from closecast.settings import Settings

@@ -1,4 +1,4 @@
-"""The one place where the gate is asked: what serves now, the decision, and the pointers."""
+"""Promotion: the champions that serve now, the gate's decisions, and moves of the pointers."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from closecast.errors import (
 )
 from closecast.evaluation import Losses, Mode, ScoredModel
 from closecast.forecasters import load_predictor
+from closecast.pipeline.assessment import Assessment
 from closecast.registry.documents import (
     INTERVALS_FILE,
     Bundle,
@@ -38,35 +39,35 @@ from closecast.validation.gate import CURRENT, Decision, GatePolicy, ServingVers
 
 log = logging.getLogger(__name__)
 
-OfSymbol = Mapping[tuple[str, Mode], Losses]
+LossesOfSymbol = Mapping[tuple[str, Mode], Losses]
 
 
 @dataclass(frozen=True, slots=True)
 class Champion:
-    """What serves some symbols before the decision.
+    """The version that serves some symbols before the decision.
 
     Attributes
     ----------
-    standing : ServingVersion or None
-        ``None`` where nothing does, or what the pointer leads to is damaged.
-    contender : ScoredModel or None
-        The same, ready to be scored on the candidate's rows; ``None`` where it cannot be.
+    serving : ServingVersion or None
+        None where no version serves, or the pointer leads to a damaged one.
+    model : ScoredModel or None
+        Its model, ready to be scored on the candidate's rows; None where it cannot be.
     generations : mapping of symbol to int
-        Of the pointers when they were read; 0 where there is none.
+        Generation of each pointer when it was read; 0 where there is none.
     """
 
-    standing: ServingVersion | None
-    contender: ScoredModel | None
+    serving: ServingVersion | None
+    model: ScoredModel | None
     generations: Mapping[str, int | None]
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """The symbols that it serves."""
+        """Symbols that it serves."""
         return tuple(self.generations)
 
 
-def incumbents(settings: Settings, registry: Registry, splits: Sequence[Split]) -> list[Champion]:
-    """What serves the symbols of these splits now, one entry per version."""
+def champions_of(settings: Settings, registry: Registry, splits: Sequence[Split]) -> list[Champion]:
+    """The versions that serve the symbols of some splits now."""
     of_symbol = {split.test.symbol: split for split in splits}
     newest = max(split.test.sessions[-1] for split in splits)
     pointers = {symbol: _pointer(registry, symbol) for symbol in of_symbol}
@@ -77,55 +78,72 @@ def incumbents(settings: Settings, registry: Registry, splits: Sequence[Split]) 
     cache = PriceCache(settings.data_dir / "prices")
     found = []
     for version, generations in groups.items():
-        standing, contender = None, None
+        serving, model = None, None
         if version is not None:
-            standing = ServingVersion(
+            serving = ServingVersion(
                 version, _age_days(p for s in generations if (p := pointers[s][0]))
             )
             try:
                 bundle = registry.load_to_serve(version, next(iter(generations)))
                 members = [of_symbol[symbol] for symbol in generations]
-                contender = _contender(bundle, members, cache, newest)
+                model = _scored_model(bundle, members, cache, newest)
             except TooFewCloses as error:
                 log.warning(
                     "what serves cannot be scored on these rows",
                     extra={"version": version, "reason": str(error)},
                 )
             except (DamagedBundle, UnverifiedBundle, UnknownVersion) as error:
-                standing = None
+                serving = None
                 log.warning(
                     "what serves cannot be compared with; the candidate is held against the "
                     "baselines alone",
                     extra={"version": version, "reason": str(error)},
                 )
-        found.append(Champion(standing, contender, generations))
+        found.append(Champion(serving, model, generations))
     return found
 
 
-def scored(standing: Iterable[Champion]) -> list[ScoredModel]:
-    """Those that can be held against a candidate."""
-    return [incumbent.contender for incumbent in standing if incumbent.contender]
+def scored_models(champions: Iterable[Champion]) -> list[ScoredModel]:
+    """Models of the champions that can be compared with a candidate."""
+    return [champion.model for champion in champions if champion.model]
 
 
-def judge(
+def decide_all(
     settings: Settings,
-    losses: Mapping[str, OfSymbol],
-    candidate: str,
-    standing: Iterable[Champion],
+    assessment: Assessment,
+    champions: Iterable[Champion],
     refused: Mapping[str, str],
-    attempts: int = 1,
+    losses: Mapping[str, LossesOfSymbol] | None = None,
 ) -> dict[str, Decision]:
-    """The gate's decision for every symbol; ``refused``: this same model was rolled back there."""
+    """The gate's decision for every symbol of some champions.
+
+    Parameters
+    ----------
+    refused : mapping of symbol to str
+        Symbols for which this same model was rolled back, and the reason.
+    losses : mapping, optional
+        Newer losses than those of the assessment.
+    """
     policy = GatePolicy(settings.without_evidence, settings.evidence_deadline_days)
+    by_symbol = assessment.result.losses if losses is None else losses
+    name, attempts = assessment.forecaster, assessment.attempts
     decisions: dict[str, Decision] = {}
-    for incumbent in standing:
-        rows = {symbol: losses[symbol] for symbol in incumbent.symbols}
-        decisions |= decide(rows, candidate, incumbent.standing, policy, refused, attempts)
-    return {symbol: decisions[symbol] for symbol in losses if symbol in decisions}
+    for champion in champions:
+        rows = {symbol: by_symbol[symbol] for symbol in champion.symbols}
+        decisions |= decide(rows, name, champion.serving, policy, refused, attempts)
+    return {symbol: decisions[symbol] for symbol in by_symbol if symbol in decisions}
 
 
-def told(decision: Decision | None, done: bool) -> Decision:
-    """The decision as it came out: of what was not asked, and of pointers that would not move."""
+def final_decision(decision: Decision | None, done: bool) -> Decision:
+    """The decision after promotion.
+
+    Parameters
+    ----------
+    decision : Decision or None
+        The gate's; None where the symbol was not to be promoted.
+    done : bool
+        Whether the pointer was moved.
+    """
     if decision is None:
         return Decision("not_enough_evidence", "not asked: another model serves it", False)
     if decision.becomes_current and not done:
@@ -137,7 +155,7 @@ def told(decision: Decision | None, done: bool) -> Decision:
 def rolled_back_before(
     registry: Registry, symbols: Sequence[str], files: Mapping[str, str]
 ) -> dict[str, str]:
-    """Symbols for which a model of the very same files was rolled back, and what was said.
+    """Symbols for which a model of the same files was rolled back, and the reason given.
 
     A training on the same closes with the same seed makes the same model again: under a new
     version, and no better than when a person went back from it.
@@ -170,19 +188,19 @@ def promote(
     registry: Registry,
     manifest: Manifest,
     decisions: Mapping[str, Decision],
-    standing: Iterable[Champion],
+    champions: Iterable[Champion],
 ) -> tuple[list[str], list[str]]:
-    """Move the pointers of all symbols for which the decision says so.
+    """Move the pointers of all symbols that the gate promotes.
 
     Returns
     -------
     promoted, moved
-        Symbols that the version is current for now; and those whose pointer somebody else moved
-        since it was read, for which has to be decided anew.
+        Symbols that the version is current for now; and those whose pointer another process moved
+        since it was read, for which the gate has to decide again.
     """
     promoted, moved = [], []
-    for incumbent in standing:
-        for symbol, generation in incumbent.generations.items():
+    for champion in champions:
+        for symbol, generation in champion.generations.items():
             decision = decisions[symbol]
             if not decision.becomes_current:
                 continue
@@ -197,7 +215,7 @@ def promote(
 
 
 def _pointer(registry: Registry, symbol: str) -> tuple[Pointer | None, int | None]:
-    """The pointer and its generation; both ``None`` where it is damaged and may be replaced."""
+    """A symbol's pointer and its generation; both None where it is damaged and may be replaced."""
     try:
         pointer = registry.pointer(symbol)
     except DamagedBundle as error:
@@ -207,15 +225,15 @@ def _pointer(registry: Registry, symbol: str) -> tuple[Pointer | None, int | Non
 
 
 def _age_days(pointers: Iterable[Pointer]) -> float:
-    """Since when the youngest of them is where it is."""
+    """Days since the last move of any of the pointers."""
     newest = max(pointer.history[-1].at for pointer in pointers)
     return (datetime.now(UTC) - newest).total_seconds() / 86_400
 
 
-def _contender(
+def _scored_model(
     bundle: Bundle, splits: Sequence[Split], cache: PriceCache, newest: np.datetime64
 ) -> ScoredModel:
-    """The bundle's model as it serves: with the closes of all its symbols, up to a day.
+    """A bundle's model as it serves: with the closes of all its symbols, up to a day.
 
     Raises
     ------

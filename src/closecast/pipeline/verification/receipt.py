@@ -16,7 +16,7 @@ from closecast.evaluation import MODES, EvaluationResult
 from closecast.forecasters import Watch
 from closecast.forecasters.base import ignore_progress
 from closecast.pipeline.verification.reproduce import closes_of, judge_again, remake, train_again
-from closecast.pipeline.verification.verify import COMPARED
+from closecast.pipeline.verification.retraining import COMPARED
 from closecast.registry.documents import BundleInfo, Manifest
 from closecast.registry.registry import Registry
 from closecast.settings import Settings
@@ -231,7 +231,7 @@ def spread_over_seeds(
         parameters = remade.parameters.model_copy(update={"seed": seed})
         candidate = train_again(settings, bundle, remade.prepared, parameters)
         name = bundle.manifest.info.forecaster
-        found.append(_means(judge_again(remade.prepared, name, candidate).found, name))
+        found.append(_means(judge_again(remade.prepared, name, candidate).result, name))
     return Spread(
         chosen,
         {mode: {key: tuple(one[mode][key] for one in found) for key in COMPARED} for mode in MODES},

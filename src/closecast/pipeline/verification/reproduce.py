@@ -7,11 +7,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from closecast.calibration import SplitConformal
 from closecast.core.prices import Prices
 from closecast.drift import Baseline
 from closecast.errors import ClosecastError, DamagedBundle, UnknownVersion
-from closecast.evaluation import EvaluationResult, ScoredModel, evaluate_panel
+from closecast.evaluation import EvaluationResult
 from closecast.forecasters import (
     Parameters,
     Predictor,
@@ -22,7 +21,7 @@ from closecast.forecasters import (
 )
 from closecast.forecasters.base import ignore_progress
 from closecast.forecasters.shrunk import without_shrinkage
-from closecast.pipeline.evaluate import fit_baselines
+from closecast.pipeline.assessment import Contest
 from closecast.pipeline.preprocess import preprocess
 from closecast.pipeline.train import fit_candidate
 from closecast.pipeline.workspace import Candidate, Prepared, Workspace
@@ -30,7 +29,6 @@ from closecast.registry.closes import load_closes
 from closecast.registry.documents import (
     BASELINE_FILE,
     CLOSES_FILE,
-    INTERVALS_FILE,
     Bundle,
     of_symbol,
 )
@@ -61,12 +59,10 @@ class ReproducedBundle:
 
 @dataclass(frozen=True, slots=True)
 class ReproducedEvaluation:
-    """A model scored beside the baselines; the model comes first in ``found.followed``."""
+    """A model scored again; its forecasts come first in ``result.followed``."""
 
-    predictor: Predictor
-    calibrations: dict[str, SplitConformal]
-    found: EvaluationResult
-    baselines: list[tuple[str, Predictor]]
+    contest: Contest
+    result: EvaluationResult
 
 
 def closes_of(bundle: Bundle) -> list[Prices]:
@@ -164,14 +160,6 @@ def _parent(settings: Settings, version: str) -> Predictor:
 
 
 def judge_again(prepared: Prepared, name: str, files: Candidate | Bundle) -> ReproducedEvaluation:
-    """Score a model on the test part beside naive and the baselines, and beside nobody else."""
-    predictor = load_predictor(name, files.files)
-    calibrations = {
-        symbol: SplitConformal.from_json(of_symbol(files.files, INTERVALS_FILE, symbol))
-        for symbol in prepared.symbols
-    }
-    naive, others = fit_baselines(prepared, name)
-    contender = ScoredModel(dict.fromkeys(prepared.symbols, predictor), calibrations)
-    found = evaluate_panel(prepared.splits, naive, [contender, *others])
-    fitted = [pair for one in (naive, *(c.predictors for c in others)) for pair in one.items()]
-    return ReproducedEvaluation(predictor, calibrations, found, fitted)
+    """Score a model on the test part beside naive and the other baselines, without champions."""
+    contest = Contest.load(prepared, name, files.files)
+    return ReproducedEvaluation(contest, contest.score())
