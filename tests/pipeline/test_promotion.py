@@ -104,7 +104,7 @@ def test_an_empty_registry_gets_ewma_first_and_then_the_candidate_is_judged(
     registry = Registry(place.models_url)
     [second, first] = [m.info.forecaster for m in registry.versions("AAA")]
     assert (first, second) == ("ewma", "mlp")
-    assert pointer(place).history[0].reason.startswith("the first one, so that something answers")
+    assert pointer(place).history[0].reason.startswith("the first model of the symbol")
     decision = published.decisions["AAA"]
     assert {c.against for c in decision.comparisons} == {"naive", "current"}
     assert decision.outcome in {"rejected", "not_enough_evidence", "promoted"}

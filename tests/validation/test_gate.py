@@ -66,21 +66,21 @@ def alone(of_symbol: OfSymbol, **options: Any) -> Decision:
 def test_clearly_better_than_what_serves_is_promoted() -> None:
     decision = alone(made(candidate=0.96))
     assert (decision.outcome, decision.becomes_current) == ("promoted", True)
-    assert decision.reason.startswith("significantly better than what serves: CRPS 0.9")
+    assert decision.reason.startswith("significantly better than the current model: CRPS 0.9")
     assert "400 days" in decision.reason
 
 
 def test_clearly_worse_than_what_serves_is_rejected() -> None:
     decision = alone(made(candidate=0.97, current=0.93))
     assert (decision.outcome, decision.becomes_current) == ("rejected", False)
-    assert decision.reason.startswith("significantly worse than what serves: CRPS 1.04")
+    assert decision.reason.startswith("significantly worse than the current model: CRPS 1.04")
 
 
 def test_what_cannot_be_told_apart_is_kept_out_and_said() -> None:
     decision = alone(made(candidate=0.95, current=0.95))
     assert (decision.outcome, decision.becomes_current) == ("not_enough_evidence", False)
-    assert "cannot be told from what serves" in decision.reason
-    assert "kept: what serves does so for 3 of 30 days" in decision.reason
+    assert "not distinguishable from the current model" in decision.reason
+    assert "the current model stays: it has been current for 3 of 30 days" in decision.reason
 
 
 def test_the_same_model_again_is_no_evidence() -> None:
@@ -156,7 +156,7 @@ def test_a_baseline_is_always_taken_where_nothing_serves() -> None:
     only = {key: one for key, one in made(ewma=1.5).items() if key[0] in {"naive", "ewma"}}
     decision = decide({"MADE": only}, "ewma")["MADE"]
     assert (decision.outcome, decision.becomes_current) == ("promoted", True)
-    assert decision.reason.startswith("the first one, so that something answers")
+    assert decision.reason.startswith("the first model of the symbol")
 
 
 @pytest.mark.parametrize(("ratio", "outcome"), [(1.0, "promoted"), (1.1, "rejected")])
@@ -267,7 +267,7 @@ def test_one_symbol_that_it_serves_worse_keeps_what_it_has() -> None:
     panel["S3"] = made(seed=3, candidate=0.98, current=0.9)
     found = decide(panel, "candidate", STANDING)
     assert found["S3"].outcome == "rejected"
-    assert "what serves" in found["S3"].reason
+    assert "the current model" in found["S3"].reason
     assert {d.outcome for s, d in found.items() if s != "S3"} == {"promoted"}
 
 
@@ -296,11 +296,11 @@ def test_the_very_model_that_was_rolled_back_is_rejected() -> None:
     [
         (0, GatePolicy(), False, "0 of 30 days"),
         (29.4, GatePolicy(), False, "29 of 30 days"),
-        (30, GatePolicy(), True, "taken for being newer"),
+        (30, GatePolicy(), True, "promoted for being newer"),
         (6, GatePolicy(deadline_days=7), False, "6 of 7 days"),
         (8, GatePolicy(deadline_days=7), True, "8 of 7 days"),
         (0, GatePolicy("promote"), True, "CLOSECAST_WITHOUT_EVIDENCE"),
-        (0, GatePolicy(deadline_days=0), True, "taken for being newer"),
+        (0, GatePolicy(deadline_days=0), True, "promoted for being newer"),
     ],
 )
 def test_the_policy_decides_where_the_evidence_does_not(
@@ -393,7 +393,7 @@ def test_the_p_value_in_a_reason_agrees_with_the_decision(
             assert level <= SIGNIFICANCE
         if decision.reason.startswith(("significantly", "better on average")):
             assert sign == "<"
-        if decision.reason.startswith("cannot be told"):
+        if decision.reason.startswith("not distinguishable"):
             assert sign == ">="
             assert level == pytest.approx(SIGNIFICANCE / attempts, abs=1e-4)
 

@@ -89,13 +89,13 @@ def champions_of(settings: Settings, registry: Registry, splits: Sequence[Split]
                 model = _scored_model(bundle, members, cache, newest)
             except TooFewCloses as error:
                 log.warning(
-                    "what serves cannot be scored on these rows",
+                    "the current model cannot be scored on these rows",
                     extra={"version": version, "reason": str(error)},
                 )
             except (DamagedBundle, UnverifiedBundle, UnknownVersion) as error:
                 serving = None
                 log.warning(
-                    "what serves cannot be compared with; the candidate is held against the "
+                    "the current model cannot be loaded; the candidate is compared with the "
                     "baselines alone",
                     extra={"version": version, "reason": str(error)},
                 )
@@ -145,9 +145,9 @@ def final_decision(decision: Decision | None, done: bool) -> Decision:
         Whether the pointer was moved.
     """
     if decision is None:
-        return Decision("not_enough_evidence", "not asked: another model serves it", False)
+        return Decision("not_enough_evidence", "not judged: another model serves it", False)
     if decision.becomes_current and not done:
-        reason = f"{decision.reason}; not done: somebody else moved the pointer meanwhile"
+        reason = f"{decision.reason}; not promoted: another process moved the pointer meanwhile"
         return replace(decision, becomes_current=False, reason=reason)
     return decision
 

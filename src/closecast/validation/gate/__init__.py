@@ -1,6 +1,6 @@
-"""May a candidate become current? Evidence in, one of three outcomes out. Pure.
+"""The gate: decide from losses on the same rows whether a candidate becomes current.
 
-Held against each other on the same rows: the candidate, what serves now, and the baselines.
+Pure functions. The candidate is compared with the model that is current and with the baselines.
 """
 
 from closecast.validation.gate.comparison import Comparison

@@ -1,4 +1,4 @@
-"""The candidate beside one other, or all of them, on the same rows."""
+"""Comparison of a candidate with another model, or with all, on the same rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from closecast.metrics.significance import diebold_mariano, giacomini_white, mod
 Loss = Literal["crps", "absolute_error"]
 OfSymbol = Mapping[tuple[str, Mode], Losses]
 
-JUDGED_MODES = MODES[::-1]  # with history first: its comparison is the one that promotes
+JUDGED_MODES = MODES[::-1]  # with history first: its comparison decides about promotion
 LOSSES: tuple[Loss, Loss] = ("crps", "absolute_error")
 CONFIDENCE = 0.95
 _NAMES = {"crps": "CRPS", "absolute_error": "absolute error"}
@@ -24,22 +24,22 @@ _NAMES = {"crps": "CRPS", "absolute_error": "absolute error"}
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The candidate against one other, over the whole horizon.
+    """Comparison of the candidate with one other model, over the whole horizon.
 
     Attributes
     ----------
     ratio : float
-        The candidate's mean loss over the other's, each step in units of naive's; below 1 is
-        better.
+        The candidate's mean loss divided by the other's, each step in units of naive's; below
+        1 is better.
     p_one_sided : float
         Diebold-Mariano, overlapping steps with their lag: the p-value against equal accuracy of
         a difference in the direction of ``ratio``. At most 0.5, which also stands for losses
         that are equal or too few. The gate decides by this number; manifests of earlier
         versions hold twice as much, two-sided, as ``p``.
     p_conditional, next_difference : float
-        Giacomini-White, a chi-squared test that has no sides: the p-value against "it cannot be
-        told in advance which of the two does better", and the difference that is expected now
-        (negative: the candidate does better).
+        Giacomini-White, a chi-squared test that has no sides: the p-value against "the better of
+        the two cannot be predicted", and the difference that is expected now (negative: the
+        candidate is better).
     days : int
         Rows of the test.
     """
@@ -62,13 +62,13 @@ class Comparison:
         return self.ratio < 1 and self.p_one_sided < significance
 
     def __str__(self) -> str:
-        return self._stated(f"{self.p_one_sided:.3f}")
+        return self._sentence(f"{self.p_one_sided:.3f}")
 
     def beside(self, significance: float) -> str:
-        """State the comparison with its p-value beside the level that it was held against."""
-        return self._stated(ordered(self.p_one_sided, significance))
+        """State the comparison with its p-value beside the level that it is compared with."""
+        return self._sentence(ordered(self.p_one_sided, significance))
 
-    def _stated(self, p: str) -> str:
+    def _sentence(self, p: str) -> str:
         return (
             f"{_NAMES[self.loss]} {self.ratio:.4f} of {self.against} "
             f"({self.mode}, one-sided p {p}, {self.days} days)"
@@ -86,7 +86,7 @@ def ordered(p: float, significance: float) -> str:
 
 
 def gain_at_step_1(of_symbol: OfSymbol, candidate: str, mode: Mode) -> float:
-    """By what share the candidate's RMSE is under naive's, one session ahead."""
+    """Share by which the candidate's RMSE is below naive's, one session ahead."""
     ours, naive = (
         _find(of_symbol, name, mode).absolute_error[:, 0] for name in (candidate, REFERENCE)
     )
@@ -97,9 +97,9 @@ def gain_at_step_1(of_symbol: OfSymbol, candidate: str, mode: Mode) -> float:
 def compare(
     symbols: Sequence[OfSymbol], candidate: str, other: str, mode: Mode, loss: Loss
 ) -> Comparison:
-    """The candidate beside one other, over symbols together."""
+    """Compare the candidate with one other model, over all symbols together."""
     if any((other, "window only") not in one for one in symbols):
-        return Comparison(other, mode, loss, 1.0, 0.5, 1.0, 0.0, 0)  # it could not be scored
+        return Comparison(other, mode, loss, 1.0, 0.5, 1.0, 0.0, 0)  # the other was not scored
     daily, steps = _daily(symbols, [candidate, other], mode, loss)
     ours, theirs = daily[candidate], daily[other]
     if not len(ours):
@@ -133,13 +133,13 @@ def _daily(
     Returns
     -------
     losses, steps
-        Arrays of one length, shape (days,), oldest first: only origins that none of the named has
-        learned from. And how many steps all of them have.
+        Arrays of one length, shape (days,), oldest first, of origins that none of the models has
+        learned from; and the number of steps that all of them have.
     """
-    found = [[_find(one, name, mode) for name in (*names, REFERENCE)] for one in symbols]
-    steps = min(getattr(losses, loss).shape[1] for row in found for losses in row)
+    rows = [[_find(one, name, mode) for name in (*names, REFERENCE)] for one in symbols]
+    steps = min(getattr(losses, loss).shape[1] for row in rows for losses in row)
     days, values = [], []
-    for row in found:
+    for row in rows:
         table = np.stack([getattr(losses, loss)[:, :steps] for losses in row])
         fresh = np.isfinite(table).all(axis=(0, 2))
         table = table[:, fresh]
@@ -158,5 +158,5 @@ def _daily(
 
 
 def _find(of_symbol: OfSymbol, name: str, mode: Mode) -> Losses:
-    """The losses in a mode; of windows alone where a name has no others."""
+    """The losses of a model in a mode; those from windows alone where it has no others."""
     return of_symbol.get((name, mode)) or of_symbol[name, "window only"]

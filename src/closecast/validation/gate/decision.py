@@ -1,8 +1,8 @@
-"""May a candidate become current? Evidence in, one of three outcomes out. Pure.
+"""Decision of the gate: a candidate is promoted, rejected, or lacks evidence.
 
-Held against each other on the same rows: the candidate, what serves now, and the baselines.
-The evidence of symbols that are served by one model is one: of each day the mean over symbols, so
-that twenty symbols in one good year do not look like twenty good years.
+Pure functions. Losses of the candidate, of the current model and of the baselines are compared on
+the same rows. Symbols with the same current model are judged together by their mean loss of each
+day, so that twenty symbols in one good year do not count as twenty good years.
 """
 
 from __future__ import annotations
@@ -27,34 +27,35 @@ from closecast.validation.gate.comparison import (
 Outcome = Literal["promoted", "rejected", "not_enough_evidence"]
 
 CURRENT = "current"
-"""What the model that serves now is called among the losses."""
+"""Name of the current model among the losses."""
 
 SIGNIFICANCE = 0.05
-"""One-sided: ``Comparison.p_one_sided`` has to be below it. Of 500 candidates on 250 days each
-are promoted: 0.4 % of those 3 % worse in truth, 3.4 % of those 1 % worse, 6.6 % of equals;
-``python -m benchmarks.forecast.gate`` prints it."""
+"""One-sided level of significance: ``Comparison.p_one_sided`` has to be below it. Of 500
+candidates on 250 days each it promotes 0.4 % of those that are truly 3 % worse, 3.4 % of those 1 %
+worse, and 6.6 % of equals; ``python -m benchmarks.forecast.gate`` prints these shares."""
 
 LEAST_ORIGINS = 100
-"""With fewer days a difference of 5 % in CRPS is lost in the noise."""
+"""Days that a comparison needs: with fewer a difference of 5 % in CRPS is lost in noise."""
 
 SUSPICIOUS_GAIN = 0.01
-"""An RMSE this share under naive's at one day is a leak until a person has explained it."""
+"""Gain in RMSE over naive at one day that counts as a leak until a person explains it."""
 
 TOLERANCE = 0.01
-"""How much worse, by estimate, a candidate may be that is taken without evidence, for its age."""
+"""Largest estimated loss in CRPS of a candidate that is promoted without evidence, being newer."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatePolicy:
-    """What becomes of a candidate that is shown to be neither better nor worse.
+    """Treatment of a candidate that is shown to be neither better nor worse.
 
     Attributes
     ----------
     without_evidence : {"keep", "promote"}
-        Keep what serves, or take the newer one.
+        Keep the current model, or promote the candidate.
     deadline_days : float
-        Kept no longer than so many days: then the newer one is taken, if it is not worse by
-        more than 1 % in CRPS. A gate that is never sure would stop all learning.
+        Days that the current model is kept at most; afterwards the candidate is promoted unless
+        it is worse by more than 1 % in CRPS. Without a deadline an undecided gate would stop all
+        learning.
     """
 
     without_evidence: Literal["keep", "promote"] = "keep"
@@ -63,7 +64,7 @@ class GatePolicy:
 
 @dataclass(frozen=True, slots=True)
 class ServingVersion:
-    """What serves now: its version, and for how many days it has been current."""
+    """The version that is current, and the days since it became so."""
 
     version: str
     age_days: float
@@ -71,15 +72,16 @@ class ServingVersion:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided and why, in numbers.
+    """The gate's decision on one symbol, with its reason and numbers.
 
     Attributes
     ----------
     becomes_current : bool
-        Of ``promoted`` always, of ``rejected`` never; of ``not_enough_evidence`` as the policy
-        says.
+        Whether the pointer is to move: always for ``promoted``, never for ``rejected``, by the
+        policy for ``not_enough_evidence``.
     confidence_set : mapping of name to p
-        Model confidence set at 95 %: who cannot be told from the best (CRPS, with history).
+        Model confidence set at 95 % (CRPS, with history): models that are not distinguishable
+        from the best.
     """
 
     outcome: Outcome
@@ -97,29 +99,29 @@ def decide(
     rolled_back: Mapping[str, str] | None = None,
     attempts: int = 1,
 ) -> dict[str, Decision]:
-    """Judge a candidate for symbols that are served by one model now.
+    """Judge a candidate for symbols that have the same current model.
 
-    Rejected for a symbol: an RMSE more than 1 % under naive's at step 1 (a leak, until a person
-    explains it); significantly worse there than naive, or than what serves, in CRPS or absolute
-    error, in either mode; the very model that was rolled back. Rejected for all: significantly
-    worse than what serves, or outside the model confidence set with the baselines. Promoted:
-    significantly better than what serves in CRPS with history over the symbols together, and not
-    expected to be worse now. Where nothing serves, not to be worse is enough, and a baseline is
-    always taken. "Significantly" is one-sided, and a reason states the p-value that decided beside
-    the level that it was held against.
+    The candidate is rejected for one symbol if its RMSE is more than 1 % below naive's at step 1
+    (a leak, until a person explains it), if it is significantly worse there than naive or the
+    current model in CRPS or absolute error in either mode, or if the same model was rolled back.
+    It is rejected for all symbols if it is significantly worse than the current model, or outside
+    the model confidence set with the baselines. It is promoted if it is significantly better than
+    the current model in CRPS with history over the symbols together, and not expected to be worse
+    now. A symbol without a current model gets any candidate that is not worse, and any baseline.
+    "Significantly" is one-sided; a reason states the p-value that decided beside its level.
 
     Parameters
     ----------
     losses : mapping of symbol to mapping of (name, mode) to Losses
-        As an evaluation answers them. ``naive`` is among the names, and :data:`CURRENT` if
-        something serves. A name without a row "with history" stands in both modes as it is.
+        From an evaluation. ``naive`` is among the names, and :data:`CURRENT` if a model is
+        current. The row of a name without a row "with history" is used in both modes.
     candidate : str
         The candidate's name among them.
     rolled_back : mapping of symbol to str
-        Symbols for which a person has rolled this same model back, and what was said.
+        Symbols for which a person has rolled this same model back, and the reason given.
     attempts : int
-        Candidates among which this one was chosen by the same rows: to be better than what
-        serves is proven at 5 % over all of them (Bonferroni).
+        Number of candidates from which this one was chosen by the same rows: the level at which
+        it has to be better than the current model is divided by it (Bonferroni).
     """
     names = _names(losses, candidate, current)
     pooled = [
@@ -129,9 +131,9 @@ def decide(
         for loss in LOSSES
         if other in (REFERENCE, CURRENT)
     ]
-    comparable = [n for n in names if n != CURRENT or _days_beside_current(pooled) >= LEAST_ORIGINS]
+    comparable = [n for n in names if n != CURRENT or _days_with_current(pooled) >= LEAST_ORIGINS]
     confidence = confidence_set(list(losses.values()), [candidate, *comparable])
-    shared = _of_all(candidate, current, pooled, confidence, SIGNIFICANCE / attempts)
+    shared = _decide_together(candidate, current, pooled, confidence, SIGNIFICANCE / attempts)
     if shared.outcome == "not_enough_evidence":
         shared = _by_policy(shared, pooled, current, policy)
     is_first = current is None and candidate in BASELINES
@@ -149,7 +151,7 @@ def decide(
 
 
 def choose(losses: Mapping[str, OfSymbol], names: Sequence[str]) -> tuple[str, dict[str, float]]:
-    """The simplest of those that cannot be told from the best (CRPS, with history).
+    """Choose the simplest model that is not distinguishable from the best (CRPS, with history).
 
     Parameters
     ----------
@@ -159,7 +161,7 @@ def choose(losses: Mapping[str, OfSymbol], names: Sequence[str]) -> tuple[str, d
     Returns
     -------
     name, p_values
-        The choice, and the model confidence set's p-value of everybody.
+        The choice, and every model's p-value in the model confidence set.
     """
     p_values = confidence_set(list(losses.values()), names)
     return next(name for name in names if p_values[name] > 1 - CONFIDENCE), p_values
@@ -168,31 +170,35 @@ def choose(losses: Mapping[str, OfSymbol], names: Sequence[str]) -> tuple[str, d
 def _names(
     losses: Mapping[str, OfSymbol], candidate: str, current: ServingVersion | None
 ) -> list[str]:
-    """Everybody to be held against, naive first."""
-    found = {name for of_symbol in losses.values() for name, _ in of_symbol}
-    others = sorted(found - {REFERENCE, candidate, CURRENT})
+    """Names of the models that the candidate is compared with, naive first."""
+    scored = {name for of_symbol in losses.values() for name, _ in of_symbol}
+    others = sorted(scored - {REFERENCE, candidate, CURRENT})
     return [REFERENCE, *([CURRENT] if current else []), *others]
 
 
-def _days_beside_current(pooled: Sequence[Comparison]) -> int:
+def _days_with_current(pooled: Sequence[Comparison]) -> int:
     return next((c.days for c in pooled if c.against == CURRENT), 0)
 
 
-def _of_all(
+def _decide_together(
     candidate: str,
     current: ServingVersion | None,
     pooled: Sequence[Comparison],
     confidence: Mapping[str, float],
     significance: float,
 ) -> Decision:
-    """The decision from what the symbols say together."""
-    standing = [c for c in pooled if c.against == CURRENT]
-    main = standing[0] if current else pooled[0]
+    """Decide from the evidence of all symbols together."""
+    against_current = [c for c in pooled if c.against == CURRENT]
+    main = against_current[0] if current else pooled[0]
     if current is None and candidate in BASELINES:
-        return Decision("promoted", f"the first one, so that something answers: {main}", True)
-    for comparison in standing:
+        return Decision(
+            "promoted", f"the first model of the symbol, promoted with any scores: {main}", True
+        )
+    for comparison in against_current:
         if comparison.is_worse(SIGNIFICANCE):
-            reason = f"significantly worse than what serves: {comparison.beside(SIGNIFICANCE)}"
+            reason = (
+                f"significantly worse than the current model: {comparison.beside(SIGNIFICANCE)}"
+            )
             return Decision("rejected", reason, False)
     if confidence[candidate] <= 1 - CONFIDENCE:
         best = max(confidence, key=lambda name: confidence[name])
@@ -210,12 +216,12 @@ def _of_all(
         )
     if current is None:
         reason = (
-            "nothing serves, and the candidate is inside the model confidence set "
+            "no model is current, and the candidate is inside the model confidence set "
             f"(p {confidence[candidate]:.3f} > {1 - CONFIDENCE:.2f}); {main}"
         )
         return Decision("promoted", reason, True)
     if not main.is_better(significance):
-        reason = f"cannot be told from what serves: {main.beside(significance)}"
+        reason = f"not distinguishable from the current model: {main.beside(significance)}"
         return Decision("not_enough_evidence", reason, False)
     if main.p_conditional < SIGNIFICANCE and main.next_difference > 0:
         return Decision(
@@ -224,7 +230,7 @@ def _of_all(
             f"{ordered(main.p_conditional, SIGNIFICANCE)}); {main.beside(significance)}",
             False,
         )
-    reason = f"significantly better than what serves: {main.beside(significance)}"
+    reason = f"significantly better than the current model: {main.beside(significance)}"
     return Decision("promoted", reason, True)
 
 
@@ -234,42 +240,45 @@ def _by_policy(
     current: ServingVersion | None,
     policy: GatePolicy,
 ) -> Decision:
-    """Whether the newer one is taken all the same, with the reason."""
+    """Apply the policy for a candidate without evidence, and add it to the reason."""
     if current is None:
-        return replace(
-            decision, reason=f"{decision.reason}; taken, since nothing serves", becomes_current=True
-        )
-    if policy.without_evidence == "promote":
-        reason = f"{decision.reason}; taken, as CLOSECAST_WITHOUT_EVIDENCE says"
+        reason = f"{decision.reason}; promoted, since no model is current"
         return replace(decision, reason=reason, becomes_current=True)
-    waited = f"what serves does so for {current.age_days:.0f} of {policy.deadline_days:g} days"
+    if policy.without_evidence == "promote":
+        reason = f"{decision.reason}; promoted, as CLOSECAST_WITHOUT_EVIDENCE has it"
+        return replace(decision, reason=reason, becomes_current=True)
+    age = f"it has been current for {current.age_days:.0f} of {policy.deadline_days:g} days"
     if current.age_days < policy.deadline_days:
-        return replace(decision, reason=f"{decision.reason}; kept: {waited}")
+        return replace(decision, reason=f"{decision.reason}; the current model stays: {age}")
     main = next(c for c in pooled if c.against == CURRENT)
     if main.days < LEAST_ORIGINS:
-        return replace(decision, reason=f"{decision.reason}; kept, since that is no evidence")
-    if main.ratio > 1 + TOLERANCE:
-        reason = f"{decision.reason}; kept, since it is more than {TOLERANCE:.0%} worse"
+        reason = f"{decision.reason}; the current model stays, since that is no evidence"
         return replace(decision, reason=reason)
-    return replace(
-        decision, reason=f"{decision.reason}; taken for being newer: {waited}", becomes_current=True
-    )
+    if main.ratio > 1 + TOLERANCE:
+        reason = (
+            f"{decision.reason}; the current model stays, since the candidate is more than "
+            f"{TOLERANCE:.0%} worse"
+        )
+        return replace(decision, reason=reason)
+    reason = f"{decision.reason}; promoted for being newer than the current model: {age}"
+    return replace(decision, reason=reason, becomes_current=True)
 
 
 def _own_objection(
     of_symbol: OfSymbol, candidate: str, names: Sequence[str], symbols: int
 ) -> str | None:
-    """What speaks against the candidate for this symbol alone.
+    """Reason to reject the candidate for one symbol alone, if there is one.
 
-    Against naive at 5 % each: a false alarm costs one symbol its newer model, a miss costs
-    honesty. Against what serves, where the pooled evidence stands for it, at 5 % over all symbols.
+    Naive is compared at a level of 5 % for each symbol: a false alarm costs one symbol its newer
+    model, a miss publishes a model worse than naive. The current model, with which the pooled
+    comparison is made as well, is compared at 5 % over all symbols.
     """
     for mode in JUDGED_MODES:
         gain = gain_at_step_1(of_symbol, candidate, mode)
         if gain > SUSPICIOUS_GAIN:
             return (
                 f"suspicious: RMSE at step 1 is {gain:.1%} under naive's ({mode}), which points to "
-                "a leak; whoever can explain it may promote it by POST /model/promote"
+                "a leak; a person who can explain it may promote it by POST /model/promote"
             )
     levels = {REFERENCE: SIGNIFICANCE, CURRENT: SIGNIFICANCE / symbols}
     for other in (name for name in names if name in levels):
@@ -277,6 +286,8 @@ def _own_objection(
             for loss in LOSSES:
                 comparison = compare([of_symbol], candidate, other, mode, loss)
                 if comparison.is_worse(levels[other]):
-                    who = REFERENCE if other == REFERENCE else "what serves"
-                    return f"significantly worse than {who}: {comparison.beside(levels[other])}"
+                    other_name = REFERENCE if other == REFERENCE else "the current model"
+                    return (
+                        f"significantly worse than {other_name}: {comparison.beside(levels[other])}"
+                    )
     return None
