@@ -9,7 +9,7 @@ from scripts.common import parser, run, symbols_of
 
 
 def main() -> None:
-    """What the worker does when somebody asks for a forecast; run it daily, or whenever."""
+    """Update models as the worker does at a request for a forecast; run it at any time."""
     arguments = parser(
         "Collect new closes, let the live calibration absorb them, score committed forecasts."
     ).parse_args()

@@ -1,9 +1,9 @@
 """Walk the sample day by day through the API with a set clock; see the ledger at work.
 
 A model is trained on closes up to a day. From then on each session's closes arrive after its end,
-the calibration absorbs them, due forecasts are scored, and ``GET /forecast/{symbol}`` is asked over
-HTTP. Afterwards every forecast that was served is compared, bit for bit, with what the evaluation's
-code says at the same origin from the whole data.
+the calibration absorbs them, due forecasts are scored, and ``GET /forecast/{symbol}`` is called.
+Afterwards every served forecast is compared, bit for bit, with the one that the evaluation's code
+computes at the same origin from the whole data.
 """
 
 from __future__ import annotations
@@ -73,13 +73,13 @@ def main() -> None:
         with ProgressBar() as bar:
             run_training(own, request, watch=bar.show)
         days = days_after(exchange_of(symbols[0]), arguments.until, arguments.days)
-        said = walk(own, symbols, days)
+        served = walk(own, symbols, days)
         database = Database(own.ledger_url)
-        computed = check(own, symbols, database, said)
-        report(own, symbols, database, said, computed)
+        computed = check(own, symbols, database, served)
+        report(own, symbols, database, served, computed)
         database.close()
         print(
-            f"{sum(map(len, said.values()))} forecasts over {len(days)} sessions: what the API "
+            f"{sum(map(len, served.values()))} forecasts over {len(days)} sessions: what the API "
             "served is what the evaluation computes, bit for bit"
         )
 

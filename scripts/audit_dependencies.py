@@ -1,7 +1,7 @@
-"""Look for known vulnerabilities in what ``constraints.txt`` pins; part of ``make lint``.
+"""Search the pins of ``constraints.txt`` for known vulnerabilities; part of ``make lint``.
 
-Fails when there are some. Where the database cannot be reached nothing can be said: then that is
-said, loudly, and the exit code is 0, for a machine without a network must be able to lint.
+Any vulnerability fails. If the database cannot be reached, a message reports it and the exit code
+is 0, since a machine without a network must be able to lint.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TIMEOUT_S = 900
 
 
 class NotAuditedError(Exception):
-    """The database does not answer, or does not know what it was asked for."""
+    """The database does not answer, or does not know the packages."""
 
 
 class AuditFailedError(Exception):
@@ -51,7 +51,7 @@ def pins(constraints: str) -> list[list[str]]:
 
 
 def audit(wanted: Sequence[str], command: Sequence[str] = PIP_AUDIT) -> list[dict[str, Any]]:
-    """What pip-audit says of each pin.
+    """Results of pip-audit for each pin.
 
     Raises
     ------
@@ -73,11 +73,11 @@ def audit(wanted: Sequence[str], command: Sequence[str] = PIP_AUDIT) -> list[dic
     try:
         found: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError, TypeError):
-        said = done.stderr.strip()
-        # pip-audit ends with 1 whatever went wrong; only the network's absence is nobody's fault.
-        if any(sign in said.lower() for sign in _NO_NETWORK):
-            raise NotAuditedError(_last_line(said)) from None
-        raise AuditFailedError(said or f"pip-audit ended with {done.returncode}") from None
+        message = done.stderr.strip()
+        # pip-audit ends with 1 for every error; only a missing network is to be forgiven.
+        if any(sign in message.lower() for sign in _NO_NETWORK):
+            raise NotAuditedError(_last_line(message)) from None
+        raise AuditFailedError(message or f"pip-audit ended with {done.returncode}") from None
     if all("skip_reason" in entry for entry in found):
         raise NotAuditedError(str(found[0]["skip_reason"]) if found else "nothing was looked up")
     return found

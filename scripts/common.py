@@ -1,4 +1,4 @@
-"""What the numbered scripts share: arguments, and how errors become exit codes."""
+"""Arguments and exit codes that the numbered scripts share."""
 
 from __future__ import annotations
 

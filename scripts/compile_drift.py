@@ -21,12 +21,12 @@ OPTIONS = ("-O3", "-shared", "-fPIC", "-ffp-contract=off")
 
 
 def compile_library(source: Path, library: Path) -> str | None:
-    """Compile one C file to a shared library, in one step for whoever loads it meanwhile.
+    """Compile a C file to a shared library, which appears under its name in one step.
 
     Returns
     -------
     str or None
-        Why there is no library; ``None`` if there is one.
+        The reason why there is no library; None if there is one.
     """
     compiler = shlex.split(os.environ.get("CC") or "cc")
     if not compiler or shutil.which(compiler[0]) is None:
@@ -42,7 +42,7 @@ def compile_library(source: Path, library: Path) -> str | None:
             if ended.returncode:
                 return f"{shlex.join(command)} failed: {ended.stderr.strip()[-500:]}"
             made.replace(library)
-    except OSError as error:  # a folder that may only be read, say
+    except OSError as error:  # for example a folder that is read-only
         return str(error)
     return None
 

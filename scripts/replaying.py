@@ -39,7 +39,7 @@ PATH_LEVEL = 0.9
 
 
 class ReplayDiffers(ClosecastError):
-    """What was served is not what the evaluation computes."""
+    """Served forecasts differ from those that the evaluation computes."""
 
     code = "replay_differs"
 
@@ -98,7 +98,7 @@ def walk(
     """Replay the days; answers the identifiers of all forecasts by symbol."""
     clock = Clock(days[0][1])
     database = Database(settings.ledger_url, clock)
-    said: dict[str, list[str]] = {symbol: [] for symbol in symbols}
+    served: dict[str, list[str]] = {symbol: [] for symbol in symbols}
     with serving(settings, clock) as address, ProgressBar() as bar:
         for i, (day, final_at) in enumerate(days):
             clock.now = final_at
@@ -111,17 +111,17 @@ def walk(
                 answer = ask(f"{address}/forecast/{urllib.parse.quote(symbol)}")
                 if answer["origin"] != day.isoformat():
                     raise ReplayDiffers(f"{symbol} on {day} starts from {answer['origin']}")
-                said[symbol].append(answer["forecast_id"])
+                served[symbol].append(answer["forecast_id"])
             percent = round(100 * (i + 1) / len(days), 1)
             bar.show({"stage": f"replay {day}", "percent": percent})
     database.close()
-    return said
+    return served
 
 
 def check(
-    settings: Settings, symbols: Sequence[str], database: Database, said: dict[str, list[str]]
+    settings: Settings, symbols: Sequence[str], database: Database, served: dict[str, list[str]]
 ) -> dict[tuple[str, str], AdaptiveState]:
-    """Compare what was served with what the evaluation's own code says from the whole data.
+    """Compare served forecasts with those that the evaluation computes from the whole data.
 
     Returns
     -------
@@ -150,7 +150,7 @@ def check(
             for symbol, state in states.items():
                 computed[symbol, str(day)] = state
         for symbol in (s for s in symbols if versions[s] == version):
-            for forecast_id in said[symbol]:
+            for forecast_id in served[symbol]:
                 forecast, _ = database.forecasts.get(forecast_id)
                 _compare(forecast, computed[symbol, str(forecast.origin)])
     return computed
@@ -182,10 +182,10 @@ def report(
     settings: Settings,
     symbols: Sequence[str],
     database: Database,
-    said: dict[str, list[str]],
+    served: dict[str, list[str]],
     computed: dict[tuple[str, str], AdaptiveState],
 ) -> None:
-    """What the ledger says, as a table and as pictures."""
+    """Print the ledger's record as a table and write it as pictures."""
     cache = PriceCache(settings.data_dir / "prices")
     print(f"{'symbol':<8}{'step':>5}{'scored':>8}{'rel. MAE (95 %)':>26}{'cover 80':>10}{'95':>8}")
     for symbol in symbols:
@@ -202,7 +202,7 @@ def report(
                     f"{held[0.8]:>10.3f}{held[0.95]:>8.3f}"
                 )
         draw_performance(settings, symbol, database, "replay")
-        forecast, _ = database.forecasts.get(said[symbol][len(said[symbol]) // 2])
+        forecast, _ = database.forecasts.get(served[symbol][len(served[symbol]) // 2])
         state = computed[symbol, str(forecast.origin)]
         lower, upper = (state.last_close * np.exp(end) for end in state.path_band(PATH_LEVEL))
         figure = forecast_plot(

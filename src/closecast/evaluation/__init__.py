@@ -1,4 +1,4 @@
-"""Evaluation on rows nobody learned from, with the naive forecast beside everything."""
+"""Evaluation on rows that no model has learned from, beside the naive forecast."""
 
 from closecast.evaluation.rolling import (
     HistoryForecasts,

@@ -1,4 +1,4 @@
-"""Pictures of what the ledger holds: how forecasts kept their word, and what one of them says."""
+"""Plots of the forecast ledger: performance of scored forecasts, and one dated forecast."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def forecast_plot(
     path_band: tuple[Sequence[float], Sequence[float]] | None = None,
     path_level: float = 0.9,
 ) -> Figure:
-    """One dated forecast after the closes before it, and what the ledger says of such forecasts.
+    """Plot a dated forecast after the closes before it, with the record of such forecasts.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ def calibrate(predictor: Predictor, valid: Sequence[Prices]) -> SplitConformal:
 
 @dataclass(frozen=True, slots=True)
 class ScoredModel:
-    """What is scored: one predictor per symbol (the same one where it is pooled).
+    """A model to be scored: one predictor per symbol (the same one where it is pooled).
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class ScoredModel:
     with_history : bool
         Whether there is a second row, with the history and live calibration.
     label : str
-        What to call it; the forecaster's name where it is empty.
+        Its name in the results; the forecaster's name where it is empty.
     companions : sequence of Prices
         Other series that the predictor knows where it serves, and that are not scored.
     judged_from : mapping of symbol to datetime64[D]
@@ -57,7 +57,7 @@ class ScoredModel:
 
     @property
     def name(self) -> str:
-        """What it is called in every row."""
+        """Its name in every row."""
         return self.label or next(iter(self.predictors.values())).name
 
 
@@ -70,7 +70,7 @@ class HistoryForecasts:
     forecasts : mapping of symbol to Forecast
         One row per origin of the test part.
     states : mapping of symbol to AdaptiveState
-        Having absorbed every close of the data: where a service goes on from.
+        State after every close of the data, from which serving continues.
     """
 
     forecasts: Mapping[str, Forecast]

@@ -1,4 +1,4 @@
-"""Scores of contenders on the same rows, beside the naive ones."""
+"""Scores of models on the same rows, beside those of the naive forecast."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Evaluation:
 
 @dataclass(frozen=True, eq=False)
 class Losses:
-    """What the scores of one row are means of, origin by origin.
+    """Losses of a model by origin; the scores of a row are their means.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class Losses:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationResult:
-    """What came of scoring contenders.
+    """Evaluations, losses and forecasts with history of several scored models.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ class EvaluationResult:
         With rows "window only" and "with history" per contender. A contender that has learned
         from some of the rows has none.
     followed : list of (HistoryForecasts or None)
-        Per contender what came of following it, ``None`` where it was not.
+        Per contender its forecasts with history; None where it has none.
     losses : mapping of symbol to mapping of (name, mode) to Losses
         All of one symbol on the same rows.
     """
@@ -203,7 +203,7 @@ def evaluate_panel(
 def _never_seen(
     contender: ScoredModel, predictor: Predictor, examples: Examples, split: Split
 ) -> NDArray[np.bool_]:
-    """Which origins have a window that no part of the contender has learned from."""
+    """Origins whose window no part of the contender has learned from, as a mask."""
     since = contender.judged_from.get(split.test.symbol)
     if since is None:
         return np.ones(len(examples), dtype=bool)

@@ -1,4 +1,4 @@
-"""Before anything else: a model that answers, and that everything later is held against."""
+"""Bootstrap: a first model, published before a network is trained, so that requests get answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def publish_first(
 ) -> bool:
     """Publish the bootstrap forecaster for prepared symbols, unless each has a model already.
 
-    It becomes current for those that have none; what serves the others is left alone.
+    It becomes current for symbols that have none; the current models of the others stay.
 
     A candidate that was trained before and waits to be judged is left as it is.
 

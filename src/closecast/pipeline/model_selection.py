@@ -45,8 +45,9 @@ def train_and_choose(
     """Train every forecaster, the simplest first, and leave the chosen one as the candidate.
 
     All are scored on the rows that the gate judges by. Of the model confidence set (CRPS, with
-    history) the simplest is chosen: whatever cannot be told from the best is as good. What does
-    not end within ``CLOSECAST_AUTO_BUDGET_S`` or diverges is left out, and the bundle says so.
+    history) the simplest is chosen: a model that is not distinguishable from the best is as good.
+    A training that does not end within ``CLOSECAST_AUTO_BUDGET_S``, or diverges, is left out, and
+    the manifest of the bundle names it.
 
     Parameters
     ----------
@@ -91,7 +92,7 @@ def train_and_choose(
 def _losses(
     prepared: Prepared, trained: Mapping[str, Candidate]
 ) -> dict[str, dict[tuple[str, Mode], Losses]]:
-    """Of every candidate on the same rows; one after the other, for forecasts are large."""
+    """Losses of every candidate on the same rows; computed in turn, as forecasts are large."""
     shared = Parameters(seq_length=prepared.seq_length, horizon=prepared.horizon)
     naive = {
         s.train.symbol: make_forecaster(REFERENCE, shared).fit([s.train], [s.valid])

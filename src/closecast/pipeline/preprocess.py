@@ -38,9 +38,9 @@ def preprocess(
     Parameters
     ----------
     uncollected : mapping of symbol to str, optional
-        Symbols that were asked for and cannot be here, and why: to be remembered with the rest.
+        Requested symbols that have no closes, and the reason: recorded with the others left out.
     automatic : bool
-        Whether the training started by itself: nobody would see the warning.
+        Whether a trigger started the training: no person would read the warning.
     statistics : collection of str, optional
         Keys of the drift statistics that get a threshold; all by default.
 
@@ -100,12 +100,12 @@ def _baseline(
 def without_faults(
     series: Sequence[Prices], *, keep_single: bool = True
 ) -> tuple[list[Prices], dict[str, str]]:
-    """The series that may be learned from, and why the others may not.
+    """Separate series without faults from those with a fault, whose reasons are returned.
 
     Parameters
     ----------
     keep_single : bool
-        Whether a single series may whatever is wrong with it: it spoils no pool.
+        Keep a single series with a fault: it spoils no pool.
     """
     kept, left_out = [], {}
     for prices in series:

@@ -1,4 +1,4 @@
-"""New closes go into the calibration and the monitor, day by day, each in one transaction."""
+"""Recalibration: new closes update live calibration and monitor, one transaction per close."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ log = logging.getLogger(__name__)
 
 
 def absorb(settings: Settings, bundle: Bundle, database: Database) -> tuple[int, dict[str, str]]:
-    """Let a bundle's calibration learn from every close that it has not seen, under watch.
+    """Update a bundle's live calibration and monitors with every close that is new to them.
 
-    Day by day, each symbol's step in one transaction with what the monitor saw: killed in
-    between, the next call goes on where this one was, to the same bits.
+    The new calibration and the monitor's day are stored in one transaction per symbol and day: if
+    the process is killed in between, the next call continues from there, to the same bits.
 
     Returns
     -------
     absorbed, left_out
-        How many closes; and the symbols that were kept out, with the reason: closes of another
-        basis, or new ones with a fault (a lost split must not widen everybody's intervals).
+        Number of closes; and the symbols left out, with the reason: closes of another basis, or
+        new ones with a fault (a lost split must not widen the intervals of other symbols).
     """
     version, info = bundle.manifest.version, bundle.manifest.info
     predictor = load_predictor(info.forecaster, bundle.files)
@@ -69,7 +69,7 @@ def absorb(settings: Settings, bundle: Bundle, database: Database) -> tuple[int,
                 database.calibrations.store(
                     version, symbol, state.revision, day, state.to_parts(), days, [seen]
                 )
-            except PreconditionFailed:  # another process was faster: its state is as good
+            except PreconditionFailed:  # another process was faster: its state is the same
                 log.info("calibration moved meanwhile", extra={"symbol": symbol})
                 return absorbed, left_out
             absorbed += 1
@@ -81,7 +81,7 @@ def absorb(settings: Settings, bundle: Bundle, database: Database) -> tuple[int,
 
 
 def _unfit(prices: Prices, basis: str, state: AdaptiveState) -> str | None:
-    """Why a symbol's new closes must not be learned from, if so."""
+    """Reason not to learn from a symbol's new closes, if there is one."""
     if prices.basis != basis:
         return f"closes are {prices.basis}, the model has learned from {basis} ones"
     new = [f for f in find_faults(prices) if f.date is not None and f.date > str(state.session)]
@@ -89,7 +89,7 @@ def _unfit(prices: Prices, basis: str, state: AdaptiveState) -> str | None:
 
 
 def _state(bundle: Bundle, database: Database, symbol: str) -> AdaptiveState:
-    """The state in force; one that is damaged is thrown away and made again from the bundle's."""
+    """The newest stored state; the bundle's own where none is stored, or that one is damaged."""
     version = bundle.manifest.version
     try:
         stored = database.calibrations.newest(version, symbol)
@@ -114,7 +114,7 @@ def _with_forecasts(
         newest = max(newest, int((prices.sessions > state.session).sum()))
     if not newest:
         return []
-    # One more origin: the monitor asks what the model said before the first new close came.
+    # One more origin: the monitor needs the forecast made before the first new close.
     forecasts = predictor.predict_along(series, newest + 1)
     return [PanelMember(prices, f) for prices, f in zip(series, forecasts, strict=True)]
 
@@ -122,7 +122,7 @@ def _with_forecasts(
 def _days(
     members: Sequence[PanelMember], states: Mapping[str, AdaptiveState | None]
 ) -> list[tuple[date, str, list[tuple[PanelMember, int]]]]:
-    """New closes by day and exchange, in order: who has one, and at which row."""
+    """New closes by day and exchange, in order: members and rows of their prices."""
     found: dict[tuple[date, str], list[tuple[PanelMember, int]]] = {}
     for member in members:
         prices = member.prices

@@ -1,4 +1,4 @@
-"""What a training leaves for people: results on disk, a run in MLflow, where it came from."""
+"""Reports of a training: results on disk, a run in MLflow, commit and library versions."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def track(
     report: TrainingReport,
     results: Path,
 ) -> str | None:
-    """One MLflow run with all of it; answers its id.
+    """Record a bundle, its scores and results as one MLflow run, and return its id.
 
     Metrics are means over symbols; those with history begin with ``history_``.
     """
@@ -126,7 +126,7 @@ def _means(name: str, scores: list[dict[str, float]]) -> dict[str, float]:
 
 
 def git_commit() -> str | None:
-    """The commit that the code is at, if that can be known."""
+    """Commit of the running code, if it is known."""
     given = os.environ.get("CLOSECAST_GIT_COMMIT")
     if given:
         return given
@@ -145,7 +145,7 @@ def git_commit() -> str | None:
 
 
 def libraries() -> dict[str, str]:
-    """Versions of what decides a training's numbers."""
+    """Versions of the libraries that decide a training's numbers."""
     found = {}
     for name in ("closecast", "numpy", "onnxruntime", "pytorch-lightning", "scikit-learn", "torch"):
         try:

@@ -1,4 +1,4 @@
-"""All steps in a row: what ``make serve``, ``closecast train`` and ``POST /train`` run."""
+"""All steps of a training, as ``make serve``, ``closecast train`` and ``POST /train`` run them."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ log = logging.getLogger(__name__)
 
 
 class TrainRequest(BaseModel):
-    """What to train, in JSON types; ``hyperparameters`` are complete and checked.
+    """A requested training, in JSON types; ``hyperparameters`` are complete and checked.
 
-    Nobody looks at what a ``trigger`` other than ``request`` starts: it learns from no fault.
+    A training with another ``trigger`` than ``request`` is watched by no person: it refuses closes
+    with a fault.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,7 +71,7 @@ def run_training(
     Raises
     ------
     ClosecastError
-        Whatever a step raises; nothing half done becomes visible. Of several symbols one that
+        Any error of a step; nothing incomplete becomes visible. Of several symbols one that
         cannot be collected is left out, unless none can.
     """
     if runtime is None:
@@ -125,7 +126,7 @@ def run_training(
 
 
 def _collect(settings: Settings, request: TrainRequest) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Symbols whose closes are there now, and why others' are not."""
+    """Collect closes; the symbols that have them now, and the reasons of the others."""
     symbols = canonical_list(request.symbols)
     found = collect_many(settings, symbols, request.source, request.start, request.end)
     errors = {

@@ -1,4 +1,4 @@
-"""Step 3: fit a forecaster, calibrate its intervals. Nothing is judged or published here."""
+"""Step 3: fit a forecaster and calibrate its intervals; the result is a candidate."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def train_candidate(
     MissingStep
         If preprocessing was not run, or was run for other window lengths.
     InvalidHyperparameters
-        If fine-tuning is asked for and the current bundle does not fit.
+        If fine-tuning is requested and the current bundle does not fit.
     """
     workspace = Workspace(settings, symbols)
     prepared = workspace.prepared()
-    wanted = {key: getattr(parameters, key) for key in ("seq_length", "horizon", "train_size")}
-    if any(prepared.identity[key] != value for key, value in wanted.items()):
-        shown = ", ".join(f"{key} {value}" for key, value in wanted.items())
-        options = " ".join(f"--set {key}={value}" for key, value in wanted.items())
+    sizes = {key: getattr(parameters, key) for key in ("seq_length", "horizon", "train_size")}
+    if any(prepared.identity[key] != value for key, value in sizes.items()):
+        shown = ", ".join(f"{key} {value}" for key, value in sizes.items())
+        options = " ".join(f"--set {key}={value}" for key, value in sizes.items())
         raise MissingStep(
             f"data processed with {shown}",
             f"python -m scripts.02_preprocess {workspace.option} {options}",

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class UpdateResult:
-    """What came of an update."""
+    """Counts of an update, and the symbols that could not be collected or absorbed."""
 
     version: str
     collected: tuple[str, ...]
@@ -123,10 +123,10 @@ def update_version(
 
 
 def score_due(settings: Settings, symbol: str, database: Database) -> int:
-    """Score every committed step of a symbol whose close has come; answers how many.
+    """Score every committed step of a symbol whose close is known, and return their number.
 
-    Closes are those of the price cache: what the service collected itself. What was said of a
-    session that was over by then is not scored.
+    Closes are those of the price cache, which the service collected itself. A step that was
+    issued after its session's close is void: it was no forecast.
     """
     prices = PriceCache(settings.data_dir / "prices").get(symbol)
     if prices is None:
@@ -137,7 +137,7 @@ def score_due(settings: Settings, symbol: str, database: Database) -> int:
         if forecast.basis != prices.basis:
             continue
         if calendar.closes_at(np.datetime64(step.session, "D")) <= forecast.issued_at:
-            void.append((forecast_id, step.step))  # said after the bell: no forecast
+            void.append((forecast_id, step.step))  # issued after the close: no forecast
             continue
         log_return = realised_log_return(prices, forecast.origin, step.session)
         if log_return is not None:

@@ -1,4 +1,4 @@
-"""What one step leaves for the next: one folder per panel, every file written whole."""
+"""Workspace: the files that one step of a training leaves for the next, a folder per panel."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Prepared:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a candidate must have been trained on to be judged on this split."""
+        """Data and split that a candidate must have been trained on to be scored here."""
         valid_start, test_start = self.series[0].split.boundaries
         return {
             "data_hashes": {one.prices.symbol: one.prices.content_hash for one in self.series},
@@ -80,7 +80,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Output of the training step: a bundle's files, and what is to be said of them."""
+    """Output of the training step: a bundle's files, and their description for the manifest."""
 
     files: Mapping[str, bytes]
     about: Mapping[str, Any]
@@ -100,7 +100,7 @@ class Workspace:
     symbols : tuple of str
         Canonical, in alphabetical order.
     collected : PriceCache
-        What the next steps work on, whatever its span.
+        Closes that the next steps work on, of any span.
     cache : PriceCache
         The last known closes, for serving; a training on an older span leaves them alone.
     """
@@ -183,7 +183,7 @@ class Workspace:
         return found
 
     def require_origin(self, source: str | None, start: date | None, end: date | None) -> None:
-        """Make sure that the collected closes are those that are meant (``None``: any).
+        """Require collected closes of a source and a span (None: any).
 
         Raises
         ------

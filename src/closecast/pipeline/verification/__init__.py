@@ -1,1 +1,1 @@
-"""Published bundles made again and compared with their manifests."""
+"""Verification: published bundles are reproduced and compared with their manifests."""

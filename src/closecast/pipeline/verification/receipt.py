@@ -1,4 +1,4 @@
-"""The receipt of a bundle: from what, how and with what result it was made, and how again."""
+"""Receipt of a bundle: its data, training and scores, and the command that reproduces it."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _LABEL = 18
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """All that a manifest says, in the order in which one asks.
+    """Contents of a manifest for a reader, from data to outcome.
 
     Attributes
     ----------
     scores : mapping of mode to mapping of score to mapping
         ``mean`` and ``worst`` over symbols, whole horizon; below 1 is better than naive.
     again : str
-        The command that makes it again, if the source still gives these closes.
+        The command that reproduces it, if the source still gives these closes.
     """
 
     version: str
@@ -100,7 +100,7 @@ def _scores(info: BundleInfo) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def _command(manifest: Manifest) -> str:
-    """Complete: nothing is left to defaults that may change."""
+    """The complete command: nothing is left to defaults that may change."""
     info = manifest.info
     source = info.asked_source or (info.data[0].source if info.data else "sample")
     parts = ["closecast", "train", "--symbols", ",".join(sorted({*info.symbols, *info.left_out}))]
@@ -165,13 +165,13 @@ def _pairs(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
-def _leak_check(said: Mapping[str, Any]) -> str:
-    if not said:
+def _leak_check(outcome: Mapping[str, Any]) -> str:
+    if not outcome:
         return "none was made"
-    if not said.get("passed"):
-        return f"failed: {'; '.join(said.get('failures', ()))}"
+    if not outcome.get("passed"):
+        return f"failed: {'; '.join(outcome.get('failures', ()))}"
     return (
-        f"passed at {len(said['cuts'])} cuts, {said['compared_origins']} origins compared; "
+        f"passed at {len(outcome['cuts'])} cuts, {outcome['compared_origins']} origins compared; "
         "`closecast verify` repeats it at others"
     )
 
@@ -181,7 +181,7 @@ def _leak_check(said: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How much of a score is the seed's.
+    """Spread of a bundle's scores over seeds.
 
     Attributes
     ----------
@@ -212,14 +212,14 @@ def spread_over_seeds(
     Raises
     ------
     BadSetting
-        If fewer than three seeds are asked for: they say nothing of a spread.
+        If fewer than three seeds are requested, which are too few for a spread.
     NotPossible
         If the bundle carries no closes, or its parent is gone.
     """
     if seeds < LEAST_SEEDS:
         raise BadSetting(
-            f"--seeds {seeds}: of fewer than {LEAST_SEEDS} trainings no spread can be told; "
-            f"ask for {LEAST_SEEDS} or more"
+            f"--seeds {seeds}: fewer than {LEAST_SEEDS} trainings have no spread; "
+            f"give {LEAST_SEEDS} or more"
         )
     bundle = Registry(settings.models_url).load(version)
     remade = remake(settings, bundle, closes_of(bundle))

@@ -1,4 +1,4 @@
-"""A published bundle made once more from the closes that it carries; nothing is stored."""
+"""Reproduction of a published bundle from the closes that it carries; nothing is stored."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ from closecast.settings import Settings
 
 
 class NotPossible(ClosecastError):
-    """A bundle cannot be made again: something that it was made from is gone."""
+    """A bundle cannot be reproduced: something that it was trained from is gone."""
 
     code = "not_possible"
 
 
 @dataclass(frozen=True, slots=True)
 class ReproducedBundle:
-    """What a bundle's training began with, laid out again.
+    """Closes, parameters and prepared data of a bundle's training, reproduced.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class ReproducedEvaluation:
 
 
 def closes_of(bundle: Bundle) -> list[Prices]:
-    """The closes that a bundle was made from.
+    """The closes that a bundle was trained from.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def prepare(
     parameters: Parameters,
     statistics: Collection[str] | None = None,
 ) -> Prepared:
-    """Preprocess in a folder that is gone afterwards; no folder of the user's is touched.
+    """Preprocess in a temporary folder; the user's folders stay as they are.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Is a bundle what its manifest says? Everything that can be made again is, and compared."""
+"""Verification of a bundle: reproduce all that can be reproduced, and compare it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Outcome = Literal["passed", "failed", "not possible", "left out"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at: its name, what came out, and one sentence."""
+    """A check: its name, its outcome, and one sentence with the result."""
 
     name: str
     outcome: Outcome
@@ -53,7 +53,7 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing failed."""
+        """True if no check failed."""
         return all(check.outcome != "failed" for check in self.checks)
 
     def to_dict(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def verify(
     seed: int | None = None,
     watch: Watch = ignore_progress,
 ) -> Verification:
-    """Check a published bundle against what can be made again from its own closes.
+    """Compare a published bundle with its reproduction from its own closes.
 
     Nothing of the registry, the data or the results is written.
 
@@ -93,7 +93,7 @@ def verify(
 def _checks(
     settings: Settings, version: str, quick: bool, seed: int, watch: Watch
 ) -> Iterator[Check]:
-    """One after the other; where one fails that others build on, they are not made."""
+    """Run the checks in turn; later ones are left out where one that they need fails."""
     registry = Registry(settings.models_url)
     try:
         bundle = registry.load(version)
@@ -144,6 +144,6 @@ def _attempt(name: str, check: Callable[[], str]) -> Check:
 
 
 def _stage(watch: Watch, stage: str) -> Watch:
-    """A watch of one training as part of the whole."""
+    """Reports of one training, under the name of a stage."""
     watch({"stage": stage})
     return lambda progress: watch({**progress, "stage": stage})

@@ -1,8 +1,9 @@
-"""The look-ahead check: a proof, made anew for each bundle, that nothing in it saw the future.
+"""Look-ahead check: evidence for each bundle that nothing in it depends on future closes.
 
-It does not trust the code that it checks. Labels, windows, volatilities, boundaries and scores of
-calibration are made again here from the collected closes, in a second way; only what has no second
-way (a trained model, the live calibration) is asked twice, with and without a future.
+The check does not trust the code under test. Labels, windows, volatilities, boundaries and
+calibration scores are computed a second time from the collected closes, by other code. A trained
+model, its live calibration and the features of a forecaster have no second implementation: they
+are computed twice, with and without a different future, and have to agree.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from closecast.validation.leakage.truncation import check_cuts
 
 CUTS = 8
 LONG_CUTS = 32
-"""Of the check that ``closecast verify`` makes years later, at other days."""
+"""Cuts of the check that ``closecast verify`` makes at other days, perhaps years later."""
 
 
 def check_leaks(
@@ -33,7 +34,7 @@ def check_leaks(
     cuts: int = CUTS,
     watch: FractionWatch = ignore_fraction,
 ) -> LeakCheck:
-    """Look for anything in a candidate that depends on closes it may not know.
+    """Search a candidate for anything that depends on closes it may not know.
 
     In this order: the split (parts in order, whole, unaltered, cut at the same two days by the
     number of rows alone), what ``fit`` was given, what the location's share and the volatility's
@@ -52,8 +53,7 @@ def check_leaks(
     Returns
     -------
     LeakCheck
-        Each failure begins with the name of its check. Where the split itself is wrong nothing
-        else is looked at.
+        Each failure begins with the name of its check. A wrong split ends the check at once.
     """
     rng = np.random.default_rng(seed)
     findings = LeakFindings()
@@ -76,7 +76,7 @@ def check_evaluation(
     followed: HistoryForecasts,
     baselines: Iterable[tuple[str, Predictor]] = (),
 ) -> LeakCheck:
-    """Go on once the candidate was scored: the right rows, held against the right closes.
+    """Check the scores of a candidate: the right rows, compared with the right closes.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def check_evaluation(
     followed : HistoryForecasts
         The candidate's, from which the "with history" rows and the stored live states come.
     baselines : iterable of (symbol, Predictor)
-        What was fitted for the evaluation alone.
+        Models that were fitted for the evaluation alone.
     """
     findings = LeakFindings()
     check_scores(evidence, evaluations, followed, findings)

@@ -32,7 +32,7 @@ class LeakEvidence:
     forecaster : Forecaster
         With the candidate's hyper-parameters: its ``training_rows`` are what was learned from.
     training : TrainingReport
-        What ``fit`` says that it was given.
+        With the content hashes of the series that ``fit`` received.
     """
 
     collected: Sequence[Prices]
@@ -50,7 +50,7 @@ class LeakEvidence:
 
 @dataclass(frozen=True, slots=True)
 class LeakCheck:
-    """What was compared, and whether all of it was as it has to be."""
+    """Outcome of the look-ahead check: days, number of origins compared, and failures."""
 
     passed: bool
     cuts: tuple[str, ...]

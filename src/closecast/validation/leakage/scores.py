@@ -1,4 +1,4 @@
-"""Whether the right rows were judged, held against the right closes."""
+"""Check of the scores: all rows of the test part, compared with the right closes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check_scores(
     followed: HistoryForecasts,
     findings: LeakFindings,
 ) -> None:
-    """Every origin behind the purge whose targets are all there, and errors of the right closes."""
+    """Require every origin after the purge with all its targets, and errors of the right closes."""
     length, horizon = evidence.predictor.seq_length, evidence.predictor.horizon
     name = evidence.predictor.name
     for split, evaluation in zip(evidence.splits, evaluations, strict=True):
@@ -68,7 +68,7 @@ def _errors(forecast: Forecast, closes: FloatArray) -> FloatArray:
 def check_followed(
     evidence: LeakEvidence, followed: HistoryForecasts, findings: LeakFindings
 ) -> None:
-    """The states that serving goes on from are of the last close, and know nothing beyond it."""
+    """Require that live states, from which serving continues, are as of the last close."""
     for split in evidence.splits:
         prices = evidence.closes_of(split)
         state = followed.states[prices.symbol]
@@ -82,7 +82,7 @@ def check_followed(
 
 
 def check_realised(state: AdaptiveState, prices: Prices, findings: LeakFindings) -> None:
-    """A score entered when its target session was over, not before, and is that session's."""
+    """Require that each live score was added after its target session, and is that session's."""
     row = int(np.searchsorted(prices.sessions, state.session))
     waiting = len(state.origins)
     for back in range(min(waiting, len(state.scores))):  # sessions since the origin
@@ -107,7 +107,7 @@ def check_realised(state: AdaptiveState, prices: Prices, findings: LeakFindings)
 def check_baselines(
     evidence: LeakEvidence, baselines: Iterable[tuple[str, Predictor]], findings: LeakFindings
 ) -> None:
-    """What the candidate is compared with was fitted to the same training part."""
+    """Require that baselines were fitted to the same training part as the candidate."""
     allowed = {split.test.symbol: split.train.content_hash for split in evidence.splits}
     for symbol, predictor in baselines:
         findings.expect(

@@ -1,4 +1,4 @@
-"""How much of a location is used: measured once more, on the validation parts alone."""
+"""Check of the location's share: measured again on the validation parts alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SIGNIFICANCE = 0.05
 
 
 def check_location(evidence: LeakEvidence, findings: LeakFindings) -> None:
-    """The share of the location is the one that validation, and nothing later, speaks for."""
+    """Require that the share of the location is the one that the validation parts give."""
     predictor = evidence.predictor
     if isinstance(predictor, ShrunkPredictor):
         used = predictor.shrinkage.factor

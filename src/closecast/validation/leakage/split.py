@@ -1,4 +1,4 @@
-"""The split, and what was learned from its parts."""
+"""Checks of the split and of the parts that ``fit`` learned from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything once more at random days, from data without a future and from data with another."""
+"""Checks at random days: data without a future, or with another, give the same results."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _check_live(
     known: Sequence[PanelMember], changed: Sequence[PanelMember], findings: LeakFindings
 ) -> None:
     """Live states as of the day are the same bytes, and hold nothing that was yet to come."""
-    # From the latest beginning on: where others have gaps, one more is said of the changed series.
+    # From the latest start on: where others have gaps, the changed series has one forecast more.
     start = max(member.prices.sessions[member.first] for member in known)
     day = max(member.prices.sessions[-1] for member in known)
     first, second = (_states(members, start, day) for members in (known, changed))
