@@ -72,7 +72,7 @@ class Planted:
 
     def method(self, owner: type, name: str, mutant: Callable[..., Any]) -> None:
         """Replace a method or a property of a class."""
-        honest = vars(owner)[name]
+        honest = next(vars(one)[name] for one in owner.__mro__ if name in vars(one))
         if isinstance(honest, property):
             assert honest.fget is not None
             planted: Any = property(self._watched(honest.fget, mutant))
