@@ -297,8 +297,8 @@ def test_a_training_that_looks_at_the_test_part_fails(
         return EwmaPredictor(
             honest.seq_length,
             honest.horizon,
-            honest.long_run + lively[-1],
-            honest.shape_quantiles,
+            honest.long_run,
+            honest.shape_quantiles * (1 + lively[-1]),
         )
 
     monkeypatch.setattr(dataset, "_cut", remember)
