@@ -22,6 +22,13 @@ class ClosecastError(Exception):
     fault: ClassVar[Fault] = "service"
     retry_helps: ClassVar[bool] = False
 
+    def __init_subclass__(
+        cls, code: str = "", fault: Fault | None = None, retry_helps: bool | None = None
+    ) -> None:
+        cls.code = code or cls.code
+        cls.fault = fault or cls.fault
+        cls.retry_helps = cls.retry_helps if retry_helps is None else retry_helps
+
     def details(self) -> dict[str, Any]:
         """Extra members for a machine that reads the error (JSON types only)."""
         return {}
@@ -40,11 +47,8 @@ class PriceProblem:
         return f"{self.date}: {self.message}" if self.date else self.message
 
 
-class InvalidPrices(ClosecastError):
+class InvalidPrices(ClosecastError, code="invalid_prices", fault="caller"):
     """Closes that are unfit to forecast from; every problem found is listed."""
-
-    code = "invalid_prices"
-    fault = "caller"
 
     def __init__(self, subject: str, problems: Sequence[PriceProblem], advice: str = "") -> None:
         self.problems = tuple(problems)
@@ -57,11 +61,8 @@ class InvalidPrices(ClosecastError):
         return {"problems": [asdict(p) for p in self.problems]}
 
 
-class WrongWindowLength(ClosecastError):
+class WrongWindowLength(ClosecastError, code="wrong_window_length", fault="caller"):
     """The window does not have the length that the model was trained for."""
-
-    code = "wrong_window_length"
-    fault = "caller"
 
     def __init__(self, got: int, expected: int, version: str) -> None:
         super().__init__(
@@ -74,18 +75,12 @@ class WrongWindowLength(ClosecastError):
         return {"expected_length": self.expected}
 
 
-class TooFewCloses(ClosecastError):
+class TooFewCloses(ClosecastError, code="too_few_closes", fault="caller"):
     """A series that is too short for the operation."""
 
-    code = "too_few_closes"
-    fault = "caller"
 
-
-class BeyondHorizon(ClosecastError):
+class BeyondHorizon(ClosecastError, code="beyond_horizon", fault="caller"):
     """More sessions ahead than the model was trained for."""
-
-    code = "beyond_horizon"
-    fault = "caller"
 
     def __init__(self, asked: int, horizon: int, version: str) -> None:
         super().__init__(
@@ -98,18 +93,12 @@ class BeyondHorizon(ClosecastError):
         return {"horizon": self.horizon}
 
 
-class InvalidLevels(ClosecastError):
+class InvalidLevels(ClosecastError, code="invalid_levels", fault="caller"):
     """Levels of intervals that do not parse, are out of bounds, or too many."""
 
-    code = "invalid_levels"
-    fault = "caller"
 
-
-class StalePrices(ClosecastError):
+class StalePrices(ClosecastError, code="stale_prices", fault="caller"):
     """The newest known close is so old that the requested session lies beyond the horizon."""
-
-    code = "stale_prices"
-    fault = "caller"
 
     def __init__(self, message: str, origin: str, age: int) -> None:
         super().__init__(message)
@@ -119,31 +108,20 @@ class StalePrices(ClosecastError):
         return {"origin": self.origin, "age": self.age}
 
 
-class NotCollected(ClosecastError):
+class NotCollected(ClosecastError, code="not_collected", retry_helps=True):
     """A model without collected closes: there is no calendar to date a forecast with."""
 
-    code = "not_collected"
-    retry_helps = True
 
-
-class NotDrawnYet(ClosecastError):
+class NotDrawnYet(ClosecastError, code="not_drawn_yet", fault="caller"):
     """A picture that the worker draws once there is something to show."""
 
-    code = "not_drawn_yet"
-    fault = "caller"
 
-
-class CalendarTooShort(ClosecastError):
+class CalendarTooShort(ClosecastError, code="calendar_too_short"):
     """The table of an exchange's sessions ends before the requested session."""
 
-    code = "calendar_too_short"
 
-
-class UnknownName(ClosecastError):
+class UnknownName(ClosecastError, code="unknown_name", fault="caller"):
     """A name that is not in its list; the message holds the valid ones."""
-
-    code = "unknown_name"
-    fault = "caller"
 
     def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
         self.valid = sorted(valid)
@@ -153,46 +131,28 @@ class UnknownName(ClosecastError):
         return {"valid": self.valid}
 
 
-class InvalidSymbol(ClosecastError):
+class InvalidSymbol(ClosecastError, code="invalid_symbol", fault="caller"):
     """A text that cannot be a ticker symbol."""
 
-    code = "invalid_symbol"
-    fault = "caller"
 
-
-class UnknownSymbol(ClosecastError):
+class UnknownSymbol(ClosecastError, code="unknown_symbol", fault="caller"):
     """An unknown symbol: no price at the source, or no model here."""
 
-    code = "unknown_symbol"
-    fault = "caller"
 
-
-class UnknownVersion(ClosecastError):
+class UnknownVersion(ClosecastError, code="unknown_version", fault="caller"):
     """No bundle of this version, or no earlier one to go back to."""
 
-    code = "unknown_version"
-    fault = "caller"
 
-
-class UnknownJob(ClosecastError):
+class UnknownJob(ClosecastError, code="unknown_job", fault="caller"):
     """No job with this identifier."""
 
-    code = "unknown_job"
-    fault = "caller"
 
-
-class UnknownForecast(ClosecastError):
+class UnknownForecast(ClosecastError, code="unknown_forecast", fault="caller"):
     """No dated forecast with this identifier."""
 
-    code = "unknown_forecast"
-    fault = "caller"
 
-
-class NoModel(ClosecastError):
+class NoModel(ClosecastError, code="no_model", retry_helps=True):
     """The symbol is the default one, yet no model has been published for it so far."""
-
-    code = "no_model"
-    retry_helps = True
 
     def __init__(self, message: str, training: Mapping[str, Any] | None = None) -> None:
         """``training``: how far the first training is, or how it ended, if there was one."""
@@ -203,28 +163,20 @@ class NoModel(ClosecastError):
         return {} if self.training is None else {"training": dict(self.training)}
 
 
-class DamagedBundle(ClosecastError):
+class DamagedBundle(ClosecastError, code="damaged_bundle"):
     """A bundle that is incomplete, altered, or not one of ours. It is never served."""
 
-    code = "damaged_bundle"
 
-
-class UnverifiedBundle(ClosecastError):
+class UnverifiedBundle(ClosecastError, code="unverified_bundle"):
     """A bundle without a passed leak check: it is never made current."""
-
-    code = "unverified_bundle"
 
 
 class UnverifiedModel(UnverifiedBundle):
     """A pointer leads to an unverified bundle, and nothing was served for the symbol before."""
 
 
-class PointerMoved(ClosecastError):
+class PointerMoved(ClosecastError, code="pointer_moved", fault="caller", retry_helps=True):
     """The pointer has moved since the caller decided to move it."""
-
-    code = "pointer_moved"
-    fault = "caller"
-    retry_helps = True
 
     def __init__(
         self, symbol: str, expected: tuple[int, str | None], found: tuple[int, str | None]
@@ -246,11 +198,8 @@ def _place(generation: int, version: str | None) -> str:
     return f"generation {generation}" + (f", version {version}" if version else "")
 
 
-class RolledBack(ClosecastError):
+class RolledBack(ClosecastError, code="rolled_back", fault="caller"):
     """A version that was rolled back: the gate alone does not make it current again."""
-
-    code = "rolled_back"
-    fault = "caller"
 
     def __init__(self, symbol: str, version: str, by: str, at: datetime, reason: str) -> None:
         super().__init__(
@@ -264,29 +213,21 @@ class RolledBack(ClosecastError):
         return {"version": self.version, "by": self.by, "at": at, "reason": self.reason}
 
 
-class SourceUnavailable(ClosecastError):
+class SourceUnavailable(
+    ClosecastError, code="source_unavailable", fault="upstream", retry_helps=True
+):
     """The price source did not answer, or refused to for now."""
 
-    code = "source_unavailable"
-    fault = "upstream"
-    retry_helps = True
 
-
-class NoPrices(ClosecastError):
+class NoPrices(ClosecastError, code="no_prices", fault="upstream"):
     """An answer of the source without a single close in the requested span."""
 
-    code = "no_prices"
-    fault = "upstream"
 
-
-class DataFault(ClosecastError):
+class DataFault(ClosecastError, code="data_fault", fault="upstream"):
     """Closes that are probably wrong, where only sound ones may be learned or forecast from.
 
     ``findings`` are those of a drift verdict, where there is one.
     """
-
-    code = "data_fault"
-    fault = "upstream"
 
     def __init__(self, message: str, findings: Sequence[Any] = ()) -> None:
         super().__init__(message)
@@ -296,21 +237,15 @@ class DataFault(ClosecastError):
         return {"findings": [asdict(f) for f in self.findings]} if self.findings else {}
 
 
-class MissingStep(ClosecastError):
+class MissingStep(ClosecastError, code="missing_step", fault="caller"):
     """A pipeline step was run before the one it builds on."""
-
-    code = "missing_step"
-    fault = "caller"
 
     def __init__(self, missing: str, run: str) -> None:
         super().__init__(f"{missing} is not there yet; run `{run}` first")
 
 
-class InvalidHyperparameters(ClosecastError):
+class InvalidHyperparameters(ClosecastError, code="invalid_hyperparameters", fault="caller"):
     """Unknown hyper-parameters or values out of their bounds."""
-
-    code = "invalid_hyperparameters"
-    fault = "caller"
 
     def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
         self.problems = tuple(problems)
@@ -320,25 +255,16 @@ class InvalidHyperparameters(ClosecastError):
         return {"hyperparameters": dict(self.problems)}
 
 
-class TrainingFailed(ClosecastError):
+class TrainingFailed(ClosecastError, code="training_failed"):
     """A network that diverged, or whose exported form answers something else."""
 
-    code = "training_failed"
 
-
-class PreconditionFailed(ClosecastError):
+class PreconditionFailed(ClosecastError, code="precondition_failed", fault="caller"):
     """The stored configuration has changed since the caller read it (If-Match)."""
 
-    code = "precondition_failed"
-    fault = "caller"
 
-
-class JobConflict(ClosecastError):
+class JobConflict(ClosecastError, code="job_conflict", fault="caller", retry_helps=True):
     """Another job for the symbol is queued or running."""
-
-    code = "job_conflict"
-    fault = "caller"
-    retry_helps = True
 
     def __init__(self, message: str, job_id: str | None = None) -> None:
         super().__init__(message)
@@ -348,49 +274,29 @@ class JobConflict(ClosecastError):
         return {"job_id": self.job_id} if self.job_id else {}
 
 
-class JobCancelled(ClosecastError):
+class JobCancelled(ClosecastError, code="job_cancelled", fault="caller"):
     """A job that was cancelled on request."""
 
-    code = "job_cancelled"
-    fault = "caller"
 
-
-class TrainingUnavailable(ClosecastError):
+class TrainingUnavailable(ClosecastError, code="training_unavailable"):
     """The installation can serve and not train."""
 
-    code = "training_unavailable"
 
-
-class StorageFailed(ClosecastError):
+class StorageFailed(ClosecastError, code="storage_failed", retry_helps=True):
     """A folder cannot be written, the disk is full, or the ledger cannot be read."""
 
-    code = "storage_failed"
-    retry_helps = True
 
-
-class InvalidKeyName(ClosecastError):
+class InvalidKeyName(ClosecastError, code="invalid_key_name", fault="caller"):
     """A text that cannot be the name of an API key, or one that is taken."""
 
-    code = "invalid_key_name"
-    fault = "caller"
 
-
-class BadSetting(ClosecastError):
+class BadSetting(ClosecastError, code="bad_setting", fault="caller"):
     """A setting that cannot work: port taken, value out of bounds."""
 
-    code = "bad_setting"
-    fault = "caller"
 
-
-class NothingRecorded(ClosecastError):
+class NothingRecorded(ClosecastError, code="nothing_recorded", fault="caller"):
     """Statistics that the worker has not written yet."""
 
-    code = "nothing_recorded"
-    fault = "caller"
 
-
-class NotConfigured(ClosecastError):
+class NotConfigured(ClosecastError, code="not_configured", fault="caller"):
     """A setting that this feature needs is empty."""
-
-    code = "not_configured"
-    fault = "caller"
