@@ -60,7 +60,7 @@ def place_in(settings: Settings) -> Place:
 
 @pytest.fixture(autouse=True)
 def _asks_at_every_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Supervisor, "ASK_EVERY_S", 0.0)
+    monkeypatch.setattr(Supervisor, "SCHEDULE_EVERY_S", 0.0)
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_the_schedule_is_not_looked_at_all_the_time(
 ) -> None:
     asked = []
     monkeypatch.setattr(supervisor_module, "queue_scheduled", lambda *_: asked.append(1))
-    monkeypatch.setattr(Supervisor, "ASK_EVERY_S", 3600.0)
+    monkeypatch.setattr(Supervisor, "SCHEDULE_EVERY_S", 3600.0)
     for _ in range(3):
         place.look()
     assert asked == [1]

@@ -1,8 +1,8 @@
-"""The ledger: what must survive a restart. The only package that speaks SQL.
+"""The database: everything that must survive a restart. The only package that uses SQL.
 
-Jobs and configurations; dated forecasts with their outcomes; the state of live calibration; the
-sessions under watch; the log of what ``POST /predict`` answered; the API processes. SQLite in a
-file by default, PostgreSQL by URL.
+It holds jobs and configurations, dated forecasts with their outcomes (the forecast ledger), the
+state of live calibration, the drift history, the log of answers of ``POST /predict``, and the
+API processes. SQLite in a file by default, PostgreSQL by URL.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Database:
     url : str
         SQLAlchemy URL; nothing is opened before the first use.
     clock : callable
-        Answers the time (aware); injected by tests.
+        Returns the current time (aware); injected by tests.
     """
 
     def __init__(self, url: str, clock: Clock = utc_now) -> None:
@@ -47,7 +47,7 @@ class Database:
         self.processes = ApiProcesses(self._engine, clock)
 
     def close(self) -> None:
-        """Give connections back."""
+        """Close all connections."""
         self._engine.close()
 
     def check(self) -> None:

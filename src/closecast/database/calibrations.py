@@ -1,4 +1,4 @@
-"""The living state of interval calibration: it moves with every close, and survives restarts."""
+"""States of live calibration: one per model and symbol, replaced after every close."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ _panel_days = sa.Table(
 )
 
 PanelDay = tuple[str, date, bytes]
-"""Exchange, session, and what all of its symbols said that day."""
+"""Exchange, session, and the statistics of all its symbols on that day, serialised."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCalibration:
-    """One revision of a calibration.
+    """One revision of a calibration state.
 
     Attributes
     ----------
     session : date
-        The newest close it has absorbed.
+        Session of the newest close that the state has absorbed.
     parts : tuple of bytes, length horizon + 1
-        The part that all steps share, then one per step.
+        The part that all steps share, then one part per step.
     """
 
     version: str
@@ -61,19 +61,19 @@ class StoredCalibration:
 
 
 class Calibrations:
-    """One state per version and symbol, replaced whole or not at all."""
+    """Table of calibration states, one per version and symbol, replaced as a whole."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
 
     def newest(self, version: str, symbol: str) -> StoredCalibration | None:
-        """The state in force, or ``None`` if none was ever stored.
+        """Return the state in force, or ``None`` if none was stored yet.
 
         Raises
         ------
         DamagedBundle
-            If what is stored is not what was written.
+            If the stored bytes do not have their digest.
         """
         c = _calibrations.c
         query = (
@@ -94,7 +94,7 @@ class Calibrations:
         return StoredCalibration(version, symbol, rows[0].revision, rows[0].session, parts)
 
     def session_of(self, version: str, symbol: str) -> date | None:
-        """The newest close that the stored state has absorbed, without reading the state."""
+        """Return the session of the newest absorbed close, without reading the state."""
         c = _calibrations.c
         query = sa.select(c.session).where(c.version == version, c.symbol == symbol, c.step == 0)
         with self._engine.transaction(read_only=True) as connection:
@@ -102,7 +102,7 @@ class Calibrations:
         return found
 
     def forget(self, version: str, symbol: str) -> None:
-        """Remove a state that cannot be used; panel days stay."""
+        """Delete a state that cannot be used; panel days stay."""
         c = _calibrations.c
         own = (c.version == version) & (c.symbol == symbol)
         with self._engine.transaction() as connection:
@@ -123,20 +123,20 @@ class Calibrations:
         Parameters
         ----------
         revision : int
-            One more than the stored one; anything if nothing is stored yet.
+            One more than the stored one; any number if nothing is stored yet.
         session : date
             The newest close that the state has absorbed.
         parts : sequence of bytes
-            What all steps share, then one part per step.
+            The part that all steps share, then one part per step.
         panel_days : sequence of (exchange, session, bytes)
-            Stored in the same transaction where that day is not there yet.
+            Stored in the same transaction, unless that day is stored already.
         drift_days : sequence of DriftDay
             Likewise.
 
         Raises
         ------
         PreconditionFailed
-            If the stored revision is not ``revision - 1``: somebody else was faster.
+            If the stored revision is not ``revision - 1``: another process was faster.
         ValueError
             If there are no parts.
         """
@@ -149,12 +149,12 @@ class Calibrations:
                     _add_missing(connection, version, panel_days)
                     add_missing_drift_days(connection, drift_days)
             except sa.exc.IntegrityError:
-                continue  # somebody else stored a first revision or a day at this moment
+                continue  # another process stored a first revision or a day at this moment
             return StoredCalibration(version, symbol, revision, session, tuple(parts))
         raise StorageFailed(f"could not store the calibration of {symbol}: the ledger is too busy")
 
     def panel_day(self, version: str, exchange: str, session: date) -> bytes | None:
-        """What all symbols of an exchange said on one day, or ``None``."""
+        """Return the panel statistics of an exchange on one day, or ``None``."""
         c = _panel_days.c
         query = sa.select(c.statistics).where(
             c.version == version, c.exchange == exchange, c.session == session
@@ -174,7 +174,7 @@ class Calibrations:
     ) -> None:
         c = _calibrations.c
         own = (c.version == version) & (c.symbol == symbol)
-        # PostgreSQL: whoever comes second waits at this row, finds it gone, and then cannot insert
+        # PostgreSQL: the second writer waits at this row, finds it gone, and then cannot insert
         # its own; the next attempt sees the new revision. SQLite has one writer anyway.
         stored = connection.execute(
             sa.select(c.revision).where(own, c.step == 0).with_for_update()

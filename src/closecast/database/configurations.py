@@ -1,4 +1,4 @@
-"""Hyper-parameters that were set by hand, every revision of them."""
+"""Configurations: hyper-parameters set by hand, with all their revisions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _configurations = sa.Table(
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Hyper-parameters set for a symbol; revision 0 is "nothing was ever set"."""
+    """Hyper-parameters of a symbol; revision 0 means that none were set."""
 
     symbol: str
     revision: int
@@ -33,14 +33,14 @@ class Configuration:
 
 
 class Configurations:
-    """One history of revisions per symbol."""
+    """Table of configurations: a history of revisions for each symbol."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
 
     def newest(self, symbol: str) -> Configuration:
-        """The newest hyper-parameters set for a symbol."""
+        """Return the newest configuration of a symbol."""
         with self._engine.transaction(read_only=True) as connection:
             return self._newest(connection, symbol)
 
@@ -73,7 +73,7 @@ class Configurations:
                     )
                 return Configuration(symbol, newest.revision + 1, dict(hyperparameters))
             except sa.exc.IntegrityError:
-                continue  # somebody else stored this revision at the same moment
+                continue  # another process stored this revision at the same moment
         raise StorageFailed(
             f"could not store the configuration of {symbol}: the ledger is too busy"
         )

@@ -1,9 +1,9 @@
-"""Sessions under watch: what was expected of each, what came, and the monitor after it.
+"""Drift history: for each session the expected and observed errors, and the monitor after it.
 
-One row per version, symbol and session, written in the transaction of the calibration's step by
-that close (:meth:`closecast.database.calibrations.Calibrations.store`): none is lost or counted
-twice. Nothing is ever removed: a symbol's year is 250 rows of 300 bytes, and the history of a model
-that was replaced is what its successor is compared with.
+One row per version, symbol and session, written in the transaction in which the calibration
+absorbs that close (:meth:`closecast.database.calibrations.Calibrations.store`), so that none is
+lost or counted twice. Rows are never deleted: a year of a symbol is 250 rows of 300 bytes, and a
+new model is compared with the history of the one that it replaced.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ _drift_days = sa.Table(
 
 
 class DriftHistory:
-    """Read only: rows come with calibrations."""
+    """Table of drift days, to read; rows are written together with calibrations."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def newest(self, version: str, symbol: str, until: date | None = None) -> DriftDay | None:
-        """The newest session of a symbol under a model, or ``None`` before the first.
+        """Return the newest session of a symbol under a model, or ``None`` before the first.
 
         Parameters
         ----------
@@ -62,38 +62,17 @@ class DriftHistory:
             row = connection.execute(query).first()
         return None if row is None else _drift_day(row)
 
-    def history(
-        self,
-        symbol: str,
-        limit: int | None = None,
-        since: date | None = None,
-        version: str | None = None,
-    ) -> list[DriftDay]:
-        """Sessions of a symbol, oldest first; of one day, versions in order of their names.
-
-        Parameters
-        ----------
-        limit : int, optional
-            Only the newest so many rows.
-        since : date, optional
-            First session that counts.
-        version : str, optional
-            Under this model only.
-        """
+    def history(self, symbol: str) -> list[DriftDay]:
+        """List the sessions of a symbol, oldest first, within a day in order of versions."""
         c = _drift_days.c
-        query = _drift_days.select().where(c.symbol == symbol)
-        if since is not None:
-            query = query.where(c.session >= since)
-        if version is not None:
-            query = query.where(c.version == version)
-        query = query.order_by(c.session.desc(), c.version.desc()).limit(limit)
+        query = _drift_days.select().where(c.symbol == symbol).order_by(c.session, c.version)
         with self._engine.transaction(read_only=True) as connection:
-            return [_drift_day(row) for row in reversed(connection.execute(query).all())]
+            return [_drift_day(row) for row in connection.execute(query)]
 
     def evidence(self, version: str) -> dict[str, float]:
-        """Evidence against a model in force for each of its symbols that has any.
+        """Return the current evidence against a model for each symbol that has any.
 
-        What :func:`closecast.drift.discoveries` asks for.
+        It is the input of :func:`closecast.drift.discoveries`.
         """
         c = _drift_days.c
         last = (
@@ -113,7 +92,7 @@ class DriftHistory:
 
 
 def add_missing_drift_days(connection: Connection, days: Sequence[DriftDay]) -> None:
-    """Store days that are not there yet. What was once said of a session stays."""
+    """Insert the days that are not stored yet; a stored day never changes."""
     c = _drift_days.c
     for day in days:
         own = (c.version == day.version) & (c.symbol == day.symbol) & (c.session == day.session)

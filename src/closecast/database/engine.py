@@ -1,4 +1,4 @@
-"""The connection: engine, transactions, tables. Nothing is held open while anything is computed."""
+"""Connection, transactions and tables. No transaction stays open during a computation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ utc_now: Clock = partial(datetime.now, UTC)
 
 
 class Engine:
-    """One database. Cheap to make: it connects when it is first used.
+    """The connection to one database, opened at the first use.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Engine:
         self._created: tuple[int, int] | None = None
 
     def close(self) -> None:
-        """Give connections back."""
+        """Close all connections."""
         self._engine.dispose()
 
     def check(self) -> None:
@@ -75,12 +75,12 @@ class Engine:
 
     @contextmanager
     def transaction(self, *, read_only: bool = False) -> Iterator[Connection]:
-        """A short transaction: committed at the end, rolled back on an exception.
+        """Open a short transaction: committed at the end, rolled back on an exception.
 
         Parameters
         ----------
         read_only : bool
-            Waits for no writer, and must not write.
+            Does not wait for writers, and must not write.
 
         Raises
         ------
@@ -130,7 +130,7 @@ class Engine:
                         )
 
     def _file(self) -> tuple[int, int] | None:
-        """Which file the SQLite path means now; somebody may have moved away the one before."""
+        """Return device and inode of the SQLite file: a file that was moved away has others."""
         try:
             status = os.stat(self._sqlite_file or "")
         except FileNotFoundError:
@@ -139,7 +139,7 @@ class Engine:
 
 
 def _time_limits(url: sa.URL) -> dict[str, int]:
-    """For a server that vanishes without a word: the kernel alone would wait for minutes."""
+    """Limit the wait for a server that vanished: the kernel alone would wait for minutes."""
     if url.drivername != "postgresql+psycopg":
         return {}
     limits = {"connect_timeout": 5, "tcp_user_timeout": 10_000}  # seconds; milliseconds
@@ -161,6 +161,6 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 def _begin_immediate(connection: Connection) -> None:
     # A transaction that reads first and writes later is refused at once when another wrote in
-    # between, whatever the busy timeout; one that takes the write lock first just waits.
+    # between, regardless of the busy timeout; one that takes the write lock first just waits.
     mode = "DEFERRED" if connection.get_execution_options().get(_READ_ONLY) else "IMMEDIATE"
     connection.exec_driver_sql(f"BEGIN {mode}")

@@ -1,4 +1,4 @@
-"""Dated forecasts: what was said about named sessions, and what became of it."""
+"""The forecast ledger: dated forecasts of named sessions, and their outcomes."""
 
 from __future__ import annotations
 
@@ -52,20 +52,20 @@ _OPEN = _forecasts.c.scored_at.is_(None) & _forecasts.c.voided_at.is_(None)
 _OF_FORECAST = [name for name in DatedForecast.__slots__ if name != "steps"]
 
 Outcomes = tuple[Outcome | None, ...]
-"""One per step; ``None`` where the close has not come, or never will."""
+"""One per step; ``None`` without a close: the session is to come, or never took place."""
 
 
 class ForecastLedger:
-    """Statements are stored once and never altered; a step is scored once, or voided."""
+    """Table of forecasts. A forecast is never altered; a step is scored once, or voided."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
 
     def commit(self, forecast: DatedForecast) -> str:
-        """Store all steps of a forecast; answers its identifier.
+        """Store all steps of a forecast; return its identifier.
 
-        The same statement again, from whichever process, stores nothing.
+        The same forecast again, from any process, stores nothing.
 
         Raises
         ------
@@ -101,7 +101,7 @@ class ForecastLedger:
         return forecast_id
 
     def get(self, forecast_id: str) -> tuple[DatedForecast, Outcomes]:
-        """A forecast, and what became of each of its steps.
+        """Return a forecast and the outcomes of its steps.
 
         Raises
         ------
@@ -119,7 +119,7 @@ class ForecastLedger:
     def newest(
         self, symbol: str, kind: Kind | None = None, limit: int = 50
     ) -> list[tuple[str, DatedForecast, Outcomes]]:
-        """Forecasts of a symbol with their identifiers, the last issued first."""
+        """List forecasts of a symbol with identifiers and outcomes, the last issued first."""
         c = _forecasts.c
         which = (
             sa.select(c.forecast_id)
@@ -136,10 +136,10 @@ class ForecastLedger:
         return [found[forecast_id] for forecast_id in order]
 
     def due(self, symbol: str, until: date) -> list[tuple[str, DatedForecast, DatedStep]]:
-        """Steps without an outcome whose session is not after ``until``, oldest session first.
+        """List open steps with a session up to ``until``, oldest session first.
 
-        Each with the identifier of its forecast and the forecast itself: what
-        :func:`closecast.metrics.outcomes.score_step` asks for.
+        Each comes with the identifier of its forecast and the forecast itself, the input of
+        :func:`closecast.metrics.outcomes.score_step`.
         """
         c = _forecasts.c
         which = (
@@ -156,9 +156,9 @@ class ForecastLedger:
         return [(name, found[name][0], found[name][1][step]) for name, step in waiting]
 
     def score(self, outcomes: Sequence[tuple[str, int, Outcome]]) -> int:
-        """Write down what became of steps, all in one transaction; answers how many were new.
+        """Store outcomes, all in one transaction; return the number of new ones.
 
-        A step once scored keeps its score: a restated history changes no old one.
+        A scored step keeps its score: a restated history changes no old one.
 
         Parameters
         ----------
@@ -176,7 +176,7 @@ class ForecastLedger:
         return self._settle(values)
 
     def void(self, steps: Sequence[tuple[str, int]]) -> int:
-        """Give up steps whose session never took place: no outcome, and due no longer.
+        """Close steps whose session never took place: they get no outcome and are not due.
 
         Parameters
         ----------
@@ -185,7 +185,7 @@ class ForecastLedger:
         Returns
         -------
         int
-            How many were still open.
+            Number of steps that were still open.
         """
         now = self._clock()
         return self._settle([(*key, {"voided_at": now}) for key in steps])
@@ -193,12 +193,12 @@ class ForecastLedger:
     def scored(
         self, symbol: str, kind: Kind, version: str | None = None, since: date | None = None
     ) -> list[ScoredStep]:
-        """Scored steps, oldest origin first.
+        """List scored steps, oldest origin first.
 
-        Of several answers for the same origin and step (another revision of the calibration,
+        Of several forecasts for the same origin and step (another revision of the calibration,
         another history, another model where none is named), only the first that was issued
-        counts: one that is asked often has no more weight, and none is counted because it turned
-        out better.
+        counts: frequent requests give an origin no more weight, and a forecast is not chosen
+        because it turned out better.
 
         Parameters
         ----------
@@ -210,8 +210,8 @@ class ForecastLedger:
             partition_by=(c.origin, c.step),
             order_by=(c.issued_at, c.revision, c.forecast_id),
         )
-        wanted = [column for column in c if column.name != "quantiles"]  # large, and not needed
-        ranked = sa.select(*wanted, rank.label("rank")).where(c.symbol == symbol, c.kind == kind)
+        columns = [column for column in c if column.name != "quantiles"]  # large, and not needed
+        ranked = sa.select(*columns, rank.label("rank")).where(c.symbol == symbol, c.kind == kind)
         if version is not None:
             ranked = ranked.where(c.version == version)
         first = ranked.subquery()
@@ -234,7 +234,7 @@ class ForecastLedger:
         c = _forecasts.c
         changed = 0
         with self._engine.transaction() as connection:
-            # In one order whoever writes: PostgreSQL locks rows, and two orders may deadlock.
+            # All writers in one order: PostgreSQL locks rows, and two orders may deadlock.
             for forecast_id, step, new in sorted(values, key=lambda value: value[:2]):
                 changed += connection.execute(
                     _forecasts.update()
@@ -247,7 +247,7 @@ class ForecastLedger:
 def _whole(
     connection: Connection, forecast_ids: Iterable[str]
 ) -> list[tuple[str, DatedForecast, Outcomes]]:
-    """Forecasts with all their steps, in order of their identifiers."""
+    """Read forecasts with all their steps, in order of their identifiers."""
     wanted = sorted(forecast_ids)
     rows: list[Row[Any]] = []
     for first in range(0, len(wanted), 500):  # SQLite may bind a thousand values at most
@@ -260,8 +260,8 @@ def _whole(
     for forecast_id, group in groupby(rows, key=lambda row: str(row.forecast_id)):
         steps = list(group)
         shared = {name: getattr(steps[0], name) for name in _OF_FORECAST}
-        said = tuple(DatedStep(r.step, r.session, r.price, tuple(r.quantiles)) for r in steps)
-        forecast = DatedForecast(**shared, steps=said)
+        dated = tuple(DatedStep(r.step, r.session, r.price, tuple(r.quantiles)) for r in steps)
+        forecast = DatedForecast(**shared, steps=dated)
         found.append((forecast_id, forecast, tuple(_outcome(row) for row in steps)))
     return found
 

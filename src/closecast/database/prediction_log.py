@@ -1,4 +1,4 @@
-"""The log of the windows that were answered, written beside the request, never in its way."""
+"""Prediction log: every answered window, written by a thread while requests go on."""
 
 from __future__ import annotations
 
@@ -32,20 +32,22 @@ _predictions = sa.Table(
     sa.Column("drift_warning", sa.Boolean, nullable=False),
     sa.Column("findings", sa.JSON, nullable=False),
     sa.Column("duration_ms", sa.Double, nullable=False),
-    sqlite_autoincrement=True,  # a pruned number is not given again: numbers tell the order
+    sqlite_autoincrement=True,  # a pruned number is not used again: numbers give the order
 )
 _BATCH = 2_000
 
 
 class PredictionRecord(NamedTuple):
-    """One window, answered alone or in a batch; a tuple: a dataclass takes longer to make.
+    """The record of one answered window, alone or in a batch.
+
+    A named tuple, for a dataclass takes longer to create.
 
     Attributes
     ----------
     at : datetime
         Aware.
     last_close, predicted_price : float
-        What was sent last, and the answer one session ahead; one unit.
+        Last close of the window, and the predicted close one session later, in one unit.
     findings : tuple of str
         Codes of the drift findings.
     """
@@ -63,12 +65,12 @@ class PredictionRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PredictionFilter:
-    """Which answers are meant; all of them without anything.
+    """Conditions on records; without any, all records match.
 
     Attributes
     ----------
     since, until : datetime or None
-        Aware; the first moment that counts, and the first that no longer does.
+        Aware; records from ``since`` on and before ``until`` match.
     """
 
     symbol: str | None = None
@@ -78,34 +80,28 @@ class PredictionFilter:
 
 
 class PredictionLog:
-    """The newest answers; older ones are pruned."""
+    """Table of the newest answers; older ones are pruned."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def log(self, rows: Sequence[PredictionRecord]) -> None:
-        """Add answers, all in one transaction."""
+        """Append records, all in one transaction."""
         if not rows:
             return
         values = [row._asdict() | {"findings": list(row.findings)} for row in rows]
         with self._engine.transaction() as connection:
             connection.execute(_predictions.insert(), values)
 
-    def newest(self, limit: int = 50) -> list[PredictionRecord]:
-        """Answers, the last logged first."""
-        query = _predictions.select().order_by(_predictions.c.id.desc()).limit(limit)
-        with self._engine.transaction(read_only=True) as connection:
-            return [_prediction(row) for row in connection.execute(query)]
-
     def page(
         self, wanted: PredictionFilter, limit: int, before_id: int | None = None
     ) -> list[tuple[int, PredictionRecord]]:
-        """Answers with their numbers, the last logged first.
+        """Return a page of records with their numbers, the newest first.
 
         Parameters
         ----------
         before_id : int, optional
-            Only answers with a smaller number: the page after the one that ended with it.
+            Only records with a smaller number: the page after the one that ended with it.
         """
         c = _predictions.c
         query = _predictions.select().order_by(c.id.desc()).limit(limit)
@@ -123,7 +119,7 @@ class PredictionLog:
             return [(row.id, _prediction(row)) for row in connection.execute(query)]
 
     def prune(self, keep: int) -> int:
-        """Delete all but the newest ``keep`` answers; says how many went."""
+        """Delete all but the newest ``keep`` records; return the number of deleted ones."""
         c = _predictions.c
         newest_to_go = sa.select(c.id).order_by(c.id.desc()).offset(keep).limit(1).scalar_subquery()
         with self._engine.transaction() as connection:
@@ -132,18 +128,18 @@ class PredictionLog:
 
 
 class PredictionLogWriter:
-    """A thread that writes answers down while the next request is served.
+    """A thread that logs answers while the next request is served.
 
     Parameters
     ----------
     predictions : PredictionLog
     capacity : int
-        Answers that may wait; what comes beyond is dropped and counted.
+        Largest number of waiting answers; further ones are dropped and counted.
     interval_s : float
-        Time between two writes.
+        Seconds between two writes.
     keep : int
-        Answers that the ledger keeps, at times a tenth more of each process that writes; older
-        ones are deleted, for the first time after the first write.
+        Number of answers that the database keeps, at times a tenth more for each writing
+        process; older ones are deleted, for the first time after the first write.
     """
 
     def __init__(
@@ -155,7 +151,7 @@ class PredictionLogWriter:
     ) -> None:
         self._predictions = predictions
         self._keep = keep
-        self._since_pruned = keep  # what processes before this one left is nobody else's
+        self._since_pruned = keep  # prunes at once: earlier processes may have left more
         self._capacity = capacity
         self._waiting: queue.SimpleQueue[PredictionRecord] = queue.SimpleQueue()
         self._interval_s = interval_s
@@ -169,28 +165,28 @@ class PredictionLogWriter:
 
     @property
     def dropped(self) -> int:
-        """Answers that were not written: too many waited, or the ledger failed."""
+        """Number of answers not written: too many waited, or the database failed."""
         return self._dropped
 
     @property
     def written(self) -> int:
-        """Answers that are in the ledger, or were until they were pruned."""
+        """Number of answers written so far, pruned ones included."""
         return self._written
 
     @property
     def waiting(self) -> int:
-        """Answers that are to be written next."""
+        """Number of answers waiting to be written."""
         return self._waiting.qsize()
 
     def put(self, prediction: PredictionRecord) -> None:
-        """Queue an answer. Neither waits nor raises."""
+        """Queue an answer for the thread; neither waits nor raises."""
         if self._closed.is_set() or self._waiting.qsize() >= self._capacity:
             self._drop(1)
         else:
             self._waiting.put(prediction)
 
     def close(self, timeout_s: float = 15.0) -> None:
-        """Write what waits, then end; gives up after ``timeout_s`` seconds."""
+        """Write the waiting answers, then end; give up after ``timeout_s`` seconds."""
         self._closed.set()
         self._thread.join(timeout_s)
 

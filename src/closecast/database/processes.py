@@ -1,4 +1,4 @@
-"""Which API processes there are, what each serves, and how fast it answers."""
+"""API processes: their heartbeats, the models they serve, and their latency."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from closecast.database.columns import UtcDateTime
 from closecast.database.engine import METADATA, Clock, Engine
 
 SILENT = timedelta(seconds=10)
-"""A process of another machine that said nothing for so long counts as gone: five heartbeats."""
+"""Longest silence of a living process of another machine: five heartbeats."""
 
 _processes = sa.Table(
     "processes",
@@ -39,16 +39,16 @@ _served = sa.Table(
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """What a process serves for one symbol.
+    """The model that a process serves for one symbol.
 
     Attributes
     ----------
     version, generation
-        ``None`` if it has nothing for the symbol.
+        ``None`` if the process has no model for the symbol.
     failure : str, optional
-        Why it could not load what the pointer leads to.
+        Reason why it could not load the bundle of the pointer.
     failed_generation : int, optional
-        Of the pointer that it could not follow, where that could be read.
+        Generation of the pointer that it could not follow, if it could be read.
     """
 
     version: str | None
@@ -59,14 +59,14 @@ class ServedModel:
 
 @dataclass(frozen=True, slots=True)
 class ProcessState:
-    """A living API process, and what it serves for the symbol that was asked about.
+    """A living API process and the model that it serves for one symbol.
 
     Attributes
     ----------
     serving : ServedModel, optional
         ``None`` while nobody has asked it for the symbol.
     since : datetime, optional
-        When that became so.
+        Time since which it serves this model.
     """
 
     id: str
@@ -78,7 +78,7 @@ class ProcessState:
 
 
 class ApiProcesses:
-    """What API processes report of themselves. A report that is missed is made up for later."""
+    """Table of API processes. A report that fails is repeated at the next heartbeat."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
@@ -93,16 +93,16 @@ class ApiProcesses:
         *,
         whole: bool,
     ) -> None:
-        """Write what a process serves now.
+        """Store the models that a process serves now.
 
         Parameters
         ----------
         served : mapping
-            By symbol: all of it, or only what is new.
+            Models by symbol: all of them, or only the changed ones.
         p95_ms : float, optional
-            Of its recent predictions.
+            95th percentile of the duration of its recent predictions, in milliseconds.
         whole : bool
-            Whether anything else that was reported before is forgotten.
+            Whether models of an earlier report that are not in this one are deleted.
         """
         now = self._clock()
         own = _served.c.process == process
@@ -129,7 +129,7 @@ class ApiProcesses:
                 connection.execute(_served.insert(), rows)
 
     def beat(self, process: str, p95_ms: float | None) -> bool:
-        """A sign of life; ``False`` if the process is not known, and has to report."""
+        """Record a heartbeat; return ``False`` if the process is unknown and has to report."""
         with self._engine.transaction() as connection:
             known = connection.execute(
                 _processes.update()
@@ -139,12 +139,12 @@ class ApiProcesses:
         return bool(known.rowcount)
 
     def forget(self, process: str) -> None:
-        """Remove a process that ends."""
+        """Delete a process that ends."""
         with self._engine.transaction() as connection:
             _remove(connection, [process])
 
     def forget_dead(self, is_alive: Callable[[str], bool | None]) -> list[str]:
-        """Remove processes that ended without a word; answers their names."""
+        """Delete processes that died; return their names."""
         with self._engine.transaction(read_only=True) as connection:
             rows = connection.execute(_processes.select()).all()
         dead = [row.id for row in rows if not self._lives(row, is_alive)]
@@ -156,12 +156,13 @@ class ApiProcesses:
     def living(
         self, symbols: Sequence[str], is_alive: Callable[[str], bool | None]
     ) -> dict[str, list[ProcessState]]:
-        """By symbol the processes that live, the first started first, with what they serve of it.
+        """List for each symbol the living processes and their models, the oldest process first.
 
         Parameters
         ----------
         is_alive : callable
-            Whether a process lives, ``None`` where that cannot be known from here.
+            Answers for a process: alive, dead, or ``None`` on another machine, where the last
+            heartbeat decides.
         """
         c = _served.c
         with self._engine.transaction(read_only=True) as connection:
@@ -177,12 +178,17 @@ class ApiProcesses:
         }
 
     def slowest_p95_ms(self, place: str, is_alive: Callable[[str], bool | None]) -> float | None:
-        """The largest p95 of predictions in living processes of one place, in milliseconds.
+        """Return the largest p95 of predictions among living processes of one place.
 
         Parameters
         ----------
         place : str
             As :func:`closecast.infra.processes.place` names it.
+
+        Returns
+        -------
+        float or None
+            In milliseconds; ``None`` where no process reports any.
         """
         c = _processes.c
         query = sa.select(c.id, c.seen_at, c.p95_ms).where(
@@ -190,20 +196,20 @@ class ApiProcesses:
         )
         with self._engine.transaction(read_only=True) as connection:
             rows = connection.execute(query).all()
-        # One that hangs says nothing new: its last word must not hold a training for ever.
+        # The last report of a process that hangs must not hold a training for ever.
         recent = [
             row.p95_ms
             for row in rows
-            if self._spoke_recently(row.seen_at) and is_alive(row.id) is not False
+            if self._is_recent(row.seen_at) and is_alive(row.id) is not False
         ]
         return max(recent, default=None)
 
     def _lives(self, row: Row[Any], is_alive: Callable[[str], bool | None]) -> bool:
         alive = is_alive(row.id)
-        return self._spoke_recently(row.seen_at) if alive is None else alive
+        return self._is_recent(row.seen_at) if alive is None else alive
 
-    def _spoke_recently(self, at: datetime) -> bool:
-        # Nor from a time to come: the clock was set back, and nobody spoke since.
+    def _is_recent(self, at: datetime) -> bool:
+        # A time in the future does not count either: the clock was set back after the report.
         return abs(self._clock() - at) <= SILENT
 
 

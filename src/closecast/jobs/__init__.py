@@ -1,1 +1,1 @@
-"""Jobs: records in the ledger, run by one worker process that a supervisor keeps alive."""
+"""Jobs: tasks, the worker that runs them, its supervisor, delivery, automatic retraining."""

@@ -1,4 +1,4 @@
-"""When a job makes room for predictions, and when it has made room for long enough."""
+"""Latency budget: pauses of a job while predictions are slow."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ log = logging.getLogger(__name__)
 
 
 class LatencyBudget:
-    """Decides, look by look, whether a job pauses.
+    """The decision at every heartbeat whether a job pauses.
 
     Parameters
     ----------
     limit_ms : float
-        A job pauses while predictions are slower than this; 0: never.
+        A job pauses while predictions take more milliseconds than this; 0: never.
     most_s : float
-        So long a job pauses at a stretch. Then it goes on for ``GO_ON_S`` whatever predictions
-        take: on a machine that is always busy it would otherwise wait for ever.
+        Longest pause in seconds. Then the job goes on for ``GO_ON_S`` seconds even if predictions
+        are slow: on a machine that is always busy it would otherwise wait for ever.
     clock : callable
         Seconds on a clock that only goes forward; injected by tests.
     """
@@ -35,13 +35,13 @@ class LatencyBudget:
         self._not_before = -float("inf")
 
     def pauses(self, p95_ms: float | None) -> bool:
-        """Whether the job pauses now.
+        """Decide whether the job pauses now.
 
         Parameters
         ----------
         p95_ms : float, optional
-            What the slowest twentieth of recent predictions takes at least; ``None`` where there
-            were hardly any.
+            95th percentile of the duration of recent predictions, in milliseconds; ``None`` where
+            there were hardly any.
         """
         now = self._clock()
         if not self._limit_ms or p95_ms is None or p95_ms <= self._limit_ms:

@@ -1,4 +1,4 @@
-"""Trainings that start by themselves: when one is due, and what it repeats. Starts none itself."""
+"""Automatic retraining: decide which models are due, and prepare the request. Queues nothing."""
 
 from __future__ import annotations
 
@@ -36,15 +36,12 @@ from closecast.sources.price_cache import PriceCache
 
 log = logging.getLogger(__name__)
 
-"""Who asked for a training: somebody, the clock, or the market."""
-
-
 # -- what is trained again ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The symbols that one bundle is current for: they are trained again together."""
+    """The symbols for which one bundle is current; they are trained again together."""
 
     manifest: Manifest
     symbols: tuple[str, ...]
@@ -52,12 +49,12 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What to train again, from closes up to now.
+    """The request of a retraining, on closes up to now.
 
     Attributes
     ----------
     start : str
-        First session that the model before has learned from, ISO date.
+        First session of the previous model's training data, ISO date.
     """
 
     symbols: tuple[str, ...]
@@ -67,15 +64,15 @@ class Recipe:
     hyperparameters: dict[str, Any]
 
     def arguments(self, trigger: Trigger) -> dict[str, Any]:
-        """Those of the task ``train``: a :class:`closecast.pipeline.TrainRequest` in JSON types."""
+        """Return the arguments of task ``train``: a ``TrainRequest`` in JSON types."""
         return {**asdict(self), "symbols": list(self.symbols), "trigger": trigger}
 
 
 def groups(registry: Registry) -> list[Group]:
-    """Every symbol that has a model, by the bundle that is current for it.
+    """Group the symbols that have a model by their current bundle.
 
-    A pointer or a manifest that cannot be read is left out with a warning: it has to be mended
-    by hand, and must not keep the others from being trained.
+    A pointer or a manifest that cannot be read is left out with a warning: it has to be repaired
+    by hand, and must not prevent the training of the others.
 
     Raises
     ------
@@ -99,11 +96,11 @@ def groups(registry: Registry) -> list[Group]:
 
 
 def make_recipe(registry: Registry, group: Group, settings: Settings) -> Recipe:
-    """How to train a group again: like the model that it has, on what that was made from.
+    """Make the recipe of a group: like its current model, from the same source.
 
-    Symbols that were left out of it and have no model of their own are asked for again, for they
-    may be whole by now. If the group has a baseline, which stands in until something better
-    comes, the newest network that was published after it is tried again.
+    Symbols that were left out of that model and have no model of their own are included again,
+    for their data may be complete since. If the current model is a baseline, which only stands
+    in for a network, the newest network that was published after it is repeated instead.
 
     Raises
     ------
@@ -123,7 +120,7 @@ def make_recipe(registry: Registry, group: Group, settings: Settings) -> Recipe:
 
 
 def _template(registry: Registry, group: Group) -> BundleInfo:
-    """The current bundle; in place of a baseline the newest network for most of its symbols."""
+    """Return the bundle to repeat: the current one; for a baseline the newest network for most symbols."""
     current = group.manifest
     if not is_baseline(current.info.forecaster):
         return current.info
@@ -145,19 +142,19 @@ def _template(registry: Registry, group: Group) -> BundleInfo:
 
 
 def last_training_start(group: Group, trainings: Iterable[Job]) -> datetime | None:
-    """When the newest training of any of a group's symbols began, whoever asked for it.
+    """Return the start of the newest training, of any origin, of any symbol of a group.
 
-    One that failed counts, too, or it would be repeated for ever.
+    A failed training counts too, or it would be repeated for ever.
 
     Parameters
     ----------
     trainings : iterable of Job
-        The newest one of every panel.
+        The newest training of every panel.
 
     Returns
     -------
     datetime or None
-        Aware, UTC; ``None`` while one waits or runs.
+        Aware, UTC; ``None`` while a training waits or runs.
     """
     wanted = {*group.symbols}
     own = [job for job in trainings if wanted & {*job.arguments.get("symbols", ())}]
@@ -171,9 +168,9 @@ def last_training_start(group: Group, trainings: Iterable[Job]) -> datetime | No
 
 
 def is_due(expression: str, last: datetime, now: datetime, min_interval: timedelta) -> bool:
-    """Whether the schedule has asked for a training since the last one, and enough time passed.
+    """Decide whether the schedule fired since the last training, and enough time passed.
 
-    However often it has asked meanwhile (the machine slept, say), the answer is one training.
+    Several firings (while the machine slept, for example) lead to one training.
 
     Parameters
     ----------
@@ -201,11 +198,12 @@ def is_due(expression: str, last: datetime, now: datetime, min_interval: timedel
 def regime_signal(
     bundle: Bundle, symbols: Collection[str], cache: PriceCache, database: Database
 ) -> bool:
-    """Whether the market has changed since a model was made, so that it should be made again.
+    """Decide whether the market changed since a model was made, so that it needs a retraining.
 
-    At once, if half of the newest windows say so; or over time, if the monitor of the model's
-    promises does (:func:`drifted_over_time`), which sees what no single window shows. Closes with a
-    fault have no part in either: the monitor sees what was absorbed only.
+    Two tests: at once, if at least half of the newest windows are of another regime
+    (:func:`regime_changed`); over time, if the drift monitor finds errors larger than promised
+    (:func:`drifted_over_time`), which no single window shows. Closes with a fault count in
+    neither: the monitor gets absorbed closes only.
 
     Raises
     ------
@@ -218,7 +216,7 @@ def regime_signal(
 
 
 def drifted_over_time(evidence: Mapping[str, float]) -> bool:
-    """Whether at least half of the watched symbols are discoveries of the monitor over time.
+    """Decide whether at least half of the monitored symbols are discoveries of the drift monitor.
 
     Parameters
     ----------
@@ -236,9 +234,9 @@ def drifted_over_time(evidence: Mapping[str, float]) -> bool:
 
 
 def regime_changed(verdicts_then: Sequence[Verdict], verdicts_now: Sequence[Verdict]) -> bool:
-    """Whether at least half of the windows are of another regime now, and fewer were then.
+    """Decide whether at least half of the windows are of another regime now, and fewer were then.
 
-    A verdict about data that are probably wrong says nothing of the market: it has no vote.
+    A verdict about data that are probably wrong is no evidence about the market: it has no vote.
 
     Examples
     --------
@@ -262,10 +260,10 @@ def _share_of_regime(verdicts: Sequence[Verdict]) -> float:
 def regime_verdicts(
     bundle: Bundle, symbols: Collection[str], cache: PriceCache
 ) -> tuple[list[Verdict], list[Verdict]]:
-    """Verdicts about the last window that a model was made from, and about the newest one.
+    """Judge the last window of a model's training data and the newest window.
 
-    One of each for every symbol whose known closes are sound since the model was made; the
-    others have no vote.
+    Each list has one verdict for every symbol whose closes have no fault since the model was
+    made; the others have no vote.
     """
     then, now = [], []
     for span in bundle.manifest.info.data:
@@ -284,10 +282,10 @@ def regime_verdicts(
 
 
 def _windows(prices: Prices, span: DataSpan, seq_length: int) -> tuple[Floats, Floats] | None:
-    """The last window of a model's data and the newest one, each of shape (seq_length,).
+    """Return the last window of a model's data and the newest one, each of shape (seq_length,).
 
-    ``None`` if they do not compare: nothing is new, the basis is another one, the closes before
-    are not known any more, or the new ones have a fault.
+    ``None`` if they are not comparable: there is no new close, the price basis changed, the
+    earlier closes are not cached any more, or the new ones have a fault.
     """
     known = int(np.searchsorted(prices.sessions, np.datetime64(span.last_session), side="right"))
     if prices.basis != span.basis or not seq_length <= known < len(prices):

@@ -1,4 +1,4 @@
-"""Trainings that nobody asked for: queued when the schedule or the market asks for them."""
+"""Retraining triggers: queue a training when the schedule or a change of the market is due."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _TRAIN = "train"
 
 
 def queue_scheduled(settings: Settings, database: Database) -> list[Job]:
-    """Queue a training of every model for which the schedule says that it is time.
+    """Queue a training of every model that is due by the schedule.
 
     Raises
     ------
     StorageFailed
-        If the ledger or the registry does not answer. A model that cannot be trained again
-        stops no other.
+        If the database or the registry does not answer. A model that cannot be trained again
+        does not stop the others.
     """
     registry = Registry(settings.models_url)
     trainings = database.jobs.newest_of_each(_TRAIN)
@@ -58,13 +58,13 @@ def queue_scheduled(settings: Settings, database: Database) -> list[Job]:
 def queue_after_regime_change(
     settings: Settings, version: str, database: Database
 ) -> tuple[bool | None, Job | None]:
-    """Queue a training of a model if the market is another one than that it was made in.
+    """Queue a training of a model if the market changed since the model was made.
 
     Returns
     -------
     changed, job
-        ``None`` for the first if nobody looked: it is not set so, the model is current for no
-        symbol any more, or its files cannot be read.
+        Whether the market changed, and the queued job. ``changed`` is ``None`` without a check:
+        the setting is off, the model is current for no symbol, or its files cannot be read.
     """
     if "regime" not in settings.retrain_on:
         return None, None
@@ -79,7 +79,7 @@ def queue_after_regime_change(
         if last is None or database.clock() - last < _min_interval(settings):
             return changed, None
         return changed, _submit(settings, registry, database, group, "regime")
-    except ClosecastError as error:  # what the update has done so far is done
+    except ClosecastError as error:  # the update itself is complete
         log.warning("regime not known", extra={"version": version, "reason": str(error)})
         return None, None
 
@@ -91,7 +91,7 @@ def _min_interval(settings: Settings) -> timedelta:
 def _submit(
     settings: Settings, registry: Registry, database: Database, group: Group, trigger: Trigger
 ) -> Job | None:
-    """The queued job; ``None`` where another training of these symbols was faster."""
+    """Submit a training; return ``None`` where another one of these symbols is active."""
     recipe = make_recipe(registry, group, settings)
     try:
         job, _ = database.jobs.submit(_TRAIN, panel_name(recipe.symbols), recipe.arguments(trigger))

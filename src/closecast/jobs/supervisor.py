@@ -1,7 +1,7 @@
 """The supervisor: a thread beside the API that keeps one worker process alive while there is work.
 
-Of all API processes on one data folder only one supervises, whoever holds the lock; the
-kernel frees the lock when its holder dies, and another one takes over.
+Of all API processes on one data folder only the holder of a file lock supervises. The kernel
+frees the lock when its holder dies, and another process takes over.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _LOOK_S = 1.0
 
 
 def can_train() -> bool:
-    """Whether what training needs is installed."""
+    """Check whether the libraries that training needs are installed."""
     return all(importlib.util.find_spec(name) for name in ("torch", "mlflow", "pandas"))
 
 
 def require_training() -> None:
-    """Raise :class:`TrainingUnavailable` where what training needs is not installed."""
+    """Raise :class:`TrainingUnavailable` where libraries that training needs are missing."""
     if not can_train():
         raise TrainingUnavailable(
             "this is the serving image, it cannot train: run the image built with "
@@ -44,13 +44,13 @@ def require_training() -> None:
 
 
 class Supervisor:
-    """Starts the worker when a job waits, buries jobs whose worker died, looks at the schedule."""
+    """Starts the worker when a job waits, recovers jobs of dead workers, follows the schedule."""
 
-    ASK_EVERY_S = 30.0
-    """Seconds between two looks at the schedule, each of which reads every pointer."""
+    SCHEDULE_EVERY_S = 30.0
+    """Seconds between two checks of the schedule, each of which reads every pointer."""
 
     RUNS_EVERY_S = 600.0
-    """Seconds between two workers that are started for nothing but runs that were left open."""
+    """Seconds between two workers that are started only to close abandoned MLflow runs."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
@@ -61,12 +61,12 @@ class Supervisor:
         self._stopping = False
         self._failures = 0
         self._not_before = 0.0
-        self._ask_not_before = 0.0
+        self._schedule_not_before = 0.0
         self._runs_not_before = 0.0
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self) -> None:
-        """Begin to supervise, as soon as nobody else does."""
+        """Start the thread; it supervises as soon as no other process does."""
         self._thread.start()
 
     def wake(self) -> None:
@@ -74,7 +74,7 @@ class Supervisor:
         self._wake.set()
 
     def stop(self) -> None:
-        """End the worker and the supervision; its job is queued again, or fails the second time."""
+        """End worker and supervision; the running job is queued again, or fails the second time."""
         self._stopping = True
         self._wake.set()
         self._thread.join(timeout=15)
@@ -106,13 +106,13 @@ class Supervisor:
                 self._not_before = time.monotonic() + pause_s
                 self._runs_not_before = 0.0
         self._bury_dead()
-        self._ask()
+        self._follow_schedule()
         may_start = self._worker is None and time.monotonic() >= self._not_before
         if may_start and self._has_work():
             self._start_worker()
 
     def _has_work(self) -> bool:
-        """Whether a job waits, or a worker that was killed has left a run of MLflow open."""
+        """Check for queued jobs, and for MLflow runs that a killed worker left open."""
         if self._database.jobs.newest(limit=1, states=("queued",)):
             return True
         now_s = time.monotonic()
@@ -138,12 +138,12 @@ class Supervisor:
         except ClosecastError as error:
             log.warning("cannot look for dead jobs", extra={"reason": str(error)})
 
-    def _ask(self) -> None:
-        """Queue what the schedule asks for."""
+    def _follow_schedule(self) -> None:
+        """Queue the trainings that the schedule makes due."""
         now_s = time.monotonic()
-        if "schedule" not in self._settings.retrain_on or now_s < self._ask_not_before:
+        if "schedule" not in self._settings.retrain_on or now_s < self._schedule_not_before:
             return
-        self._ask_not_before = now_s + self.ASK_EVERY_S
+        self._schedule_not_before = now_s + self.SCHEDULE_EVERY_S
         if not can_train():
             return
         try:
