@@ -19,6 +19,7 @@ from closecast.sources.calendar_cache import CalendarCache
 from closecast.sources.price_cache import PriceCache
 from tests.support.calibration_state import FakeCalibrations, live_state
 from tests.support.local_client import LocalClient
+from tests.support.logged_predictions import newest_predictions
 
 ORIGIN, CLOSE = "2022-12-28", 234.53
 
@@ -435,7 +436,7 @@ def test_a_prediction_is_logged_apart(service: Service) -> None:
         "/predict", json={"prices": closes}, headers={"x-request-id": "abc-1"}
     ).json()
     service.parts.predictions.close()
-    [logged] = service.parts.database.predictions.newest()
+    [logged] = newest_predictions(service.parts.database)
     assert (logged.request_id, logged.symbol) == ("abc-1", "MSFT")
     assert (logged.version, logged.last_close) == (answer["model_version"], closes[-1])
     assert logged.predicted_price == answer["predicted_price"]

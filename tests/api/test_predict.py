@@ -15,6 +15,7 @@ from closecast.settings import Settings
 from closecast.sources.price_cache import PriceCache
 from closecast.sources.sample import SampleSource
 from tests.support.local_client import LocalClient
+from tests.support.logged_predictions import newest_predictions
 
 
 def closes(symbol: str = "MSFT", end: int = -1, length: int = 60) -> list[float]:
@@ -343,7 +344,7 @@ def test_a_fault_is_refused_where_that_is_wanted(
         # What was not answered is no prediction; what was found is in the log all the same.
         parts = client.app.state.service  # type: ignore[attr-defined]
         parts.predictions.close()
-        assert parts.database.predictions.newest() == []
+        assert newest_predictions(parts.database) == []
     lines = [r for r in caplog.records if r.name == "closecast.drift"]
     assert lines[0].code == "split"  # type: ignore[attr-defined]
 

@@ -21,6 +21,7 @@ from closecast.serving import Snapshot
 from closecast.serving.batching import Batcher, PredictionQuery
 from closecast.settings import Settings
 from closecast.sources.sample import SampleSource
+from tests.support.logged_predictions import newest_predictions
 
 MSFT = SampleSource().fetch("MSFT").closes
 AAPL = SampleSource().fetch("AAPL").closes
@@ -176,7 +177,7 @@ def test_every_answer_is_logged(published: Settings) -> None:
     with TestClient(create_app(published)) as client:
         ask(client, mixed(40))
     database = Database(published.ledger_url)
-    assert len(database.predictions.newest(100)) == 40
+    assert len(newest_predictions(database, 100)) == 40
     database.close()
 
 

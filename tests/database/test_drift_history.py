@@ -97,12 +97,6 @@ def test_history_is_of_all_versions_oldest_first(database: Database) -> None:
     whole = [*(made_day(n) for n in range(4)), *(made_day(n, version="zzz") for n in (3, 4))]
     history = database.drift_days.history
     assert history("MSFT") == whole
-    assert history("MSFT", limit=3) == whole[-3:]
-    assert history("MSFT", limit=99) == whole
-    assert history("MSFT", since=whole[2].session) == whole[2:]
-    assert history("MSFT", since=whole[2].session, limit=1) == whole[-1:]
-    assert history("MSFT", version=VERSION) == whole[:4]
-    assert history("MSFT", version="zzz", limit=1) == whole[-1:]
     assert history("KO") == []
 
 

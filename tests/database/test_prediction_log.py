@@ -13,6 +13,7 @@ import pytest
 from closecast.database import Database, PredictionLogWriter, PredictionRecord
 from closecast.errors import StorageFailed
 from tests.database.test_database import NOON, at_once
+from tests.support.logged_predictions import newest_predictions
 
 pytest_plugins = ["tests.support.database_url"]
 
@@ -66,8 +67,8 @@ def test_answers_come_back_as_they_were_the_last_first(database: Database) -> No
     database.predictions.log(rows[:3])
     database.predictions.log(rows[3:])
     database.predictions.log([])
-    assert database.predictions.newest() == rows[::-1]
-    assert database.predictions.newest(2) == rows[:1:-1]
+    assert newest_predictions(database) == rows[::-1]
+    assert newest_predictions(database, 2) == rows[:1:-1]
 
 
 def test_the_log_keeps_the_newest_answers(database: Database) -> None:
@@ -75,7 +76,7 @@ def test_the_log_keeps_the_newest_answers(database: Database) -> None:
     for i in range(300):
         log.put(answered(i))
     log.close()
-    kept = database.predictions.newest(1000)
+    kept = newest_predictions(database, 1000)
     assert kept == [answered(i) for i in range(299, 299 - len(kept), -1)]
     assert len(kept) == 20  # one batch, pruned once
 
@@ -85,12 +86,12 @@ def test_what_processes_before_it_left_is_pruned_by_the_first_batch(database: Da
     log = PredictionLogWriter(database.predictions, interval_s=60, keep=200)
     log.put(answered(300))
     log.close()
-    assert database.predictions.newest(1000) == [answered(i) for i in range(300, 100, -1)]
+    assert newest_predictions(database, 1000) == [answered(i) for i in range(300, 100, -1)]
 
 
 def test_an_answer_may_have_no_request_id(database: Database) -> None:
     database.predictions.log([PredictionRecord(NOON, None, "MSFT", "v", 1.0, 2.0, False, (), 0.1)])
-    assert database.predictions.newest()[0].request_id is None
+    assert newest_predictions(database)[0].request_id is None
 
 
 @pytest.mark.parametrize(("keep", "left"), [(0, 0), (1, 1), (3, 3), (5, 5), (9, 5)])
@@ -98,7 +99,7 @@ def test_pruning_keeps_the_newest(database: Database, keep: int, left: int) -> N
     rows = [answered(i) for i in range(5)]
     database.predictions.log(rows)
     assert database.predictions.prune(keep) == 5 - left
-    assert database.predictions.newest() == rows[::-1][:left]
+    assert newest_predictions(database) == rows[::-1][:left]
 
 
 def test_what_comes_after_a_pruning_is_newer(database: Database) -> None:
@@ -106,7 +107,7 @@ def test_what_comes_after_a_pruning_is_newer(database: Database) -> None:
     database.predictions.prune(0)
     database.predictions.log([answered(2)])
     database.predictions.log([answered(3)])
-    assert database.predictions.newest() == [answered(3), answered(2)]
+    assert newest_predictions(database) == [answered(3), answered(2)]
 
 
 # -- the thread ---------------------------------------------------------------------------------
@@ -118,7 +119,7 @@ def test_everything_is_written_by_the_time_it_is_closed(database: Database) -> N
         log.put(answered(i))
     log.close()
     assert log.dropped == 0
-    assert database.predictions.newest(2000) == [answered(i) for i in range(1200)][::-1]
+    assert newest_predictions(database, 2000) == [answered(i) for i in range(1200)][::-1]
 
 
 def test_answers_are_written_without_being_asked_to() -> None:

@@ -64,7 +64,7 @@ class ProcessState:
     Attributes
     ----------
     serving : ServedModel, optional
-        ``None`` while nobody has asked it for the symbol.
+        ``None`` before the first request for the symbol.
     since : datetime, optional
         Time since which it serves this model.
     """

@@ -120,7 +120,10 @@ def make_recipe(registry: Registry, group: Group, settings: Settings) -> Recipe:
 
 
 def _template(registry: Registry, group: Group) -> BundleInfo:
-    """Return the bundle to repeat: the current one; for a baseline the newest network for most symbols."""
+    """Return the bundle to repeat: the current one.
+
+    Where that is a baseline, the newest network for most of the symbols.
+    """
     current = group.manifest
     if not is_baseline(current.info.forecaster):
         return current.info
