@@ -100,7 +100,7 @@ def test_a_bug_counts_as_an_error_of_the_service(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.routes.model.canonical", lambda _: 1 / 0)
-    monkeypatch.setattr("closecast.serving.model_manager.Models.get", lambda *_: 1 / 0)
+    monkeypatch.setattr("closecast.serving.model_manager.ModelManager.get", lambda *_: 1 / 0)
     assert client.get("/model").status_code == 500
     assert value(client, "closecast_requests_total", route="/model", status="500") == 1
 
@@ -313,7 +313,7 @@ def test_a_ledger_that_is_away_fails_no_scrape_and_is_counted(
     def away(*_: object, **__: object) -> None:
         raise StorageFailed("away")
 
-    monkeypatch.setattr("closecast.database.engine.Database.transaction", away)
+    monkeypatch.setattr("closecast.database.engine.Engine.transaction", away)
     predict(client)
     assert value(client, "closecast_ledger_up") == 0
     assert value(client, "closecast_scrape_errors_total", part="jobs") == 2

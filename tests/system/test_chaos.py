@@ -216,7 +216,7 @@ def test_a_clock_that_was_set_back_keeps_nobody_from_newer_closes(tmp_path: Path
     right = now = datetime(2026, 1, 2, 12, tzinfo=UTC)
     settings = settings_in(tmp_path, forecast_wait_s=0)
     with closing(Database(settings.ledger_url, lambda: now)) as database:
-        refresh = Refresh(database, settings, lambda: now, lambda: None)
+        refresh = Refresh(database, settings, lambda: now, has_worker=True)
         now = right + timedelta(days=365)
         ahead = refresh.ask("version", ["MSFT"])
         assert ahead is not None

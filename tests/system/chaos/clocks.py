@@ -107,7 +107,7 @@ def _jobs(database: Database, clock: Jumping) -> Iterator[str]:
 def _refreshes(database: Database, clock: Jumping, settings: Settings) -> Iterator[str]:
     """Newer closes are asked for again, though the last attempt is dated a year ahead."""
     quick = settings.model_copy(update={"forecast_wait_s": 0.0})
-    refresh = Refresh(database, quick, clock, lambda: None)
+    refresh = Refresh(database, quick, clock, has_worker=True)
     right = clock.now
     clock.now += YEAR
     ahead = refresh.ask("version", [SYMBOL])
