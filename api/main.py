@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from api import contracts
 from api.middleware.body_limit import BodyLimit
 from api.middleware.json_routes import FastDispatch
 from api.middleware.request_context import RequestContext, RouteTemplates
@@ -137,7 +138,7 @@ def create_app(
     app.add_middleware(RequestContext, templates=templates, checks=checks)
     if chosen.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=chosen.trusted_proxies)
-    for router in ROUTERS:
+    for router in (*ROUTERS, *contracts.CONTRACTS):
         app.include_router(router)
         templates.add(router.routes)
 
