@@ -9,7 +9,7 @@ import pytest
 
 from closecast.core.prices import Basis
 from closecast.core.symbols import canonical
-from closecast.errors import NoPrices, TooFewCloses, UnknownSymbol
+from closecast.errors import ClosecastError, NoPrices, TooFewCloses, UnknownSymbol
 from closecast.sources import SOURCES, PriceSource
 
 LONG_AFTER = datetime(2026, 1, 1, tzinfo=UTC)
@@ -17,9 +17,17 @@ LONG_AFTER = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class PriceSourceContract:
-    """The checks. The data behind ``symbol`` need ten sessions or more, all before 2026."""
+    """The checks. ``symbol`` needs closes of ten sessions or more before 2026, none in May 1999.
+
+    A source that has closes of every symbol refuses one whose exchange is unknown:
+    ``unknown_symbol = "MSFT.QQ"``, ``unknown_error = InvalidSymbol``.
+    """
 
     unknown_symbol = "NOSUCH"
+    unknown_error: type[ClosecastError] | tuple[type[ClosecastError], ...] = (
+        UnknownSymbol,
+        NoPrices,
+    )
     basis: Basis
 
     @pytest.fixture
@@ -78,7 +86,7 @@ class PriceSourceContract:
         assert first.content_hash == second.content_hash
 
     def test_unknown_symbol(self, source: PriceSource) -> None:
-        with pytest.raises((UnknownSymbol, NoPrices), match=self.unknown_symbol):
+        with pytest.raises(self.unknown_error, match=self.unknown_symbol):
             source.fetch(self.unknown_symbol, now=LONG_AFTER)
 
     def test_span_without_a_bar(self, source: PriceSource, symbol: str) -> None:

@@ -46,10 +46,10 @@ SOURCES = {
 def source_names(*, with_urls: bool) -> list[str]:
     """List the names that sources are chosen by, with their fixed arguments.
 
-    >>> source_names(with_urls=True)
-    ['sample', 'file:URL', 'yahoo', 'yahoo:raw']
-    >>> source_names(with_urls=False)
-    ['sample', 'yahoo', 'yahoo:raw']
+    >>> "yahoo:raw" in source_names(with_urls=False)
+    True
+    >>> "file:URL" in source_names(with_urls=True), "file:URL" in source_names(with_urls=False)
+    (True, False)
     """
     names = []
     for name, entry in SOURCES.items():
