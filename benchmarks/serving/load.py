@@ -109,9 +109,9 @@ class UnreadableAnswer(Exception):
     """Bytes that are no HTTP answer with a length."""
 
 
-def post(path: str, body: bytes) -> bytes:
-    """A whole POST of JSON."""
-    head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+def post(path: str, body: bytes, content_type: str = "application/json") -> bytes:
+    """A whole POST."""
+    head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: {content_type}\r\n"
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 

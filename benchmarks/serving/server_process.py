@@ -91,6 +91,11 @@ class ServerProcess:
     ) -> tuple[int, bytes]:
         """Status and body of one call, on a connection of its own.
 
+        Parameters
+        ----------
+        body : optional
+            Bytes are sent as they are, anything else as JSON.
+
         Raises
         ------
         OSError
@@ -98,7 +103,8 @@ class ServerProcess:
         """
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
-            content = None if body is None else json.dumps(body).encode()
+            as_is = body is None or isinstance(body, bytes)
+            content = body if as_is else json.dumps(body).encode()
             sent = {"content-type": "application/json", **(headers or {})}
             connection.request(method, path, content, sent)
             answer = connection.getresponse()
