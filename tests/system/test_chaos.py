@@ -218,14 +218,14 @@ def test_a_clock_that_was_set_back_keeps_nobody_from_newer_closes(tmp_path: Path
     with closing(Database(settings.ledger_url, lambda: now)) as database:
         refresh = Refresh(database, settings, lambda: now, has_worker=True)
         now = right + timedelta(days=365)
-        ahead = refresh.ask("version", ["MSFT"])
+        ahead = refresh.request_update("version", ["MSFT"])
         assert ahead is not None
         database.jobs.cancel(ahead.id)
         now = right
-        again = refresh.ask("version", ["MSFT"])
+        again = refresh.request_update("version", ["MSFT"])
         assert again is not None
         assert again.id != ahead.id
         database.jobs.cancel(again.id)
         now += timedelta(seconds=1)
-        assert (same := refresh.ask("version", ["MSFT"])) is not None
+        assert (same := refresh.request_update("version", ["MSFT"])) is not None
         assert same.id == again.id, "just tried: one from a time to come does not count"

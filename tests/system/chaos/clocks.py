@@ -110,11 +110,11 @@ def _refreshes(database: Database, clock: Jumping, settings: Settings) -> Iterat
     refresh = Refresh(database, quick, clock, has_worker=True)
     right = clock.now
     clock.now += YEAR
-    ahead = refresh.ask("version", [SYMBOL])
+    ahead = refresh.request_update("version", [SYMBOL])
     clock.now = right
     assert ahead is not None
     database.jobs.cancel(ahead.id)
-    again = refresh.ask("version", [SYMBOL])
+    again = refresh.request_update("version", [SYMBOL])
     if again is None or again.id == ahead.id:
         yield "nobody asks for newer closes until the clock catches up"
     for job in database.jobs.newest(states=("queued",), task=UPDATE):
