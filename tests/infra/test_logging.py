@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from closecast.infra.logging import REQUEST_ID, JsonFormatter, TextFormatter, set_up_logging
+from closecast.infra.redaction import redacted
 from tests.support.synthetic_prices import patiently
 
 UVICORN = ("uvicorn", "uvicorn.error", "uvicorn.access")
@@ -55,21 +56,40 @@ def test_a_line_says_when_how_grave_where_and_what() -> None:
     }
 
 
-json_values = st.recursive(
+scalars = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=5,
 )  # fmt: skip
+texts = st.text().filter(lambda text: redacted(f'"{text}": 1') == f'"{text}": 1')
+json_values = st.recursive(
+    scalars | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=5,
+)
 
 
 @patiently
-@given(message=st.text(), value=json_values)
+@given(message=texts, value=json_values)
 def test_any_message_and_any_json_extra_come_back_from_one_line(message: str, value: Any) -> None:
     got = line("%s", message, detail=value)
     assert got["message"] == message
     assert got["detail"] == value
     assert got.keys() == OWN | {"detail"}
+
+
+@pytest.mark.parametrize("name", ["PWD", "token", "db_password", "api-key"])
+@given(value=json_values)
+def test_a_member_named_like_a_secret_is_hidden_and_the_line_stays_json(
+    name: str, value: Any
+) -> None:
+    got = line("settings", detail={name: value, "beside": [3, {name: value}]})
+    assert got["detail"] == {name: "***", "beside": [3, {name: "***"}]}
+    assert line("settings", **{name: value})[name] == "***"
+
+
+@given(text=st.text())
+def test_a_line_with_a_secret_in_its_message_stays_json(text: str) -> None:
+    for sign in ('"token": ', "password=", '{"secret": [', "\\"):
+        line("%s", f"{text}{sign}{text}", detail={text: f"{sign}{text}"})
 
 
 def test_text_stays_readable() -> None:

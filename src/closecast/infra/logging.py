@@ -14,7 +14,7 @@ from typing import Any, Literal
 import orjson
 from pythonjsonlogger.core import RESERVED_ATTRS, BaseJsonFormatter
 
-from closecast.infra.redaction import redacted
+from closecast.infra.redaction import redacted, without_secrets
 
 LogFormat = Literal["auto", "json", "text"]
 
@@ -44,9 +44,6 @@ class JsonFormatter(BaseJsonFormatter):
     def __init__(self) -> None:
         super().__init__(list(_OWN_MEMBERS))
 
-    def format(self, record: logging.LogRecord) -> str:
-        return redacted(super().format(record))
-
     def formatTime(  # noqa: N802
         self, record: logging.LogRecord, datefmt: str | None = None
     ) -> str:
@@ -66,6 +63,11 @@ class JsonFormatter(BaseJsonFormatter):
         log_data |= extra
 
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+        line = self._dumped(log_data)
+        # Nearly every line has no secret, and searching one text is cheaper than each member.
+        return line if redacted(line) == line else self._dumped(without_secrets(json.loads(line)))
+
+    def _dumped(self, log_data: dict[str, Any]) -> str:
         try:
             # orjson takes a quarter of the time, and would write NaN as null.
             plain = all(map(_is_plain, log_data.values()))

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 from urllib.parse import unquote
 
 HIDDEN = "***"
@@ -67,6 +68,31 @@ def redacted(text: str) -> str:
         for pattern, replacement in _PATTERNS:
             text = pattern.sub(replacement, text)
     return text
+
+
+def without_secrets(value: Any) -> Any:
+    """A copy of a JSON value with secrets hidden in its texts and under names of secrets.
+
+    The value under a secret's name is hidden whole, whatever its type, so that the document stays
+    JSON (:func:`redacted` on its text could leave half a number or an open bracket).
+
+    >>> without_secrets({"token": 71, "detail": ["password=hunter2 refused", 3]})
+    {'token': '***', 'detail': ['password=*** refused', 3]}
+    """
+    if isinstance(value, str):
+        return redacted(value)
+    if isinstance(value, Mapping):
+        return {
+            redacted(str(name)): HIDDEN if _is_sensitive(name) else without_secrets(member)
+            for name, member in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [without_secrets(member) for member in value]
+    return value
+
+
+def _is_sensitive(name: object) -> bool:
+    return re.search(_SENSITIVE_NAME + r"\W*$", str(name), re.I) is not None
 
 
 def secrets_in(environment: Mapping[str, str]) -> tuple[str, ...]:
