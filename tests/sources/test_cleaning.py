@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from closecast.core.calendars import sessions_between
 from closecast.core.prices import MAX_PRICE, MIN_PRICE, Prices
-from closecast.errors import InvalidPrices, NoPrices, TooFewCloses
+from closecast.errors import InvalidPrices, NoPrices, PriceProblem, TooFewCloses
 from closecast.settings import Settings
 from closecast.sources.base import PriceSource, RawRows
 from tests.support.synthetic_prices import patiently
@@ -35,6 +35,11 @@ class GivenRows(PriceSource):
 
     def read(self, symbol: str, start: date | None, end: date | None) -> RawRows:
         return RawRows(self._dates, self._closes, "raw")
+
+
+class RemarkedRows(GivenRows):
+    def read(self, symbol: str, start: date | None, end: date | None) -> RawRows:
+        return RawRows(self._dates, self._closes, "raw", (PriceProblem("read_as", "by hand"),))
 
 
 def fetch(dates: object, closes: object, symbol: str = "MSFT", now: datetime = NOW) -> Prices:
@@ -69,6 +74,11 @@ def test_clean_rows_pass_as_they_are() -> None:
         "raw",
         (),
     )
+
+
+def test_remarks_of_the_source_come_before_what_is_left_out() -> None:
+    prices = RemarkedRows(NYSE, with_close(3, np.nan)).fetch("MSFT", now=NOW)
+    assert [note.rule for note in prices.notes][:2] == ["read_as", "missing_close"]
 
 
 @pytest.mark.parametrize(

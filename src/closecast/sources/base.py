@@ -22,11 +22,24 @@ _WRONG_CALENDAR_SHARE = 0.1  # more off-calendar rows than this: the calendar is
 
 @dataclass(frozen=True, slots=True)
 class RawRows:
-    """Unchecked bars of a source: one row per bar, in the order of the feed."""
+    """Unchecked bars of a source: one row per bar, in the order of the feed.
+
+    Attributes
+    ----------
+    dates : array of datetime64[D], shape (n,)
+        Dates in the exchange's own time zone; ``NaT`` where a row has none.
+    closes : array of float64, shape (n,)
+        NaN where a row has none.
+    basis : {"raw", "adjusted", "unknown"}
+        Price basis.
+    notes : tuple of PriceProblem
+        Remarks of the source on the whole, such as the layout in which a file was read.
+    """
 
     dates: NDArray[np.datetime64]
     closes: NDArray[np.float64]
     basis: Basis
+    notes: tuple[PriceProblem, ...] = ()
 
 
 class PriceSource(ABC):
@@ -86,9 +99,10 @@ class PriceSource(ABC):
         rows = self.read(symbol, start, end)
         if not len(rows.closes):
             raise NoPrices(f"{self.name} has no close of {symbol} between {start} and {end}")
-        kept, notes = _leave_out(symbol, rows, now or datetime.now(UTC))
+        kept, left_out = _leave_out(symbol, rows, now or datetime.now(UTC))
         if not kept.any():
-            raise NoPrices(f"{self.name}: no usable close of {symbol}; {notes[0]}")
+            raise NoPrices(f"{self.name}: no usable close of {symbol}; {left_out[0]}")
+        notes = [*rows.notes, *left_out]
         dates, closes = rows.dates[kept], rows.closes[kept]
         prices = Prices(symbol, dates, closes, self.name, rows.basis, tuple(notes))
         if wrong := _wrong_units(dates, closes):
