@@ -137,3 +137,12 @@ def test_other_tables_of_2a7cc8d_are_read_and_written(of_2a7cc8d: Database) -> N
     assert (configuration.revision, configuration.hyperparameters) == (1, {"forecaster": "ewma"})
     assert of_2a7cc8d.configurations.store("MSFT", {}, if_revision=1).revision == 2
     assert of_2a7cc8d.processes.forget_dead(lambda _: None) == ["elsewhere/0-1:1:1"]
+
+
+def test_decisions_about_closes_find_their_tables_in_a_database_of_2a7cc8d(
+    of_2a7cc8d: Database,
+) -> None:
+    decisions = of_2a7cc8d.close_decisions
+    assert (decisions.accepted("MSFT"), decisions.all_held()) == ({}, {})
+    accepted = decisions.accept("MSFT", date(2022, 12, 7), "a real fall", "anna")
+    assert decisions.accepted("MSFT") == {date(2022, 12, 7): accepted}

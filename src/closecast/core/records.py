@@ -1,4 +1,4 @@
-"""Dated forecasts, their outcomes, monitored sessions: records of the ledger as data."""
+"""Records of the ledger as data: dated forecasts, outcomes, sessions, decisions on closes."""
 
 from __future__ import annotations
 
@@ -153,3 +153,47 @@ class DriftDay:
     expected_error: float | None
     width: float | None
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedClose:
+    """A close that looks faulty and is right: the decision of a person.
+
+    Attributes
+    ----------
+    by : str
+        Name of the person or API key that decided.
+    at : datetime
+        Aware; when it was decided.
+    """
+
+    symbol: str
+    session: date
+    reason: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCloses:
+    """Newest closes of a symbol that are held back: nothing learns from them, none is scored.
+
+    Attributes
+    ----------
+    since : date
+        First session that is held back, with all after it.
+    code : str
+        Name of the fault, for programs.
+    reason : str
+        The fault in a sentence.
+    ends : str
+        A sentence on what ends it.
+    noticed_at : datetime
+        Aware; when the fault was first seen.
+    """
+
+    since: date
+    code: str
+    reason: str
+    ends: str
+    noticed_at: datetime

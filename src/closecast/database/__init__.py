@@ -1,14 +1,15 @@
 """The database: everything that must survive a restart. The only package that uses SQL.
 
 It holds jobs and configurations, dated forecasts with their outcomes (the forecast ledger), the
-state of live calibration, the drift history, the log of answers of ``POST /predict``, and the
-API processes. SQLite in a file by default, PostgreSQL by URL.
+state of live calibration, the drift history, decisions about closes, the log of answers of
+``POST /predict``, and the API processes. SQLite in a file by default, PostgreSQL by URL.
 """
 
 from __future__ import annotations
 
 from closecast.core.records import DriftDay, ScoredStep
 from closecast.database.calibrations import Calibrations, PanelDay, StoredCalibration
+from closecast.database.close_decisions import CloseDecisions
 from closecast.database.configurations import Configuration, Configurations
 from closecast.database.drift_history import DriftHistory
 from closecast.database.engine import Clock, Engine, utc_now
@@ -42,6 +43,7 @@ class Database:
         self.configurations = Configurations(self._engine, clock)
         self.forecasts = ForecastLedger(self._engine, clock)
         self.calibrations = Calibrations(self._engine, clock)
+        self.close_decisions = CloseDecisions(self._engine, clock)
         self.drift_days = DriftHistory(self._engine)
         self.predictions = PredictionLog(self._engine)
         self.processes = ApiProcesses(self._engine, clock)
@@ -59,6 +61,7 @@ __all__ = [
     "ACTIVE",
     "ApiProcesses",
     "Calibrations",
+    "CloseDecisions",
     "Configuration",
     "Configurations",
     "Database",
