@@ -14,7 +14,7 @@ from typing import Any, Literal
 import orjson
 from pythonjsonlogger.core import RESERVED_ATTRS, BaseJsonFormatter
 
-from closecast.infra.redaction import redacted, without_secrets
+from closecast.infra.redaction import has_signs, redacted, without_secrets
 
 LogFormat = Literal["auto", "json", "text"]
 
@@ -64,8 +64,8 @@ class JsonFormatter(BaseJsonFormatter):
 
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
         line = self._dumped(log_data)
-        # Nearly every line has no secret, and searching one text is cheaper than each member.
-        return line if redacted(line) == line else self._dumped(without_secrets(json.loads(line)))
+        # Searching one text is cheaper than each member, and most lines have no sign of a secret.
+        return self._dumped(without_secrets(json.loads(line))) if has_signs(line) else line
 
     def _dumped(self, log_data: dict[str, Any]) -> str:
         try:

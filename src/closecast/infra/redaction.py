@@ -63,11 +63,20 @@ def redacted(text: str) -> str:
     """
     for secret in _of_this_process():
         text = text.replace(secret, HIDDEN)
-    lowered = text.lower()
-    if any(sign in lowered for sign in _SIGNS):
+    if has_signs(text):
         for pattern, replacement in _PATTERNS:
             text = pattern.sub(replacement, text)
     return text
+
+
+def has_signs(text: str) -> bool:
+    """Answer True if a text may hold a secret, so that it is worth searching.
+
+    >>> has_signs('{"level": "INFO"}'), has_signs('{"token": 7}')
+    (False, True)
+    """
+    lowered = text.lower()
+    return any(sign in lowered for sign in _SIGNS) or any(s in text for s in _of_this_process())
 
 
 def without_secrets(value: Any) -> Any:
@@ -92,7 +101,7 @@ def without_secrets(value: Any) -> Any:
 
 
 def _is_sensitive(name: object) -> bool:
-    return re.search(_SENSITIVE_NAME + r"\W*$", str(name), re.I) is not None
+    return re.search(_SENSITIVE_NAME + r"\Z", str(name), re.I) is not None
 
 
 def secrets_in(environment: Mapping[str, str]) -> tuple[str, ...]:
