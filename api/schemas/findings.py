@@ -47,7 +47,8 @@ class FindingAnswer(Answer):
     """One statistic of a window beyond its threshold, or one plain fact."""
 
     code: Code = Field(
-        description="The cause. `shock` is one session of news; other names explain themselves.",
+        description="The cause. `shock` is one session of news; `closes_held`, of a "
+        "forecast, a fault of newer closes, which are held back; other names explain themselves.",
         examples=[EXAMPLE_FINDING["code"]],
     )
     level: Channel = Field(

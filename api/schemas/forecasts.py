@@ -32,6 +32,21 @@ class ForecastRow(Answer):
     )
 
 
+class HeldClosesAnswer(Answer):
+    """Newest closes that are probably wrong: held back, so that nothing learns from them."""
+
+    since: date = Field(description="First session that is held back, with all after it.")
+    code: str = Field(description="Name of the fault.", examples=["suspected_split"])
+    reason: str = Field(
+        examples=["2022-12-29: a move like an unadjusted 2:1 split"],
+    )
+    ends: str = Field(
+        description="Events that end it.",
+        examples=["A corrected close, or `POST /prices/MSFT/accept` if the close is right."],
+    )
+    noticed_at: datetime = Field(description="Time at which the fault was first seen.")
+
+
 class ForecastSummary(Answer):
     """Origin of a dated forecast, and the model that made it."""
 
@@ -52,10 +67,14 @@ class ForecastSummary(Answer):
         description="A session that was not over when closes were collected: left out."
     )
     drift_warning: bool = Field(
-        description="Whether the newest closes differ from the training data."
+        description="Whether the newest closes differ from the training data, or are held back."
     )
     drift_details: list[str] = Field(examples=[[]])
     drift_findings: list[FindingAnswer] = Field(description="The same, for programs.")
+    held: HeldClosesAnswer | None = Field(
+        description="Fault for which closes after the origin are held back; until it ends, the "
+        "forecast starts from the same close. `null`: none are."
+    )
 
 
 class ForecastAnswer(ForecastSummary):

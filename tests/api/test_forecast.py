@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.main import create_app
-from closecast.core.records import SCORED_PROBABILITIES, Kind, Outcome
+from closecast.core.records import SCORED_PROBABILITIES, HeldCloses, Kind, Outcome
 from closecast.settings import Settings
 from closecast.sources.calendar_cache import CalendarCache
 from closecast.sources.price_cache import PriceCache
@@ -241,6 +241,35 @@ def test_collected_closes_with_a_fault_are_warned_of_otherwise(
     spoil(published)
     with Service(published.model_copy(update={"drift_on_fault": policy})) as service:
         assert service.get("/forecast/MSFT")["drift_warning"] is True
+
+
+def test_held_closes_are_a_member_of_the_answer_and_a_finding_in_the_callers_language(
+    service: Service,
+) -> None:
+    assert service.get("/forecast/MSFT")["held"] is None
+    held = HeldCloses(
+        since=date(2022, 12, 29),
+        code="suspected_split",
+        reason="2022-12-29: a move like an unadjusted 2:1 split",
+        ends="A corrected close ends it.",
+        noticed_at=datetime(2022, 12, 29, 23, tzinfo=UTC),
+    )
+    service.parts.database.close_decisions.hold("MSFT", held)
+    service.now = datetime(2022, 12, 30, 23, tzinfo=UTC)
+    for path in ("/forecast/MSFT", "/forecast/MSFT/today"):
+        answer = service.get(path, **{"accept-language": "pt"})
+        assert answer["held"] == {
+            "since": "2022-12-29",
+            "code": held.code,
+            "reason": held.reason,
+            "ends": held.ends,
+            "noticed_at": "2022-12-29T23:00:00Z",
+        }
+        assert (answer["stale"], answer["drift_warning"]) == (True, True)
+        [finding] = answer["drift_findings"]
+        assert (finding["code"], finding["level"]) == ("split", "fault")
+        assert finding["sentence"].startswith("Os fechamentos desde 2022-12-29 estão retidos")
+    assert service.get("/forecast/AAPL")["held"] is None
 
 
 def test_sound_closes_are_never_refused(published: Settings) -> None:

@@ -25,8 +25,10 @@ Code = Literal[
     "volatility_low",
     "trend",
     "shock",
+    "closes_held",
 ]
-"""The cause. ``shock`` is one session of news; every other name describes itself."""
+"""The cause. ``shock`` is one session of news, ``closes_held`` a fault of closes after the window,
+which are held back; every other name describes itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,8 @@ _ENGLISH: Mapping[str, str] = {
     "volatility_low:before": "Low volatility detected ({times}x that just before the window).",
     "trend": "The last {sessions} sessions moved {move} % in one direction, more than chance does.",
     "shock": "One session moved {move} %, {times} times the usual day: news, not a usual market.",
+    "closes_held": "Closes since {held_since} are held back as probably wrong: nothing learns from "
+    "them, and forecasts start from the close before.",
 }
 _PORTUGUESE: Mapping[str, str] = {
     "unit_error": "Um fechamento é {factor} vezes o anterior: outra unidade (centavos, milhares)?",
@@ -68,6 +70,8 @@ _PORTUGUESE: Mapping[str, str] = {
     "volatility_low:before": "Volatilidade baixa detectada ({times}x a de logo antes da janela).",
     "trend": "Os últimos {sessions} pregões andaram {move} % em uma direção, mais do que o acaso.",
     "shock": "Um pregão andou {move} %, {times} vezes o dia usual: notícia, não mercado comum.",
+    "closes_held": "Os fechamentos desde {held_since} estão retidos por serem provavelmente "
+    "errados: nada aprende com eles, e as previsões partem do fechamento anterior.",
 }
 SENTENCES: Mapping[Language, Mapping[str, str]] = {"en": _ENGLISH, "pt": _PORTUGUESE}
 """Language to code (and variant) to template over a finding's facts."""
@@ -85,7 +89,8 @@ def sentence(
     'O fechamento não mudou por 7 linhas seguidas: a fonte travou?'
     """
     templates = SENTENCES[language]
-    text = templates[f"{code}{_variant(code, facts)}"].format(**facts)
+    name = "closes_held" if "held_since" in facts else f"{code}{_variant(code, facts)}"
+    text = templates[name].format(**facts)
     if code == "split" and "shock" in alternatives:
         text = f"{text} {templates['split:unsure']}"
     return text

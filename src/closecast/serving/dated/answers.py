@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from closecast.core.records import Kind
+from closecast.core.records import HeldCloses, Kind
 from closecast.core.verdict import Finding, Verdict
 
 
@@ -57,7 +57,10 @@ class DatedAnswer:
     unfinished_session : date or None
         Session whose last bar was not over when closes were collected, and was left out.
     verdict : Verdict or None
-        Drift findings on the newest window of closes; ``None`` where the closes are not known.
+        Drift findings on the newest window of closes, after that of held closes; ``None`` where
+        the closes are not known.
+    held : HeldCloses or None
+        The fault for which closes after the origin are held back.
     """
 
     forecast_id: str
@@ -73,11 +76,12 @@ class DatedAnswer:
     age: int
     unfinished_session: date | None
     verdict: Verdict | None
+    held: HeldCloses | None
     path: tuple[DatedRow, ...]
 
     @property
     def drift_warning(self) -> bool:
-        """True if the newest window differs from the data that the model was trained on."""
+        """True if the newest window is unlike the training data, or closes are held back."""
         return self.verdict is not None and self.verdict.warning
 
     @property

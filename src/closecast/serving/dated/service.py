@@ -26,6 +26,7 @@ from closecast.errors import (
 )
 from closecast.serving import COLLECT_AGAIN, FallbackPolicy, ModelManager, Snapshot
 from closecast.serving.dated.answers import DatedAnswer, DatedRow, Freshness
+from closecast.serving.dated.held import with_held
 from closecast.serving.dated.live_calibrations import LiveCalibrations
 from closecast.serving.dated.refresh import Refresh
 from closecast.serving.dated.rows import (
@@ -219,8 +220,10 @@ class DatedForecastService:
         return ForecastOrigin(snapshot, state, table, self._closes(snapshot.symbol), age, now)
 
     def _commit(self, start: ForecastOrigin, levels: Sequence[float]) -> DatedAnswer:
-        verdict = verdict_of(start)
-        self._policy.refuse(start.snapshot.symbol, verdict, COLLECT_AGAIN)
+        held = self._database.close_decisions.held(start.snapshot.symbol)
+        verdict = with_held(verdict_of(start), held)
+        advice = COLLECT_AGAIN if held is None else held.ends.removesuffix(".")
+        self._policy.refuse(start.snapshot.symbol, verdict, advice)
         state, table, info = start.state, start.table, start.snapshot.manifest.info
         forecast = state.forecast(SCORED_PROBABILITIES)
         sessions = table.after(state.session, state.horizon)
@@ -256,5 +259,6 @@ class DatedForecastService:
             age=start.age,
             unfinished_session=unfinished_session(start.prices, dated.origin),
             verdict=verdict,
+            held=held,
             path=rows,
         )
