@@ -136,7 +136,8 @@ def get_drift(
     """Drift of a symbol: false-alarm rates, the verdict on the newest closes, and the history.
 
     `baseline`: the data that windows are compared with, and the false-alarm rates on clean
-    windows. `newest`: the verdict on the newest closes that the service has collected. `monitor`:
+    windows of the symbol's kind of market (`null` with the reason where they are not known).
+    `newest`: the verdict on the newest closes that the service has collected. `monitor`:
     evidence that grows session by session while the model no longer fits, which also finds changes
     too small for a single window. `realised`: the errors of the forecasts beside the errors
     expected of them.
@@ -147,7 +148,7 @@ def get_drift(
     return DriftReport(
         symbol=snapshot.symbol,
         model_version=snapshot.version,
-        baseline=BaselineAnswer.model_validate(snapshot.detector.baseline),
+        baseline=BaselineAnswer.of(snapshot.detector.baseline),
         newest=_newest(service, snapshot, language),
         monitor=_monitor([day for day in history if day.version == snapshot.version]),
         days=[_day(day) for day in history[: -limit - 1 : -1]],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import FailFast, Field, FiniteFloat
 
@@ -12,6 +12,7 @@ from api.schemas.findings import LEVEL_MEANS, DriftAnswer
 from api.schemas.performance import EstimateAnswer
 from api.schemas.predictions import Window
 from closecast.core.verdict import Level
+from closecast.drift import Baseline
 
 MOST_WINDOWS = 256
 
@@ -81,6 +82,9 @@ class TrainingFault(Answer):
 class ReferenceAnswer(Answer):
     """Clean windows from which the thresholds were computed."""
 
+    kind: str = Field(
+        default="stock", description="Kind of market of its symbols.", examples=["stock", "coin"]
+    )
     symbols: int = Field(description="Number of symbols, each scaled by its own volatility.")
     first_session: date = Field(description="Session on which the first window ends.")
     last_session: date
@@ -100,9 +104,22 @@ class BaselineAnswer(Answer):
     volatility: FiniteFloat = Field(
         description="Long-run standard deviation of one session's log return."
     )
-    rates: RatesAnswer
+    rates: RatesAnswer | None = Field(
+        description="Rates of false alarms on clean windows of the symbol's kind of market; `null` "
+        "where none is known, for the reason in `unrated`."
+    )
+    unrated: str | None = Field(
+        description="Reason for which no rate is known; `null` where one is.",
+        examples=[None],
+    )
     reference: ReferenceAnswer
     faults: list[TrainingFault] = Field(description="Faults in the training data, five at most.")
+
+    @classmethod
+    def of(cls, baseline: Baseline) -> Self:
+        """Answer of a baseline; without rates where none is known."""
+        answer = cls.model_validate(baseline)
+        return answer if answer.unrated is None else answer.model_copy(update={"rates": None})
 
 
 class DriftEvidence(Answer):

@@ -1,9 +1,10 @@
 """Made closes of coins, for no package carries closes of five real ones that may be passed on.
 
 A coin's log return is a share of the market's and a part of its own, both with fat tails
-(Student's t) and a volatility that comes in clusters. Large moves are often partly taken back the next day, and now and then a coin has news of its own. The market
-falls on the days of two real crashes, by as much as was published of them. Seeds are fixed: what
-thresholds are tuned on is one panel, what is measured and tested are others.
+(Student's t) and a volatility that comes in clusters. Large moves are often partly taken back the
+next day, and now and then a coin has news of its own. The market falls on the days of two real
+crashes, by as much as was published of them. Seeds are fixed: what thresholds are tuned on is one
+panel, what is measured and tested are others.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def coins(panel: Panel, first: str = "2018-01-01", last: str = "2026-06-30") -> 
         news = rng.random(n) < panel.news
         own = own + news * rng.choice([-1, 1], n) * rng.uniform(0.2, 0.5, n)
         own = _with_returns(panel, rng, own, scale)
-        returns = beta * market + own
+        returns = np.linspace(1.2, 0.8, n) * (beta * market + own)  # coins have become calmer
         for day, (move, spread) in _MARKET_DAYS.items():
             row = int((np.datetime64(day) - sessions[0]).astype(int))
             if 0 <= row < n:

@@ -8,6 +8,7 @@ from closecast.drift.context import Context
 from closecast.drift.detector import DriftDetector
 from closecast.drift.messages import Language, in_language
 from closecast.drift.monitor import ARL0, Monitor, discoveries, tail_probability
+from closecast.drift.reference import sample_reference
 from closecast.drift.return_index import OtherSymbols
 from closecast.drift.unmeasured import warn_of_unmeasured
 
@@ -22,6 +23,7 @@ __all__ = [
     "OtherSymbols",
     "discoveries",
     "in_language",
+    "sample_reference",
     "tail_probability",
     "warn_of_unmeasured",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -13,7 +13,8 @@ from closecast.core.data_quality import find_faults
 from closecast.core.dataset import log_returns, long_run_volatility
 from closecast.core.prices import Prices
 from closecast.core.verdict import Channel
-from closecast.drift.reference import STEP, Reference, sample_reference, still_share_of
+from closecast.drift.kinds import SHIPPED, calibrate, kind_or_stock, no_rate
+from closecast.drift.reference import Reference, still_share_of
 from closecast.drift.statistics import STATISTICS, keys_measured
 from closecast.drift.thresholds import (
     CHANNELS,
@@ -21,7 +22,6 @@ from closecast.drift.thresholds import (
     TAIL,
     FalseAlarmRate,
     Threshold,
-    thresholds_for,
 )
 from closecast.errors import DamagedBundle, TooFewCloses
 
@@ -55,12 +55,14 @@ class Baseline:
     faults : tuple of dict
         Faults of the training data themselves: ``code``, ``date``, ``message``.
     reference : mapping
-        Windows that the thresholds come from: symbols, span, number, hash, method.
+        Windows that the thresholds come from: symbols, span, number, hash, method; their ``kind``
+        of market unless they are stocks.
     alone, with_before : mapping of key to Threshold
         For a window alone, and where the closes before it are known. A bundle has none of a
         statistic that is newer than itself, and may have one of a statistic that is gone.
     rates : mapping
-        ``alone`` and ``with_before`` to channel to :class:`FalseAlarmRate`.
+        ``alone`` and ``with_before`` to channel to :class:`FalseAlarmRate`; those of the reference
+        where :attr:`unrated` is not ``None``.
     """
 
     symbol: str
@@ -88,8 +90,14 @@ class Baseline:
         rates: Mapping[Channel, float] = RATES,
         reference: Reference | None = None,
         statistics: Collection[str] | None = None,
+        companions: Sequence[Prices] = (),
     ) -> Self:
         """Compute the levels and thresholds of a training part.
+
+        A stock's thresholds come from the embedded sample of stocks. Those of another kind of
+        market, a coin's, come from the companions of its kind, without the symbol's own windows,
+        if with it they are at least five; otherwise each is the larger one of the sample's and of
+        that of all their windows, and no rate is known.
 
         Parameters
         ----------
@@ -97,9 +105,11 @@ class Baseline:
             Target share of clean windows with a finding, per channel.
         reference : Reference, optional
             Clean windows of many symbols; those of the embedded sample up to the end of the
-            training part by default. The symbol's own are left out.
+            training part by default for stocks. The symbol's own are left out.
         statistics : collection of str, optional
             Keys of the statistics that share the rates; all by default.
+        companions : sequence of Prices
+            Training parts of the symbols that are trained together, of any kind.
 
         Raises
         ------
@@ -112,19 +122,12 @@ class Baseline:
                 "baseline"
             )
         first, last = train.span
-        pool = sample_reference(seq_length, last) if reference is None else reference
-        others = pool.without(train.symbol)
-        if len(others.symbols):
-            pool = others
-        if statistics is not None:
-            pool = pool.only(statistics)
+        found = calibrate(train, seq_length, rates, reference, statistics, companions)
+        pool = found.reference
         returns = log_returns(train.closes)
         faults = find_faults(train)
         wrong = np.isin(train.sessions[1:].astype(str), [str(fault.date) for fault in faults])
         clean = returns[~wrong]
-        days = pool.last_sessions
-        alone, reached = thresholds_for(pool.alone, days, rates, with_before=False)
-        before, reached_before = thresholds_for(pool.with_before, days, rates, with_before=True)
         return cls(
             symbol=train.symbol,
             basis=train.basis,
@@ -142,18 +145,31 @@ class Baseline:
                 for f in faults[:_MOST_FAULTS]
             ),
             reference={
+                **found.about,
                 "symbols": len(np.unique(pool.symbols)),
                 "first_session": str(pool.last_sessions.min()),
                 "last_session": str(pool.last_sessions.max()),
                 "windows": len(pool.symbols),
-                "step": STEP,
+                "step": pool.step,
                 "data_hash": pool.data_hash,
                 "method": _METHOD,
             },
-            alone=alone,
-            with_before=before,
-            rates={"alone": reached, "with_before": reached_before},
+            alone=found.alone,
+            with_before=found.with_before,
+            rates=found.rates,
         )
+
+    @property
+    def unrated(self) -> str | None:
+        """Reason for which :attr:`rates` hold for no window of the symbol; ``None`` if they do."""
+        if self.from_before_kinds:
+            return no_rate(kind_or_stock(self.symbol), 0)
+        return self.reference.get("unrated")
+
+    @property
+    def from_before_kinds(self) -> bool:
+        """Whether the bundle is so old that stocks are the reference of another kind, a coin."""
+        return "kind" not in self.reference and kind_or_stock(self.symbol) not in SHIPPED
 
     @property
     def unmeasured(self) -> tuple[str, ...]:

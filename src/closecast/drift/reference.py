@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -46,6 +46,8 @@ class Reference:
         above 1 in wild times.
     data_hash : str
         Of the closes.
+    step : int
+        Sessions between two windows.
     """
 
     alone: Mapping[str, FloatArray]
@@ -55,6 +57,7 @@ class Reference:
     moves: FloatArray
     still_share: float
     data_hash: str
+    step: int = STEP
 
     def without(self, symbol: str) -> Reference:
         """Leave out one symbol's windows: no symbol is judged by a pool that holds it."""
@@ -111,17 +114,19 @@ def sample_reference(seq_length: int, until: str | None = None) -> Reference:
     return measure_reference(past, seq_length)
 
 
-def measure_reference(series: list[Prices], seq_length: int) -> Reference:
+def measure_reference(series: Sequence[Prices], seq_length: int, step: int = STEP) -> Reference:
     """Measure windows of closes assumed to be clean, each symbol in its own scale.
 
     Parameters
     ----------
-    series : list of Prices
+    series : sequence of Prices
         Each with a few windows at least.
+    step : int
+        Sessions between two windows.
     """
     returns = [log_returns(prices.closes) for prices in series]
     pooled = still_share_of(np.concatenate(returns))
-    parts = [_measured(prices, seq_length, pooled) for prices in series]
+    parts = [_measured(prices, seq_length, pooled, step) for prices in series]
     digest = hashlib.sha256("".join(prices.content_hash for prices in series).encode())
     return Reference(
         alone={key: np.concatenate([part[0][key] for part in parts]) for key in parts[0][0]},
@@ -133,7 +138,30 @@ def measure_reference(series: list[Prices], seq_length: int) -> Reference:
         moves=np.concatenate([part[3] for part in parts]),
         still_share=pooled,
         data_hash=digest.hexdigest(),
+        step=step,
     )
+
+
+def measured_at(
+    series: Sequence[Prices], seq_length: int, volatility: float, step: int = STEP
+) -> dict[str, FloatArray]:
+    """Measure windows alone in the scale of one symbol, whichever symbol they are of.
+
+    A window that comes without a symbol is compared with the volatility of the service's default
+    symbol, not with its own.
+
+    Parameters
+    ----------
+    volatility : float
+        Long-run volatility of that symbol.
+    """
+    pooled = still_share_of(np.concatenate([log_returns(prices.closes) for prices in series]))
+    parts = []
+    for prices in series:
+        windows, first = _windows(prices, seq_length, step)
+        still = np.full(len(first), still_share_of(log_returns(prices.closes), pooled))
+        parts.append(measured(features_of(windows, np.full(len(first), volatility), still)))
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
 def still_share_of(returns: FloatArray, pooled: float | None = None) -> float:
@@ -164,12 +192,18 @@ def _rows_until(prices: Prices, until: str | None) -> int:
     return int(np.searchsorted(prices.sessions, np.datetime64(until, "D"), side="right"))
 
 
+def _windows(prices: Prices, seq_length: int, step: int) -> tuple[WindowReturns, NDArray[np.int64]]:
+    """Windows of a symbol and the rows at which they begin."""
+    closes = prices.closes
+    first = np.arange(min(_WARM_UP, len(closes) - seq_length), len(closes) - seq_length + 1, step)
+    return WindowReturns.of(sliding_window_view(closes, seq_length)[first]), first
+
+
 def _measured(
-    prices: Prices, seq_length: int, pooled: float
+    prices: Prices, seq_length: int, pooled: float, step: int
 ) -> tuple[dict[str, FloatArray], dict[str, FloatArray], NDArray[np.datetime64], FloatArray]:
     closes = prices.closes
-    first = np.arange(min(_WARM_UP, len(closes) - seq_length), len(closes) - seq_length + 1, STEP)
-    windows = WindowReturns.of(sliding_window_view(closes, seq_length)[first])
+    windows, first = _windows(prices, seq_length, step)
     returns = log_returns(closes)
     level = np.full(len(first), long_run_volatility(returns))
     still = np.full(len(first), still_share_of(returns, pooled))

@@ -22,10 +22,13 @@ with one number per share: without the former shares here, bundles made with the
 CHANNELS: tuple[Channel, ...] = ("fault", "regime")
 
 _DRAWS = 500
-_SURE: Mapping[Channel, tuple[float, float]] = {"fault": (0.5, 0.5), "regime": (0.95, 0.8)}
+SURE: Mapping[Channel, tuple[float, float]] = {"fault": (0.5, 0.5), "regime": (0.95, 0.8)}
 """Quantile, over bootstrapped years, of the rate of alarms that must stay within the target: for
 windows alone, and where the closes before are known. Wrong closes occur in all years. Crises do
 not: a reference holds two or three, and a window alone can only be compared with years before."""
+FEW_SYMBOLS: Mapping[Channel, tuple[float, float]] = {"fault": (0.9, 0.9), "regime": (0.95, 0.9)}
+"""The same for a reference of few symbols that share most of their moves: a coin's."""
+
 _LOG_TAIL = np.log(TAIL)
 
 
@@ -82,6 +85,7 @@ def thresholds_for(
     wanted: Mapping[Channel, float],
     *,
     with_before: bool,
+    sure: Mapping[Channel, tuple[float, float]] = SURE,
 ) -> tuple[dict[str, Threshold], dict[Channel, FalseAlarmRate]]:
     """Compute thresholds at which a channel alarms on the target share of clean windows.
 
@@ -101,6 +105,8 @@ def thresholds_for(
         Target rates, inside (0, 0.5].
     with_before : bool
         Whether the values are of windows whose closes before are known.
+    sure : mapping of channel to two floats
+        Quantile, over bootstrapped years, of the rate that must stay within the target.
     """
     found: dict[str, Threshold] = {}
     rates: dict[Channel, FalseAlarmRate] = {}
@@ -117,7 +123,7 @@ def thresholds_for(
         smallest = np.min(
             [_shares(ordered[key], values[key]) / weight for key, weight in weights.items()], axis=0
         )
-        scale = _largest_scale(smallest, years, wanted[channel], _SURE[channel][with_before])
+        scale = _largest_scale(smallest, years, wanted[channel], sure[channel][with_before])
         alarms = np.zeros(len(last_sessions), dtype=bool)
         for key, weight in weights.items():
             found[key] = _threshold(key, ordered[key], scale * weight)

@@ -10,7 +10,7 @@ from closecast.core.data_quality import find_faults
 from closecast.core.dataset import split_panel
 from closecast.core.prices import Prices
 from closecast.core.verdict import Channel
-from closecast.drift import Baseline
+from closecast.drift import Baseline, sample_reference
 from closecast.errors import DataFault
 from closecast.forecasters import Parameters
 from closecast.pipeline.workspace import Prepared, PreparedSeries, Workspace
@@ -28,6 +28,7 @@ def preprocess(
     *,
     automatic: bool = False,
     statistics: Collection[str] | None = None,
+    by_kind: bool = True,
 ) -> Prepared:
     """Split the collected closes of symbols and fit ``baseline_stats.json``.
 
@@ -43,6 +44,8 @@ def preprocess(
         Whether a trigger started the training: no person would read the warning.
     statistics : collection of str, optional
         Keys of the drift statistics that get a threshold; all by default.
+    by_kind : bool
+        Whether coins are judged by coins. Not so in bundles from before references by kind.
 
     Raises
     ------
@@ -62,19 +65,19 @@ def preprocess(
         )
     p = parameters
     splits, short = split_panel(series, p.train_size, p.seq_length, p.horizon, LEAST_SCORES)
+    parts = [split.train for split in splits] if by_kind else None
     left_out = {**(uncollected or {}), **faulty, **short}
     for symbol, reason in left_out.items():
         log.warning("symbol left out", extra={"symbol": symbol, "reason": reason})
     whole = {prices.symbol: prices for prices in series}
+    baselines = {
+        s.train.symbol: _baseline(s.train, parts, p.seq_length, settings, statistics)
+        for s in splits
+    }
     prepared = Prepared(
         series=tuple(PreparedSeries(whole[split.train.symbol], split) for split in splits),
         left_out=left_out,
-        baseline=dump_by_symbol(
-            {
-                s.train.symbol: _baseline(s.train, p.seq_length, settings, statistics).to_json()
-                for s in splits
-            }
-        ),
+        baseline=dump_by_symbol({symbol: b.to_json() for symbol, b in baselines.items()}),
         seq_length=p.seq_length,
         horizon=p.horizon,
         train_size=p.train_size,
@@ -84,13 +87,18 @@ def preprocess(
 
 
 def _baseline(
-    train: Prices, seq_length: int, settings: Settings, statistics: Collection[str] | None
+    train: Prices,
+    parts: Sequence[Prices] | None,
+    seq_length: int,
+    settings: Settings,
+    statistics: Collection[str] | None,
 ) -> Baseline:
     rates: Mapping[Channel, float] = {
         "fault": settings.drift_fault_rate,
         "regime": settings.drift_regime_rate,
     }
-    baseline = Baseline.fit(train, seq_length, rates, statistics=statistics)
+    of_stocks = sample_reference(seq_length, train.span[1]) if parts is None else None
+    baseline = Baseline.fit(train, seq_length, rates, of_stocks, statistics, parts or ())
     for fault in baseline.faults:
         extra = {"symbol": train.symbol, "code": fault["code"], "reason": fault["message"]}
         log.warning("a day of the training data is left out of its drift baseline", extra=extra)

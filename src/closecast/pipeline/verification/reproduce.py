@@ -98,8 +98,9 @@ def remake(settings: Settings, bundle: Bundle, collected: list[Prices]) -> Repro
     as_then = settings.model_copy(update=wanted)
     # Statistics share a channel's rate: a newer one would move the thresholds of all others.
     statistics = baseline.alone.keys() | baseline.with_before.keys()
+    by_kind = not baseline.from_before_kinds
     return ReproducedBundle(
-        collected, parameters, prepare(as_then, collected, parameters, statistics)
+        collected, parameters, prepare(as_then, collected, parameters, statistics, by_kind)
     )
 
 
@@ -108,6 +109,7 @@ def prepare(
     series: Sequence[Prices],
     parameters: Parameters,
     statistics: Collection[str] | None = None,
+    by_kind: bool = True,
 ) -> Prepared:
     """Preprocess in a temporary folder; the user's folders stay as they are.
 
@@ -115,13 +117,17 @@ def prepare(
     ----------
     statistics : collection of str, optional
         Keys of the drift statistics that get a threshold; all by default.
+    by_kind : bool
+        Whether coins are judged by coins.
     """
     with tempfile.TemporaryDirectory(prefix="closecast-again-") as folder:
         scratch = settings.model_copy(update={"data_dir": Path(folder)})
         workspace = Workspace(scratch, [prices.symbol for prices in series])
         for prices in series:
             workspace.put_prices(prices)
-        return preprocess(scratch, workspace.symbols, parameters, statistics=statistics)
+        return preprocess(
+            scratch, workspace.symbols, parameters, statistics=statistics, by_kind=by_kind
+        )
 
 
 def train_again(

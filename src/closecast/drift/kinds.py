@@ -1,0 +1,180 @@
+"""Thresholds by kind of market: coins are judged by coins, not by stocks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+from closecast.core.dataset import log_returns, long_run_volatility
+from closecast.core.markets import kind_of
+from closecast.core.prices import Prices
+from closecast.core.verdict import Channel
+from closecast.drift.reference import (
+    STEP,
+    Reference,
+    measure_reference,
+    measured_at,
+    sample_reference,
+)
+from closecast.drift.thresholds import (
+    FEW_SYMBOLS,
+    SURE,
+    FalseAlarmRate,
+    Threshold,
+    thresholds_for,
+)
+from closecast.errors import InvalidSymbol
+
+LEAST_SYMBOLS = 5
+"""Symbols of a kind that are trained together, without which no rate is known."""
+
+SHIPPED = frozenset({"stock", "index"})
+"""Kinds that the embedded sample of US stocks is a reference for: an index is made of stocks."""
+
+_LEAST_WINDOWS = 2  # lengths of a window that a series must have to be measured
+_MOST_WINDOWS = 15_000  # of a reference; with more, fewer of each symbol are measured
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Thresholds of both modes, and the windows that they come from.
+
+    Attributes
+    ----------
+    kind : str
+        Kind of market of the reference's symbols.
+    unrated : str or None
+        Reason for which the rates hold for no window of the symbol; ``None`` where they do.
+    """
+
+    reference: Reference
+    kind: str
+    alone: Mapping[str, Threshold]
+    with_before: Mapping[str, Threshold]
+    rates: Mapping[str, Mapping[Channel, FalseAlarmRate]] = field(default_factory=dict)
+    unrated: str | None = None
+
+    @property
+    def about(self) -> dict[str, str]:
+        """Kind and reason as a bundle holds them; nothing for stocks, as it was before kinds."""
+        kind = {} if self.kind in SHIPPED else {"kind": self.kind}
+        return kind if self.unrated is None else {**kind, "unrated": self.unrated}
+
+
+def calibrate(
+    train: Prices,
+    seq_length: int,
+    rates: Mapping[Channel, float],
+    reference: Reference | None = None,
+    statistics: Collection[str] | None = None,
+    companions: Sequence[Prices] = (),
+) -> Calibration:
+    """Compute the thresholds of a symbol from windows of its kind of market.
+
+    Parameters
+    ----------
+    train : Prices
+        Training part of the symbol.
+    rates : mapping
+        Target share of clean windows with a finding, per channel.
+    reference : Reference, optional
+        Used in place of any other.
+    statistics : collection of str, optional
+        Keys of the statistics that share the rates; all by default.
+    companions : sequence of Prices
+        Training parts of the symbols that are trained together, of any kind.
+    """
+    kind = kind_or_stock(train.symbol)
+    if reference is not None or kind in SHIPPED:
+        pool = sample_reference(seq_length, train.span[1]) if reference is None else reference
+        others = pool.without(train.symbol)
+        return _calibrated(others if len(others.symbols) else pool, "stock", rates, statistics)
+    same_kind = _of_kind(kind, train, companions, seq_length)
+    own = _calibrated(
+        _kind_reference(train, same_kind, seq_length), kind, rates, statistics, FEW_SYMBOLS
+    )
+    if len(same_kind) >= LEAST_SYMBOLS:
+        return own
+    stocks = _calibrated(sample_reference(seq_length, train.span[1]), "stock", rates, statistics)
+    return replace(
+        own,
+        alone=_larger(own.alone, stocks.alone),
+        with_before=_larger(own.with_before, stocks.with_before),
+        unrated=no_rate(kind, len(same_kind)),
+    )
+
+
+def kind_or_stock(symbol: str) -> str:
+    """Kind of a symbol's market; a stock where no market is known."""
+    try:
+        return kind_of(symbol)
+    except InvalidSymbol:
+        return "stock"
+
+
+def no_rate(kind: str, symbols: int) -> str:
+    """Reason for which no rate of false alarms is known."""
+    return (
+        f"no rate of false alarms is known for a {kind}: it takes the closes of {LEAST_SYMBOLS} "
+        f"symbols of the kind in one training, and this one had {symbols}"
+    )
+
+
+def _calibrated(
+    pool: Reference,
+    kind: str,
+    rates: Mapping[Channel, float],
+    statistics: Collection[str] | None,
+    sure: Mapping[Channel, tuple[float, float]] = SURE,
+) -> Calibration:
+    if statistics is not None:
+        pool = pool.only(statistics)
+    days = pool.last_sessions
+    alone, reached = thresholds_for(pool.alone, days, rates, with_before=False, sure=sure)
+    before, reached_before = thresholds_for(
+        pool.with_before, days, rates, with_before=True, sure=sure
+    )
+    return Calibration(pool, kind, alone, before, {"alone": reached, "with_before": reached_before})
+
+
+def _of_kind(
+    kind: str, train: Prices, companions: Iterable[Prices], seq_length: int
+) -> tuple[Prices, ...]:
+    """Select the parts of a kind that are long enough to be measured, by symbol; with its own."""
+    parts = {part.symbol: part for part in companions if kind_or_stock(part.symbol) == kind}
+    parts = {s: part for s, part in parts.items() if len(part) > _LEAST_WINDOWS * seq_length}
+    parts[train.symbol] = train
+    return tuple(parts[symbol] for symbol in sorted(parts))
+
+
+def _kind_reference(train: Prices, same_kind: tuple[Prices, ...], seq_length: int) -> Reference:
+    """Measure the windows of the other symbols of a kind, or of all where they are too few.
+
+    Windows alone are in the scale of the judged symbol: as the service's default it is compared
+    with windows of any symbol of its kind.
+    """
+    pool, judged = _own_scales(same_kind, seq_length), same_kind
+    if len(same_kind) >= LEAST_SYMBOLS:
+        pool = pool.without(train.symbol)
+        judged = tuple(part for part in same_kind if part.symbol != train.symbol)
+    volatility = long_run_volatility(log_returns(train.closes))
+    return replace(pool, alone=measured_at(judged, seq_length, volatility, pool.step))
+
+
+def _larger(ours: Mapping[str, Threshold], others: Mapping[str, Threshold]) -> dict[str, Threshold]:
+    """Take the larger threshold of each statistic, with the larger values of the tails."""
+    return {
+        key: Threshold(
+            max(one.value, others[key].value),
+            min(one.rate, others[key].rate),
+            tuple(map(max, one.tail, others[key].tail)),
+        )
+        for key, one in ours.items()
+    }
+
+
+@lru_cache(maxsize=2)
+def _own_scales(series: tuple[Prices, ...], seq_length: int) -> Reference:
+    windows = sum(len(part) for part in series) // STEP
+    return measure_reference(series, seq_length, STEP * (1 + windows // _MOST_WINDOWS))
