@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closecast.core.calendars import calendar_span, sessions_between
 from closecast.core.exchanges import (
     BARE_INDICES,
     CALENDARS,
@@ -123,6 +126,7 @@ UNKNOWN = {
     "VOD.UK": r"did you mean VOD\.L\?",
     "7203.JP": r"did you mean 7203\.T\?",
     "SHOP.XX": r"suffix \.XX; known: .*\.SA",
+    "OTE.AT": "calendars has none of Athens",
     "QNBK.QA": "calendars has none of Qatar",
     "^TNX": r"known indices: .*\^GSPC",
     "DX-Y.NYB": "suffix .NYB",
@@ -191,6 +195,20 @@ def test_the_tables_name_calendars_that_are_installed() -> None:
     assert installed >= CALENDARS
     assert {*SUFFIXES.values(), *INDICES.values(), *EXCHANGE_NAMES.values()} <= CALENDARS
     assert not {*SUFFIXES} & {*WITHOUT_CALENDAR}
+
+
+@pytest.mark.parametrize("calendar", sorted(CALENDARS))
+def test_each_calendar_of_the_tables_can_be_computed(calendar: str) -> None:
+    first, last = calendar_span(calendar)
+    assert first <= np.datetime64("2021-01-05")
+    assert last >= np.datetime64("2026-12-30")
+
+
+def test_currencies_trade_on_weekdays_and_on_holidays() -> None:
+    assert sessions_between("24/5", date(2024, 12, 24), date(2025, 1, 1)).astype(str).tolist() == [
+        *("2024-12-24", "2024-12-25", "2024-12-26", "2024-12-27"),
+        *("2024-12-30", "2024-12-31", "2025-01-01"),
+    ]
 
 
 def test_every_row_of_the_tables_is_reached() -> None:

@@ -94,7 +94,7 @@ def test_putting_answers_where_the_file_is(cache: PriceCache) -> None:
 
 
 def test_symbols_do_not_disturb_each_other(cache: PriceCache) -> None:
-    symbols = ["MSFT", "BRK-B", "BRK.B", "^GSPC", "GSPC", "EURUSD=X"]
+    symbols = ["MSFT", "BRK-B", "BRK-A", "^GSPC", "GSPC", "EURUSD=X"]
     for seed, symbol in enumerate(symbols):
         cache.put(random_walk(10, seed, symbol=symbol))
     for seed, symbol in enumerate(symbols):

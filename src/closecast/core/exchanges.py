@@ -24,7 +24,6 @@ def _calendar_of_each(names: Mapping[str, str]) -> dict[str, str]:
 # Munich that of Frankfurt; Shenzhen that of Shanghai; the exchanges of India and Canada likewise.
 SUFFIXES = _calendar_of_each(
     {
-        "ASEX": "AT",
         "BVMF": "SA",
         "XAMS": "AS",
         "XASX": "AX XA",
@@ -32,7 +31,6 @@ SUFFIXES = _calendar_of_each(
         "XBOG": "CL",
         "XBOM": "BO NS",
         "XBRU": "BR",
-        "XBSE": "RO",
         "XBUD": "BD",
         "XBUE": "BA",
         "XCSE": "CO",
@@ -70,7 +68,6 @@ SUFFIXES = _calendar_of_each(
         "XSTO": "ST",
         "XSTU": "SG",
         "XSWX": "SW VX",
-        "XTAE": "TA",
         "XTAI": "TW TWO",
         "XTAL": "TL",
         "XTKS": "T",
@@ -83,13 +80,17 @@ SUFFIXES = _calendar_of_each(
 
 WITHOUT_CALENDAR = {
     "AE": "Dubai",
+    "AT": "Athens",
     "CA": "Cairo",
     "CR": "Caracas",
     "KW": "Kuwait",
     "QA": "Qatar",
+    "RO": "Bucharest",
+    "TA": "Tel Aviv",
     "VN": "Ho Chi Minh City",
 }
-"""Suffixes of Yahoo whose exchange has no calendar in ``exchange_calendars``."""
+"""Suffixes of Yahoo whose exchange has no calendar in ``exchange_calendars``, or one that cannot
+be computed with the versions of pandas that it allows (ASEX, XBSE, XTAE)."""
 
 OTHER_SUFFIXES = {"UK": "L", "JP": "T", "PL": "WA", "HU": "BD", "NSE": "NS", "BSE": "BO"}
 """Suffixes of other vendors (Stooq), and Yahoo's for the same exchange: for hints only."""
@@ -151,7 +152,7 @@ BARE_INDICES = {
 
 CALENDARS = frozenset(
     {*SUFFIXES.values(), *INDICES.values(), NEW_YORK, EVERY_DAY, WEEKDAYS}
-    | {"AIXK", "CMES", "IEPA", "XBDA", "XBEL", "XBRA", "XCBF", "XCYS", "XEEE", "XETR", "XEUR"}
+    | {"AIXK", "CMES", "IEPA", "XBDA", "XBRA", "XCBF", "XEEE", "XETR", "XEUR"}
     | {"XLJU", "XLUX", "XZAG", "us_futures"}
 )
 """Every calendar that a symbol may be given."""
