@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closecast.core.calendars import Dates
+from closecast.core.markets import kind_of
 from closecast.core.prices import UNIT_RATIO, Prices
 from closecast.core.spacing import LONG_GAP, skipped_sessions
-from closecast.core.symbols import EVERY_DAY, exchange_of
+from closecast.core.symbols import exchange_of
 from closecast.core.units import lasting_moves, unit_blocks
 from closecast.errors import PriceProblem
 
@@ -21,7 +22,8 @@ FROZEN_SESSIONS = 15
 _HARDLY = 0.02  # of the median absolute return; adjusted closes of a frozen feed are not equal bits
 _SPLIT_RATIOS = np.log([2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 16, 20, 25, 30, 40, 50, 100])
 _SPLIT_SURPRISE = 12.0  # times the usual day; smaller moves are news
-_COIN_SPLIT = float(np.log(9.5))  # coins are redenominated by ten or more, if at all
+_STOCK_SPLIT = float(np.log(1.8))
+_REDENOMINATION = float(np.log(9.5))  # of coins and currencies: by ten or more, if at all
 _SHARED = 0.5  # of a move; the median of the others reaches it: the market moved
 _LEAST_OTHERS = 2
 
@@ -58,7 +60,7 @@ def find_faults(prices: Prices, others: Sequence[Prices] = ()) -> list[PriceProb
 
     Notes
     -----
-    What trades every day (a coin) is not split: only a move by ten or more is suspected there.
+    Only shares are split: of a coin, an index or a currency, a move by ten or more is suspected.
     """
     return [fault.problem for fault in faults_of(prices, others)]
 
@@ -96,7 +98,7 @@ def _units(prices: Prices) -> Iterator[Fault]:
 def _splits(prices: Prices, usual: float, others: Sequence[Prices]) -> Iterator[Fault]:
     returns = np.where(_over_gaps(prices), 0.0, np.diff(prices.log_closes))
     lasting = set(lasting_moves(prices.log_closes, _over_gaps(prices)).tolist())
-    least = _COIN_SPLIT if exchange_of(prices.symbol) == EVERY_DAY else np.log(1.8)
+    least = _STOCK_SPLIT if kind_of(prices.symbol) == "stock" else _REDENOMINATION
     sizes = np.abs(returns)
     for i in np.flatnonzero(sizes > least).tolist():
         beyond = sizes[i] > np.log(UNIT_RATIO)
@@ -127,8 +129,7 @@ def _others_moved(prices: Prices, row: int, move: float, others: Sequence[Prices
     moves = [
         _move(other, before, day)
         for other in others
-        if other.symbol != prices.symbol
-        and exchange_of(other.symbol) == exchange_of(prices.symbol)
+        if other.symbol != prices.symbol and kind_of(other.symbol) == kind_of(prices.symbol)
     ]
     known = [one for one in moves if np.isfinite(one)]
     return len(known) >= _LEAST_OTHERS and float(np.median(known)) / move >= _SHARED

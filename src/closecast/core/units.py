@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from closecast.core.prices import UNIT_RATIO
 
-STAYS = 30
-"""Closes on the other side of a large move that make it one that stays."""
+STAYS_UP, STAYS_DOWN = 30, 60
+"""Closes on the other side of a large move, up or down, that make it one that stays. Shares are
+merged a hundred to one now and then; none is split by a hundred where pence and pounds are."""
 
 _LIMIT = float(np.log(UNIT_RATIO))
 _SAME_LEVEL = _LIMIT / 2
@@ -107,14 +108,11 @@ def _outside(
     if not levels:
         return []
     rows = sum(level.stop - level.first for level in levels)
-    if at_edge and rows < STAYS and not _may_be_a_split(levels, usual):
+    move = usual.height - levels[-1].height if of_start else levels[0].height - usual.height
+    may_be_a_split = len(levels) == 1 and np.abs(_WHOLE_SPLITS - abs(move)).min() < _OF_A_SPLIT
+    if at_edge and rows < (STAYS_UP if move > 0 else STAYS_DOWN) and not may_be_a_split:
         return list(levels)
     return _wrong(levels, at_start=of_start and at_edge, at_end=not of_start and at_edge)
-
-
-def _may_be_a_split(levels: Sequence[_Level], usual: _Level) -> bool:
-    size = abs(levels[0].height - usual.height)
-    return len(levels) == 1 and bool(np.abs(_WHOLE_SPLITS - size).min() < _OF_A_SPLIT)
 
 
 def _rows_at(levels: Sequence[_Level], height: float) -> int:
