@@ -46,7 +46,10 @@ COINS = (
 )
 """Coins that are recognised before a currency without anything between: ``BTCUSD``."""
 
-_OTHER_NAMES = {"XBT": "BTC", "XDG": "DOGE"}  # as BitMEX and Kraken write them
+OTHER_NAMES = {"BTC": ("XBT",), "DOGE": ("XDG",)}
+"""Coins, and the names that BitMEX and Kraken have for them."""
+
+_MEANT = {other: coin for coin, others in OTHER_NAMES.items() for other in others}
 _KRAKEN = re.compile(r"X([A-Z]{3})Z(USD|EUR|GBP|JPY|CAD)")
 _PARTED = re.compile(r"([A-Z0-9]{1,12})([-/_:])([A-Z0-9]{3,5})")
 _SHORTEST = 6  # five letters are a share of New York
@@ -80,7 +83,7 @@ def pair_name(text: str) -> str | None:
     parts = _parts_of(text)
     if parts is None:
         return None
-    base, quote = (_OTHER_NAMES.get(part, part) for part in parts)
+    base, quote = (_MEANT.get(part, part) for part in parts)
     if base == quote:
         return None
     return f"{base}{quote}=X" if {base, quote} <= CURRENCIES else f"{base}-{quote}"
@@ -118,7 +121,7 @@ def _parts_of(text: str) -> tuple[str, str] | None:
         base, mark, quote = parted.groups()
         # Before a colon may stand an exchange: NASDAQ:BTC is no pair.
         is_pair = mark != ":" or _is_known(base)
-        return (base, quote) if is_pair and _OTHER_NAMES.get(quote, quote) in QUOTES else None
+        return (base, quote) if is_pair and _MEANT.get(quote, quote) in QUOTES else None
     if kraken := _KRAKEN.fullmatch(text):
         return kraken[1], kraken[2]
     if not text.isalnum() or len(text) < _SHORTEST - 1:
@@ -132,7 +135,7 @@ def _parts_of(text: str) -> tuple[str, str] | None:
 
 
 def _is_known(base: str) -> bool:
-    return base in COINS or base in CURRENCIES or base in _OTHER_NAMES
+    return base in COINS or base in CURRENCIES or base in _MEANT
 
 
 def _ends_in(text: str, quote: str) -> bool:

@@ -1,4 +1,4 @@
-"""Ticker symbols: one canonical spelling each, and a name that is safe as a folder."""
+"""Ticker symbols: one canonical spelling each, earlier ones, a name that is safe as a folder."""
 
 from __future__ import annotations
 
@@ -9,15 +9,26 @@ from functools import lru_cache
 
 from closecast.core.exchanges import BARE_INDICES, EVERY_DAY, EXCHANGE_NAMES, SUFFIXES
 from closecast.core.markets import exchange_of, is_new_york, market_in_tables
-from closecast.core.pairs import pair_name
+from closecast.core.pairs import OTHER_NAMES, pair_name
 from closecast.errors import InvalidSymbol
 
-__all__ = ["EVERY_DAY", "canonical", "canonical_list", "exchange_of", "folder_name", "panel_name"]
+__all__ = [
+    "EVERY_DAY",
+    "canonical",
+    "canonical_list",
+    "exchange_of",
+    "folder_name",
+    "former_names",
+    "panel_name",
+    "present_name",
+    "quoted",
+]
 
 _LONGEST = 40
 
 _SYMBOL = re.compile(r"\^?[A-Z0-9][A-Z0-9&]{0,11}(?:[.\-=][A-Z0-9]{1,6}){0,2}", re.ASCII)
 _B3_TICKER = re.compile(r"[A-Z][A-Z0-9]{3}[0-9]{1,2}[FB]?", re.ASCII)
+_ALWAYS_WITH_SUFFIX = re.compile(r"[A-Z][A-Z0-9]{3}[0-9]{1,2}", re.ASCII)
 _SHARE_CLASS = re.compile(r"([A-Z]{1,5})\.([AB])|([A-Z]{2,5})/([A-Z])", re.ASCII)
 _CLASS_BEFORE_SUFFIX = re.compile(r"([A-Z0-9]+)\.([A-Z]{1,2})\.([A-Z]{1,3})", re.ASCII)
 
@@ -101,4 +112,57 @@ def folder_name(symbol: str) -> str:
     >>> folder_name("^BVSP"), folder_name("VALE3.SA")
     ('%5EBVSP', 'VALE3.SA')
     """
-    return canonical(symbol).replace("^", "%5E").replace("=", "%3D").replace("&", "%26")
+    return quoted(canonical(symbol))
+
+
+def quoted(name: str) -> str:
+    """The name as one path component, in the spelling given; ``urllib.parse.unquote`` reverses it.
+
+    >>> quoted("BRK.B"), quoted("EURUSD=X")
+    ('BRK.B', 'EURUSD%3DX')
+    """
+    return name.replace("^", "%5E").replace("=", "%3D").replace("&", "%26")
+
+
+def present_name(stored: str) -> str:
+    """Today's spelling of a name that an earlier version stored; what is no symbol stays.
+
+    >>> present_name("BRK.B"), present_name("AAPL+2.ba3658")
+    ('BRK-B', 'AAPL+2.ba3658')
+    """
+    try:
+        return canonical(stored)
+    except InvalidSymbol:
+        return stored
+
+
+@lru_cache(maxsize=4096)
+def former_names(symbol: str) -> tuple[str, ...]:
+    """Names under which earlier versions stored what belongs to a canonical symbol.
+
+    >>> former_names("BRK-B"), former_names("PETR4F.SA"), former_names("EURUSD=X")
+    (('BRK.B',), ('PETR4F',), ('EURUSD', 'EUR-USD'))
+    >>> former_names("MSFT"), former_names("VALE3.SA")
+    ((), ())
+    """
+    base, _, quote = symbol.partition("-")
+    maybe = [
+        *(bare for bare, index in BARE_INDICES.items() if index == symbol),
+        symbol.removesuffix(".SA"),
+        *([f"{base}.{quote}"] if "." not in symbol else ()),
+        *(
+            f"{one}{mark}{quote}"
+            for mark in ("", "-")
+            for one in (base, *OTHER_NAMES.get(base, ()))
+        ),
+    ]
+    if symbol.endswith("=X"):
+        maybe += [symbol[:6], f"{symbol[:3]}-{symbol[3:6]}"]
+    return tuple(
+        name
+        for name in dict.fromkeys(maybe)
+        if name != symbol
+        and _SYMBOL.fullmatch(name)
+        and not _ALWAYS_WITH_SUFFIX.fullmatch(name)
+        and canonical(name) == symbol
+    )
