@@ -114,7 +114,7 @@ class MarketPanel:
             _MEAN_TO_DEVIATION * float(np.median(sizes)) if sizes else 0.0,
         )
         if len(self._series) > _MANY:
-            del self.__dict__["_table"]  # of many symbols it is large, and not needed again
+            self.__dict__.pop("_table", None)  # of many symbols it is large, and not needed again
         return found
 
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from closecast.core.arrays import Dates, FloatArray
 from closecast.core.market_moves import MarketMoves
-from closecast.drift.context import ContextFinding
+from closecast.core.verdict import Finding
+from closecast.drift.context import Context, ContextFinding
+from closecast.drift.messages import sentence
 from closecast.drift.statistics.base import Cause
 
-SHARED = frozenset({"jump", "spike", "large_move"})
-"""Statistics of single moves, which the market may explain."""
+EXPLAINED = frozenset({"split", "spike"})
+"""Codes of single moves, which the market may explain."""
+
+MEASURES = ("jump", "spike", "large_move")
+"""Statistics that find them."""
 
 _WILD = 2.5  # volatilities of the market, from which on its day is more than noise
 _MOST_SHARED = 2.0  # times the market's move: SOL fell by 40 % when the others fell by 17 %
@@ -34,9 +42,44 @@ def without_market(returns: FloatArray, moves: FloatArray, times: FloatArray) ->
     return np.asarray(np.where(shared, returns - np.sign(returns) * part, returns))
 
 
-def check_market(move: float, row: int, day: np.datetime64, market: MarketMoves) -> (
-    list[ContextFinding]
-):
+def shared_or_not(
+    finding: Finding, without: Sequence[Finding], moves: FloatArray, times: FloatArray
+) -> Finding:
+    """Call a single move news if it is gone without the market's part.
+
+    Parameters
+    ----------
+    without : sequence of Finding
+        Of the window without the market's part.
+    moves, times : arrays, shape (n - 1,)
+        Of the market, as in :func:`without_market`.
+    """
+    row = finding.row
+    if finding.code not in EXPLAINED or not row:
+        return finding
+    if any(f.code == finding.code and f.row and abs(f.row - row) <= 1 for f in without):
+        return finding
+    day = max(range(row - 1, min(row + 1, len(times))), key=lambda i: abs(times[i]))
+    if abs(times[day]) < _WILD:
+        return finding
+    facts = {
+        "move": finding.facts["move"],
+        "times": finding.facts["times"],
+        "market": round(100 * float(np.expm1(moves[day])), 1),
+    }
+    return replace(
+        finding,
+        code="shock",
+        level="regime",
+        alternatives=(),
+        facts=facts,
+        sentence=sentence("shock", facts),
+    )
+
+
+def check_market(
+    move: float, row: int, day: np.datetime64, market: MarketMoves
+) -> list[ContextFinding]:
     """Find a day on which the whole market moved as it seldom does, and the symbol with it.
 
     Parameters
@@ -65,6 +108,22 @@ def check_market(move: float, row: int, day: np.datetime64, market: MarketMoves)
     ]
 
 
-def moves_of(sessions: Dates, market: MarketMoves) -> tuple[FloatArray, FloatArray]:
-    """Moves of the market at each return of a window, shape (n - 1,); 0 where not known."""
-    return market.at(sessions[1:])
+def dates_of(context: Context, placed: Dates | None, n: int) -> Dates | None:
+    """Dates of a window's n closes, if they are known: sent, found, or counted back.
+
+    Parameters
+    ----------
+    placed : array of datetime64[D] or None
+        Dates at which the window lies among known closes; fewer than n if it is newer.
+    """
+    sent, table = context.sessions, context.calendar
+    if sent is not None:
+        return sent if (np.diff(sent) > np.timedelta64(0, "D")).all() else None
+    if placed is not None:
+        missing = np.full(n - len(placed), np.datetime64("NaT"), placed.dtype)
+        return np.concatenate([placed, missing]) if len(missing) else placed
+    if context.as_of is None or table is None:
+        return None
+    stop = int(table.sessions.searchsorted(context.as_of, side="right"))
+    known = n <= stop and table.sessions[stop - 1] == context.as_of
+    return table.sessions[stop - n : stop] if known else None
