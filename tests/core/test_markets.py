@@ -19,7 +19,7 @@ from closecast.core.exchanges import (
     SUFFIXES,
     WITHOUT_CALENDAR,
 )
-from closecast.core.markets import Market, kind_of, market_of, name_markets
+from closecast.core.markets import Market, kind_of, market_of, name_markets, recorded_markets
 from closecast.core.pairs import COINS, QUOTES
 from closecast.core.symbols import canonical, exchange_of, folder_name
 from closecast.errors import InvalidSymbol
@@ -221,10 +221,8 @@ def test_every_row_of_the_tables_is_reached() -> None:
 
 
 def test_a_market_can_be_named_for_a_symbol_or_a_pattern(named: None) -> None:
-    name_markets(
-        {"ACME": Market("BVMF", "stock"), "*=F": Market("CMES", "future")},
-        {"FUND99": Market("XLON", "stock")}.get,
-    )
+    name_markets({"ACME": Market("BVMF", "stock"), "*=F": Market("CMES", "future")})
+    recorded_markets().put("FUND99", Market("XLON", "stock"))
     assert exchange_of("ACME") == "BVMF"
     assert market_of("GC=F") == Market("CMES", "future")
     assert exchange_of("FUND99") == "XLON"

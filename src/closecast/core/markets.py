@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, Protocol
 
 from closecast.core.exchanges import (
     EVERY_DAY,
@@ -49,34 +49,52 @@ class Market:
     kind: MarketKind
 
 
-Recorded = Callable[[str], Market | None]
-"""Looks up the market that a file named for a symbol; ``None`` where none did."""
+class MarketBook(Protocol):
+    """Markets that files named, by symbol; an entry never changes."""
+
+    def get(self, symbol: str) -> Market | None:
+        """Market of a canonical symbol, or ``None``."""
+
+    def put(self, symbol: str, market: Market) -> None:
+        """Keep the market of a canonical symbol that has none yet."""
+
+
+class _Remembered(dict[str, Market]):
+    """A book for as long as the process runs."""
+
+    def put(self, symbol: str, market: Market) -> None:
+        self[symbol] = market
 
 
 @dataclass(slots=True)
 class _Named:
     """Markets that are in no table; the same in every process, as its settings are."""
 
-    by_pattern: Mapping[str, Market]
-    recorded: Recorded
+    by_setting: Mapping[str, Market]
+    book: MarketBook
 
 
-_named = _Named({}, lambda _: None)
+_named = _Named({}, _Remembered())
 
 
-def name_markets(by_pattern: Mapping[str, Market], recorded: Recorded = lambda _: None) -> None:
+def name_markets(by_setting: Mapping[str, Market], book: MarketBook | None = None) -> None:
     """Set the markets of symbols that are in no table, for this process, at its start.
 
     Parameters
     ----------
-    by_pattern : mapping
+    by_setting : mapping
         From a canonical symbol, or a pattern with ``*`` and ``?``, to its market. These come
         before the tables; a symbol counts before a pattern, an earlier pattern before a later one.
-    recorded : callable
-        Looked up last, before a symbol is refused; answers that are no longer ``None`` stay.
+    book : MarketBook, optional
+        Looked up last, before a symbol is refused. Without one, what files name is kept in memory.
     """
-    _named.by_pattern, _named.recorded = dict(by_pattern), recorded
+    _named.by_setting, _named.book = dict(by_setting), book or _Remembered()
     market_of.cache_clear()
+
+
+def recorded_markets() -> MarketBook:
+    """Markets that files named."""
+    return _named.book
 
 
 @lru_cache(maxsize=4096)
@@ -91,7 +109,7 @@ def market_of(symbol: str) -> Market:
     InvalidSymbol
         If no market is known; the message names the setting.
     """
-    found = _set_by_hand(symbol) or market_in_tables(symbol) or _named.recorded(symbol)
+    found = market_by_setting(symbol) or market_in_tables(symbol) or _named.book.get(symbol)
     if found is None:
         raise InvalidSymbol(_refusal(symbol))
     return found
@@ -148,8 +166,9 @@ def is_new_york(symbol: str) -> bool:
     return _NEW_YORK_SHARE.fullmatch(symbol) is not None
 
 
-def _set_by_hand(symbol: str) -> Market | None:
-    rules = _named.by_pattern
+def market_by_setting(symbol: str) -> Market | None:
+    """Market that the setting names for a canonical symbol, or ``None``."""
+    rules = _named.by_setting
     if symbol in rules:
         return rules[symbol]
     return next((rules[one] for one in rules if fnmatchcase(symbol, one)), None)

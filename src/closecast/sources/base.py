@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from closecast.core.market_names import record_market
 from closecast.core.prices import Basis, Prices
 from closecast.core.symbols import canonical
 from closecast.errors import InvalidPrices, NoPrices, PriceProblem, TooFewCloses
@@ -32,12 +33,15 @@ class RawRows:
         Price basis.
     notes : tuple of PriceProblem
         Remarks of the source on the whole, such as the layout in which a file was read.
+    market : str, optional
+        The exchange that the source names for the symbol, as it is written there.
     """
 
     dates: NDArray[np.datetime64]
     closes: NDArray[np.float64]
     basis: Basis
     notes: tuple[PriceProblem, ...] = ()
+    market: str | None = None
 
 
 class PriceSource(ABC):
@@ -95,6 +99,8 @@ class PriceSource(ABC):
         if start is not None and end is not None and start > end:
             raise TooFewCloses(f"{symbol}: start {start} is after end {end}")
         rows = self.read(symbol, start, end)
+        if rows.market is not None:
+            record_market(symbol, rows.market)
         if not len(rows.closes):
             raise NoPrices(f"{self.name} has no close of {symbol} between {start} and {end}")
         if problem := other_bars(symbol, rows.dates, rows.closes):

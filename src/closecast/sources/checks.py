@@ -86,7 +86,8 @@ def _wrong_calendar(
     return InvalidPrices(
         symbol,
         [PriceProblem("wrong_calendar", message, days[0])],
-        "Does the symbol's suffix name the market that these closes come from?",
+        "Does the symbol's suffix name the market that these closes come from? Its calendar can be "
+        f"named with the setting CLOSECAST_MARKETS='{symbol}=BVMF', or with another code.",
     )
 
 
