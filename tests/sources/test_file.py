@@ -313,10 +313,12 @@ def test_text_among_decimal_commas_is_named(write: Write, text: str) -> None:
     assert found == [("not_a_number", DAYS[1], f"close {text!r} is not a number")]
 
 
-def test_every_bad_cell_in_the_span_is_named_and_none_outside(write: Write) -> None:
+def test_bad_cells_in_the_span_are_one_sentence_and_those_outside_are_none(write: Write) -> None:
     path = write(with_dates("Date,Close", ("x", "y", "3.5")))
-    assert [day for _, day, _ in problems(path)] == [DAYS[0], DAYS[1]]
-    assert [day for _, day, _ in problems(path, start=date(2022, 1, 4))] == [DAYS[1]]
+    assert problems(path) == [("not_a_number", DAYS[0], "2 closes are not numbers, the first 'x'")]
+    assert problems(path, start=date(2022, 1, 4)) == [
+        ("not_a_number", DAYS[1], "close 'y' is not a number")
+    ]
     assert fetch(path, start=date(2022, 1, 5)).closes.tolist() == [3.5]
 
 
@@ -362,9 +364,35 @@ def test_mixed_orders_are_refused(write: Write) -> None:
     assert [rule for rule, _, _ in found] == ["not_a_date"]
 
 
-def test_order_and_duplicates_are_left_to_validation(write: Write) -> None:
+def test_disorder_and_duplicates_are_one_sentence_each(write: Write) -> None:
     path = write(csv_of("Date,Close", *(f"{day},5" for day in (*DAYS, DAYS[2], DAYS[0]))))
-    assert [rule for rule, _, _ in problems(path)] == ["duplicate", "unsorted"]
+    assert problems(path) == [
+        (
+            "duplicate",
+            DAYS[2],
+            "1 row has the date of the row before: bars within a day, or a row twice",
+        ),
+        (
+            "unsorted",
+            DAYS[0],
+            f"1 row is out of order, the first comes after {DAYS[2]}; sort by date",
+        ),
+    ]
+
+
+def test_a_shuffled_file_is_one_sentence(write: Write) -> None:
+    shuffled = np.random.default_rng(3).permutation(NYSE)
+    ((rule, _, message),) = problems(write(csv_of("Date,Close", *(f"{d},5" for d in shuffled))))
+    assert rule == "unsorted"
+    assert "rows are out of order, the first comes after" in message
+
+
+def test_newest_first_is_sorted_and_named(write: Write) -> None:
+    rows = [f"{day},{close}" for day, close in zip(NYSE, CLOSES, strict=True)]
+    prices = fetch(write(csv_of("Date,Close", *rows[::-1])))
+    assert prices.sessions.tolist() == NYSE.tolist()
+    assert prices.closes.tolist() == CLOSES.tolist()
+    assert prices.notes[0].message == "read as: columns 'Date' and 'Close', newest first"
 
 
 def test_a_row_without_a_date_is_refused_in_any_span(write: Write) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
+from closecast.cli.inspect import run_inspect
 from closecast.cli.keys import create_key, list_keys, revoke_key
 from closecast.cli.options import add_fine_tune, add_hyperparameters, add_origin
 from closecast.cli.serve import run_serve
@@ -17,7 +18,6 @@ from closecast.forecasters import AUTO, FORECASTERS
 from closecast.infra.logging import set_up_logging
 from closecast.infra.redaction import redacted
 from closecast.settings import Settings, describe
-from closecast.sources.market_cache import use_markets
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -26,7 +26,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         settings = Settings()
         set_up_logging(settings.log_level, settings.log_format)
-        use_markets(settings)
         arguments.run(arguments, settings)
     except ValidationError as error:
         sys.exit(redacted(f"closecast: {describe(error)}"))
@@ -74,6 +73,11 @@ def _parser() -> argparse.ArgumentParser:
         "--if-missing", action="store_true", help="do nothing if every symbol has a model already"
     )
     train.set_defaults(run=run_train)
+
+    inspect = commands.add_parser("inspect", help="show how a file of closes is read")
+    inspect.add_argument("file", metavar="FILE", help="path or fsspec URL of the file")
+    inspect.add_argument("--symbol", metavar="S", help="symbol to read; checks its calendar, too")
+    inspect.set_defaults(run=run_inspect)
 
     verify = commands.add_parser("verify", help="rebuild a bundle from its closes, and compare")
     verify.add_argument("version", metavar="VERSION")

@@ -24,14 +24,7 @@ Dates = NDArray[np.datetime64]
 # Closing auctions and late prints: B3's closing call ends at 17:55, data arrive later.
 _SETTLING = timedelta(minutes=20)
 _FIRST_DAY = "1990-01-02"  # the default start of the library is 20 years ago
-# The library knows the holidays of these from then on.
-_LATER_FIRST_DAYS = {
-    "AIXK": "2017-01-01",
-    "XBOM": "1997-01-01",
-    "XSAU": "2021-01-01",
-    "XSHG": "1990-12-03",
-    "XTKS": "1997-01-01",
-}
+_LATER_FIRST_DAYS = {"XTKS": "1997-01-01"}  # the library knows Tokyo's holidays from then on
 _AHEAD = timedelta(days=730)  # the default end of the library is in one year
 _EVERY_DAY_SPAN = (np.datetime64("1970-01-01"), np.datetime64("2200-01-01"))
 
@@ -140,21 +133,33 @@ class SessionTable:
         )
 
 
+def _calendar(exchange: str) -> Any:
+    import exchange_calendars
+
+    return exchange_calendars.get_calendar(
+        exchange,
+        start=_LATER_FIRST_DAYS.get(exchange, _FIRST_DAY),
+        end=datetime.now(UTC).date() + _AHEAD,
+    )
+
+
+@lru_cache(maxsize=64)
+def time_zone(exchange: str) -> str:
+    """Name of an exchange's time zone; coins' days are those of UTC.
+
+    >>> time_zone("XTKS"), time_zone("24/7")
+    ('Asia/Tokyo', 'UTC')
+    """
+    return "UTC" if exchange == EVERY_DAY else str(_calendar(exchange).tz)
+
+
 @lru_cache(maxsize=16)
 def _whole_table(exchange: str) -> SessionTable:
     if exchange == EVERY_DAY:
         sessions = np.arange(*_EVERY_DAY_SPAN)
         bells = (sessions + 1).astype("datetime64[s]")
     else:
-        import exchange_calendars
-
-        first = _LATER_FIRST_DAYS.get(exchange, _FIRST_DAY)
-        try:
-            calendar: Any = exchange_calendars.get_calendar(
-                exchange, start=first, end=datetime.now(UTC).date() + _AHEAD
-            )
-        except ValueError:  # holidays that a government announces are known for less far ahead
-            calendar = exchange_calendars.get_calendar(exchange, start=first)
+        calendar = _calendar(exchange)
         sessions = calendar.sessions.to_numpy().astype("datetime64[D]")
         bells = calendar.closes_nanos.astype("datetime64[ns]").astype("datetime64[s]")
     return SessionTable(

@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
-from urllib.parse import unquote
 
 from pydantic import ValidationError
 
-from closecast.core.symbols import canonical, folder_name, former_names, present_name, quoted
+from closecast.core.symbols import canonical, folder_name
 from closecast.errors import (
     DamagedBundle,
     PointerMoved,
@@ -41,16 +39,16 @@ class Pointers(ABC):
         """A bundle that may be current for a symbol, or an error."""
 
     def pointer(self, symbol: str) -> Pointer | None:
-        """The pointer of a symbol, or ``None``; one under an earlier spelling where that is all.
+        """The pointer of a symbol, or ``None``.
 
         Raises
         ------
         DamagedBundle
             If the pointer's file is not one of ours.
         """
-        wanted = canonical(symbol)
-        content = self._content(wanted)
-        if content is None:
+        try:
+            content = self._store.read(_place_of(symbol))
+        except FileNotFoundError:
             return None
         try:
             pointer = Pointer.model_validate_json(content)
@@ -58,16 +56,9 @@ class Pointers(ABC):
             raise DamagedBundle(
                 f"the pointer of {symbol} is not one of ours ({problems_in(error)})"
             ) from error
-        if present_name(pointer.symbol) != wanted:
+        if pointer.symbol != canonical(symbol):
             raise DamagedBundle(f"the pointer of {symbol} is one of {pointer.symbol}")
-        return pointer.model_copy(update={"symbol": wanted})
-
-    def _content(self, symbol: str) -> bytes | None:
-        # Nothing is moved: the first promotion writes under today's name, and that is read first.
-        for name in (symbol, *former_names(symbol)):
-            with suppress(FileNotFoundError):
-                return self._store.read(f"current/{quoted(name)}.json")
-        return None
+        return pointer
 
     @property
     def is_local(self) -> bool:
@@ -97,7 +88,7 @@ class Pointers(ABC):
         names = (
             n.removesuffix(".json") for n in self._store.names("current") if n.endswith(".json")
         )
-        return sorted({present_name(unquote(name)) for name in names})
+        return sorted(n.replace("%5E", "^").replace("%3D", "=") for n in names)
 
     def promote(
         self,

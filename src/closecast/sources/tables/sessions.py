@@ -1,0 +1,90 @@
+"""Moments as days of an exchange: a bar that opened on Sunday in UTC is Tokyo's Monday."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from closecast.core.calendars import calendar_span, sessions_between, time_zone
+from closecast.core.symbols import EVERY_DAY
+
+Days = NDArray[np.datetime64]
+
+_FILLERS = 0.1  # share of rows on holidays that a source may fill in
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Dates with times as they are written.
+
+    Attributes
+    ----------
+    local : array of datetime64[s], shape (n,)
+        As written; midnight where no time is written.
+    offset : array of float64, shape (n,)
+        Minutes that the written time is ahead of UTC; NaN where it is not written.
+    """
+
+    local: NDArray[np.datetime64]
+    offset: NDArray[np.float64]
+
+
+def in_exchange_days(moments: Moments, exchange: str | None) -> tuple[Days, tuple[str, ...]]:
+    """Dates in the exchange's time zone, and a remark where they differ from those written.
+
+    A date is taken as it is written, unless its time is known in UTC and the exchange's own date
+    is another one that is more often a session: midnight in UTC usually stands for the date alone.
+
+    Parameters
+    ----------
+    exchange : str, optional
+        Calendar code; without it dates stay as they are written.
+    """
+    as_written = moments.local.astype("datetime64[D]")
+    zoned = ~np.isnan(moments.offset)
+    clock = (moments.local - as_written).astype("int64")
+    if exchange is None or not (zoned.any() or clock.any()):
+        return as_written, ()
+    ahead = np.where(zoned, moments.offset, 0.0) * 60
+    utc = moments.local - ahead.astype("int64").astype("timedelta64[s]")
+    known = ~np.isnat(utc)
+    if exchange == EVERY_DAY:  # coins' days are those of UTC
+        days = np.where(zoned, utc.astype("datetime64[D]"), as_written)
+        return days, (() if (days == as_written)[known].all() else ("in days of UTC",))
+    zone = time_zone(exchange)
+    there = pd.DatetimeIndex(utc).tz_localize("UTC").tz_convert(zone).tz_localize(None)
+    days = there.to_numpy().astype("datetime64[D]")
+    if (days == as_written)[known].all() or not (zoned[known].all() or not zoned.any()):
+        return as_written, ()
+    off_written, off_there = off_sessions(as_written, exchange), off_sessions(days, exchange)
+    in_utc = bool((moments.offset[known] == 0).all()) and bool(clock[known].any())
+    if zoned.any():
+        better = off_there < off_written or (off_there == off_written and in_utc)
+    else:  # times without a zone are the exchange's own, unless they cannot be
+        better = off_there == 0 and off_written > max(2, _FILLERS * known.sum())
+    if not better:
+        return as_written, ()
+    return days, (f"times in UTC as days of {zone}",)
+
+
+def off_sessions(days: Days, exchange: str | None) -> int:
+    """Number of dates that are no sessions; 0 where the exchange is not known."""
+    if exchange is None or not len(inside := _inside(days, exchange)):
+        return 0
+    return int((~np.isin(inside, sessions_between(exchange, inside.min(), inside.max()))).sum())
+
+
+def session_share(days: Days, exchange: str | None) -> float:
+    """Share of the sessions between the first and the last date that are there."""
+    if exchange is None or not len(inside := _inside(days, exchange)):
+        return 0.0
+    sessions = sessions_between(exchange, inside.min(), inside.max())
+    return float(np.isin(sessions, inside).mean()) if len(sessions) else 0.0
+
+
+def _inside(days: Days, exchange: str) -> Days:
+    first, last = calendar_span(exchange)
+    return np.asarray(days[~np.isnat(days) & (days >= first) & (days <= last)])
