@@ -30,6 +30,7 @@ from closecast.infra.api_keys import KeyStore
 from closecast.infra.logging import set_up_logging
 from closecast.infra.processes import die_with_server
 from closecast.settings import Settings, get_settings
+from closecast.sources.market_cache import use_markets
 
 _COMPRESSED_FROM = 4096  # bytes
 
@@ -76,6 +77,7 @@ def create_app(
             set_up_logging(chosen.log_level, chosen.log_format)
             die_with_server()
         keys.load()
+        use_markets(chosen)
         service = Service.from_settings(chosen, clock, kind)
         await run_in_threadpool(service.start)
         app.state.service = service

@@ -14,6 +14,7 @@ from closecast.errors import ClosecastError
 from closecast.infra.logging import set_up_logging
 from closecast.pipeline.workspace import Workspace
 from closecast.settings import Settings, describe
+from closecast.sources.market_cache import use_markets
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -50,6 +51,7 @@ def run(step: Callable[[Settings], None]) -> None:
         settings = Settings()
         level = "ERROR" if settings.log_level == "INFO" else settings.log_level
         set_up_logging(level, settings.log_format)
+        use_markets(settings)
         step(settings)
     except ValidationError as error:
         sys.exit(f"error: {describe(error)}")

@@ -17,6 +17,7 @@ CHANGED: dict[str, Any] = {
     "default_symbol": "PETR4.SA",
     "source": "yahoo",
     "models_url": "s3://bucket/models",
+    "markets": "ACME=BVMF,*=F=CMES:future",
     "data_dir": Path("/somewhere/data"),
     "results_dir": Path("/somewhere/results"),
     "ledger_url": "postgresql://user@host/ledger",

@@ -43,8 +43,8 @@ class Panel:
     ----------
     market, own : float
         Long-run volatility of the market's day and of a coin's own part, as log returns.
-    freedom : float
-        Degrees of freedom of a day's law; with the clusters, the tails are those of three.
+    freedom, own_freedom : float
+        Degrees of freedom of a day's law, of the market's and of a coin's own part.
     persistence, roughness : float
         Of the logarithm of the volatility, from day to day.
     momentum : float
@@ -58,7 +58,8 @@ class Panel:
     seed: int
     market: float = 0.030
     own: float = 0.028
-    freedom: float = 5.0
+    freedom: float = 3.0
+    own_freedom: float = 5.0
     persistence: float = 0.985
     roughness: float = 0.075
     momentum: float = 0.12
@@ -67,7 +68,7 @@ class Panel:
 
 
 TUNED = Panel(seed=1)
-HELD_OUT = (Panel(101), Panel(202, market=0.027, own=0.033, freedom=4.0, news=0.0006))
+HELD_OUT = (Panel(101), Panel(202, market=0.027, own=0.033, own_freedom=4.0, news=0.0006))
 """Nothing is chosen by these."""
 
 
@@ -77,14 +78,14 @@ def coins(panel: Panel, first: str = "2018-01-01", last: str = "2026-06-30") -> 
     rng = np.random.default_rng(panel.seed)
     sessions = np.arange(np.datetime64(first), np.datetime64(last) + 1)
     n = len(sessions)
-    market = panel.market * _clustered(panel, rng, n) * _fat(panel, rng, n)
+    market = panel.market * _clustered(panel, rng, n) * _fat(panel.freedom, rng, n, panel.momentum)
     market = _with_returns(panel, rng, market, panel.market)
     betas = rng.uniform(0.75, 1.25, len(NAMES))
     levels = 10.0 ** rng.uniform(-2, 4, len(NAMES))
     made = []
     for name, beta, level in zip(NAMES, betas, levels, strict=True):
         scale = panel.own * rng.uniform(0.5, 1.4)
-        own = scale * _clustered(panel, rng, n) * _fat(panel, rng, n)
+        own = scale * _clustered(panel, rng, n) * _fat(panel.own_freedom, rng, n, panel.momentum)
         news = rng.random(n) < panel.news
         own = own + news * rng.choice([-1, 1], n) * rng.uniform(0.2, 0.5, n)
         own = _with_returns(panel, rng, own, scale)
@@ -113,12 +114,12 @@ def _clustered(panel: Panel, rng: np.random.Generator, n: int) -> FloatArray:
     return np.asarray(np.exp(logs - variance))
 
 
-def _fat(panel: Panel, rng: np.random.Generator, n: int) -> FloatArray:
+def _fat(freedom: float, rng: np.random.Generator, n: int, momentum: float) -> FloatArray:
     """A day's law in units of its deviation, with a slow drift, shape (n,)."""
-    deviation = np.sqrt(panel.freedom / (panel.freedom - 2))
-    days = rng.standard_t(panel.freedom, n) / deviation
+    deviation = np.sqrt(freedom / (freedom - 2))
+    days = rng.standard_t(freedom, n) / deviation
     drift = rng.standard_normal(n // 20 + 1).repeat(20)[:n]
-    return np.asarray(np.clip(days, -10, 10) + panel.momentum * drift)
+    return np.asarray(np.clip(days, -10, 10) + momentum * drift)
 
 
 def _with_returns(

@@ -43,11 +43,16 @@ from closecast.sources.sample import SampleSource
 _BY_SYMBOL = (BASELINE_FILE, INTERVALS_FILE, EVALUATION_FILE)
 
 
+def _letters(number: int) -> str:
+    """A name of five letters, which is a share in New York like the default symbol."""
+    return "S" + "".join(chr(65 + number // 26**place % 26) for place in (3, 2, 1, 0))
+
+
 def published(model: Registry, version: str, folder: Path, count: int) -> list[Prices]:
     """Publish the bundle for so many symbols, the first of them the default one; their closes."""
     bundle = model.load(version)
     info, files = bundle.manifest.info, dict(bundle.files)
-    symbols = [SYMBOL, *(f"SYM{i:04}" for i in range(1, count))]
+    symbols = [SYMBOL, *(_letters(i) for i in range(1, count))]
     for name in _BY_SYMBOL:
         files[name] = dump_by_symbol(dict.fromkeys(symbols, of_symbol(files, name, SYMBOL)))
     state = load_state(files[LIVE_FILE], SYMBOL)

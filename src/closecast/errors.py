@@ -48,17 +48,35 @@ class PriceProblem:
 
 
 class InvalidPrices(ClosecastError, code="invalid_prices", fault="caller"):
-    """Closes that are unfit to forecast from; every problem found is listed."""
+    """Closes that are unfit to forecast from; every problem found is listed.
+
+    The message is a sentence: of many problems that break the same rule, the first and the last.
+    """
 
     def __init__(self, subject: str, problems: Sequence[PriceProblem], advice: str = "") -> None:
         self.problems = tuple(problems)
-        shown = "; ".join(str(p) for p in self.problems[:5])
-        more = len(self.problems) - 5
+        parts = [part for rule in _by_rule(self.problems) for part in _shown(rule)]
+        more = len(parts) - 5
         tail = f"; and {more} more" if more > 0 else ""
+        shown = "; ".join(parts[:5])
         super().__init__(f"{subject}: {shown}{tail}.{' ' + advice if advice else ''}")
 
     def details(self) -> dict[str, Any]:
         return {"problems": [asdict(p) for p in self.problems]}
+
+
+def _by_rule(problems: Sequence[PriceProblem]) -> list[list[PriceProblem]]:
+    found: dict[str, list[PriceProblem]] = {}
+    for problem in problems:
+        found.setdefault(problem.rule, []).append(problem)
+    return list(found.values())
+
+
+def _shown(problems: Sequence[PriceProblem]) -> list[str]:
+    """Sentences on problems of one rule, at most three."""
+    if len(problems) <= 3:
+        return [str(problem) for problem in problems]
+    return [f"{problems[0]}; and {len(problems) - 1:,} more like it, the last: {problems[-1]}"]
 
 
 class WrongWindowLength(ClosecastError, code="wrong_window_length", fault="caller"):

@@ -26,6 +26,12 @@ class Settings(BaseSettings):
     )
 
     default_symbol: str = Field("MSFT", description="Symbol of requests that name none.")
+    markets: str = Field(
+        "",
+        description="Calendars of symbols that no table knows, or that shall have another one: "
+        "NAME=CALENDAR or NAME=CALENDAR:KIND, with commas between them, such as "
+        "ACME=BVMF,*=F=CMES:future. In a NAME, * and ? stand for any characters.",
+    )
     source: str = Field("sample", description="Price source used when none is named.")
 
     models_url: str = Field(

@@ -25,7 +25,7 @@ SYMBOLS = st.from_regex(r"\^?[A-Za-z0-9]{1,12}([.\-=][A-Za-z0-9]{1,6}){0,2}", fu
         ("vale3.sa", "VALE3.SA"),
         ("TAEE11", "TAEE11.SA"),
         ("BRK-B", "BRK-B"),
-        ("BRK.B", "BRK.B"),
+        ("BRK.B", "BRK-B"),
         ("BTC-USD", "BTC-USD"),
         ("^bvsp", "^BVSP"),
         ("eurusd=x", "EURUSD=X"),

@@ -364,10 +364,10 @@ def test_a_panel_of_nobody_is_neither_calm_nor_wild() -> None:
 
 
 def test_a_wild_day_of_others_is_seen_on_the_same_day_and_not_before() -> None:
-    calm = [random_walk(200, seed=i, volatility=0.01, symbol=f"S{i}") for i in range(3)]
+    calm = [random_walk(200, seed=i, volatility=0.01, symbol="ABC"[i]) for i in range(3)]
     closes_now = calm[1].closes.copy()
     closes_now[150:] *= 0.8
-    shocked = [calm[0], as_prices(closes_now, "S1"), calm[2]]
+    shocked = [calm[0], as_prices(closes_now, "B"), calm[2]]
     before, after_it = (of_panel(series, LONG_RUN)[0].values for series in (calm, shocked))
     assert np.array_equal(before[:149], after_it[:149])
     assert after_it[149, OWN] > before[149, OWN]  # row i belongs to close i + 1

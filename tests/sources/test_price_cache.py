@@ -94,11 +94,33 @@ def test_putting_answers_where_the_file_is(cache: PriceCache) -> None:
 
 
 def test_symbols_do_not_disturb_each_other(cache: PriceCache) -> None:
-    symbols = ["MSFT", "BRK-B", "BRK.B", "^GSPC", "GSPC", "EURUSD=X"]
+    symbols = ["MSFT", "BRK-B", "BRK-A", "^GSPC", "GSPC", "EURUSD=X"]
     for seed, symbol in enumerate(symbols):
         cache.put(random_walk(10, seed, symbol=symbol))
     for seed, symbol in enumerate(symbols):
         assert known(cache, symbol) == random_walk(10, seed, symbol=symbol)
+
+
+@pytest.mark.parametrize(
+    ("former", "symbol"),
+    [("BRK.B", "BRK-B"), ("PETR4F", "PETR4F.SA"), ("BTCUSDT", "BTC-USDT"), ("IBOV", "^BVSP")],
+)
+def test_closes_that_were_stored_under_an_earlier_name_are_found(
+    cache: PriceCache, former: str, symbol: str
+) -> None:
+    path = cache.put(PRICES)
+    with np.load(path) as file:
+        arrays = dict(file)
+    about = arrays["about"].tobytes().replace(b'"MSFT"', f'"{former}"'.encode())
+    path.unlink()
+    np.savez(cache.folder / f"{former}.npz", **arrays | {"about": np.frombuffer(about, np.uint8)})
+    found = known(cache, former)
+    assert found.symbol == symbol
+    assert found.closes.tolist() == PRICES.closes.tolist()
+    assert cache.symbols() == [symbol]
+    cache.put(random_walk(10, 3, symbol=symbol))
+    assert known(cache, symbol) == known(cache, former) == random_walk(10, 3, symbol=symbol)
+    assert cache.symbols() == [symbol]
 
 
 # -- what is new --------------------------------------------------------------------------------

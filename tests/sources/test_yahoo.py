@@ -123,7 +123,7 @@ def test_bare_b3_ticker(source: YahooSource, server: YahooServer) -> None:
 
 
 def test_class_shares_in_yahoos_spelling(source: YahooSource, server: YahooServer) -> None:
-    assert source.fetch("BRK.B", START, END, now=NOW).symbol == "BRK.B"
+    assert source.fetch("BRK.B", START, END, now=NOW).symbol == "BRK-B"
     assert server.asked_for("BRK-B")
 
 

@@ -18,6 +18,7 @@ from closecast.forecasters import AUTO, FORECASTERS
 from closecast.infra.logging import set_up_logging
 from closecast.infra.redaction import redacted
 from closecast.settings import Settings, describe
+from closecast.sources.market_cache import use_markets
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -26,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         settings = Settings()
         set_up_logging(settings.log_level, settings.log_format)
+        use_markets(settings)
         arguments.run(arguments, settings)
     except ValidationError as error:
         sys.exit(redacted(f"closecast: {describe(error)}"))

@@ -24,7 +24,14 @@ Dates = NDArray[np.datetime64]
 # Closing auctions and late prints: B3's closing call ends at 17:55, data arrive later.
 _SETTLING = timedelta(minutes=20)
 _FIRST_DAY = "1990-01-02"  # the default start of the library is 20 years ago
-_LATER_FIRST_DAYS = {"XTKS": "1997-01-01"}  # the library knows Tokyo's holidays from then on
+# The library knows the holidays of these from then on.
+_LATER_FIRST_DAYS = {
+    "AIXK": "2017-01-01",
+    "XBOM": "1997-01-01",
+    "XSAU": "2021-01-01",
+    "XSHG": "1990-12-03",
+    "XTKS": "1997-01-01",
+}
 _AHEAD = timedelta(days=730)  # the default end of the library is in one year
 _EVERY_DAY_SPAN = (np.datetime64("1970-01-01"), np.datetime64("2200-01-01"))
 
@@ -136,11 +143,13 @@ class SessionTable:
 def _calendar(exchange: str) -> Any:
     import exchange_calendars
 
-    return exchange_calendars.get_calendar(
-        exchange,
-        start=_LATER_FIRST_DAYS.get(exchange, _FIRST_DAY),
-        end=datetime.now(UTC).date() + _AHEAD,
-    )
+    first = _LATER_FIRST_DAYS.get(exchange, _FIRST_DAY)
+    try:
+        return exchange_calendars.get_calendar(
+            exchange, start=first, end=datetime.now(UTC).date() + _AHEAD
+        )
+    except ValueError:  # holidays that a government announces are known for less far ahead
+        return exchange_calendars.get_calendar(exchange, start=first)
 
 
 @lru_cache(maxsize=64)

@@ -18,9 +18,10 @@ from closecast.errors import InvalidPrices, PriceProblem, TooFewCloses
 MIN_PRICE, MAX_PRICE = 1e-9, 1e12
 """Bounds of a believable close; within them no growth of a forecast overflows a double."""
 
-UNIT_RATIO = 20.0
-"""An isolated close this many times its neighbours, or one such part of them, is in a wrong unit:
-the largest genuine there-and-back moves in the 20 sample stocks stay below 1.3."""
+UNIT_RATIO = 15.0
+"""A close this many times the one before it, or one such part of it, is in another unit where a
+later close leads back: no share or coin moves so far within a session and returns. The largest
+genuine there-and-back moves in the 20 sample stocks stay below 1.3."""
 
 Basis = Literal["raw", "adjusted", "unknown"]
 """Whether closes were restated for splits and dividends. Levels compare only on one basis."""

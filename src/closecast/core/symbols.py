@@ -1,4 +1,4 @@
-"""Ticker symbols: one canonical spelling, its exchange, a name that is safe as a folder."""
+"""Ticker symbols: one canonical spelling each, earlier ones, a name that is safe as a folder."""
 
 from __future__ import annotations
 
@@ -7,48 +7,38 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+from closecast.core.exchanges import BARE_INDICES, EVERY_DAY, EXCHANGE_NAMES, SUFFIXES
+from closecast.core.markets import exchange_of, is_new_york, market_in_tables
+from closecast.core.pairs import OTHER_NAMES, pair_name
 from closecast.errors import InvalidSymbol
 
-_SYMBOL = re.compile(r"\^?[A-Z0-9]{1,12}(?:[.\-=][A-Z0-9]{1,6}){0,2}", re.ASCII)
-_B3_TICKER = re.compile(r"[A-Z][A-Z0-9]{3}[0-9]{1,2}", re.ASCII)
-_COIN = re.compile(r"[A-Z0-9]{2,12}-(?:USDT?|USDC|EUR|GBP|BRL|BTC|ETH)", re.ASCII)
+__all__ = [
+    "EVERY_DAY",
+    "canonical",
+    "canonical_list",
+    "exchange_of",
+    "folder_name",
+    "former_names",
+    "panel_name",
+    "present_name",
+    "quoted",
+]
 
-EVERY_DAY = "24/7"
-"""Calendar of what trades every day (coins)."""
+_LONGEST = 40
 
-# Yahoo's suffix -> ISO 10383 market code, as exchange_calendars names its calendars.
-_EXCHANGES = {
-    "": "XNYS",
-    "SA": "BVMF",
-    "L": "XLON",
-    "DE": "XFRA",
-    "PA": "XPAR",
-    "AS": "XAMS",
-    "MI": "XMIL",
-    "MC": "XMAD",
-    "SW": "XSWX",
-    "TO": "XTSE",
-    "T": "XTKS",
-    "HK": "XHKG",
-    "AX": "XASX",
-    "MX": "XMEX",
-    "BA": "XBUE",
-}
-_INDICES = {
-    **dict.fromkeys(("^GSPC", "^DJI", "^IXIC", "^NDX", "^RUT", "^VIX"), "XNYS"),
-    "^BVSP": "BVMF",
-    "^FTSE": "XLON",
-    "^GDAXI": "XFRA",
-    "^N225": "XTKS",
-    "^HSI": "XHKG",
-}
+_SYMBOL = re.compile(r"\^?[A-Z0-9][A-Z0-9&]{0,11}(?:[.\-=][A-Z0-9]{1,6}){0,2}", re.ASCII)
+_B3_TICKER = re.compile(r"[A-Z][A-Z0-9]{3}[0-9]{1,2}[FB]?", re.ASCII)
+_ALWAYS_WITH_SUFFIX = re.compile(r"[A-Z][A-Z0-9]{3}[0-9]{1,2}", re.ASCII)
+_SHARE_CLASS = re.compile(r"([A-Z]{1,5})\.([AB])|([A-Z]{2,5})/([A-Z])", re.ASCII)
+_CLASS_BEFORE_SUFFIX = re.compile(r"([A-Z0-9]+)\.([A-Z]{1,2})\.([A-Z]{1,3})", re.ASCII)
 
 
 @lru_cache(maxsize=4096)
 def canonical(text: str) -> str:
-    """The one spelling under which a symbol is stored and answered.
+    """The one spelling under which a symbol is stored and answered: Yahoo's, in upper case.
 
-    Upper case; a bare B3 ticker gets Yahoo's suffix.
+    A ticker of B3 gets its suffix, a share class a dash, a pair of coins the form ``BASE-QUOTE``,
+    a pair of currencies ``EURUSD=X``.
 
     Raises
     ------
@@ -57,46 +47,42 @@ def canonical(text: str) -> str:
 
     Examples
     --------
-    >>> canonical("vale3"), canonical("VALE3.SA"), canonical(" msft "), canonical("btc-usd")
-    ('VALE3.SA', 'VALE3.SA', 'MSFT', 'BTC-USD')
+    >>> canonical("vale3"), canonical("petr4f"), canonical("IBOV"), canonical(" msft ")
+    ('VALE3.SA', 'PETR4F.SA', '^BVSP', 'MSFT')
+    >>> canonical("brk.b"), canonical("BTCUSDT"), canonical("btc/usdt"), canonical("EURUSD")
+    ('BRK-B', 'BTC-USDT', 'BTC-USDT', 'EURUSD=X')
     """
-    symbol = text.strip(" ").upper() if text.isascii() else text
+    symbol = text.strip(" ").upper() if text.isascii() and len(text) <= _LONGEST else text
+    symbol = _renamed(symbol)
     if not _SYMBOL.fullmatch(symbol):
         raise InvalidSymbol(
             f"{text[:40]!r} is not a ticker symbol; expected something like 'MSFT', "
             "'VALE3.SA' or 'BTC-USD' (letters and digits, at most two parts after . - =)"
         )
-    return f"{symbol}.SA" if _B3_TICKER.fullmatch(symbol) else symbol
+    return symbol
 
 
-@lru_cache(maxsize=4096)
-def exchange_of(symbol: str) -> str:
-    """Calendar code of a canonical symbol's exchange (``24/7`` for coins).
-
-    >>> exchange_of("VALE3.SA"), exchange_of("MSFT"), exchange_of("BTC-USD")
-    ('BVMF', 'XNYS', '24/7')
-
-    Raises
-    ------
-    InvalidSymbol
-        If the suffix belongs to no exchange in the list.
-    """
-    if _COIN.fullmatch(symbol):
-        return EVERY_DAY
-    if symbol in _INDICES:
-        return _INDICES[symbol]
-    suffix = symbol.partition(".")[2]
-    if symbol.startswith("^") or "=" in symbol:
-        raise InvalidSymbol(
-            f"{symbol!r}: no trading calendar known; known indices: {', '.join(sorted(_INDICES))}"
-        )
-    if suffix not in _EXCHANGES:
-        # Class shares are written BRK-B at Yahoo, yet BRK.B in most exports.
-        if len(suffix) == 1 and suffix in "AB":
-            return _EXCHANGES[""]
-        known = ", ".join(f".{s}" for s in sorted(_EXCHANGES) if s)
-        raise InvalidSymbol(f"{symbol!r}: no exchange known for suffix .{suffix}; known: {known}")
-    return _EXCHANGES[suffix]
+def _renamed(symbol: str) -> str:
+    if symbol in BARE_INDICES:
+        return BARE_INDICES[symbol]
+    if _B3_TICKER.fullmatch(symbol):
+        return f"{symbol}.SA"
+    if pair := pair_name(symbol):
+        return pair
+    if share := _SHARE_CLASS.fullmatch(symbol):
+        return "-".join(part for part in share.groups() if part)
+    if (share := _CLASS_BEFORE_SUFFIX.fullmatch(symbol)) and share[3] in {*SUFFIXES, "US"}:
+        return _renamed(f"{share[1]}-{share[2]}.{share[3]}")
+    exchange, colon, name = symbol.partition(":")
+    if colon and exchange in EXCHANGE_NAMES:  # as TradingView writes NASDAQ:MSFT
+        market = market_in_tables(_renamed(name))
+        known = market is not None and market.calendar == EXCHANGE_NAMES[exchange]
+        return _renamed(name) if known else symbol
+    if symbol.endswith(".US"):  # as Stooq writes New York
+        name = symbol.removesuffix(".US")
+        # SMLL alone is an index of B3; with .US it stays a fund in New York.
+        return name if is_new_york(name) and _renamed(name) == name else symbol
+    return symbol
 
 
 def canonical_list(symbols: Iterable[str]) -> tuple[str, ...]:
@@ -126,4 +112,57 @@ def folder_name(symbol: str) -> str:
     >>> folder_name("^BVSP"), folder_name("VALE3.SA")
     ('%5EBVSP', 'VALE3.SA')
     """
-    return canonical(symbol).replace("^", "%5E").replace("=", "%3D")
+    return quoted(canonical(symbol))
+
+
+def quoted(name: str) -> str:
+    """The name as one path component, in the spelling given; ``urllib.parse.unquote`` reverses it.
+
+    >>> quoted("BRK.B"), quoted("EURUSD=X")
+    ('BRK.B', 'EURUSD%3DX')
+    """
+    return name.replace("^", "%5E").replace("=", "%3D").replace("&", "%26")
+
+
+def present_name(stored: str) -> str:
+    """Today's spelling of a name that an earlier version stored; what is no symbol stays.
+
+    >>> present_name("BRK.B"), present_name("AAPL+2.ba3658")
+    ('BRK-B', 'AAPL+2.ba3658')
+    """
+    try:
+        return canonical(stored)
+    except InvalidSymbol:
+        return stored
+
+
+@lru_cache(maxsize=4096)
+def former_names(symbol: str) -> tuple[str, ...]:
+    """Names under which earlier versions stored what belongs to a canonical symbol.
+
+    >>> former_names("BRK-B"), former_names("PETR4F.SA"), former_names("EURUSD=X")
+    (('BRK.B',), ('PETR4F',), ('EURUSD', 'EUR-USD'))
+    >>> former_names("MSFT"), former_names("VALE3.SA")
+    ((), ())
+    """
+    base, _, quote = symbol.partition("-")
+    maybe = [
+        *(bare for bare, index in BARE_INDICES.items() if index == symbol),
+        symbol.removesuffix(".SA"),
+        *([f"{base}.{quote}"] if "." not in symbol else ()),
+        *(
+            f"{one}{mark}{quote}"
+            for mark in ("", "-")
+            for one in (base, *OTHER_NAMES.get(base, ()))
+        ),
+    ]
+    if symbol.endswith("=X"):
+        maybe += [symbol[:6], f"{symbol[:3]}-{symbol[3:6]}"]
+    return tuple(
+        name
+        for name in dict.fromkeys(maybe)
+        if name != symbol
+        and _SYMBOL.fullmatch(name)
+        and not _ALWAYS_WITH_SUFFIX.fullmatch(name)
+        and canonical(name) == symbol
+    )

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from closecast.core.records import DriftDay
+from closecast.core.symbols import former_names
 from closecast.database.columns import UtcDateTime
 from closecast.database.drift_history import add_missing_drift_days
 from closecast.database.engine import METADATA, Clock, Engine
@@ -87,7 +88,10 @@ class Calibrations:
             return None
         parts = tuple(bytes(row.state) for row in rows)
         for row, part in zip(rows, parts, strict=True):
-            if row.digest != _digest(version, symbol, rows[0].revision, row.step, part):
+            written = (symbol, *former_names(symbol))  # the digest is one of the name, too
+            if row.digest not in {
+                _digest(version, name, rows[0].revision, row.step, part) for name in written
+            }:
                 raise DamagedBundle(
                     f"the stored calibration of {symbol}, step {row.step}, is not what was written"
                 )

@@ -15,6 +15,7 @@ from pydantic_core import to_json
 from sqlalchemy.engine import Connection
 from sqlalchemy.schema import CreateColumn
 
+from closecast.database.former_names import rename_symbols
 from closecast.errors import BadSetting, StorageFailed
 
 METADATA = sa.MetaData()
@@ -109,6 +110,7 @@ class Engine:
             try:
                 METADATA.create_all(self._engine)
                 self._add_missing_columns()
+                rename_symbols(self._engine, self._reading, METADATA.sorted_tables)
                 break
             except (sa.exc.OperationalError, sa.exc.ProgrammingError, sa.exc.IntegrityError):
                 if attempt == 3:  # two processes creating at once: one of them sees "exists"

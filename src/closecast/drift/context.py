@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from closecast.core.arrays import FloatArray
 from closecast.core.calendars import SessionTable
+from closecast.core.market_moves import MarketMoves
 from closecast.core.prices import Prices
 from closecast.core.verdict import Channel
 from closecast.drift.return_index import OtherSymbols
@@ -48,6 +49,8 @@ class Context:
         Volume traded on each day, in any unit.
     calendar : SessionTable
         Of the symbol's exchange.
+    market : MarketMoves
+        Moves of the other symbols of the symbol's market: a move that they share is news.
     """
 
     known: Prices | None = None
@@ -58,6 +61,7 @@ class Context:
     sessions: Dates | None = None
     volume: FloatArray | None = None
     calendar: SessionTable | None = None
+    market: MarketMoves | None = None
 
     @property
     def last_session(self) -> np.datetime64 | None:

@@ -44,6 +44,9 @@ class KnownContext:
     gap_sure : bool
         Whether a gap means a fault of the window's closes; otherwise the known ones may be too
         old, or of another symbol.
+    sessions : array of datetime64[D] or None
+        Dates of the window's closes where it lies row for row among the known ones, from the
+        oldest on; fewer than closes if the known ones end before the window.
     """
 
     provenance: Provenance | None = None
@@ -52,6 +55,7 @@ class KnownContext:
     gap: float | None = None
     gap_sessions: float = 1.0
     gap_sure: bool = False
+    sessions: Dates | None = None
 
 
 _NOTHING = KnownContext()
@@ -141,7 +145,13 @@ def _placed(context: Context, known: Prices, place: Match) -> KnownContext:
         round(float(np.exp(place.log_factor)), 6),
     )
     before = history_of(known).volatility_before(place.first)
-    return KnownContext(provenance, tuple(facts), before, None if before is None else 0.0)
+    return KnownContext(
+        provenance,
+        tuple(facts),
+        before,
+        None if before is None else 0.0,
+        sessions=known.sessions[place.first : place.last + 1] if place.match == "exact" else None,
+    )
 
 
 def _elsewhere(context: Context, other: Prices, place: Match) -> KnownContext:
@@ -150,7 +160,11 @@ def _elsewhere(context: Context, other: Prices, place: Match) -> KnownContext:
     cause = Cause("wrong_symbol", 0, {"symbol": other.symbol, "first": first, "last": last})
     level: Channel = "fault" if context.symbol_named else "regime"
     fact = ContextFinding(cause, level, "share of returns that are another symbol's", 1.0, 0.85)
-    return KnownContext(Provenance("other_symbol", other.symbol, first, last, factor), (fact,))
+    return KnownContext(
+        Provenance("other_symbol", other.symbol, first, last, factor),
+        (fact,),
+        sessions=other.sessions[place.first : place.last + 1],
+    )
 
 
 def _not_found(window: FloatArray, context: Context, known: Prices) -> KnownContext:

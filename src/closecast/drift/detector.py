@@ -22,6 +22,13 @@ from closecast.drift.context import (
 )
 from closecast.drift.context_checks import KnownContext, compare_with_known
 from closecast.drift.features import WindowFeatures, WindowReturns, features_of
+from closecast.drift.market_check import (
+    EXPLAINED,
+    check_market,
+    dates_of,
+    shared_or_not,
+    without_market,
+)
 from closecast.drift.messages import sentence
 from closecast.drift.native import COVERED, Prefilter
 from closecast.drift.statistics import STATISTICS, Cause, Statistic, keys_measured
@@ -75,16 +82,41 @@ class DriftDetector:
         sufficient = windows.shape[1] >= SUFFICIENT
         for i, (context, memory) in enumerate(zip(contexts, memories, strict=True)):
             if context is not None:
-                facts = [
+                facts: list[ContextFinding] = [
                     *check_dates(context),
                     *check_volume(windows[i], context.volume),
                     *memory.facts,
                 ]
+                if context.market is not None:
+                    facts += self._beside_the_market(returns, i, memory, context, findings[i])
                 findings[i] += [_of_fact(fact) for fact in facts]
         return [
             Verdict(_sorted(found) if found else (), sufficient, memory.provenance)
             for found, memory in zip(findings, memories, strict=True)
         ]
+
+    def _beside_the_market(
+        self,
+        windows: WindowReturns,
+        i: int,
+        memory: KnownContext,
+        context: Context,
+        found: list[Finding],
+    ) -> list[ContextFinding]:
+        """Call moves news that the market shared, and find a crash of it on the newest day."""
+        n = windows.closes.shape[1]
+        dates = dates_of(context, memory.sessions, n)
+        if dates is None or context.market is None:
+            return []
+        if any(finding.code in EXPLAINED for finding in found):
+            moves, times = context.market.at(dates[1:])
+            left = without_market(windows.returns[i], moves, times)
+            if (left != windows.returns[i]).any():
+                closes = np.exp(np.append(0.0, left.cumsum()))
+                without: list[list[Finding]] = [[]]
+                self._measure(WindowReturns.of(closes[None]), [0], [memory], [context], without)
+                found[:] = [shared_or_not(f, without[0], moves, times) for f in found]
+        return check_market(float(windows.returns[i, -1]), n - 1, dates[-1], context.market)
 
     def _read(self, windows: WindowReturns, came_before: _Before) -> WindowFeatures:
         own, n = self.baseline, len(windows)

@@ -37,6 +37,8 @@ _ENGLISH: Mapping[str, str] = {
     "volatility_low:before": "Low volatility detected ({times}x that just before the window).",
     "trend": "The last {sessions} sessions moved {move} % in one direction, more than chance does.",
     "shock": "One session moved {move} %, {times} times the usual day: news, not a usual market.",
+    "shock:market": "One session moved {move} % when the others of the market moved {market} % in "
+    "the median: news, not a wrong close.",
     "closes_held": "Closes since {held_since} are held back as probably wrong: nothing learns from "
     "them, and forecasts start from the close before.",
 }
@@ -70,6 +72,8 @@ _PORTUGUESE: Mapping[str, str] = {
     "volatility_low:before": "Volatilidade baixa detectada ({times}x a de logo antes da janela).",
     "trend": "Os últimos {sessions} pregões andaram {move} % em uma direção, mais do que o acaso.",
     "shock": "Um pregão andou {move} %, {times} vezes o dia usual: notícia, não mercado comum.",
+    "shock:market": "Um pregão andou {move} % quando os outros do mercado andaram {market} % na "
+    "mediana: notícia, não fechamento errado.",
     "closes_held": "Os fechamentos desde {held_since} estão retidos por serem provavelmente "
     "errados: nada aprende com eles, e as previsões partem do fechamento anterior.",
 }
@@ -114,5 +118,7 @@ def _variant(code: Code, facts: Mapping[str, int | float | str]) -> str:
         return ":named" if "symbol" in facts else ":unlike" if "correlation" in facts else ""
     if code == "filled_days":
         return ":dated" if "date" in facts else ""
+    if code == "shock":
+        return ":market" if "market" in facts else ""
     than = facts.get("than", "training")
     return "" if than == "training" else f":{than}"

@@ -11,7 +11,7 @@ from joblib import Parallel, delayed
 from closecast.core.calendars import session_table
 from closecast.core.prices import Prices
 from closecast.core.symbols import exchange_of
-from closecast.errors import ClosecastError
+from closecast.errors import ClosecastError, PriceProblem
 from closecast.pipeline.workspace import Workspace
 from closecast.settings import Settings
 from closecast.sources import make_source
@@ -41,15 +41,23 @@ def collect(
     InvalidPrices, NoPrices, UnknownSymbol, SourceUnavailable, StorageFailed
     """
     prices = make_source(source or settings.source, settings).fetch(symbol, start, end)
-    for note in prices.notes:
+    for rule, notes in _by_rule(prices).items():  # a line per rule, not one per row
+        more = f"; and {len(notes) - 1:,} more, the last: {notes[-1]}" if len(notes) > 1 else ""
         log.warning(
             "remarkable closes",
-            extra={"symbol": prices.symbol, "rule": note.rule, "note": str(note)},
+            extra={"symbol": prices.symbol, "rule": rule, "note": f"{notes[0]}{more}"},
         )
     calendars = CalendarCache(settings.data_dir / "calendars")
     calendars.put(session_table(exchange_of(prices.symbol)))
     Workspace(settings, [prices.symbol]).put_prices(prices)
     return prices
+
+
+def _by_rule(prices: Prices) -> dict[str, list[PriceProblem]]:
+    found: dict[str, list[PriceProblem]] = {}
+    for note in prices.notes:
+        found.setdefault(note.rule, []).append(note)
+    return found
 
 
 def collect_many(

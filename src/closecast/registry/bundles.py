@@ -21,6 +21,7 @@ from closecast.registry.documents import (
     require_symbol,
     require_verified,
 )
+from closecast.registry.former_names import renamed_bundle, renamed_manifest
 from closecast.registry.object_store import Store
 
 MANIFEST = "manifest.json"
@@ -54,12 +55,15 @@ class Bundles:
         return manifest
 
     def manifest(self, version: str) -> Manifest:
-        """A bundle's manifest.
+        """A bundle's manifest, with today's spellings of its symbols.
 
         Raises
         ------
         UnknownVersion, DamagedBundle
         """
+        return renamed_manifest(self._published(version))
+
+    def _published(self, version: str) -> Manifest:
         _check_version(version)
         try:
             content = self._store.read(f"bundles/{version}/{MANIFEST}")
@@ -84,11 +88,13 @@ class Bundles:
     def load(self, version: str) -> Bundle:
         """A bundle with all its files, each checked against its SHA-256.
 
+        One of an earlier version answers to today's spellings of its symbols.
+
         Raises
         ------
         UnknownVersion, DamagedBundle
         """
-        manifest = self.manifest(version)
+        manifest = self._published(version)
         files = {}
         for name, expected in manifest.sha256.items():
             if not re.fullmatch(r"[a-z0-9_]+(\.[a-z0-9_]+)+", name):
@@ -104,7 +110,7 @@ class Bundles:
                     f"bundle {version}: {name} was altered (its SHA-256 is not the manifest's)"
                 )
             files[name] = content
-        return Bundle(manifest, files)
+        return renamed_bundle(Bundle(manifest, files))
 
     def load_to_serve(self, version: str, symbol: str) -> Bundle:
         """A bundle that may be current for a symbol: whole, made for it, checked for leaks.

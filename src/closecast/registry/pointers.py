@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from urllib.parse import unquote
 
 from pydantic import ValidationError
 
-from closecast.core.symbols import canonical, folder_name
+from closecast.core.symbols import canonical, folder_name, former_names, present_name, quoted
 from closecast.errors import (
     DamagedBundle,
     PointerMoved,
@@ -39,16 +41,16 @@ class Pointers(ABC):
         """A bundle that may be current for a symbol, or an error."""
 
     def pointer(self, symbol: str) -> Pointer | None:
-        """The pointer of a symbol, or ``None``.
+        """The pointer of a symbol, or ``None``; one under an earlier spelling where that is all.
 
         Raises
         ------
         DamagedBundle
             If the pointer's file is not one of ours.
         """
-        try:
-            content = self._store.read(_place_of(symbol))
-        except FileNotFoundError:
+        wanted = canonical(symbol)
+        content = self._content(wanted)
+        if content is None:
             return None
         try:
             pointer = Pointer.model_validate_json(content)
@@ -56,9 +58,16 @@ class Pointers(ABC):
             raise DamagedBundle(
                 f"the pointer of {symbol} is not one of ours ({problems_in(error)})"
             ) from error
-        if pointer.symbol != canonical(symbol):
+        if present_name(pointer.symbol) != wanted:
             raise DamagedBundle(f"the pointer of {symbol} is one of {pointer.symbol}")
-        return pointer
+        return pointer.model_copy(update={"symbol": wanted})
+
+    def _content(self, symbol: str) -> bytes | None:
+        # Nothing is moved: the first promotion writes under today's name, and that is read first.
+        for name in (symbol, *former_names(symbol)):
+            with suppress(FileNotFoundError):
+                return self._store.read(f"current/{quoted(name)}.json")
+        return None
 
     @property
     def is_local(self) -> bool:
@@ -88,7 +97,7 @@ class Pointers(ABC):
         names = (
             n.removesuffix(".json") for n in self._store.names("current") if n.endswith(".json")
         )
-        return sorted(n.replace("%5E", "^").replace("%3D", "=") for n in names)
+        return sorted({present_name(unquote(name)) for name in names})
 
     def promote(
         self,

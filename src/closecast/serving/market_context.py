@@ -11,10 +11,11 @@ from datetime import date
 import numpy as np
 
 from closecast.core.calendars import SessionTable
+from closecast.core.market_moves import LEAST_OTHERS, MarketMoves, MarketPanel
 from closecast.core.prices import Prices
 from closecast.core.symbols import exchange_of
 from closecast.drift import Context, OtherSymbols
-from closecast.errors import ClosecastError
+from closecast.errors import ClosecastError, InvalidSymbol
 from closecast.infra.files import TICK_NS
 from closecast.serving.snapshot import Snapshot
 from closecast.sources.calendar_cache import CalendarCache
@@ -41,6 +42,7 @@ class MarketContext:
         self._calendars = calendars
         self._looked_at: dict[str, tuple[float, Prices]] = {}
         self._others = OtherSymbols([])
+        self._markets: dict[str, MarketPanel] = {}
         self._undated: dict[tuple[str, bool], Context] = {}
         self._stamp: int | None = None
         self._last_error = ""
@@ -62,6 +64,7 @@ class MarketContext:
         found = [p for symbol in self.cache.symbols() if (p := self._newest(symbol)) is not None]
         if tuple(found) != self._others.series:
             self._others = OtherSymbols(found)
+            self._markets = _by_calendar(self._others.series)
             self._undated = {}  # or each would keep all closes as they were
         self._looked_at = {}
         settled = stamp is None or time.time_ns() - stamp > TICK_NS
@@ -141,9 +144,20 @@ class MarketContext:
             or found.level_known is not level_known
         ):
             found = kept[symbol, named] = Context(
-                known=known, others=others, symbol_named=named, level_known=level_known
+                known=known,
+                others=others,
+                symbol_named=named,
+                level_known=level_known,
+                market=self._market(symbol),
             )
         return found
+
+    def _market(self, symbol: str) -> MarketMoves | None:
+        """Moves of the other collected symbols of the symbol's market, if there are enough."""
+        calendar = _calendar_of(symbol)
+        panel = None if calendar is None else self._markets.get(calendar)
+        moves = None if panel is None else panel.without(symbol)
+        return moves if moves is not None and len(moves.sessions) else None
 
     def _newest(self, symbol: str) -> Prices | None:
         try:
@@ -161,6 +175,26 @@ class MarketContext:
         except ClosecastError as error:
             log.warning("calendar unreadable", extra={"symbol": symbol, "reason": str(error)})
             return None
+
+
+def _by_calendar(series: Sequence[Prices]) -> dict[str, MarketPanel]:
+    """Group closes by calendar: what trades on one moves together."""
+    groups: dict[str, list[Prices]] = {}
+    for prices in series:
+        if (calendar := _calendar_of(prices.symbol)) is not None:
+            groups.setdefault(calendar, []).append(prices)
+    return {
+        calendar: MarketPanel(group)
+        for calendar, group in groups.items()
+        if len(group) > LEAST_OTHERS
+    }
+
+
+def _calendar_of(symbol: str) -> str | None:
+    try:
+        return exchange_of(symbol)
+    except InvalidSymbol:
+        return None
 
 
 def _rewritten(known: Prices | None, day: np.datetime64 | None) -> bool:

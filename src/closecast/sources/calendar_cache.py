@@ -22,7 +22,7 @@ class CalendarCache:
 
     def path(self, exchange: str) -> Path:
         """Path of an exchange's sessions."""
-        return self.folder / f"{exchange}.npz"
+        return self.folder / f"{exchange.replace('/', '-')}.npz"
 
     def put(self, table: SessionTable) -> Path | None:
         """Replace what is stored for the exchange; ``24/7`` is arithmetic and needs no file.

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from closecast.core.prices import Prices
-from closecast.core.symbols import canonical, folder_name
+from closecast.core.symbols import canonical, folder_name, former_names, present_name, quoted
 from closecast.errors import InvalidSymbol, PriceProblem
 from closecast.infra.npz_folder import NpzFolder
 
@@ -24,7 +24,7 @@ class PriceCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._files = NpzFolder(folder, "price cache of", _parse)
-        self._paths: dict[str, Path] = {}
+        self._paths: dict[str, tuple[Path, ...]] = {}
 
     def path(self, symbol: str) -> Path:
         """Path of a symbol's closes."""
@@ -42,8 +42,8 @@ class PriceCache:
 
     def symbols(self) -> list[str]:
         """Symbols with stored closes, in alphabetical order."""
-        stems = sorted(path.stem for path in self.folder.glob("*.npz"))
-        return [symbol for stem in stems if (symbol := _symbol_of(stem)) is not None]
+        stems = (path.stem for path in self.folder.glob("*.npz"))
+        return sorted({symbol for stem in stems if (symbol := _symbol_of(stem)) is not None})
 
     def put(self, prices: Prices) -> Path:
         """Replace what is stored for the symbol.
@@ -69,6 +69,8 @@ class PriceCache:
     def get(self, symbol: str) -> Prices | None:
         """Closes collected last, or ``None``. Cheap when nothing changed.
 
+        Those that an earlier version stored under another spelling are found as well.
+
         Raises
         ------
         StorageFailed
@@ -76,21 +78,27 @@ class PriceCache:
         """
         symbol = canonical(symbol)
         if symbol not in self._paths:  # needed for each prediction, and slow to put together
-            self._paths[symbol] = self.path(symbol)
-        return self._files.get(self._paths[symbol], symbol)
+            names = (symbol, *former_names(symbol))
+            self._paths[symbol] = tuple(self.folder / f"{quoted(name)}.npz" for name in names)
+        for path in self._paths[symbol]:
+            if (found := self._files.get(path, symbol)) is not None:
+                return found
+        return None
 
 
 def _symbol_of(stem: str) -> str | None:
+    name = unquote(stem)
     try:
-        symbol = canonical(unquote(stem))
+        symbol = canonical(name)
     except InvalidSymbol:
         return None
-    return symbol if folder_name(symbol) == stem else None
+    known = quoted(name) == stem and name in (symbol, *former_names(symbol))
+    return symbol if known else None
 
 
 def _parse(symbol: str, file: Mapping[str, Any]) -> Prices:
     about = json.loads(file["about"].tobytes())
-    if about["symbol"] != symbol:
+    if present_name(about["symbol"]) != symbol:
         raise ValueError(f"it holds {about['symbol']}")
     return Prices(
         symbol,

@@ -152,7 +152,7 @@ class YahooSource(PriceSource):
         self._session.status = None
         with _yfinance_as_needed():
             try:
-                frame = yf.Ticker(_spelling(symbol), session=self._session).history(
+                frame = yf.Ticker(_at_yahoo(symbol), session=self._session).history(
                     **span,
                     auto_adjust=self._auto_adjust,
                     keepna=True,  # a bar without a close is to be named, not to vanish
@@ -203,10 +203,10 @@ def _meaning(error: Exception, status: int | None, symbol: str, span: str) -> Cl
     return SourceUnavailable(f"Yahoo answered HTTP {status}")
 
 
-def _spelling(symbol: str) -> str:
-    """Yahoo's spelling: class shares take a dash.
+def _at_yahoo(symbol: str) -> str:
+    """Yahoo's spelling, which is ours but for names that mean something else without ``.US``.
 
-    >>> _spelling("BRK.B"), _spelling("VALE3.SA"), _spelling("MSFT")
-    ('BRK-B', 'VALE3.SA', 'MSFT')
+    >>> _at_yahoo("BRK-B"), _at_yahoo("SMLL.US")
+    ('BRK-B', 'SMLL')
     """
-    return symbol.replace(".", "-") if symbol.endswith((".A", ".B")) else symbol
+    return symbol.removesuffix(".US")

@@ -1,0 +1,104 @@
+"""A move that the whole market shared is news; an own one is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks.drift.coin_panel import CRASH, FOLLOWING, HELD_OUT, RETURN, coins
+from closecast.core.market_moves import MarketPanel
+from closecast.core.prices import Prices
+from closecast.core.verdict import Verdict
+from closecast.drift import Baseline, Context, DriftDetector
+from closecast.drift.market_check import dates_of, without_market
+
+LENGTH = 60
+COINS = coins(HELD_OUT[0])
+PANEL = MarketPanel(COINS)
+PARTS = [prices.between(None, "2019-12-31") for prices in COINS]
+DETECTORS = {
+    part.symbol: DriftDetector(Baseline.fit(part, LENGTH, companions=PARTS)) for part in PARTS[:3]
+}
+
+
+def row_of(prices: Prices, day: str) -> int:
+    return int(np.searchsorted(prices.sessions, np.datetime64(day)))
+
+
+def judged(prices: Prices, day: str, *, after: int = 0, market: bool = True) -> Verdict:
+    """Named, dated window that ends some days after one, the others' closes known or not."""
+    stop = row_of(prices, day) + 1 + after
+    context = Context(
+        known=prices.rows(0, stop),
+        sessions=prices.sessions[stop - LENGTH : stop],
+        market=PANEL.without(prices.symbol) if market else None,
+    )
+    return DETECTORS[prices.symbol].check(prices.closes[stop - LENGTH : stop], context)
+
+
+@pytest.mark.parametrize("day", [CRASH, FOLLOWING])
+def test_a_crash_of_the_market_is_a_regime_on_the_day(day: str) -> None:
+    for prices in COINS[:3]:
+        found = [f for f in judged(prices, day).findings if f.row == LENGTH - 1]
+        assert [(f.code, f.level) for f in found] == [("shock", "regime")], prices.symbol
+        assert "the others of the market moved" in found[0].sentence
+
+
+@pytest.mark.parametrize("after", range(5))
+@pytest.mark.parametrize("day", [CRASH, FOLLOWING, RETURN])
+def test_the_days_after_it_are_no_fault_either(day: str, after: int) -> None:
+    for prices in COINS[:3]:
+        row = LENGTH - 1 - after
+        for finding in judged(prices, day, after=after).findings:
+            assert finding.row not in (row - 1, row, row + 1) or finding.level != "fault"
+
+
+def test_the_same_fall_without_the_others_is_not_the_market_s() -> None:
+    """A halving of one coin on an ordinary day is told apart by nothing, and is not news."""
+    prices = COINS[0]
+    row = row_of(prices, "2021-03-01")
+    closes = prices.closes.copy()
+    closes[row:] /= 2.0
+    split = replace(prices, closes=closes)
+    [finding] = [f for f in judged(split, "2021-03-01").findings if f.row == LENGTH - 1]
+    assert "market" not in finding.facts
+    assert finding.code == "split" or "split" in finding.alternatives
+
+
+def test_a_wrong_close_on_the_day_of_a_crash_is_still_wrong() -> None:
+    """It is beyond twice the market's fall, and comes back as the market does not."""
+    prices = COINS[0]
+    row = row_of(prices, FOLLOWING)
+    closes = prices.closes.copy()
+    closes[row] /= 100
+    found = judged(replace(prices, closes=closes), FOLLOWING, after=3)
+    assert found.level == "fault"
+
+
+def test_only_wild_days_are_the_market_s() -> None:
+    returns = np.array([-0.5, -0.5, -0.5, 0.2, -0.1])
+    moves = np.array([-0.4, -0.4, -0.1, -0.4, -0.4])
+    times = np.array([-9.0, -1.0, -9.0, -9.0, -9.0])
+    left = without_market(returns, moves, times)
+    assert left == pytest.approx([0.0, -0.5, -0.3, 0.2, 0.0])
+
+
+def test_dates_are_sent_found_or_counted_back() -> None:
+    sent = COINS[0].sessions[:LENGTH]
+    assert dates_of(Context(sessions=sent), None, LENGTH) is sent
+    assert dates_of(Context(sessions=sent[::-1]), None, LENGTH) is None
+    found = dates_of(Context(), sent[:58], LENGTH)
+    assert found is not None
+    assert np.isnat(found[58:]).all()
+    assert (found[:58] == sent[:58]).all()
+    assert dates_of(Context(as_of=sent[-1]), None, LENGTH) is None
+
+
+def test_a_window_without_a_date_has_no_market() -> None:
+    prices = COINS[0]
+    stop = row_of(prices, FOLLOWING) + 1
+    window = prices.closes[stop - LENGTH : stop]
+    here = DETECTORS[prices.symbol].check(window, Context(market=PANEL.without(prices.symbol)))
+    assert here.findings == DETECTORS[prices.symbol].check(window).findings
