@@ -30,6 +30,7 @@ MarketKind = Literal["stock", "index", "coin", "currency", "future"]
 """Kind of what trades: symbols of one kind share thresholds of drift."""
 
 _NEW_YORK_SHARE = re.compile(r"[A-Z]{1,5}(?:-[A-Z]{1,2}|\.[AB]|\.US)?", re.ASCII)
+_LIKE_B3 = re.compile(r"[A-Z0-9]{4}[0-9]{1,2}", re.ASCII)
 _BEFORE_SUFFIX = re.compile(r"\^?[A-Z0-9&]+(?:-[A-Z0-9&]+)*", re.ASCII)
 
 
@@ -188,7 +189,8 @@ def _refusal(symbol: str) -> str:
         known = ", ".join(f".{one}" for one in sorted(SUFFIXES))
         hint = _hint([f"{name}.{one}" for one in _like(suffix)])
         return f"{symbol!r}: no exchange known for suffix .{suffix}{hint}; known: {known}. {mend}"
-    hint = _hint(possible_pairs(symbol)[:2])
+    like_b3 = [f"{symbol}.SA"] if _LIKE_B3.fullmatch(symbol) else []
+    hint = _hint([*like_b3, *possible_pairs(symbol)[:2]])
     return (
         f"{symbol!r}: no market known{hint}. A name of one to five letters is a share in New York; "
         "others carry the suffix of their exchange (VALE3.SA), coins their currency (BTC-USDT). "

@@ -27,7 +27,13 @@ __all__ = [
 _LONGEST = 40
 
 _SYMBOL = re.compile(r"\^?[A-Z0-9][A-Z0-9&]{0,11}(?:[.\-=][A-Z0-9]{1,6}){0,2}", re.ASCII)
-_B3_TICKER = re.compile(r"[A-Z][A-Z0-9]{3}[0-9]{1,2}[FB]?", re.ASCII)
+# Four characters and a number: of shares and rights (1 to 19), of receipts of foreign shares (31
+# to 39), or of a future's year. A digit before the number is one of funds only (B5P211).
+_B3_TICKER = re.compile(
+    r"(?:[A-Z][A-Z0-9]{2}[A-Z](?:1?[0-9]|3[1-9])|(?=.*[A-Z])[A-Z0-9]{4}11)[FB]?"
+    r"|[A-Z][A-Z0-9]{2}[FGHJKMNQUVXZ][0-9]{2}",
+    re.ASCII,
+)
 _ALWAYS_WITH_SUFFIX = re.compile(r"[A-Z][A-Z0-9]{3}[0-9]{1,2}", re.ASCII)
 _SHARE_CLASS = re.compile(r"([A-Z]{1,5})\.([AB])|([A-Z]{2,5})/([A-Z])", re.ASCII)
 _CLASS_BEFORE_SUFFIX = re.compile(r"([A-Z0-9]+)\.([A-Z]{1,2})\.([A-Z]{1,3})", re.ASCII)
