@@ -16,6 +16,7 @@ from typing import IO, Self
 import fsspec
 import numpy as np
 
+from closecast.core.symbols import former_names
 from closecast.errors import (
     BadSetting,
     InvalidPrices,
@@ -102,6 +103,7 @@ class FileSource(PriceSource):
             reading.closes[::way],
             reading.basis,
             (read_as, *reading.notes),
+            reading.market,
         )
 
     def look_into(self, symbol: str | None, span: Span = EVERY_DATE) -> Reading:
@@ -112,7 +114,17 @@ class FileSource(PriceSource):
         NoPrices, UnknownSymbol, SourceUnavailable, InvalidPrices
             As :meth:`read`, but for the order of the rows.
         """
-        subject, url = self._subject(symbol), self._url_of(symbol)
+        if symbol and "{symbol}" in self.url:  # an earlier version knew other spellings
+            for name in (symbol, *former_names(symbol)):
+                try:
+                    return self._look_at(self.url.replace("{symbol}", name), symbol, span)
+                except NoPrices as error:
+                    if not isinstance(error.__cause__, FileNotFoundError):
+                        raise
+        return self._look_at(self._url_of(symbol), symbol, span)
+
+    def _look_at(self, url: str, symbol: str | None, span: Span) -> Reading:
+        subject = self._subject(symbol)
         try:
             with _opened(url) as stream:
                 content = open_file(stream, symbol)

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from closecast.core.market_names import calendar_named
 from closecast.core.prices import Basis
 from closecast.core.symbols import canonical
 from closecast.errors import InvalidSymbol
@@ -159,6 +161,17 @@ def rows_of_symbol(
         raise NotInFile(there)
     rows = np.array([name in own for name in names], dtype=bool)
     return rows, names.count(""), tuple(sorted(there))
+
+
+def named_market(columns: Sequence[Column]) -> str | None:
+    """The exchange that a column names, where it is one for all rows."""
+    for column in columns:
+        if len(column.labels) == 1 and _has_role(column, "market"):
+            names = {name for cell in pd.unique(pd.Series(column.cells)) if (name := _name(cell))}
+            calendars = {calendar_named(name) or name for name in names}
+            if len(calendars) == 1:
+                return min(names)
+    return None
 
 
 def no_column(kind: str, wanted: str, found: Sequence[Column], columns: Sequence[Column]) -> Fault:

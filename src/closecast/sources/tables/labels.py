@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-Role = Literal["date", "time", "close", "adjusted", "symbol", "bar"]
+Role = Literal["date", "time", "close", "adjusted", "symbol", "market", "bar"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Meaning:
 
     Attributes
     ----------
-    role : {"date", "time", "close", "adjusted", "symbol", "bar"}
+    role : {"date", "time", "close", "adjusted", "symbol", "market", "bar"}
         ``bar`` is any other part of a daily bar, which is not read.
     rank : int
         Of two columns with one role, the lower rank is read: ``close`` before ``last``.
@@ -100,6 +100,13 @@ _LABELS: dict[tuple[Role, int], dict[str, str]] = {
     ("symbol", 2): {
         "English": "name, code, stock, asset, instrument, security, stock code, contract",
         "Portuguese": "código, ação",
+    },
+    ("market", 1): {
+        "English": "exchange, market, mic, exchange code, exchange mic, primary exchange, "
+        "listing exchange, stock exchange",
+        "Portuguese": "bolsa, mercado",
+        "German": "börse, börsenplatz",
+        "French": "bourse, marché",
     },
     ("bar", 1): {
         "English": "open, high, low, volume, vol, open interest, change, change %, vwap, turnover, "

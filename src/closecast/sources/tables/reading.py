@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from closecast.core.market_names import calendar_named
 from closecast.core.markets import market_of
 from closecast.core.prices import Basis
 from closecast.errors import InvalidSymbol, PriceProblem
@@ -21,6 +22,7 @@ from closecast.sources.tables.columns import (
     closes_column,
     date_columns,
     named_columns,
+    named_market,
     no_column,
     role_of,
     rows_of_symbol,
@@ -60,6 +62,8 @@ class Reading:
         NaN where a row has none.
     notes : tuple of PriceProblem
         Lines and rows that were left out.
+    market : str, optional
+        The exchange that a column names for the symbol.
     """
 
     layout: str
@@ -71,6 +75,7 @@ class Reading:
     dates: NDArray[np.datetime64]
     closes: NDArray[np.float64]
     notes: tuple[PriceProblem, ...] = ()
+    market: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +174,8 @@ def _of_table(table: Table, symbol: str | None, span: Span) -> Reading:
     rows, nameless, symbols = rows_of_symbol(table, columns, symbol)
     asked_for = symbol or (symbols[0] if len(symbols) == 1 else None)
     own = columns if rows is None else [Column(c.labels, _at(c.cells, rows)) for c in columns]
-    at, dates = _dates(table, columns, own, asked_for)
+    market = named_market(own)
+    at, dates = _dates(table, columns, own, _calendar(asked_for, market))
     closes = closes_column(table, own, own[at], asked_for)
     whole = columns[own.index(closes.column)]
     wanted = np.zeros(len(whole.cells), dtype=bool)
@@ -201,6 +207,7 @@ def _of_table(table: Table, symbol: str | None, span: Span) -> Reading:
         dates.days[in_span],
         numbers.values,
         _notes(table, nameless),
+        market,
     )
 
 
@@ -212,11 +219,11 @@ def _at(cells: pd.Series | list[object], rows: NDArray[np.bool_]) -> pd.Series |
 
 def _is_label(column: Column) -> bool:
     found = role_of(column)
-    return found is not None and found.role in ("date", "time", "symbol")
+    return found is not None and found.role in ("date", "time", "symbol", "market")
 
 
 def _dates(
-    table: Table, columns: Sequence[Column], own: Sequence[Column], symbol: str | None
+    table: Table, columns: Sequence[Column], own: Sequence[Column], exchange: str | None
 ) -> tuple[int, Dates]:
     """Index of the column of dates, and its dates; several columns have to agree."""
     found = [own.index(column) for column in date_columns(table, own)]
@@ -227,7 +234,7 @@ def _dates(
             read.append(
                 read_dates(
                     own[i].cells,
-                    _calendar(symbol),
+                    exchange,
                     whole=columns[i].cells if columns[i] is not own[i] else (),
                     hint=hint,
                     hint_from=hint_from,
@@ -242,11 +249,11 @@ def _dates(
     return found[0], read[0]
 
 
-def _calendar(symbol: str | None) -> str | None:
+def _calendar(symbol: str | None, market: str | None) -> str | None:
     try:
         return market_of(symbol).calendar if symbol else None
-    except InvalidSymbol:  # `fetch` says so after reading
-        return None
+    except InvalidSymbol:  # `fetch` says so after reading, unless the file names the exchange
+        return calendar_named(market) if market else None
 
 
 def _hint(table: Table, columns: Sequence[Column], at: int) -> tuple[DateOrder | None, str]:
