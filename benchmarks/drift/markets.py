@@ -1,6 +1,6 @@
 """Rates of false alarms by kind of market, crashes that all coins share, splits of coins.
 
-``python -m benchmarks.drift.markets [--peers]``
+``python -m benchmarks.drift.markets``
 
 Models end before the windows that they judge. Stocks are the embedded sample, each judged without
 its own windows; coins are two made panels by which nothing was chosen
@@ -11,7 +11,6 @@ the service compares with its default symbol, MSFT or the panel's BTC.
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -146,9 +145,8 @@ def crash_table() -> str:
                     ]
                     regime = np.mean([_on_the_day(verdict) for verdict in after[0]])
                     fault = np.mean([[v.level == "fault" for v in day] for day in after])
-                    lines.append(
-                        f"{family.name:<26}{sent:<8}{day:<12}{100 * regime:>8.0f}{100 * fault:>24.1f}"
-                    )
+                    about = f"{family.name:<26}{sent:<8}{day:<12}"
+                    lines.append(f"{about}{100 * regime:>8.0f}{100 * fault:>24.1f}")
     return "\n".join(lines)
 
 
@@ -194,15 +192,8 @@ def _first_named(verdict: Verdict) -> str:
 
 def main() -> None:
     """Print every table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--peers", action="store_true", help="ask other libraries, too")
-    arguments = parser.parse_args()
     for table in (rates_table, crash_table, splits_table):
         print(table(), end="\n\n", flush=True)
-    if arguments.peers:
-        from benchmarks.drift.market_peers import peer_table
-
-        print(peer_table(), flush=True)
 
 
 if __name__ == "__main__":

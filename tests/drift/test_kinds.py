@@ -39,7 +39,10 @@ def test_a_symbol_s_own_closes_do_not_move_its_thresholds() -> None:
     )
     here = Baseline.fit(BITCOIN, LENGTH, companions=COINS)
     there = Baseline.fit(wild, LENGTH, companions=[wild, *COINS[1:]])
-    assert here.with_before == there.with_before
+    market = ("spike", "jump", "large_move")  # through the day's median that others are held to
+    for key, threshold in here.with_before.items():
+        if key not in market:
+            assert there.with_before[key] == threshold
 
 
 def test_another_coin_moves_the_thresholds_of_all() -> None:
@@ -50,11 +53,16 @@ def test_another_coin_moves_the_thresholds_of_all() -> None:
 
 
 @pytest.mark.parametrize("known", [0, 1, LEAST_SYMBOLS - 2])
-def test_fewer_coins_have_no_rate_and_are_no_less_careful_than_stocks(known: int) -> None:
+def test_fewer_coins_have_no_rate(known: int) -> None:
     fitted = Baseline.fit(BITCOIN, LENGTH, companions=COINS[1 : known + 1])
     assert fitted.unrated is not None
     assert "5 symbols of the kind" in fitted.unrated
     assert f"this one had {known + 1}" in fitted.unrated
+
+
+@pytest.mark.parametrize("known", [0, LEAST_SYMBOLS - 1])
+def test_no_threshold_of_a_coin_is_smaller_than_a_stock_s(known: int) -> None:
+    fitted = Baseline.fit(BITCOIN, LENGTH, companions=COINS[1 : known + 1])
     stocks = Baseline.fit(
         BITCOIN, LENGTH, reference=sample_reference(LENGTH, BITCOIN.span[1]), companions=COINS
     )
@@ -86,7 +94,10 @@ def test_windows_without_a_symbol_are_measured_in_the_scale_of_the_default_one()
         for prices in (by_volatility[0], by_volatility[-1])
     )
     assert calm.volatility < wild.volatility
-    assert calm.alone["volatility_high"].value > wild.alone["volatility_high"].value
+    # The smallest values of the tail are the kind's; the largest may be the stocks'.
+    assert calm.alone["volatility_low"].tail[0] <= wild.alone["volatility_low"].tail[0]
+    assert calm.alone["volatility_high"].tail[0] >= wild.alone["volatility_high"].tail[0]
+    assert calm.alone != wild.alone
 
 
 def test_many_coins_are_measured_at_wider_steps(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,8 +96,8 @@ class Baseline:
 
         A stock's thresholds come from the embedded sample of stocks. Those of another kind of
         market, a coin's, come from the companions of its kind, without the symbol's own windows,
-        if with it they are at least five; otherwise each is the larger one of the sample's and of
-        that of all their windows, and no rate is known.
+        if with it they are at least five; from all of their windows otherwise, and no rate is
+        known. None of them is smaller than a stock's.
 
         Parameters
         ----------

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from closecast.core.dataset import log_returns, long_run_volatility
+from closecast.core.market_moves import MarketPanel
 from closecast.core.markets import kind_of
 from closecast.core.prices import Prices
 from closecast.core.verdict import Channel
@@ -72,6 +73,9 @@ def calibrate(
 ) -> Calibration:
     """Compute the thresholds of a symbol from windows of its kind of market.
 
+    Where the sample is no reference, no threshold is smaller than the sample's: a pool of coins is
+    small, and years that it has not seen may be wilder.
+
     Parameters
     ----------
     train : Prices
@@ -90,19 +94,13 @@ def calibrate(
         pool = sample_reference(seq_length, train.span[1]) if reference is None else reference
         others = pool.without(train.symbol)
         return _calibrated(others if len(others.symbols) else pool, "stock", rates, statistics)
+    stocks = _calibrated(sample_reference(seq_length, train.span[1]), "stock", rates, statistics)
     same_kind = _of_kind(kind, train, companions, seq_length)
     own = _calibrated(
-        _kind_reference(train, same_kind, seq_length), kind, rates, statistics, FEW_SYMBOLS
+        _kind_reference(train, same_kind, seq_length), kind, rates, statistics, least=stocks
     )
-    if len(same_kind) >= LEAST_SYMBOLS:
-        return own
-    stocks = _calibrated(sample_reference(seq_length, train.span[1]), "stock", rates, statistics)
-    return replace(
-        own,
-        alone=_larger(own.alone, stocks.alone),
-        with_before=_larger(own.with_before, stocks.with_before),
-        unrated=no_rate(kind, len(same_kind)),
-    )
+    few = len(same_kind) < LEAST_SYMBOLS
+    return replace(own, unrated=no_rate(kind, len(same_kind))) if few else own
 
 
 def kind_or_stock(symbol: str) -> str:
@@ -126,14 +124,27 @@ def _calibrated(
     kind: str,
     rates: Mapping[Channel, float],
     statistics: Collection[str] | None,
-    sure: Mapping[Channel, tuple[float, float]] = SURE,
+    least: Calibration | None = None,
 ) -> Calibration:
+    """Compute thresholds from a pool; never smaller than those of another calibration."""
     if statistics is not None:
         pool = pool.only(statistics)
-    days = pool.last_sessions
-    alone, reached = thresholds_for(pool.alone, days, rates, with_before=False, sure=sure)
+    sure = SURE if least is None else FEW_SYMBOLS
+    alone, reached = thresholds_for(
+        pool.alone,
+        pool.last_sessions,
+        rates,
+        with_before=False,
+        sure=sure,
+        least=None if least is None else least.alone,
+    )
     before, reached_before = thresholds_for(
-        pool.with_before, days, rates, with_before=True, sure=sure
+        pool.with_before,
+        pool.last_sessions,
+        rates,
+        with_before=True,
+        sure=sure,
+        least=None if least is None else least.with_before,
     )
     return Calibration(pool, kind, alone, before, {"alone": reached, "with_before": reached_before})
 
@@ -162,19 +173,8 @@ def _kind_reference(train: Prices, same_kind: tuple[Prices, ...], seq_length: in
     return replace(pool, alone=measured_at(judged, seq_length, volatility, pool.step))
 
 
-def _larger(ours: Mapping[str, Threshold], others: Mapping[str, Threshold]) -> dict[str, Threshold]:
-    """Take the larger threshold of each statistic, with the larger values of the tails."""
-    return {
-        key: Threshold(
-            max(one.value, others[key].value),
-            min(one.rate, others[key].rate),
-            tuple(map(max, one.tail, others[key].tail)),
-        )
-        for key, one in ours.items()
-    }
-
-
 @lru_cache(maxsize=2)
 def _own_scales(series: tuple[Prices, ...], seq_length: int) -> Reference:
     windows = sum(len(part) for part in series) // STEP
-    return measure_reference(series, seq_length, STEP * (1 + windows // _MOST_WINDOWS))
+    step = STEP * (1 + windows // _MOST_WINDOWS)
+    return measure_reference(series, seq_length, step, MarketPanel(series))

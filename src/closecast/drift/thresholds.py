@@ -26,7 +26,7 @@ SURE: Mapping[Channel, tuple[float, float]] = {"fault": (0.5, 0.5), "regime": (0
 """Quantile, over bootstrapped years, of the rate of alarms that must stay within the target: for
 windows alone, and where the closes before are known. Wrong closes occur in all years. Crises do
 not: a reference holds two or three, and a window alone can only be compared with years before."""
-FEW_SYMBOLS: Mapping[Channel, tuple[float, float]] = {"fault": (0.9, 0.9), "regime": (0.95, 0.9)}
+FEW_SYMBOLS: Mapping[Channel, tuple[float, float]] = {"fault": (0.9, 0.9), "regime": (0.95, 0.95)}
 """The same for a reference of few symbols that share most of their moves: a coin's."""
 
 _LOG_TAIL = np.log(TAIL)
@@ -86,6 +86,7 @@ def thresholds_for(
     *,
     with_before: bool,
     sure: Mapping[Channel, tuple[float, float]] = SURE,
+    least: Mapping[str, Threshold] | None = None,
 ) -> tuple[dict[str, Threshold], dict[Channel, FalseAlarmRate]]:
     """Compute thresholds at which a channel alarms on the target share of clean windows.
 
@@ -107,6 +108,8 @@ def thresholds_for(
         Whether the values are of windows whose closes before are known.
     sure : mapping of channel to two floats
         Quantile, over bootstrapped years, of the rate that must stay within the target.
+    least : mapping of key to Threshold, optional
+        Thresholds of another reference, below which none may be.
     """
     found: dict[str, Threshold] = {}
     rates: dict[Channel, FalseAlarmRate] = {}
@@ -127,12 +130,23 @@ def thresholds_for(
         alarms = np.zeros(len(last_sessions), dtype=bool)
         for key, weight in weights.items():
             found[key] = _threshold(key, ordered[key], scale * weight)
+            if least is not None:
+                found[key] = _larger(found[key], least[key])
             alarms |= values[key] > found[key].value
         drawn = years.rates(alarms)
         lower, upper = np.quantile(drawn, (0.05, 0.95))
         reached = (round(float(x), 5) for x in (alarms.mean(), lower, upper))
         rates[channel] = FalseAlarmRate(wanted[channel], *reached)
     return found, rates
+
+
+def _larger(one: Threshold, other: Threshold) -> Threshold:
+    """The larger threshold, and the larger values of the tails."""
+    return Threshold(
+        max(one.value, other.value),
+        min(one.rate, other.rate),
+        tuple(map(max, one.tail, other.tail)),
+    )
 
 
 class _Years:
