@@ -76,7 +76,15 @@ class FindingAnswer(Answer):
         examples=[EXAMPLE_FINDING["row"]],
     )
     alternatives: list[Code] = Field(
-        description="Other causes that look the same in the numbers that were sent."
+        description="Other causes that look the same in the numbers that were sent. All of them, "
+        "the likelier first, where it is unsure which it is (`regime`)."
+    )
+    tail_ranks: dict[Code, FiniteFloat] = Field(
+        default_factory=dict,
+        description="Of causes that look the same, the share of usual values that are as odd: of "
+        "clean windows with such a move for `shock`, of the window's moves that are as large as "
+        "the distance from the ratio for `split`.",
+        examples=[{"split": 0.2881, "shock": 0.0005}],
     )
 
 

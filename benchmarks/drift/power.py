@@ -60,7 +60,8 @@ MEASURED_WITH = frozenset(
     (
         *("jump", "frozen_feed", "filled_days", "spike", "level_gap"),
         *("volatility_high", "volatility_high_before", "volatility_high_week"),
-        *("volatility_low", "volatility_low_before", "trend_week", "trend_month", "shock"),
+        *("volatility_low", "volatility_low_before", "trend_week", "trend_month"),
+        *("shock_lately", "large_move"),
     )
 )
 """Keys of the statistics that shared the false alarms when :data:`TARGETS` were set."""

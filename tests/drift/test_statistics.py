@@ -152,10 +152,17 @@ class TestTrendMonth(StatisticContract):
 
 
 class TestShock(StatisticContract):
-    key, code = "shock", "shock"
+    key, code = "shock_lately", "shock"
 
     def odd_window(self) -> FloatArray:
         return with_jump(0.75, volatility=0.005)
+
+
+class TestLargeMove(StatisticContract):
+    key, code = "large_move", "split"
+
+    def odd_window(self) -> FloatArray:
+        return with_jump(2 / 3, volatility=0.008)
 
 
 def test_every_statistic_has_its_contract() -> None:
@@ -175,7 +182,7 @@ def codes(closes: FloatArray) -> list[str]:
         (0.5, "split", "fault"),
         (2.0, "split", "fault"),
         (1 / 3, "split", "fault"),
-        (2 / 3, "split", "fault"),
+        (2 / 3, "split", "regime"),
         (0.1, "split", "fault"),
         (0.05, "split", "fault"),
         (100.0, "unit_error", "fault"),
@@ -297,7 +304,7 @@ def test_the_volatility_named_is_the_one_that_was_made(times: float) -> None:
 def test_a_shock_is_measured_against_the_sessions_before_it() -> None:
     """The same move, after calm and after wild weeks."""
     calm, wild = (
-        float(STATISTICS["shock"].measure(reading_of(with_jump(0.85, 40, v)[None]))[0])
+        float(STATISTICS["shock_lately"].measure(reading_of(with_jump(0.85, 40, v)[None]))[0])
         for v in (0.005, 0.03)
     )
     assert calm > 3 * wild

@@ -52,7 +52,12 @@ class Finding:
     row : int or None
         Of the first close that it is about; 0 is the oldest of the window.
     alternatives : tuple of str
-        Other causes that look the same in the numbers that were sent.
+        Other causes that look the same in the numbers that were sent. Where it is unsure which of
+        them it is, all of them, the likelier first.
+    tail_ranks : mapping of str to float
+        Of causes that look the same, the share of usual values that are as odd: of clean windows
+        with such a move for ``shock``, of the window's moves that are as large as the distance from
+        the ratio for ``split``.
     facts : mapping
         What the sentence is made of, for other languages.
     sentence : str
@@ -69,6 +74,7 @@ class Finding:
     false_alarm_rate: float | None = None
     row: int | None = None
     alternatives: tuple[Code, ...] = ()
+    tail_ranks: Mapping[Code, float] = field(default_factory=dict)
     facts: Mapping[str, int | float | str] = field(default_factory=dict)
 
 

@@ -17,11 +17,6 @@ from closecast.drift.statistics.base import Cause
 
 Dates = NDArray[np.datetime64]
 
-_NEWS_VOLUME = 5.0  # times the usual; splits of AAPL and MSFT had 0.6 to 1.3, news of AAPL 22
-_PER_RATIO = 2.5  # a split by itself multiplies the number of shares
-_NEWS_DAYS = 4.0  # times the usual move, over the days that follow
-_DAYS, _MANY_DAYS = 5, 12
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Context:
@@ -114,39 +109,6 @@ def check_volume(window: FloatArray, volume: FloatArray | None) -> list[ContextF
         return []
     cause = Cause("filled_days", int(rows[0]), {"rows": len(rows)})
     return [ContextFinding(cause, "fault", "days without trade", float(len(rows)), 0.0)]
-
-
-def was_real_news(
-    returns: FloatArray, row: int, ratio: str, volume: FloatArray | None
-) -> bool | None:
-    """Decide whether a move of the size of a split was real news, by volume or volatility.
-
-    Parameters
-    ----------
-    returns : array, shape (n - 1,)
-        Log returns of the window.
-    row : int
-        Of the close after the move.
-
-    Returns
-    -------
-    bool or None
-        True if the volume of the day, or the volatility after it, is that of news. ``None`` if
-        neither decides: in closes alone, real news and a split look the same.
-    """
-    if volume is not None and volume[row] > 0:
-        before_it = volume[max(0, row - 20) : row]
-        traded = before_it[before_it > 0]
-        if len(traded) >= _DAYS:
-            usual = float(np.median(traded))
-            new, old = (float(part) for part in ratio.split(":"))
-            return bool(volume[row] / usual >= max(_NEWS_VOLUME, _PER_RATIO * new / old))
-    before, after = np.abs(returns[: row - 1]), np.abs(returns[row:])
-    if min(len(before), len(after)) >= _MANY_DAYS:
-        usual = float(before[-20:].mean())
-        if usual > 0 and float(after[:20].mean()) >= _NEWS_DAYS * usual:
-            return True
-    return None
 
 
 def _twice(sessions: Dates) -> list[int]:

@@ -17,7 +17,7 @@ from closecast.drift.features import WindowReturns
 from closecast.drift.provenance import Match, correlation, locate, locate_elsewhere
 from closecast.drift.return_index import OtherSymbols, history_of
 from closecast.drift.statistics.base import Cause
-from closecast.drift.statistics.jump import like_unit
+from closecast.drift.statistics.ratios import like_unit
 from closecast.errors import InvalidSymbol
 
 T = TypeVar("T")

@@ -13,25 +13,21 @@ import numpy as np
 from closecast.core.arrays import FloatArray
 from closecast.core.verdict import Channel, Code, Finding, Verdict
 from closecast.drift.baseline import Baseline
-from closecast.drift.context import (
-    Context,
-    ContextFinding,
-    check_dates,
-    check_volume,
-    was_real_news,
-)
+from closecast.drift.context import Context, ContextFinding, check_dates, check_volume
 from closecast.drift.context_checks import KnownContext, compare_with_known
 from closecast.drift.features import WindowFeatures, WindowReturns, features_of
 from closecast.drift.market_check import (
-    EXPLAINED,
     check_market,
     dates_of,
+    may_be_explained,
     shared_or_not,
     without_market,
 )
 from closecast.drift.messages import sentence
+from closecast.drift.move_evidence import evidence_on
 from closecast.drift.native import COVERED, Prefilter
 from closecast.drift.statistics import STATISTICS, Cause, Statistic, keys_measured
+from closecast.drift.statistics.ratios import UNITS
 from closecast.drift.thresholds import TAIL, Threshold
 
 LEAST = 10
@@ -108,7 +104,7 @@ class DriftDetector:
         dates = dates_of(context, memory.sessions, n)
         if dates is None or context.market is None:
             return []
-        if any(finding.code in EXPLAINED for finding in found):
+        if any(may_be_explained(finding) for finding in found):
             moves, times = context.market.at(dates[1:])
             left = without_market(windows.returns[i], moves, times)
             if (left != windows.returns[i]).any():
@@ -232,6 +228,8 @@ def _finding(
     level, cause = _judged(statistic.channel, cause, reading.returns[row], context)
     if statistic.key == "level_gap" and not memory.gap_sure:
         level, cause = "regime", replace(cause, code="level_gap", alternatives=())
+    # Beyond the threshold fewer are left than beyond the table's last entry.
+    p_value = round(max(min(threshold.p_value(value), threshold.rate), TAIL[-1]), 6)
     return Finding(
         code=cause.code,
         level=level,
@@ -239,11 +237,11 @@ def _finding(
         value=round(value, 4),
         threshold=threshold.value,
         sentence=sentence(cause.code, cause.facts, cause.alternatives),
-        # Beyond the threshold fewer are left than beyond the table's last entry.
-        p_value=round(min(threshold.p_value(value), threshold.rate), 6),
+        p_value=p_value,
         false_alarm_rate=threshold.rate,
         row=cause.row,
         alternatives=cause.alternatives,
+        tail_ranks={**cause.ranks, "shock": p_value} if cause.ranks else {},
         facts=cause.facts,
     )
 
@@ -251,15 +249,18 @@ def _finding(
 def _judged(
     level: Channel, cause: Cause, returns: FloatArray, context: Context | None
 ) -> tuple[Channel, Cause]:
-    """Correct the cause of a split: volume, or the days after it, may show a real move."""
-    if cause.code != "split" or not cause.row:
+    """Settle a move that is news or a split, where volume or the days after it show which."""
+    if "ratio" not in cause.facts or not cause.row or abs(returns[cause.row - 1]) >= UNITS:
         return level, cause
     volume = None if context is None else context.volume
-    real = was_real_news(returns, cause.row, str(cause.facts["ratio"]), volume)
-    if real:
-        about = {key: value for key, value in cause.facts.items() if key != "ratio"}
-        return "regime", Cause("shock", cause.row, about)
-    return level, cause if real is None else replace(cause, alternatives=())
+    found = evidence_on(returns, cause.row, str(cause.facts["ratio"]), volume)
+    if found is None:
+        return level, cause
+    open_still = {"unsure"} if found == "split" else {"ratio", "days", "unsure"}
+    facts = {key: value for key, value in cause.facts.items() if key not in open_still}
+    if found == "split":
+        return "fault", Cause("split", cause.row, facts)
+    return "regime", Cause("shock", cause.row, facts)
 
 
 def _of_fact(fact: ContextFinding) -> Finding:
@@ -290,7 +291,10 @@ def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:
             continue  # closes in two units give no information on the market
         if any(finding.code == other.code for other in kept):
             continue
-        if finding.code in ("spike", "shock") and any(_same_close(finding, o) for o in kept):
+        one_move = finding.code in ("spike", "shock") or (
+            finding.code == "split" and finding.level == "regime"
+        )
+        if one_move and any(_same_close(finding, other) for other in kept):
             continue
         kept.append(finding)
     return tuple(kept)

@@ -27,6 +27,11 @@ _LARGE = 2.0  # long-run volatilities: a day like many of wilder years is no cra
 _FOLLOWED = 0.5  # of the market's move, that the symbol itself must have made
 
 
+def may_be_explained(finding: Finding) -> bool:
+    """Whether the market may explain it: a single move that is a fault, or unsure."""
+    return finding.code in EXPLAINED or bool(finding.code == "shock" and finding.alternatives)
+
+
 def without_market(returns: FloatArray, moves: FloatArray, times: FloatArray) -> FloatArray:
     """Take the market's part out of log returns, on days on which it was wild.
 
@@ -55,9 +60,10 @@ def shared_or_not(
         Of the market, as in :func:`without_market`.
     """
     row = finding.row
-    if finding.code not in EXPLAINED or not row:
+    if not row or not may_be_explained(finding):
         return finding
-    if any(f.code == finding.code and f.row and abs(f.row - row) <= 1 for f in without):
+    left = (f for f in without if may_be_explained(f) and f.row and abs(f.row - row) <= 1)
+    if any(f.level == finding.level for f in left):
         return finding
     day = max(range(row - 1, min(row + 1, len(times))), key=lambda i: abs(times[i]))
     if abs(times[day]) < _WILD:
@@ -72,6 +78,7 @@ def shared_or_not(
         code="shock",
         level="regime",
         alternatives=(),
+        tail_ranks={},
         facts=facts,
         sentence=sentence("shock", facts),
     )

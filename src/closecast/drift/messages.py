@@ -15,7 +15,9 @@ _ENGLISH: Mapping[str, str] = {
     "unit_error:whole": "The closes are {factor} times the known ones: another unit?",
     "unit_error:gap": "The first close is {factor} times the last known one: another unit?",
     "split": "A move of {move} % like a {ratio} split that was not adjusted for.",
-    "split:unsure": "A real move of that size looks the same: volumes would tell.",
+    "split:or_news": "A real move of that size looks the same: volumes would tell.",
+    "split:unsure": "A move of {move} %, {times} times the usual day: news, or a {ratio} split "
+    "that was not adjusted for? Volumes would tell.",
     "frozen_feed": "The close did not change for {rows} rows in a row: is the feed frozen?",
     "filled_days": "{rows} days repeat the close before: days without a session, filled?",
     "filled_days:dated": "{rows} rows are of days without a session, the first of {date}.",
@@ -41,13 +43,17 @@ _ENGLISH: Mapping[str, str] = {
     "the median: news, not a wrong close.",
     "closes_held": "Closes since {held_since} are held back as probably wrong: nothing learns from "
     "them, and forecasts start from the close before.",
+    "shock:unsure": "A move of {move} %, {times} times the usual day: news, or a {ratio} split "
+    "that was not adjusted for? Volumes would tell.",
 }
 _PORTUGUESE: Mapping[str, str] = {
     "unit_error": "Um fechamento é {factor} vezes o anterior: outra unidade (centavos, milhares)?",
     "unit_error:whole": "Os fechamentos são {factor} vezes os conhecidos: outra unidade?",
     "unit_error:gap": "O primeiro fechamento é {factor} vezes o último conhecido: outra unidade?",
     "split": "Um movimento de {move} % como um desdobramento {ratio} sem ajuste.",
-    "split:unsure": "Um movimento real desse tamanho é igual: o volume diria qual dos dois é.",
+    "split:or_news": "Um movimento real desse tamanho é igual: o volume diria qual dos dois é.",
+    "split:unsure": "Um movimento de {move} %, {times} vezes o dia usual: notícia, ou um "
+    "desdobramento {ratio} sem ajuste? O volume diria qual dos dois é.",
     "frozen_feed": "O fechamento não mudou por {rows} linhas seguidas: a fonte travou?",
     "filled_days": "{rows} dias repetem o fechamento anterior: dias sem pregão, preenchidos?",
     "filled_days:dated": "{rows} linhas são de dias sem pregão, a primeira de {date}.",
@@ -76,6 +82,8 @@ _PORTUGUESE: Mapping[str, str] = {
     "mediana: notícia, não fechamento errado.",
     "closes_held": "Os fechamentos desde {held_since} estão retidos por serem provavelmente "
     "errados: nada aprende com eles, e as previsões partem do fechamento anterior.",
+    "shock:unsure": "Um movimento de {move} %, {times} vezes o dia usual: notícia, ou um "
+    "desdobramento {ratio} sem ajuste? O volume diria qual dos dois é.",
 }
 SENTENCES: Mapping[Language, Mapping[str, str]] = {"en": _ENGLISH, "pt": _PORTUGUESE}
 """Language to code (and variant) to template over a finding's facts."""
@@ -95,8 +103,8 @@ def sentence(
     templates = SENTENCES[language]
     name = "closes_held" if "held_since" in facts else f"{code}{_variant(code, facts)}"
     text = templates[name].format(**facts)
-    if code == "split" and "shock" in alternatives:
-        text = f"{text} {templates['split:unsure']}"
+    if code == "split" and tuple(alternatives) == ("shock",):
+        text = f"{text} {templates['split:or_news']}"
     return text
 
 
@@ -118,7 +126,7 @@ def _variant(code: Code, facts: Mapping[str, int | float | str]) -> str:
         return ":named" if "symbol" in facts else ":unlike" if "correlation" in facts else ""
     if code == "filled_days":
         return ":dated" if "date" in facts else ""
-    if code == "shock":
-        return ":market" if "market" in facts else ""
+    if code in ("split", "shock"):
+        return ":market" if "market" in facts else ":unsure" if "unsure" in facts else ""
     than = facts.get("than", "training")
     return "" if than == "training" else f":{than}"

@@ -9,7 +9,7 @@
 #define MOST_RETURNS 1024 /* of a window; native.py asks for no more */
 #define MOST_PIECES 64
 #define MOST_LANDMARKS 16
-#define STATISTICS 13 /* in the order of native.py */
+#define STATISTICS 14 /* in the order of native.py */
 
 const int64_t closecast_source = SOURCE; /* checksum of this file when it was compiled */
 
@@ -178,7 +178,9 @@ void closecast_recognise(
 
 typedef struct {
     double decay, around, floor, clip, large, still, normal; /* of reading.py */
-    double least_jump, least_ratio;                          /* of jump.py and volatility.py */
+    double least_jump, unit, least_ratio;       /* of jump.py, ratios.py and volatility.py */
+    double least_unsure, least_clear, part;     /* of one_move.py, ratios.py and shock.py */
+    double fade, old;                           /* of shock.py */
     double frozen;                                           /* of repeats.py, as all below */
     double volatility, level;                                /* the symbol's */
     double surprise;       /* minus log10 of how often its close stays the same */
@@ -232,18 +234,18 @@ static void bound(
     double *bounds)
 {
     double cut[MOST_RETURNS], scratch[MOST_RETURNS], left[MOST_RETURNS], clipped[MOST_RETURNS];
-    double left_weight[MOST_RETURNS], floor = of->floor * of->volatility;
+    double left_weight[MOST_RETURNS], scores[MOST_RETURNS], floor = of->floor * of->volatility;
     for (int64_t i = 0; i < n; i++)
         scratch[i] = fabs(returns[i]);
     double typical = fmax(middle(scratch, n), floor);
 
     double start = before ? *before : of->volatility, variance = start * start;
-    double behind = 0, weight = 0, shock = 0;
+    double behind = 0, weight = 0;
     for (int64_t i = 0; i < n; i++) {
         double score = returns[i] / fmax(sqrt(variance), floor / 3);
         cut[i] = fmin(fabs(returns[i]), of->clip * typical);
         variance = of->decay * variance + (1 - of->decay) * cut[i] * cut[i];
-        shock = fmax(shock, fabs(score));
+        scores[i] = fabs(score);
         clipped[i] = fmin(fmax(score, -of->large), of->large);
         left[i] = behind;
         left_weight[i] = weight;
@@ -251,7 +253,7 @@ static void bound(
         weight = of->around * weight + 1;
     }
 
-    double jump = 0, spike = 0, ahead = 0, beyond;
+    double jump = 0, large = 0, shock = 0, faded = 1, spike = 0, ahead = 0, beyond;
     behind = weight = 0; /* now of the returns after one */
     beyond = 0;          /* and their weight */
     for (int64_t i = n - 1; i >= 0; i--) {
@@ -262,10 +264,17 @@ static void bound(
             double both = of->normal * (left[i] + ahead) / (left_weight[i] + beyond);
             spike = fmax(spike, cancelled / (2 * fmax(both, floor)));
         }
-        if (size >= of->least_jump) {
+        if (size >= of->least_unsure) {
             double one = of->normal * (left[i] + behind) / (left_weight[i] + weight);
-            jump = fmax(jump, size / fmax(one, floor));
+            double scale = fmax(one, floor);
+            large = fmax(large, (size >= of->least_clear ? 1 : of->part) * size / scale);
+            if (size >= of->unit)
+                scale = fmin(scale, of->volatility);
+            if (size >= of->least_jump)
+                jump = fmax(jump, size / scale);
         }
+        shock = fmax(shock, scores[i] * fmax(faded, of->old));
+        faded *= of->fade;
         ahead = behind;
         beyond = weight;
         behind = of->around * behind + cut[i];
@@ -304,6 +313,7 @@ static void bound(
     bounds[10] = absolute_sum(clipped, n, week);
     bounds[11] = absolute_sum(clipped, n, n < 30 ? n : 30);
     bounds[12] = shock;
+    bounds[13] = large;
 }
 
 /* suspicious: per window whether any bound is beyond its limit. before and gap may be NULL. */

@@ -22,8 +22,11 @@ from numpy.typing import NDArray
 from closecast.core.arrays import FloatArray
 from closecast.drift import features as reading
 from closecast.drift.features import WindowReturns
-from closecast.drift.statistics.jump import LEAST_JUMP
+from closecast.drift.statistics.jump import least_jump
+from closecast.drift.statistics.one_move import LEAST_UNSURE
+from closecast.drift.statistics.ratios import LEAST_CLEAR, UNITS
 from closecast.drift.statistics.repeats import FROZEN, rounded_share, surprises
+from closecast.drift.statistics.shock import FADE, OLD, PART_OF_CLEAR
 from closecast.drift.statistics.volatility import LEAST_RATIO
 
 log = logging.getLogger(__name__)
@@ -40,7 +43,8 @@ MATCHES: tuple[MatchKind, ...] = ("nowhere", "exact", "reversed", "unsure")
 STATISTICS = (
     *("jump", "frozen_feed", "filled_days", "spike", "level_gap"),
     *("volatility_high", "volatility_high_before", "volatility_high_week"),
-    *("volatility_low", "volatility_low_before", "trend_week", "trend_month", "shock"),
+    *("volatility_low", "volatility_low_before", "trend_week", "trend_month"),
+    *("shock_lately", "large_move"),
 )
 """Keys of the statistics that ``native.c`` knows, in its order."""
 
@@ -95,7 +99,9 @@ class Levels(_Numbers):
 
     _fields_ = [
         *((name, c_double) for name in ("decay", "around", "floor", "clip", "large")),
-        *((name, c_double) for name in ("still", "normal", "least_jump", "least_ratio", "frozen")),
+        *((name, c_double) for name in ("still", "normal", "least_jump", "unit", "least_ratio")),
+        *((name, c_double) for name in ("least_unsure", "least_clear", "part", "fade", "old")),
+        ("frozen", c_double),
         *((name, c_double) for name in ("volatility", "level", "surprise")),
         ("filled", c_void_p),
         ("limits", c_double * len(STATISTICS)),
@@ -252,8 +258,14 @@ class Prefilter:
             large=reading.LARGE,
             still=reading.STILL,
             normal=reading.NORMAL,
-            least_jump=LEAST_JUMP,
+            least_jump=least_jump(volatility),
+            unit=UNITS,
             least_ratio=LEAST_RATIO,
+            least_unsure=LEAST_UNSURE,
+            least_clear=LEAST_CLEAR,
+            part=PART_OF_CLEAR,
+            fade=FADE,
+            old=OLD,
             frozen=FROZEN,
             volatility=volatility,
             level=level,

@@ -97,6 +97,9 @@ def thresholds_for(
     years. Those come from a bootstrap of whole quarters of the year, since windows overlap and all
     symbols share a crisis.
 
+    A statistic may have a largest threshold. Windows beyond it are alarms whatever the shares are;
+    the other thresholds make room for them.
+
     Parameters
     ----------
     values : mapping of key to array, shape (m,)
@@ -126,7 +129,9 @@ def thresholds_for(
         smallest = np.min(
             [_shares(ordered[key], values[key]) / weight for key, weight in weights.items()], axis=0
         )
-        scale = _largest_scale(smallest, years, wanted[channel], sure[channel][with_before])
+        always = np.any([values[key] > STATISTICS[key].most_threshold for key in weights], axis=0)
+        of_channel = sure[channel][with_before]
+        scale = _largest_scale(smallest, always, years, wanted[channel], of_channel)
         alarms = np.zeros(len(last_sessions), dtype=bool)
         for key, weight in weights.items():
             found[key] = _threshold(key, ordered[key], scale * weight)
@@ -166,11 +171,14 @@ class _Years:
         return np.asarray(self._times @ counts / self._windows)
 
 
-def _largest_scale(smallest: FloatArray, years: _Years, wanted: float, sure: float) -> float:
+def _largest_scale(
+    smallest: FloatArray, always: NDArray[np.bool_], years: _Years, wanted: float, sure: float
+) -> float:
     """Find the largest scale of the shares whose union stays within the target rate."""
     for share in np.linspace(1.0, 0.3, 29):
         scale = float(np.quantile(smallest, share * wanted, method="lower"))
-        if float(np.quantile(years.rates(smallest <= scale), sure)) <= wanted:
+        alarms = (smallest <= scale) | always
+        if max(float(np.quantile(years.rates(alarms), sure)), alarms.mean()) <= wanted:
             break
     return scale
 
@@ -184,7 +192,7 @@ def _threshold(key: str, ordered: FloatArray, rate: float) -> Threshold:
     n = len(ordered)
     allowed = int(np.floor(rate * n + 1e-9))  # number of values that may lie beyond
     value = max(float(ordered[n - 1 - min(allowed, n - 1)]), STATISTICS[key].least_threshold)
-    value = float(np.ceil(value * 1e4) / 1e4)
+    value = min(float(np.ceil(value * 1e4) / 1e4), STATISTICS[key].most_threshold)
     beyond = n - int(np.searchsorted(ordered, value, side="right"))
     tail = np.quantile(ordered, 1 - np.array(TAIL))
     return Threshold(

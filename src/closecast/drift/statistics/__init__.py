@@ -6,9 +6,10 @@ A new one needs a file, a line in ``STATISTICS`` and a contract test.
 from __future__ import annotations
 
 from closecast.drift.statistics.base import Cause, Statistic
-from closecast.drift.statistics.jump import Jump, Shock
+from closecast.drift.statistics.jump import Jump
 from closecast.drift.statistics.level_gap import LevelGap
 from closecast.drift.statistics.repeats import FilledDays, FrozenFeed
+from closecast.drift.statistics.shock import LargeMove, Shock
 from closecast.drift.statistics.spike import Spike
 from closecast.drift.statistics.trend import MonthTrend, WeekTrend
 from closecast.drift.statistics.volatility import (
@@ -24,7 +25,7 @@ STATISTICS: dict[str, Statistic] = {
     for statistic in (
         *(Jump(), FrozenFeed(), FilledDays(), Spike(), LevelGap()),
         *(VolatilityHigh(), VolatilityRise(), VolatileWeek(), VolatilityLow(), VolatilityFall()),
-        *(WeekTrend(), MonthTrend(), Shock()),
+        *(WeekTrend(), MonthTrend(), Shock(), LargeMove()),
     )
 }
 

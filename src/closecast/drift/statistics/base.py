@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import ClassVar
 
 from closecast.core.arrays import FloatArray
@@ -22,12 +23,17 @@ class Cause:
         Row of the window that it is about; 0 is the oldest close.
     facts : mapping
         Values for the placeholders of the sentence in ``drift/messages.py``.
+    alternatives : tuple of str
+        Causes that look the same: the others, or all of them where it is unsure which it is.
+    ranks : mapping
+        Of causes that look the same, the share of usual values that are as odd.
     """
 
     code: Code
     row: int | None = None
     facts: Mapping[str, int | float | str] = field(default_factory=dict)
     alternatives: tuple[Code, ...] = ()
+    ranks: Mapping[Code, float] = field(default_factory=dict)
 
 
 class Statistic(ABC):
@@ -46,6 +52,9 @@ class Statistic(ABC):
 
     least_threshold: ClassVar[float] = 0.0
     """The threshold never falls below this, however tame the reference is."""
+
+    most_threshold: ClassVar[float] = inf
+    """The threshold never rises above this, however wild the reference is."""
 
     @abstractmethod
     def measure(self, reading: WindowFeatures) -> FloatArray:

@@ -7,7 +7,7 @@ import numpy as np
 from closecast.core.arrays import FloatArray
 from closecast.drift.features import WindowFeatures
 from closecast.drift.statistics.base import Cause, Statistic
-from closecast.drift.statistics.jump import like_split, like_unit
+from closecast.drift.statistics.ratios import like_split, like_unit
 
 
 class LevelGap(Statistic):

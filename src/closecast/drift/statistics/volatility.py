@@ -78,7 +78,7 @@ class VolatilityRise(_AgainstBefore):
 
     key = "volatility_high_before"
     name = "log of the calmest quarter's volatility over that just before the window"
-    weights = 0.0, 0.5
+    weights = 0.0, 0.8
 
 
 class VolatilityFall(_AgainstBefore, VolatilityLow):
