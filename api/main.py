@@ -105,6 +105,10 @@ def create_app(
         openapi_tags=[
             {"name": "forecasts", "description": "Forecasts of the next closes, and their scores."},
             {
+                "name": "prices",
+                "description": "Collected closes, and decisions about those that look faulty.",
+            },
+            {
                 "name": "drift",
                 "description": "Verdicts on closes: faults of the data, regimes of the market.",
             },

@@ -10,15 +10,19 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 from fastapi.testclient import TestClient
 
 from api.main import create_app
 from api.schemas.examples import FOLDER
+from closecast.core.data_quality import find_faults
+from closecast.core.records import HeldCloses
 from closecast.database import Database
 from closecast.forecasters import BOOTSTRAP
 from closecast.pipeline import TrainRequest, run_training, update
@@ -120,6 +124,8 @@ def record(folder: Path) -> Examples:
         forecasts(Recorder(client, examples), settings)
         drift(Recorder(client, examples), closes(settings))
         models(Recorder(client, examples))
+    with serving(settings, Clock(NOW + timedelta(days=1))) as client:
+        faulty_closes(client, examples, settings)
     working = settings.model_copy(update={"worker_enabled": True})
     for reaction in ("refuse", "fallback"):
         careful = settings.model_copy(update={"drift_on_fault": reaction})
@@ -193,6 +199,38 @@ def drift(service: Recorder, window: list[float]) -> None:
     call("POST", "/drift", "", {"windows": [one, {"prices": window[:3]}]})
     call("GET", "/drift/{symbol}?limit=1", "a model that fits", symbol="MSFT")
     call("GET", "/drift", "models that fit")
+
+
+def faulty_closes(client: TestClient, examples: Examples, settings: Settings) -> None:
+    """A close that is held back as faulty, and its acceptance."""
+    call, cache = Recorder(client, examples).call, PriceCache(settings.data_dir / "prices")
+    prices = cache.get("MSFT")
+    assert prices is not None
+    halved = np.append(prices.closes, prices.closes[-1] / 2)
+    session = np.append(prices.sessions, np.datetime64(NOW.date()))
+    cache.put(replace(prices, sessions=session, closes=halved))
+    [fault] = find_faults(replace(prices, sessions=session, closes=halved))
+    held = HeldCloses(
+        since=NOW.date(),
+        code=fault.rule,
+        reason=str(fault),
+        ends="A corrected close ends it, or POST /prices/MSFT/accept where it is right.",
+        noticed_at=NOW + timedelta(hours=10),
+    )
+    database: Database = client.app.state.service.database  # type: ignore[attr-defined]
+    database.close_decisions.hold("MSFT", held)
+    call("GET", "/forecast/{symbol}?horizon=1", "closes are held back", symbol="MSFT")
+    call("GET", "/prices/{symbol}?limit=2", "a close is held back", symbol="MSFT")
+    call("GET", "/prices/{symbol}", "", symbol="ACME")
+    path = "/prices/{symbol}/accept"
+    body = {"session": str(NOW.date()), "reason": "a real halving: see the filing", "by": "ana"}
+    done = call("POST", path, "a close that is held back", body, symbol="MSFT")
+    database.jobs.cancel(done["job"]["id"])
+    database.close_decisions.hold("MSFT", None)
+    call("POST", path, "the same after its update", body, symbol="MSFT")
+    call("POST", path, "", {**body, "session": "2022-12-28"}, symbol="MSFT")
+    call("POST", path, "", body, symbol="ACME")
+    cache.put(prices)
 
 
 def models(service: Recorder) -> None:

@@ -63,9 +63,14 @@ def _table(answer: SummaryAnswer) -> str:
 def _row(summary: SymbolSummary) -> str:
     links = " · ".join(_link(href, name) for name, href in summary.links.items())
     problem = f'<br><span class="note">{escape(summary.problem)}</span>' if summary.problem else ""
+    if summary.held is not None:
+        note = f"closes since {summary.held.since} are held back: {summary.held.reason}"
+        age = f'{_age(summary)}<br><span class="note">{escape(note)}</span>'
+    else:
+        age = _age(summary)
     cells = (
         f'<th scope="row">{escape(summary.symbol)}</th>',
-        f"<td>{_age(summary)}</td>",
+        f"<td>{age}</td>",
         f"<td><code>{escape(summary.model_version or 'unreadable')}</code>{problem}</td>",
         f"<td>{links}</td>",
     )

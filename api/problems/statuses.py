@@ -26,6 +26,7 @@ STATUS: dict[type[e.ClosecastError], int] = {
     e.UnverifiedBundle: 409,
     e.PointerMoved: 409,
     e.RolledBack: 409,
+    e.NothingToAccept: 409,
     e.PreconditionFailed: 412,
     e.NoModel: 503,
     e.DamagedBundle: 503,

@@ -12,6 +12,7 @@ from api.routes import (
     predict,
     predict_batch,
     prediction_log,
+    prices,
     statistics,
     train,
 )
@@ -19,7 +20,7 @@ from api.routes import (
 ROUTERS = tuple(
     module.router
     for module in (
-        *(predict, predict_batch, forecast, performance, drift, train, config, model),
+        *(predict, predict_batch, forecast, prices, performance, drift, train, config, model),
         *(health, monitoring, prediction_log, statistics, index),
     )
 )

@@ -8,6 +8,7 @@ from api.problems.openapi import responses
 from api.schemas.health import Alive, Artefacts, HealthAnswer, ServedAnswer
 from api.service import Service, ServiceDep
 from closecast import __version__
+from closecast.core.records import HeldCloses
 from closecast.errors import ClosecastError
 from closecast.jobs.supervisor import can_train
 
@@ -25,7 +26,7 @@ def get_health(service: ServiceDep) -> HealthAnswer:
         files = service.registry.files_of(served.version) if served else files
     except ClosecastError as error:
         failures.setdefault(models.default_symbol, str(error))
-    database = _ledger_state(service)
+    database, held = _ledger_state(service)
     machine = service.telemetry.machine
     free, _ = machine.disk()
     if served is None:
@@ -57,6 +58,7 @@ def get_health(service: ServiceDep) -> HealthAnswer:
                 for snapshot in models.loaded()
             ],
             "failures": failures,
+            "held": held,
             "ledger": database,
             "can_train": can_train(),
         }
@@ -76,9 +78,9 @@ def get_readiness(service: ServiceDep) -> Alive:
     return Alive(status="ready")
 
 
-def _ledger_state(service: Service) -> str:
+def _ledger_state(service: Service) -> tuple[str, dict[str, HeldCloses]]:
+    """State of the ledger, and the closes that it holds back."""
     try:
-        service.database.check()
+        return "ok", service.database.close_decisions.all_held()
     except ClosecastError as error:
-        return str(error)
-    return "ok"
+        return str(error), {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
@@ -10,9 +11,11 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from api.middleware.negotiation import prefers_html
 from api.pages.index import page
 from api.problems.openapi import responses
+from api.schemas.forecasts import HeldClosesAnswer
 from api.schemas.summary import SummaryAnswer, SymbolSummary
 from api.service import Service, ServiceDep
 from closecast import __version__
+from closecast.core.records import HeldCloses
 from closecast.errors import ClosecastError
 
 router = APIRouter(tags=["health"])
@@ -47,6 +50,7 @@ def _summary(service: Service, address: str) -> SummaryAnswer:
     # The default symbol first, the others by the alphabet.
     ordered = sorted(symbols, key=lambda symbol: (symbol != default, symbol))
     first = quote(ordered[0] if ordered else default)
+    held = _held(service)
     training = [f"curl -s -X POST {address}/train -H 'content-type: application/json' -d '{{}}'"]
     asking = [
         f"curl -s '{address}/forecast/{first}?horizon=5&levels=0.8,0.95'",
@@ -60,7 +64,7 @@ def _summary(service: Service, address: str) -> SummaryAnswer:
         kind=service.kind,
         now=service.clock(),
         default_symbol=default,
-        symbols=[_of_symbol(service, symbol) for symbol in ordered[:_MOST_SHOWN]],
+        symbols=[_of_symbol(service, symbol, held) for symbol in ordered[:_MOST_SHOWN]],
         left_off=max(0, len(ordered) - _MOST_SHOWN),
         try_next=asking if ordered else training,
         links={
@@ -72,7 +76,14 @@ def _summary(service: Service, address: str) -> SummaryAnswer:
     )
 
 
-def _of_symbol(service: Service, symbol: str) -> SymbolSummary:
+def _held(service: Service) -> Mapping[str, HeldCloses]:
+    try:
+        return service.database.close_decisions.all_held()
+    except ClosecastError:  # each symbol's own look at the ledger is its problem
+        return {}
+
+
+def _of_symbol(service: Service, symbol: str, held: Mapping[str, HeldCloses]) -> SymbolSummary:
     problem = fresh = None
     try:
         fresh = service.forecasting.freshness(symbol)
@@ -86,11 +97,13 @@ def _of_symbol(service: Service, symbol: str) -> SymbolSummary:
         model_version=service.published_version(symbol),
         newest_close=fresh.session if fresh else None,
         age=fresh.age if fresh else None,
+        held=HeldClosesAnswer.model_validate(held[symbol]) if symbol in held else None,
         problem=problem,
         links={
             "forecast": f"/forecast/{name}",
             "today": f"/forecast/{name}/today",
             "performance": f"/performance/{name}",
+            "prices": f"/prices/{name}",
             "drift": f"/drift/{name}",
             "plot": f"/performance/{name}/plot.png",
             "model": f"/model?symbol={name}",

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Body, Query, Request, Response
 
 from api.middleware.json_routes import StrictRoute
 from api.middleware.negotiation import name_model
-from api.middleware.request_context import KEY_NAME
 from api.problems.openapi import Problems, responses
 from api.routes.config import SymbolQuery
 from api.schemas.base import EXAMPLE_VERSION
@@ -28,6 +27,7 @@ from api.schemas.models import (
     VersionSummary,
     WorkerState,
 )
+from api.security.access import caller_name
 from api.service import Service, ServiceDep
 from closecast.core.symbols import canonical
 from closecast.infra.processes import host_of
@@ -172,13 +172,6 @@ def rollback_model(
     return _move(service, request, body, body.version, service.registry.rollback)
 
 
-def _who(by: str | None, request: Request) -> str:
-    """Name of the caller for the history: as given, its API key, or its address."""
-    if key := request.scope.get(KEY_NAME):
-        return f"{by} (key {key})" if by else f"key:{key}"
-    return by or f"api:{request.client.host if request.client else 'unknown'}"
-
-
 def _move(
     service: Service,
     request: Request,
@@ -191,7 +184,7 @@ def _move(
         service.models.canonical(body.symbol),
         version=version,
         reason=body.reason,
-        by=_who(body.by, request),
+        by=caller_name(request.scope, body.by),
         expected=body.expected_generation,
     )
     loaded = _reloaded(service, [service.models.look(pointer.symbol)], pointer)

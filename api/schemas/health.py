@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from api.schemas.base import Answer
+from api.schemas.forecasts import HeldClosesAnswer
 
 
 class ServedAnswer(Answer):
@@ -43,6 +44,9 @@ class HealthAnswer(Answer):
     models: list[ServedAnswer]
     failures: dict[str, str] = Field(
         description="Symbols whose newest bundle was refused, and why."
+    )
+    held: dict[str, HeldClosesAnswer] = Field(
+        description="Symbols of which closes are held back, each with the fault."
     )
     ledger: str = Field(description="`ok`, or the error of the ledger.")
     can_train: bool

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from api.schemas.base import Answer
-from api.schemas.forecasts import KindName
+from api.schemas.forecasts import HeldClosesAnswer, KindName
 
 
 class SymbolSummary(Answer):
@@ -18,6 +18,9 @@ class SymbolSummary(Answer):
     model_version: str | None = Field(description="`null` where its pointer cannot be read.")
     newest_close: date | None = Field(description="Session of the newest close known here.")
     age: int | None = Field(description="Sessions completed since.")
+    held: HeldClosesAnswer | None = Field(
+        description="Fault for which newer closes are held back; `null`: none are."
+    )
     problem: str | None = Field(description="Error that hides a part of the summary.")
     links: dict[str, str]
 

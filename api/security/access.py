@@ -25,6 +25,7 @@ CHANGING: Mapping[tuple[str, str], KeyScope] = {
     ("POST", "/train"): "admin",
     ("DELETE", "/train/{job_id}"): "admin",
     ("POST", "/config"): "admin",
+    ("POST", "/prices/{symbol}/accept"): "admin",
     ("POST", "/model/reload"): "admin",
     ("POST", "/model/promote"): "admin",
     ("POST", "/model/rollback"): "admin",
@@ -59,6 +60,14 @@ def needed_scope(method: str, path: str) -> Needed:
     if method in _READING:
         return "nothing" if path in OPEN or path.startswith(ASSETS) else "read"
     return "read" if method == "POST" and path in _READ_BY_POST else "admin"
+
+
+def caller_name(scope: Scope, by: str | None) -> str:
+    """Name of a caller for a history: as given, its API key, or its address."""
+    if key := scope.get(KEY_NAME):
+        return f"{by} (key {key})" if by else f"key:{key}"
+    client = scope.get("client")
+    return by or f"api:{client[0] if client else 'unknown'}"
 
 
 class Guard:

@@ -122,6 +122,7 @@ class ServiceGauges(Collector):
             self.models,
             self.refused,
             self.closes,
+            self.held,
             self.skill,
             self.jobs,
             self.database,
@@ -191,6 +192,16 @@ class ServiceGauges(Collector):
             "Time since the bell of the newest close that forecasts start from.",
             ["symbol"],
             [([symbol], (now - found.closed_at).total_seconds()) for symbol, found in fresh],
+        )
+
+    def held(self) -> Iterator[Metric]:
+        """Symbols whose newest closes are held back."""
+        held = self._database.close_decisions.all_held()
+        yield _gauge(
+            "closes_held",
+            "1 where newest closes are held back as probably wrong, else 0.",
+            ["symbol"],
+            [([symbol], float(symbol in held)) for symbol, _ in self._current.get()],
         )
 
     def skill(self) -> Iterator[Metric]:

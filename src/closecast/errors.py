@@ -255,6 +255,18 @@ class DataFault(ClosecastError, code="data_fault", fault="upstream"):
         return {"findings": [asdict(f) for f in self.findings]} if self.findings else {}
 
 
+class NothingToAccept(ClosecastError, code="nothing_to_accept", fault="caller"):
+    """A session of which no close is held back, or suspected of a fault."""
+
+    def __init__(self, message: str, sessions: Sequence[str]) -> None:
+        """``sessions``: those that could be accepted."""
+        super().__init__(message)
+        self.sessions = list(sessions)
+
+    def details(self) -> dict[str, Any]:
+        return {"sessions": self.sessions}
+
+
 class MissingStep(ClosecastError, code="missing_step", fault="caller"):
     """A pipeline step was run before the one it builds on."""
 

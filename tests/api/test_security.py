@@ -24,7 +24,7 @@ READING = {"GET", "HEAD", "OPTIONS"}
 VALUES = {"{symbol}": "MSFT"}
 DOCUMENT = create_app(Settings(_env_file=None)).openapi()  # type: ignore[call-arg]
 ADMIN = sorted(
-    (method, path.replace("{job_id}", "nothing"))
+    (method, path.replace("{job_id}", "nothing").replace("{symbol}", "MSFT"))
     for (method, path), scope in CHANGING.items()
     if scope == "admin"
 )

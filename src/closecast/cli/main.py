@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from datetime import date
 
 from pydantic import ValidationError
 
+from closecast.cli import accept
 from closecast.cli.inspect import run_inspect
 from closecast.cli.keys import create_key, list_keys, revoke_key
 from closecast.cli.options import add_fine_tune, add_hyperparameters, add_origin
@@ -101,6 +103,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     show.add_argument("--json", action="store_true", help="print JSON")
     show.set_defaults(run=run_show)
+
+    accepting = commands.add_parser(
+        "accept", help="accept a close that is held back as faulty and is right"
+    )
+    accepting.add_argument("symbol", metavar="SYMBOL")
+    accepting.add_argument(
+        "session", type=date.fromisoformat, metavar="SESSION", help="its date, YYYY-MM-DD"
+    )
+    accepting.add_argument(
+        "--reason", type=accept.reason, required=True, help="reason, which is kept"
+    )
+    accepting.add_argument(
+        "--by", type=accept.author, help="name of the person; by default that of the system's user"
+    )
+    accepting.set_defaults(run=accept.run_accept)
 
     statistics = commands.add_parser(
         "statistics", help="read MLflow and write the data of GET /statistics"

@@ -75,6 +75,13 @@ class CloseDecisions:
         with self._engine.transaction(read_only=True) as connection:
             return {row.session: _accepted(row) for row in connection.execute(query)}
 
+    def all_accepted(self) -> list[AcceptedClose]:
+        """Return the accepted closes of all symbols, by symbol and session."""
+        c = _accepted_closes.c
+        query = _accepted_closes.select().order_by(c.symbol, c.session)
+        with self._engine.transaction(read_only=True) as connection:
+            return [_accepted(row) for row in connection.execute(query)]
+
     def hold(self, symbol: str, held: HeldCloses | None) -> None:
         """Record that closes of a symbol are held back; ``None``: that none are any more.
 

@@ -6,7 +6,7 @@ A new task: one function here, one line in ``TASKS``. Arguments and results are 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from closecast.database import Database
@@ -14,6 +14,10 @@ from closecast.settings import Settings
 
 ReportProgress = Callable[[Mapping[str, Any]], None]
 """Takes the progress of a job; raises ``JobCancelled`` where the job is to stop."""
+
+
+_MOST_RUNS = 3
+"""Runs of one update, if closes are accepted meanwhile: a person decides more slowly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,9 @@ def train(context: TaskContext, arguments: Mapping[str, Any]) -> dict[str, Any]:
 def update(context: TaskContext, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Collect new closes of a model, absorb them, score forecasts, check its market regime.
 
+    Once more where a held close was accepted in the meantime: until this job has ended, no other
+    update of its symbols can be queued.
+
     In the result, ``regime`` is true if the market changed since the model was made (``None``
     if that was not checked), and ``retraining`` is the identifier of the job queued for that.
     """
@@ -60,7 +67,17 @@ def update(context: TaskContext, arguments: Mapping[str, Any]) -> dict[str, Any]
     from closecast.pipeline import update_version
 
     version = str(arguments["version"])
-    updated = update_version(context.settings, version, context.database, watch=context.report)
+    decisions, absorbed, scored = context.database.close_decisions, 0, 0
+    for _ in range(_MOST_RUNS):
+        before = decisions.all_accepted()
+        updated = update_version(context.settings, version, context.database, watch=context.report)
+        absorbed, scored = absorbed + updated.absorbed, scored + updated.scored
+        held = decisions.all_held()
+        members = {*updated.collected, *updated.failed}
+        late = [one.symbol for one in decisions.all_accepted() if one not in before]
+        if not members.intersection(held, late):
+            break
+    updated = replace(updated, absorbed=absorbed, scored=scored)
     changed, job = queue_after_regime_change(context.settings, version, context.database)
     return {**asdict(updated), "regime": changed, "retraining": job.id if job else None}
 

@@ -1,7 +1,7 @@
 """Dated forecasts: one row per session, committed to the ledger before they are returned."""
 
 from closecast.serving.dated.answers import DatedAnswer, DatedRow, Freshness
-from closecast.serving.dated.refresh import UPDATE
+from closecast.serving.dated.refresh import UPDATE, submit_update
 from closecast.serving.dated.rows import checked_levels
 from closecast.serving.dated.service import DatedForecastService
 
@@ -12,4 +12,5 @@ __all__ = [
     "DatedRow",
     "Freshness",
     "checked_levels",
+    "submit_update",
 ]

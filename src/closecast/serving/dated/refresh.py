@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from closecast.core.symbols import panel_name
-from closecast.database import ACTIVE, Database, Job
+from closecast.database import ACTIVE, Database, Job, Jobs
 from closecast.database.engine import Clock
 from closecast.errors import JobConflict
 from closecast.settings import Settings
@@ -18,6 +18,22 @@ UPDATE = "update"
 _POLL_S = 0.1
 # Routes share 40 threads: when this many wait, further requests are answered without waiting.
 _MOST_WAITING = 16
+
+
+def submit_update(jobs: Jobs, version: str, symbols: Sequence[str]) -> Job:
+    """Queue an update of a model's closes, or return the one of its symbols that is active.
+
+    Raises
+    ------
+    StorageFailed
+    """
+    try:
+        job, _ = jobs.submit(UPDATE, panel_name(symbols), {"version": version})
+    except JobConflict as conflict:
+        if conflict.job_id is None:
+            raise
+        job = jobs.get(conflict.job_id)
+    return job
 
 
 class Refresh:
@@ -47,18 +63,12 @@ class Refresh:
         if not self._has_worker:
             return None
         symbol = panel_name(symbols)
-        arguments = {"version": version}
         # Attempts count per version: after a rollback of one symbol a panel has two versions, and
         # requests for both in turn would otherwise have closes collected without end.
         # A job dated in the future (the clock was set back) must not prevent others until then.
-        job = self._jobs.last_attempt(UPDATE, symbol, arguments, until=self._clock())
+        job = self._jobs.last_attempt(UPDATE, symbol, {"version": version}, until=self._clock())
         if job is None or self._is_over(job):
-            try:
-                job, _ = self._jobs.submit(UPDATE, symbol, arguments)
-            except JobConflict as conflict:
-                if conflict.job_id is None:
-                    raise
-                job = self._jobs.get(conflict.job_id)
+            job = submit_update(self._jobs, version, symbols)
         if not self._places.acquire(blocking=False):
             return job
         try:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import TypeVar
 
 import numpy as np
@@ -162,14 +163,28 @@ class DatedForecastService:
         ------
         StorageFailed, CalendarTooShort
         """
-        current = self._models.data_end(symbol)
+        learned = self.learned_until(symbol)
         table = self._calendar(symbol)
-        if current is None or table is None:
+        if learned is None or table is None:
             return None
-        version, end = current
-        newest = np.datetime64(self._database.calibrations.session_of(version, symbol) or end, "D")
+        newest = np.datetime64(learned, "D")
         age = table.steps_between(newest, table.last_completed(self._clock()))
         return Freshness(as_date(newest), max(0, age), table.closes_at(newest))
+
+    def learned_until(self, symbol: str) -> date | None:
+        """Return the session of the close that a symbol's forecast starts from.
+
+        ``None`` without a model.
+
+        Raises
+        ------
+        StorageFailed
+        """
+        current = self._models.data_end(symbol)
+        if current is None:
+            return None
+        version, end = current
+        return self._database.calibrations.session_of(version, symbol) or date.fromisoformat(end)
 
     def _current(self, snapshot: Snapshot) -> ForecastOrigin | Job:
         start = None

@@ -1,0 +1,109 @@
+"""``/prices``: closes as the service collected them, and decisions about faulty ones."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from api.schemas.base import Answer, Request
+from api.schemas.forecasts import HeldClosesAnswer
+from api.schemas.training import JobAnswer
+from closecast.core.reasons import (
+    LONGEST_AUTHOR,
+    LONGEST_REASON,
+    checked_author,
+    checked_reason,
+)
+
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+def _written_out(value: object) -> object:
+    # Without this a number is taken for seconds since 1970.
+    if not (isinstance(value, str) and _ISO_DATE.fullmatch(value)):
+        raise ValueError("write it as YYYY-MM-DD")
+    return value
+
+
+class AcceptBody(Request):
+    """A close that is right although it looks faulty."""
+
+    session: Annotated[date, BeforeValidator(_written_out)] = Field(
+        description="Session of the close.", examples=["2022-12-01"]
+    )
+    reason: Annotated[str, AfterValidator(checked_reason)] = Field(
+        min_length=1,
+        max_length=LONGEST_REASON,
+        description="Reason, kept with the decision: one line.",
+        examples=["a real fall: the filing of 1 December explains it"],
+        json_schema_extra={"pattern": r"\S"},
+    )
+    by: Annotated[str, AfterValidator(checked_author)] | None = Field(
+        None,
+        min_length=1,
+        max_length=LONGEST_AUTHOR,
+        description="Name of the caller; by default its API key, or `api:` and its address.",
+        examples=["ana"],
+    )
+
+
+class AcceptedCloseAnswer(Answer):
+    """A decision that a close is right; kept for ever."""
+
+    session: date
+    reason: str
+    by: str
+    at: datetime
+
+
+class AcceptAnswer(Answer):
+    """A decision about a close, and its effect so far."""
+
+    symbol: str = Field(examples=["MSFT"])
+    accepted: AcceptedCloseAnswer = Field(
+        description="The decision. A session is accepted once; the first decision stays."
+    )
+    held: HeldClosesAnswer | None = Field(
+        description="Fault for which closes are held back; an accepted one until `job` has run."
+    )
+    job: JobAnswer | None = Field(
+        description="Update that absorbs the closes; `null` where none is needed, or possible."
+    )
+
+
+class NewestClose(Answer):
+    """A collected close, and its distance from the one before."""
+
+    session: date
+    close: float
+    change: float | None = Field(
+        description="From the close before, as a share of it; `null` for the first close."
+    )
+    held: bool = Field(description="Whether it is held back.")
+    accepted: bool = Field(description="Whether it was accepted.")
+
+
+class PricesAnswer(Answer):
+    """Closes of a symbol as they were collected, and the decisions about them."""
+
+    symbol: str = Field(examples=["MSFT"])
+    source: str
+    basis: Literal["raw", "adjusted", "unknown"]
+    sessions: int = Field(description="Number of collected closes.")
+    first_session: date
+    last_session: date
+    learned_until: date | None = Field(
+        description="Session of the newest close that forecasts start from; `null` without a model."
+    )
+    held: HeldClosesAnswer | None = Field(
+        description="Fault for which closes are held back; `null`: none are."
+    )
+    acceptable: list[date] = Field(
+        description="Sessions whose close `POST /prices/{symbol}/accept` takes: held back, or "
+        "suspected of a fault. The newest 50."
+    )
+    accepted: list[AcceptedCloseAnswer] = Field(description="Decisions, oldest session first.")
+    newest: list[NewestClose] = Field(description="The newest closes, newest first.")

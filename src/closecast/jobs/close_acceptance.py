@@ -1,0 +1,137 @@
+"""Acceptance of closes: a person's decision that a close is right although it looks faulty."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from closecast.core.calendars import as_date
+from closecast.core.data_quality import find_faults
+from closecast.core.prices import Prices
+from closecast.core.reasons import checked_reason
+from closecast.core.records import AcceptedClose, HeldCloses
+from closecast.core.symbols import canonical
+from closecast.database import Database, Job
+from closecast.errors import NothingToAccept, UnknownSymbol
+from closecast.registry.registry import Registry
+from closecast.serving.dated import submit_update
+from closecast.settings import Settings
+from closecast.sources.price_cache import PriceCache
+
+log = logging.getLogger(__name__)
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """A decision, and its effect so far.
+
+    Attributes
+    ----------
+    held : HeldCloses or None
+        The fault for which closes of the symbol are held back until an update has run.
+    job : Job or None
+        The update that will absorb the closes, where one is needed.
+    """
+
+    accepted: AcceptedClose
+    held: HeldCloses | None
+    job: Job | None
+
+
+def accept_close(
+    settings: Settings,
+    database: Database,
+    symbol: str,
+    session: date,
+    reason: str,
+    by: str,
+    *,
+    update: bool = True,
+) -> Acceptance:
+    """Accept the close of a session, and queue the update that absorbs it.
+
+    The decision is stored before the job is queued: if the process dies in between, the next
+    update applies it, whatever causes that update. The same acceptance again stores nothing, and
+    queues the update again only while closes are still held back.
+
+    Parameters
+    ----------
+    update : bool
+        Whether to queue an update; a replay, whose clock is set, must not collect.
+
+    Raises
+    ------
+    InvalidSymbol
+    UnknownSymbol
+        If the symbol has neither a model nor collected closes.
+    NothingToAccept
+        If no close of that session is held back or suspected of a fault.
+    ValueError
+        If the reason is no reason, as :func:`closecast.core.reasons.checked_reason`.
+    StorageFailed
+    """
+    symbol, reason = canonical(symbol), checked_reason(reason)
+    registry = Registry(settings.models_url)
+    pointer = registry.pointer(symbol)
+    prices = PriceCache(settings.data_dir / "prices").get(symbol)
+    if pointer is None and prices is None:
+        raise UnknownSymbol(f"{symbol} has neither a model nor collected closes here")
+    held = database.close_decisions.held(symbol)
+    known = database.close_decisions.accepted(symbol).get(session)
+    if known is None:
+        _require_fault(symbol, session, prices, held)
+        accepted = database.close_decisions.accept(symbol, session, reason, by)
+    else:
+        accepted = known
+    job = None
+    if update and pointer is not None and (known is None or held is not None):
+        symbols = registry.manifest(pointer.version).info.symbols
+        job = submit_update(database.jobs, pointer.version, symbols)
+    log.info(
+        "close accepted" if known is None else "close was accepted already",
+        extra={
+            "symbol": symbol,
+            "session": str(session),
+            "reason": accepted.reason,
+            "by": by,
+            "job_id": job.id if job else None,
+        },
+    )
+    return Acceptance(accepted, held, job)
+
+
+def acceptable_sessions(prices: Prices | None, held: HeldCloses | None) -> list[date]:
+    """List the sessions whose close can be accepted, oldest first.
+
+    Those that are held back, and those that collected closes are suspected for.
+    """
+    found: set[date] = set()
+    if prices is not None:
+        found |= {date.fromisoformat(f.date) for f in find_faults(prices) if f.date is not None}
+    if held is not None:
+        found.add(held.since)
+        if prices is not None:
+            found |= {day for day in map(as_date, prices.sessions) if day >= held.since}
+    return sorted(found)
+
+
+def _require_fault(
+    symbol: str, session: date, prices: Prices | None, held: HeldCloses | None
+) -> None:
+    sessions = acceptable_sessions(prices, held)
+    if session in sessions:
+        return
+    raise NothingToAccept(
+        f"the close of {symbol} on {session} is neither held back nor suspected of a fault"
+        + (f"; those that are: {_listed(sessions)}" if sessions else ", nor is any other"),
+        [day.isoformat() for day in sessions[:_SHOWN]],
+    )
+
+
+def _listed(sessions: Sequence[date]) -> str:
+    more = f" and {len(sessions) - _SHOWN} more" if len(sessions) > _SHOWN else ""
+    return ", ".join(str(day) for day in sessions[:_SHOWN]) + more
