@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from generators import command_line, contributing, errors, http_api, python_api, settings
+from generators import (
+    command_line,
+    contributing,
+    errors,
+    http_api,
+    markets,
+    python_api,
+    settings,
+)
 from mkdocs.structure.files import File
 
 if TYPE_CHECKING:
@@ -60,6 +68,7 @@ def generated_pages() -> dict[str, str]:
         "reference/errors.md": errors.page(),
         "reference/command-line.md": command_line.page(),
         "reference/settings.md": settings.page(),
+        "reference/markets.md": markets.page(),
         "reference/python.md": python_api.page(),
         "how-to/contributing.md": contributing.page(DOCS.parent / "CONTRIBUTING.md"),
     }

@@ -7,6 +7,8 @@ from typing import Any
 
 SETTINGS = "closecast.settings:Settings"
 ERRORS = "closecast.errors"
+EXCHANGES = "closecast.core.exchanges"
+PAIRS = "closecast.core.pairs"
 STATUS_OF_ERROR = "api.problems.statuses:status_of"
 COMMAND_PARSER = "closecast.cli.main:_parser"
 

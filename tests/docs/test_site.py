@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from closecast.core.exchanges import CALENDARS, INDICES, SUFFIXES
+from closecast.core.pairs import QUOTES
 from closecast.settings import Settings
 from tests.docs.blocks import ROOT
 
@@ -111,6 +113,12 @@ def test_every_setting_is_listed_with_its_default(site: Path) -> None:
     for name in Settings.model_fields:
         assert f"<code>CLOSECAST_{name.upper()}</code>" in html
     assert "<code>sqlite:///data/ledger.sqlite</code>" in html
+
+
+def test_every_suffix_index_and_calendar_is_listed(site: Path) -> None:
+    html = page(site, "reference/markets.html")
+    for name in (*(f".{suffix}" for suffix in SUFFIXES), *INDICES, *CALENDARS, *QUOTES):
+        assert f"<code>{name}</code>" in html, name
 
 
 @pytest.mark.parametrize(
