@@ -35,7 +35,7 @@ from closecast.forecasters import (
     make_forecaster,
     make_parameters,
 )
-from closecast.pipeline.preprocess import without_faults
+from closecast.pipeline.sound_closes import sound_closes
 
 VALID_START, TEST_START = "2016-06-24", "2018-07-02"
 SHARED = Parameters()
@@ -166,7 +166,8 @@ def fault_table(panel: Panel, series: Sequence[Prices], clean: Rolled, predictor
         change = 100 * np.abs(again[name] / ratios - 1).max()
         lines.append(f"{name + ', later':<24}{'ignored':>8}{change:>25.2f}%")
     for name, faulty in planted(series[0], 0.25).items():
-        kept, left_out = without_faults([faulty, *series[1:]])
+        found = sound_closes([faulty, *series[1:]])
+        kept, left_out = [p for p in found.series if p.symbol not in found.left_out], found.left_out
         without = next(iter(pooled("mlp", splits_of(kept)).predictors.values()))
         again = crps_ratios(others, {name: rolled(others, kept, without).quantiles})
         change = 100 * np.abs(again[name] / ratios - 1).max()

@@ -43,6 +43,7 @@ from closecast.pipeline import (
     update,
 )
 from closecast.pipeline.recalibrate import absorb
+from closecast.pipeline.verification.verify import verify
 from closecast.pipeline.workspace import Workspace
 from closecast.registry.documents import INTERVALS_FILE, LIVE_FILE, Bundle, of_symbol
 from closecast.registry.registry import Registry
@@ -241,15 +242,46 @@ def extend(settings: Settings, closes: int = KNOWN, symbols: Sequence[str] = SYM
         write(settings.data_dir.parent, symbol, closes)
 
 
+def freeze(folder: Path, symbol: str, rows: slice) -> None:
+    """Repeat the first close of some lines of a file."""
+    path = folder / f"{symbol}.csv"
+    lines = path.read_text().splitlines()
+    frozen = lines[rows][0].split(",")[1]
+    lines[rows] = [f"{line.split(',')[0]},{frozen}" for line in lines[rows]]
+    path.write_text("\n".join(lines))
+
+
+def test_a_frozen_stretch_leaves_the_closes_before_it_out(
+    settings: Settings, tmp_path: Path
+) -> None:
+    for symbol in SYMBOLS:
+        write(tmp_path, symbol, TRAINED)
+    freeze(tmp_path, "BBB", slice(100, 130))
+    request = TrainRequest(
+        symbols=SYMBOLS,
+        source=f"file:{tmp_path}/{{symbol}}.csv",
+        forecaster="ewma",
+        hyperparameters=SIZES,
+    )
+    published = run_training(settings, request)
+    info = published.manifest.info
+    assert info.symbols == SYMBOLS
+    assert published.promoted == SYMBOLS
+    first = str(made("BBB").sessions[129])
+    assert [span.first_session for span in info.data if span.symbol == "BBB"] == [first]
+    assert info.left_out["BBB"].startswith(f"closes before {first} left out, ")
+    assert "sessions in a row hardly move" in info.left_out["BBB"]
+    assert f"left out: BBB: closes before {first}" in published.table
+    checks = verify(settings, published.manifest.version, seed=1).checks
+    assert {check.outcome for check in checks} == {"passed"}
+
+
 def test_a_frozen_stretch_leaves_one_of_three_out_with_a_message(
     settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for symbol in SYMBOLS:
         write(tmp_path, symbol, TRAINED)
-    lines = (tmp_path / "BBB.csv").read_text().splitlines()
-    frozen = lines[200].split(",")[1]
-    lines[200:230] = [f"{line.split(',')[0]},{frozen}" for line in lines[200:230]]
-    (tmp_path / "BBB.csv").write_text("\n".join(lines))
+    freeze(tmp_path, "BBB", slice(TRAINED - 60, TRAINED - 30))
     request = TrainRequest(
         symbols=SYMBOLS,
         source=f"file:{tmp_path}/{{symbol}}.csv",

@@ -178,7 +178,7 @@ def test_several_symbols_are_learned_from_together_and_a_faulty_one_is_left_out(
     for seed, symbol in enumerate(("AAA", "BBB", "CCC")):
         closes = garch(500, seed).closes.copy()
         if symbol == "CCC":
-            closes[200:240] = closes[200]
+            closes[400:440] = closes[400]
         rows = zip(days, closes, strict=True)
         text = "Date,Close\n" + "".join(f"{day},{float(close)!r}\n" for day, close in rows)
         (tmp_path / f"{symbol}.csv").write_text(text)

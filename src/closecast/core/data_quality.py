@@ -25,6 +25,7 @@ _SPLIT_SURPRISE = 12.0  # times the usual day; smaller moves are news
 _STOCK_SPLIT = float(np.log(1.8))
 _REDENOMINATION = float(np.log(9.5))  # of coins and currencies: by ten or more, if at all
 _SHARED = 0.5  # of a move; the median of the others reaches it: the market moved
+_LARGEST_SHARED = float(np.log(3))  # no market fell so far in a session; a feed did
 _LEAST_OTHERS = 2
 
 
@@ -106,7 +107,8 @@ def _splits(prices: Prices, usual: float, others: Sequence[Prices]) -> Iterator[
             continue
         nearest = _SPLIT_RATIOS[np.abs(_SPLIT_RATIOS - sizes[i]).argmin()]
         if sizes[i] > _SPLIT_SURPRISE * usual and abs(nearest - sizes[i]) < 3 * usual:
-            if not beyond and _others_moved(prices, i + 1, returns[i], others):
+            shared = sizes[i] < _LARGEST_SHARED
+            if shared and _others_moved(prices, i + 1, returns[i], others):
                 continue
             message = f"a move like an unadjusted {round(float(np.exp(nearest)))}:1 split"
             yield Fault(_problem(prices, "suspected_split", message, i + 1), i + 1)

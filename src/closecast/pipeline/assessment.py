@@ -29,8 +29,7 @@ from closecast.forecasters import (
     make_forecaster,
     make_parameters,
 )
-from closecast.pipeline.preprocess import without_faults
-from closecast.pipeline.workspace import Candidate, Prepared, Workspace
+from closecast.pipeline.workspace import Candidate, Prepared
 from closecast.registry.documents import INTERVALS_FILE, of_symbol
 from closecast.validation.leakage import LeakCheck, LeakEvidence, check_evaluation, check_leaks
 
@@ -183,12 +182,6 @@ def assess(
     leak_check = check_evaluation(leak_check, evidence, evaluations, followed, contest.fitted)
     _require(leak_check, prepared)
     return Assessment(candidate, collected, contest, result, followed, leak_check)
-
-
-def closes_in_split(workspace: Workspace) -> list[Prices]:
-    """Collected closes that took part in the split, read from where collecting left them."""
-    series = [workspace.collected.get(symbol) for symbol in workspace.symbols]
-    return without_faults([prices for prices in series if prices is not None])[0]
 
 
 def evidence_of(

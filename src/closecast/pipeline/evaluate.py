@@ -11,7 +11,7 @@ from pathlib import Path
 from closecast.core.symbols import folder_name
 from closecast.evaluation import Evaluation
 from closecast.forecasters.base import Watch, ignore_progress
-from closecast.pipeline.assessment import Assessment, assess, closes_in_split
+from closecast.pipeline.assessment import Assessment, assess
 from closecast.pipeline.progress import stage_watch
 from closecast.pipeline.promotion import (
     Champion,
@@ -86,7 +86,7 @@ def evaluate_candidate(
     assessment = assess(
         prepared,
         candidate,
-        closes_in_split(workspace),
+        workspace.closes_in_split(),
         scored_models(champions),
         stage_watch(watch, "evaluate"),
     )

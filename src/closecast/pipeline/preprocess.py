@@ -1,4 +1,4 @@
-"""Step 2: leave out faulty series, split by time, write the drift baseline."""
+"""Step 2: leave out faulty closes, split by time, write the drift baseline."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 
 from closecast.calibration import LEAST_SCORES
-from closecast.core.data_quality import find_faults
-from closecast.core.dataset import split_panel
+from closecast.core.dataset import Split, split_panel
 from closecast.core.prices import Prices
 from closecast.core.verdict import Channel
 from closecast.drift import Baseline, sample_reference
-from closecast.errors import DataFault
+from closecast.errors import DataFault, TooFewCloses
 from closecast.forecasters import Parameters
+from closecast.pipeline.sound_closes import SoundCloses, sound_closes
 from closecast.pipeline.workspace import Prepared, PreparedSeries, Workspace
 from closecast.registry.documents import dump_by_symbol
 from closecast.settings import Settings
@@ -29,12 +29,14 @@ def preprocess(
     automatic: bool = False,
     statistics: Collection[str] | None = None,
     by_kind: bool = True,
+    checked: bool = False,
 ) -> Prepared:
     """Split the collected closes of symbols and fit ``baseline_stats.json``.
 
-    A symbol with a fault (frozen feed, wrong unit, lost split) is left out of a pool, with a
-    warning: one such series once ruined a network for all. Alone it is trained, with a warning,
-    unless the training started by itself.
+    Learned from are the closes since a symbol's last long gap and, in a pool, since its last fault
+    (frozen feed, wrong unit, lost split), with a warning: one such series once ruined a network
+    for all. Alone a symbol is trained on the closes before a fault as well, with a warning, unless
+    the training started by itself.
 
     Parameters
     ----------
@@ -46,6 +48,8 @@ def preprocess(
         Keys of the drift statistics that get a threshold; all by default.
     by_kind : bool
         Whether coins are judged by coins. Not so in bundles from before references by kind.
+    checked : bool
+        Whether the closes are those that a bundle was made from: every one is learned from.
 
     Raises
     ------
@@ -54,22 +58,22 @@ def preprocess(
     TooFewCloses
         If a part would be too short.
     DataFault
-        If every symbol has a fault, or a single one has and the training is automatic.
+        If no symbol has enough closes since its last fault.
     """
     workspace = Workspace(settings, symbols)
-    series, faulty = without_faults(workspace.prices(), keep_single=not automatic)
-    if not series:
-        raise DataFault(
-            f"nothing was retrained, and the model before keeps serving: {_listed(faulty)}; "
-            "correct the closes, or send POST /train for one symbol, which trains it all the same"
-        )
+    collected = workspace.prices()
+    sound = (
+        SoundCloses(tuple(collected), {}, frozenset())
+        if checked
+        else sound_closes(collected, keep_single=not automatic)
+    )
+    splits, short = _split(sound, parameters)
     p = parameters
-    splits, short = split_panel(series, p.train_size, p.seq_length, p.horizon, LEAST_SCORES)
     parts = [split.train for split in splits] if by_kind else None
-    left_out = {**(uncollected or {}), **faulty, **short}
+    left_out = {**(uncollected or {}), **sound.left_out, **short}
     for symbol, reason in left_out.items():
-        log.warning("symbol left out", extra={"symbol": symbol, "reason": reason})
-    whole = {prices.symbol: prices for prices in series}
+        log.warning("closes left out", extra={"symbol": symbol, "reason": reason})
+    whole = {prices.symbol: prices for prices in sound.series}
     baselines = {
         s.train.symbol: _baseline(s.train, parts, p.seq_length, settings, statistics)
         for s in splits
@@ -81,9 +85,36 @@ def preprocess(
         seq_length=p.seq_length,
         horizon=p.horizon,
         train_size=p.train_size,
+        first_sessions={prices.symbol: prices.span[0] for prices in sound.series},
     )
     workspace.put_prepared(prepared)
     return prepared
+
+
+def _split(sound: SoundCloses, parameters: Parameters) -> tuple[list[Split], dict[str, str]]:
+    """Split sound closes; the reason of a series that is too short says what was left out of it."""
+    p = parameters
+    try:
+        if not sound.series:
+            raise TooFewCloses("no sound close of any symbol")
+        splits, short = split_panel(
+            sound.series, p.train_size, p.seq_length, p.horizon, LEAST_SCORES
+        )
+    except TooFewCloses as error:
+        if not sound.left_out:
+            raise
+        if not sound.faulty:
+            raise TooFewCloses(f"{error}; {_listed(sound.left_out)}") from error
+        raise DataFault(
+            f"nothing was retrained, and the model before keeps serving: "
+            f"{_listed(sound.left_out)}; {error}; correct the closes, or send POST /train for "
+            "one symbol, which trains it all the same, or for a span without the fault"
+        ) from error
+    reasons = {
+        symbol: f"{sound.left_out[symbol]}; {reason}" if symbol in sound.left_out else reason
+        for symbol, reason in short.items()
+    }
+    return splits, reasons
 
 
 def _baseline(
@@ -103,31 +134,6 @@ def _baseline(
         extra = {"symbol": train.symbol, "code": fault["code"], "reason": fault["message"]}
         log.warning("a day of the training data is left out of its drift baseline", extra=extra)
     return baseline
-
-
-def without_faults(
-    series: Sequence[Prices], *, keep_single: bool = True
-) -> tuple[list[Prices], dict[str, str]]:
-    """Separate series without faults from those with a fault, whose reasons are returned.
-
-    Parameters
-    ----------
-    keep_single : bool
-        Keep a single series with a fault: it spoils no pool.
-    """
-    kept, left_out = [], {}
-    for prices in series:
-        faults = find_faults(prices)
-        if not faults:
-            kept.append(prices)
-            continue
-        reason = "; ".join(str(fault) for fault in faults[:3])
-        if keep_single and len(series) == 1:
-            log.warning("suspicious closes", extra={"symbol": prices.symbol, "reason": reason})
-            kept.append(prices)
-        else:
-            left_out[prices.symbol] = reason
-    return kept, left_out
 
 
 def _listed(reasons: Mapping[str, str]) -> str:

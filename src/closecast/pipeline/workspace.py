@@ -42,9 +42,11 @@ class Prepared:
     series : tuple of PreparedSeries
         In alphabetical order of symbols, all cut at the same two days.
     left_out : mapping of symbol to str
-        Symbols that are not learned from, and why.
+        Symbols that are not learned from, or of which the closes before a day are not, and why.
     baseline : bytes
         ``baseline_stats.json``.
+    first_sessions : mapping of symbol to str
+        First sound session of each symbol that took part in the split, ISO dates.
     """
 
     series: tuple[PreparedSeries, ...]
@@ -53,6 +55,7 @@ class Prepared:
     seq_length: int
     horizon: int
     train_size: float
+    first_sessions: Mapping[str, str]
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -208,7 +211,11 @@ class Workspace:
         """Store the output of preprocessing; ``split.json`` last, it makes the rest valid."""
         (self.folder / _SPLIT_FILE).unlink(missing_ok=True)
         write_atomically(self.folder / BASELINE_FILE, prepared.baseline)
-        about = {**prepared.identity, "left_out": dict(prepared.left_out)}
+        about = {
+            **prepared.identity,
+            "left_out": dict(prepared.left_out),
+            "first_sessions": dict(prepared.first_sessions),
+        }
         write_atomically(self.folder / _SPLIT_FILE, json.dumps(about, indent=1).encode())
 
     def prepared(self) -> Prepared:
@@ -219,15 +226,16 @@ class Workspace:
         MissingStep
             If preprocessing was not run, or closes were collected since.
         """
-        prices = {one.symbol: one for one in self.prices()}
-        run = f"python -m scripts.02_preprocess {self.option}"
-        path = self.folder / _SPLIT_FILE
-        if not path.exists():
-            raise MissingStep(f"the processed data of {self.name}", run)
-        about = json.loads(path.read_bytes())
+        about = self._split_document()
+        prices = {one.symbol: one for one in self._since(about)}
         hashes = about["data_hashes"]
-        if any(prices[symbol].content_hash != digest for symbol, digest in hashes.items()):
-            raise MissingStep(f"the processed form of the newest closes of {self.name}", run)
+        if any(
+            symbol not in prices or prices[symbol].content_hash != digest
+            for symbol, digest in hashes.items()
+        ):
+            raise MissingStep(
+                f"the processed form of the newest closes of {self.name}", self._preprocess
+            )
         dates = about["valid_start"], about["test_start"]
         return Prepared(
             tuple(PreparedSeries(prices[s], split_at(prices[s], *dates)) for s in hashes),
@@ -236,7 +244,34 @@ class Workspace:
             about["seq_length"],
             about["horizon"],
             about["train_size"],
+            {symbol: one.span[0] for symbol, one in prices.items()},
         )
+
+    def closes_in_split(self) -> list[Prices]:
+        """Collected closes that took part in the split, from the first sound one of each symbol on.
+
+        Raises
+        ------
+        MissingStep
+            If preprocessing was not run.
+        """
+        return self._since(self._split_document())
+
+    def _split_document(self) -> dict[str, Any]:
+        path = self.folder / _SPLIT_FILE
+        if not path.exists():
+            raise MissingStep(f"the processed data of {self.name}", self._preprocess)
+        about: dict[str, Any] = json.loads(path.read_bytes())
+        return about
+
+    def _since(self, about: Mapping[str, Any]) -> list[Prices]:
+        """Collected closes since the days that a split names; all of them in an older one."""
+        first = about.get("first_sessions", dict.fromkeys(about["data_hashes"]))
+        return [p.between(first[p.symbol], None) for p in self.prices() if p.symbol in first]
+
+    @property
+    def _preprocess(self) -> str:
+        return f"python -m scripts.02_preprocess {self.option}"
 
     def put_candidate(self, candidate: Candidate) -> Path:
         """Store a trained model that has not been judged yet."""

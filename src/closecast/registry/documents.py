@@ -53,7 +53,9 @@ class BundleInfo(_Document):
     horizon: int
     data: tuple[DataSpan, ...]
     left_out: dict[str, str] = Field(
-        default_factory=dict, description="Symbols that were not learned from, and why."
+        default_factory=dict,
+        description="Symbols that were not learned from, and why; of a symbol that was, its closes "
+        "before a day.",
     )
     hyperparameters: dict[str, Any]
     fine_tuned_from: str | None = None

@@ -126,7 +126,12 @@ def prepare(
         for prices in series:
             workspace.put_prices(prices)
         return preprocess(
-            scratch, workspace.symbols, parameters, statistics=statistics, by_kind=by_kind
+            scratch,
+            workspace.symbols,
+            parameters,
+            statistics=statistics,
+            by_kind=by_kind,
+            checked=True,
         )
 
 
