@@ -12,11 +12,10 @@ import pandas as pd
 from closecast.core.symbols import canonical
 from closecast.errors import InvalidSymbol
 from closecast.sources.tables.containers import MAX_BYTES
-from closecast.sources.tables.grid import Column, Row, Table, header_hits, table_of
+from closecast.sources.tables.grid import MAX_CELLS, Column, Row, Table, header_hits, table_of
 from closecast.sources.tables.layouts import exporter_of
 
 _MAX_CELLS = 50_000_000  # of a Parquet file, which may repeat one value at no cost in bytes
-_MAX_COLUMNS = 1_000  # of a sheet; one symbol each in the widest file
 
 
 def table_of_parquet(data: bytes, made_of: tuple[str, ...]) -> Table:
@@ -78,6 +77,8 @@ def table_of_workbook(data: bytes, made_of: tuple[str, ...], symbol: str | None)
                 io.BytesIO(data), read_only=True, data_only=True, keep_links=False
             )
             sheets = {sheet.title: _rows(sheet) for sheet in book.worksheets}
+    except ValueError:
+        raise
     except Exception as error:  # openpyxl raises errors of many kinds for damaged files
         raise ValueError(f"the workbook is damaged: {type(error).__name__}") from error
     name = _sheet(sheets, symbol)
@@ -88,7 +89,11 @@ def table_of_workbook(data: bytes, made_of: tuple[str, ...], symbol: str | None)
 def _rows(sheet: Any) -> list[Row]:
     sheet.reset_dimensions()  # what the file claims about its size is often wrong
     rows: list[Row] = []
-    for number, row in enumerate(sheet.iter_rows(values_only=True, max_col=_MAX_COLUMNS), 1):
+    count = 0
+    for number, row in enumerate(sheet.iter_rows(values_only=True), 1):
+        count += len(row)
+        if count > MAX_CELLS:
+            raise ValueError(f"it has more than {MAX_CELLS:,} cells")
         cells = [cell.strip() if isinstance(cell, str) else cell for cell in row]
         while cells and cells[-1] in (None, ""):
             cells.pop()

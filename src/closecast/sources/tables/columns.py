@@ -18,6 +18,7 @@ from closecast.errors import InvalidSymbol
 from closecast.sources.tables.faults import Fault
 from closecast.sources.tables.grid import Column, Table
 from closecast.sources.tables.labels import Meaning, meaning, plain
+from closecast.sources.tables.layouts import Headerless
 from closecast.sources.tables.missing import is_missing
 
 _FLAGS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
@@ -69,10 +70,10 @@ def named_columns(table: Table, symbol: str | None) -> list[Column]:
     Raises
     ------
     Fault
-        If the layout that fits is not the only one.
+        If there are no labels and no layout fits.
     """
-    if table.headerless:
-        return _labelled(table)
+    if table.headerless is not None:
+        return _labelled(table, table.headerless)
     if symbol is None:
         return table.columns
     return [_split(column, symbol) for column in table.columns]
@@ -184,24 +185,15 @@ def no_column(kind: str, wanted: str, found: Sequence[Column], columns: Sequence
     return Fault(f"no_{kind}_column", f"no {kind} column; columns found: {there}", advice=advice)
 
 
-def _labelled(table: Table) -> list[Column]:
-    fitting = [layout for layout in table.headerless if _is_bar(layout.columns, table.columns)]
-    closes = {layout.columns.index("close") for layout in fitting}
-    if len(closes) > 1:
-        same = {tuple(map(str, table.columns[i].cells)) for i in closes}
-        if len(same) > 1:
-            raise Fault(
-                "ambiguous_close_column",
-                "the columns have no labels and more than one of them may be the close",
-                advice="Add a first line with the labels Date and Close.",
-            )
+def _labelled(table: Table, layouts: Sequence[Headerless]) -> list[Column]:
+    fitting = [layout for layout in layouts if _is_bar(layout.columns, table.columns)]
     if not fitting:
         raise Fault(
             "no_header",
             f"no line of labels, and no known layout of {len(table.columns)} columns fits",
             advice="Add a first line with the labels Date and Close.",
         )
-    names = fitting[0].columns
+    names = fitting[0].columns  # of two that fit every row, the closes are the same
     return [replace(c, labels=(name,)) for c, name in zip(table.columns, names, strict=True)]
 
 
@@ -311,10 +303,15 @@ def _is_flag(column: Column) -> bool:
 
 def _flags(column: Column) -> set[bool]:
     """What a column of true and false says; empty for a column of closes."""
-    texts = {str(cell).strip().lower() for cell in column.cells if not is_missing(cell)}
-    if not texts or not texts <= _FLAGS.keys():
-        return set()
-    return {_FLAGS[text] for text in texts}
+    found: set[bool] = set()
+    for cell in column.cells:
+        if is_missing(cell):
+            continue
+        says = _FLAGS.get(str(cell).strip().lower())
+        if says is None:
+            return set()
+        found.add(says)
+    return found
 
 
 def _flagged(column: Column, columns: Sequence[Column]) -> Closes:

@@ -22,6 +22,7 @@ MAX_BYTES = 1 << 28
 met so far. More would exhaust the memory of the machine that collects."""
 
 _MAX_DEPTH = 3  # a gzip in a zip is met; more is a mistake or meant to do harm
+_MAX_DICTIONARY = 1 << 28  # bytes of memory; xz -9 needs a quarter of it
 _CHUNK = 1 << 20
 _UNREADABLE = (
     zipfile.BadZipFile,
@@ -119,7 +120,7 @@ def _decompressor(kind: str, data: bytes) -> IO[bytes]:
     if kind == "bzip2":
         return bz2.BZ2File(stream)
     # xz keeps a dictionary as large as the file asks for: up to 4 GiB without a limit.
-    whole = lzma.LZMADecompressor(memlimit=MAX_BYTES).decompress(data, MAX_BYTES + 1)
+    whole = lzma.LZMADecompressor(memlimit=_MAX_DICTIONARY).decompress(data, MAX_BYTES + 1)
     return io.BytesIO(whole)
 
 

@@ -24,6 +24,8 @@ _ENOUGH = 5  # rows from which the order of the rows decides; fewer are in order
 _DAILY = 0.9  # share of the sessions between first and last that daily closes have
 _EXCEL_DAYS = (25_569, 73_050)  # 1970 to 2099
 _UNITS = ((1e11, "s", 1.0), (1e14, "ms", 1e3), (1e17, "µs", 1e6), (1e20, "ns", 1e9))
+_DAY_0 = date(1970, 1, 1).toordinal()
+_NOT_A_TIME = np.iinfo("int64").min
 _EXAMPLE = "is not a date like 2022-12-28"
 
 
@@ -243,28 +245,22 @@ def _dated(
     order: Order,
     remarks: tuple[str, ...],
 ) -> Dates:
-    local = np.full(len(texts), np.datetime64("NaT", "s"))
-    offset = np.full(len(texts), np.nan)
-    bad: list[int] = []
-    moments: dict[str, np.datetime64] = {}
-    for i, text in enumerate(texts):
-        if not text:
-            continue
-        found = parsed[text]
-        if text not in moments:
-            if found is None or not _exists(found, order):
-                bad.append(i)
-                continue
-            midnight = np.datetime64(found.day(order), "s")
-            moments[text] = midnight + np.timedelta64(found.second, "s")
-        local[i] = moments[text]
-        if found is not None and found.offset is not None:
-            offset[i] = found.offset
+    seconds: dict[str, int] = {"": _NOT_A_TIME}
+    for text, found in parsed.items():
+        if found is not None and _exists(found, order):
+            midnight = (found.day(order).toordinal() - _DAY_0) * 86_400
+            seconds[text] = midnight + found.second
+    bad = [i for i, text in enumerate(texts) if text not in seconds]
     if bad:
         first = f"row {bad[0] + 1}: {texts[bad[0]][:40]!r}"
         message = f"{first} {_EXAMPLE}"
         if len(bad) > 1:
             message = f"{len(bad)} cells are no dates like 2022-12-28, the first in {first}"
         raise Fault("not_a_date", message, advice="Write the dates as YYYY-MM-DD.")
+    local = np.array([seconds[text] for text in texts], dtype="int64").view("datetime64[s]")
+    offsets = {
+        text: each.offset for text, each in parsed.items() if each and each.offset is not None
+    }
+    offset = np.array([offsets.get(text, np.nan) for text in texts], dtype=np.float64)
     days, more = in_exchange_days(Moments(local, offset), exchange)
     return Dates(days, (*remarks, *more))

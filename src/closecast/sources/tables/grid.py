@@ -22,6 +22,10 @@ _WORD = re.compile(r"[^\W\d_]{3,}")
 _EVENT = re.compile(r"dividend|split|dividendo", re.IGNORECASE)
 _MOST_REPORTED = 5
 
+MAX_CELLS = 10_000_000
+"""Cells of a text or a sheet: about 1 GB of memory, and twice the largest long file of daily closes
+met so far."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -46,8 +50,8 @@ class Table:
         Container, encoding and delimiter, as far as they are out of the ordinary.
     exporter : Exporter or None
         The exporter whose labels these are.
-    headerless : tuple of Headerless
-        Layouts that fit a table without labels.
+    headerless : tuple of Headerless or None
+        Layouts that fit a table without labels; ``None`` where it has labels.
     around : tuple of str
         Lines that are no rows, each with its number.
     delimiter : str
@@ -57,7 +61,7 @@ class Table:
     columns: list[Column]
     made_of: tuple[str, ...] = ()
     exporter: Exporter | None = None
-    headerless: tuple[Headerless, ...] = ()
+    headerless: tuple[Headerless, ...] | None = None
     around: tuple[str, ...] = ()
     delimiter: str = ""
 
@@ -109,7 +113,9 @@ def table_of(
     data: list[list[Any]] = []
     last = _last_row_of_data(body, width)
     for i, row in enumerate(body):
-        if i > last or rule.is_around(row):
+        if i <= last and rule.is_full(row[1]):
+            data.append(row[1])
+        elif i > last or rule.is_around(row):
             around.add(row)
         else:
             data.append(rule.cells(row))
@@ -120,7 +126,7 @@ def table_of(
         columns,
         made_of,
         exporter_of(label for part in labels for label in part),
-        () if height else fitting_layouts(columns),
+        None if height else fitting_layouts(columns),
         around.all(),
         delimiter,
     )
@@ -214,6 +220,12 @@ class _RowRule:
     header: Sequence[Sequence[Any]]
     first_line: int
     padded: bool
+
+    def is_full(self, cells: list[Any]) -> bool:
+        """True for nearly all rows: cells that need no second look."""
+        if len(cells) != self.width or not all(cells[:3]) or self.width == 1:
+            return False
+        return str(cells[0])[0] not in "#/" and not (self.header and cells == self.header[-1])
 
     def is_around(self, row: Row) -> bool:
         cells = row[1]

@@ -8,6 +8,7 @@ from typing import Any
 from closecast.sources.tables.grid import Column, Table, fitting_layouts, table_of
 from closecast.sources.tables.layouts import exporter_of
 
+_MAX_LENGTH = 1 << 26  # characters: 64 MiB; empty lists need 20 times as much memory
 _MOST_WRAPPERS = 3  # objects around the list, as in {"data": {"prices": [...]}}
 
 
@@ -24,6 +25,8 @@ def table_of_json(text: str, made_of: tuple[str, ...]) -> Table:
     ValueError
         If it is no JSON, or has no list of rows, or more than one.
     """
+    if len(text) > _MAX_LENGTH:
+        raise ValueError(f"its JSON is longer than {_MAX_LENGTH >> 20} MiB")
     try:
         found = json.loads(text)
     except RecursionError as error:

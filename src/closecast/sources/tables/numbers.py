@@ -37,6 +37,8 @@ _COMMA = re.compile(
 _MARKED = re.compile(r"[-+]?([\d.,]+)(?:e[-+]?\d+)?\s*[%KMBT]?", re.ASCII | re.IGNORECASE)
 _GROUPS = re.compile(r"\d{1,3}(?:([.,])\d{3})(?:\1\d{3})*|\d{1,2}(?:,\d{2})+,\d{3}", re.ASCII)
 _ADVICE = "Write closes with a decimal point and without thousands separators."
+_PLAIN = re.compile(r"[0-9.,]{1,30}", re.ASCII)
+_DIGITS_AND_POINTS = re.compile(r"[0-9.\n]*", re.ASCII)
 _NO_NUMBER = "?"
 _LONGEST = 60  # characters of a cell that may be a number
 
@@ -99,6 +101,8 @@ def read_numbers(
             return Numbers(np.asarray(values)[wanted])
         column = column.tolist()
     rows = np.flatnonzero(wanted)
+    if (plain := _plain_numbers(column, rows)) is not None:
+        return Numbers(plain)
     cells = [_cell(cell) for cell in column]
     texts = [cell if isinstance(cell, str) else "" for cell in cells]
     convention = _convention(texts, rows, others, usual)
@@ -118,6 +122,20 @@ def read_numbers(
             advice="Correct these rows, or choose a span without them.",
         )
     return Numbers(values, _remarks(convention, texts))
+
+
+def _plain_numbers(column: Sequence[Any], rows: NDArray[np.intp]) -> NDArray[np.float64] | None:
+    """The usual case in one step: decimal points alone, and a number that proves them."""
+    if not all(type(cell) is str for cell in column):
+        return None
+    if not _DIGITS_AND_POINTS.fullmatch("\n".join(column)):
+        return None
+    if next((found for text in column if (found := _evidence(text))[:1] in (".", ",")), "") != ".":
+        return None
+    try:
+        return np.array([float(column[i]) for i in rows], dtype=np.float64)
+    except ValueError:
+        return None
 
 
 def _remarks(convention: Convention, texts: Sequence[str]) -> tuple[str, ...]:
@@ -151,6 +169,8 @@ def _cell(cell: Any) -> str | float:
 
 def _bare(text: str) -> str:
     """A text without its currency and without marks that can only be those of thousands."""
+    if _PLAIN.fullmatch(text):
+        return text
     if len(text) > _LONGEST:
         return _NO_NUMBER
     return _APART.sub("", _MONEY.sub(r"\1", text.strip()))

@@ -281,7 +281,7 @@ def _layout(table: Table, date: Column, closes: Closes) -> str:
 def _headerless_name(table: Table, date: Column, closes: Closes) -> str:
     fitting = [
         layout
-        for layout in table.headerless
+        for layout in table.headerless or ()
         if {str(date), str(closes.column)} <= set(layout.columns)
     ]
     return f"{fitting[0].name}, without labels"

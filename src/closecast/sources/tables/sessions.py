@@ -13,6 +13,7 @@ from closecast.core.symbols import EVERY_DAY
 
 Days = NDArray[np.datetime64]
 
+_MORNING, _EVENING = 6, 20  # o'clock at the exchange
 _FILLERS = 0.1  # share of rows on holidays that a source may fill in
 
 
@@ -60,14 +61,24 @@ def in_exchange_days(moments: Moments, exchange: str | None) -> tuple[Days, tupl
     if (days == as_written)[known].all() or not (zoned[known].all() or not zoned.any()):
         return as_written, ()
     off_written, off_there = off_sessions(as_written, exchange), off_sessions(days, exchange)
-    in_utc = bool((moments.offset[known] == 0).all()) and bool(clock[known].any())
+    in_utc = bool((moments.offset[known] == 0).all())
+    timed = bool(clock[known].any())  # midnight alone stands for a date
     if zoned.any():
-        better = off_there < off_written or (off_there == off_written and in_utc)
+        bell = _is_of_a_bar((there.to_numpy() - days)[known].astype("timedelta64[s]"))
+        better = off_there < off_written or (
+            off_there == off_written and timed and (in_utc or bell)
+        )
     else:  # times without a zone are the exchange's own, unless they cannot be
         better = off_there == 0 and off_written > max(2, _FILLERS * known.sum())
     if not better:
         return as_written, ()
     return days, (f"times in UTC as days of {zone}",)
+
+
+def _is_of_a_bar(clock: NDArray[np.timedelta64]) -> bool:
+    """True for times at which daily bars are stamped: midnight, or from morning to evening."""
+    hours = clock.astype("int64") / 3600
+    return bool((((hours >= _MORNING) & (hours <= _EVENING)) | (hours == 0)).all())
 
 
 def off_sessions(days: Days, exchange: str | None) -> int:

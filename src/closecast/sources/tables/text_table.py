@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import codecs
 import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
 from closecast.sources.tables.date_texts import looks_like_date
-from closecast.sources.tables.grid import Row, Table, header_hits, table_of
+from closecast.sources.tables.grid import MAX_CELLS, Row, Table, header_hits, table_of
 
 _DELIMITERS = (",", ";", "\t", "|")
 _NAMES = {";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "spaces"}
 _SEARCHED = 60  # lines that a delimiter is judged by
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _SEP_LINE = re.compile(r"\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
 _UTF_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -90,19 +91,25 @@ def table_of_text(text: str, made_of: tuple[str, ...]) -> Table:
 
 
 def _rows(text: str, delimiter: str, *, strict: bool) -> Iterator[Row]:
+    if "\n" not in text:
+        text = text.replace("\r", "\n")
     reader = csv.reader(
-        io.StringIO(text, newline=""),
+        (match[0] for match in _LINE.finditer(text)),
         delimiter=delimiter,
         strict=strict,
         skipinitialspace=True,
     )
+    count = 0
     for row in reader:
-        yield reader.line_num, [cell.strip() for cell in row]
+        count += len(row)
+        if count > MAX_CELLS:
+            raise ValueError(f"it has more than {MAX_CELLS:,} cells")
+        yield reader.line_num, list(map(str.strip, row))
 
 
 def _delimiter(text: str) -> str:
     """The delimiter under which most labels, dates and rows of one width are found."""
-    sample = "".join(io.StringIO(text).readlines(1 << 16)[:_SEARCHED])
+    sample = "".join(match[0] for match in islice(_LINE.finditer(text[: 1 << 16]), _SEARCHED))
     found = max(_DELIMITERS, key=lambda delimiter: _score(sample, delimiter))
     return found if _score(sample, found)[0] else " " if _score(sample, " ")[0] else ","
 
