@@ -101,6 +101,18 @@ def test_the_p_value_is_the_share_of_the_tail() -> None:
     assert TAIL[5] < between < TAIL[4]
 
 
+def test_still_days_of_long_ago_count_little() -> None:
+    """Coarse ticks of the first years do not hide filler days of today."""
+    returns = np.diff(np.log(TRAIN.closes))
+    early = returns.copy()
+    early[: len(early) // 2 : 12] = 0.0
+    late = returns[::-1].copy()
+    late[len(late) // 2 :: 12] = 0.0
+    before, after = (Baseline.fit(from_returns(moves), LENGTH) for moves in (early, late))
+    assert before.still_share < 0.5 * after.still_share
+    assert after.still_share > 0.04
+
+
 # -- a training part that is itself wrong -------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from closecast.errors import UnknownVersion
 from closecast.forecasters.ewma import EwmaForecaster, EwmaPredictor
 from closecast.forecasters.files import STATE_FILE
 from closecast.pipeline import run_training
+from closecast.pipeline.verification.checks import CheckFailed, check_preprocessing
+from closecast.pipeline.verification.reproduce import closes_of, remake
 from closecast.pipeline.verification.verify import Verification, verify
 from closecast.registry.documents import (
     BASELINE_FILE,
@@ -30,6 +33,7 @@ from closecast.registry.documents import (
 from closecast.registry.registry import Registry
 from closecast.serving.bundle import LoadedBundle
 from closecast.settings import Settings
+from tests.conftest import settings_in
 from tests.support.csv_pool import POOL, pool_request, pool_settings, write_pool
 
 NAMES = (
@@ -355,3 +359,20 @@ def test_the_command_names_an_unknown_version_in_one_line(here: Settings) -> Non
             main(["verify", version])
         assert version in str(ended.value.code)
         assert "\n" not in str(ended.value.code)
+
+
+def test_the_drift_baseline_of_an_earlier_method_is_compared_in_its_levels(
+    tmp_path: Path,
+) -> None:
+    """A bundle of commit 2a7cc8d; its share of still days weighed all years alike."""
+    kept = Path(__file__).parent.parent / "registry" / "data" / "2a7cc8d"
+    registry = Registry(str(kept))
+    [version] = [folder.name for folder in (kept / "bundles").iterdir()]
+    bundle = registry.load(version)
+    remade = remake(settings_in(tmp_path), bundle, closes_of(bundle))
+    assert f"{BASELINE_FILE} is the same" in check_preprocessing(bundle, remade)
+    document = json.loads(bundle.files[BASELINE_FILE])
+    document["MSFT"]["volatility"] *= 1.01
+    files = {**bundle.files, BASELINE_FILE: json.dumps(document).encode()}
+    with pytest.raises(CheckFailed, match=BASELINE_FILE):
+        check_preprocessing(replace(bundle, files=files), remade)

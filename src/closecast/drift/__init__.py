@@ -3,7 +3,7 @@
 Pure: reads no files, no database and no clock.
 """
 
-from closecast.drift.baseline import RATES, Baseline
+from closecast.drift.baseline import LEVELS, RATES, Baseline
 from closecast.drift.context import Context
 from closecast.drift.detector import DriftDetector
 from closecast.drift.messages import Language, in_language
@@ -14,6 +14,7 @@ from closecast.drift.unmeasured import warn_of_unmeasured
 
 __all__ = [
     "ARL0",
+    "LEVELS",
     "RATES",
     "Baseline",
     "Context",

@@ -28,12 +28,20 @@ from closecast.errors import DamagedBundle, TooFewCloses
 RATES: Mapping[Channel, float] = {"fault": 0.01, "regime": 0.01}
 """Target share of clean windows with a finding, per channel."""
 
+LEVELS = (
+    *("symbol", "basis", "seq_length", "first_session", "last_session", "data_hash"),
+    *("mean_return", "sd_return", "volatility", "faults"),
+)
+"""Members that come from the training part alone, by every method."""
+
 _MOST_FAULTS = 5
+_STILL_HALF_LIFE = 500.0  # sessions
 _MODES = ("alone", "with_before")
 _METHOD = (
     "thresholds from pooled windows of other symbols, each in units of its own long-run "
     "volatility; the union of a channel's statistics has the wanted rate, for regimes at a high "
-    "quantile of a bootstrap of quarters of the year"
+    "quantile of a bootstrap of quarters of the year; in the share of still days recent years "
+    "count more"
 )
 
 
@@ -51,7 +59,7 @@ class Baseline:
         Volatility of the reference's whole span over that of the training years, 1 to 2; the
         factor that the usual volatility is multiplied by.
     still_share : float
-        Share of sessions in which the close does not move.
+        Share of sessions in which the close does not move; recent years count more.
     faults : tuple of dict
         Faults of the training data themselves: ``code``, ``date``, ``message``.
     reference : mapping
@@ -139,7 +147,7 @@ class Baseline:
             sd_return=float(clean.std()),
             volatility=long_run_volatility(clean),
             wildness=round(pool.wildness_beside(first, last), 4),
-            still_share=still_share_of(clean, pool.still_share),
+            still_share=still_share_of(clean, pool.still_share, half_life=_STILL_HALF_LIFE),
             faults=tuple(
                 {"code": f.rule, "date": f.date, "message": f.message}
                 for f in faults[:_MOST_FAULTS]

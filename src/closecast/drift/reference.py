@@ -174,13 +174,27 @@ def measured_at(
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
-def still_share_of(returns: FloatArray, pooled: float | None = None) -> float:
-    """Share of sessions whose close did not move, shrunk towards that of many symbols."""
-    still = float((np.abs(returns) < 1e-6).sum())
+def still_share_of(
+    returns: FloatArray, pooled: float | None = None, *, half_life: float = np.inf
+) -> float:
+    """Share of sessions whose close did not move, shrunk towards that of many symbols.
+
+    Parameters
+    ----------
+    returns : array, shape (n,)
+        Oldest first.
+    pooled : float, optional
+        Share of many symbols.
+    half_life : float
+        Sessions after which a session counts half: ticks were coarser once, and what stood still
+        then is no reason to expect it now.
+    """
+    still = np.abs(returns) < 1e-6
     if pooled is None:
-        return max(still / len(returns), _LEAST_STILL_SHARE)
+        return max(float(still.sum()) / len(returns), _LEAST_STILL_SHARE)
+    counted = 0.5 ** (np.arange(len(returns))[::-1] / half_life)
     weight = _POOLED_STILL_DAYS
-    share = (still + weight * pooled) / (len(returns) + weight)
+    share = (float(counted @ still) + weight * pooled) / (float(counted.sum()) + weight)
     return min(max(share, _LEAST_STILL_SHARE), 0.9)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from closecast.calibration import load_state
 from closecast.core.prices import Prices
+from closecast.drift import LEVELS
 from closecast.evaluation import calibrate
 from closecast.forecasters import TrainingReport, canonical_name
 from closecast.pipeline.assessment import evidence_of
@@ -69,13 +70,21 @@ def check_preprocessing(bundle: Bundle, remade: ReproducedBundle) -> str:
                 f"{span.symbol}: the parts begin on {span.valid_start} and {span.test_start}; by "
                 f"the rules on {' and '.join(one.split.boundaries)}"
             )
-    if json.loads(prepared.baseline) != json.loads(bundle.files[BASELINE_FILE]):
+    now, then = json.loads(prepared.baseline), json.loads(bundle.files[BASELINE_FILE])
+    if now.keys() != then.keys() or not all(_agree(now[s], then[s]) for s in now):
         raise CheckFailed(f"{BASELINE_FILE} is not what the training parts say")
     first, second = prepared.splits[0].boundaries
     return (
         f"all symbols are cut at {first} and {second} again, with {info.seq_length + info.horizon} "
         f"rows of purge, and {BASELINE_FILE} is the same"
     )
+
+
+def _agree(now: Mapping[str, Any], then: Mapping[str, Any]) -> bool:
+    """Whether baselines of a symbol agree: those of another method of thresholds, in levels."""
+    if now["reference"]["method"] == then["reference"]["method"]:
+        return now == then
+    return all(now[name] == then[name] for name in LEVELS)
 
 
 def check_look_ahead(
