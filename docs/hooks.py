@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from generators import (
+    closes,
     command_line,
     contributing,
     errors,
@@ -69,6 +70,7 @@ def generated_pages() -> dict[str, str]:
         "reference/command-line.md": command_line.page(),
         "reference/settings.md": settings.page(),
         "reference/markets.md": markets.page(),
+        "reference/closes.md": closes.page(),
         "reference/python.md": python_api.page(),
         "how-to/contributing.md": contributing.page(DOCS.parent / "CONTRIBUTING.md"),
     }

@@ -9,6 +9,7 @@ SETTINGS = "closecast.settings:Settings"
 ERRORS = "closecast.errors"
 EXCHANGES = "closecast.core.exchanges"
 PAIRS = "closecast.core.pairs"
+PRICE_RULES = "closecast.core.price_rules:PRICE_RULES"
 STATUS_OF_ERROR = "api.problems.statuses:status_of"
 COMMAND_PARSER = "closecast.cli.main:_parser"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from closecast.core.calendars import Dates, sessions_between
 from closecast.core.prices import Prices
 from closecast.errors import InvalidPrices, PriceProblem
+from closecast.sources.file import FileSource
 from tests.sources.test_cleaning import fetch
 
 NYSE = sessions_between("XNYS", date(2014, 1, 2), date(2021, 12, 31))
@@ -99,6 +101,14 @@ def test_several_rows_a_day_are_named(rows: int, name: str) -> None:
 
 def test_hours_of_a_coin_are_named() -> None:
     assert refused(np.repeat(DAYS[:40], 24), "BTC-USD").message.startswith("hourly bars")
+
+
+def test_hours_in_a_file_are_named(tmp_path: Path) -> None:
+    hours = [f"{day} {hour:02}:30:00,{40 + hour}" for day in NYSE[:40] for hour in range(9, 16)]
+    path = tmp_path / "hours.csv"
+    path.write_text("\n".join(["Datetime,Close", *hours]))
+    with pytest.raises(InvalidPrices, match="hourly bars: 40 of 40 days have several rows"):
+        FileSource(str(path)).fetch("MSFT")
 
 
 def test_rows_without_a_close_do_not_hide_the_frequency() -> None:

@@ -18,8 +18,8 @@ from closecast.errors import PriceProblem
 
 LONG_GAP = 10
 """Sessions in a row without a row that split a series. The move over ten of them counts as one
-day's: the volatility of the window that ends there is 1.27 times too large for an independent
-random walk (1.15 times after five), and its steps mean two weeks once."""
+day's: on a random walk the volatility of the window that ends there is 1.24 times too large (1.13
+after five, 1.42 after twenty), and one of its steps means two weeks."""
 
 WINDOW = 60
 """Closes after the last irregular stretch that a source needs: the default window of a model."""

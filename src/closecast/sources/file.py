@@ -27,6 +27,7 @@ from closecast.errors import (
 )
 from closecast.settings import Settings
 from closecast.sources.base import PriceSource, RawRows
+from closecast.sources.spacing import other_bars
 from closecast.sources.tables.columns import NotInFile, listed
 from closecast.sources.tables.faults import Fault
 from closecast.sources.tables.order import order_of
@@ -93,7 +94,8 @@ class FileSource(PriceSource):
         low, high = (None if day is None else np.datetime64(day, "D") for day in (start, end))
         reading = self.look_into(symbol, Span(low, high))
         order, problems = order_of(reading.dates, reading.closes)
-        if problems:
+        # Hours or weeks are named by `fetch`, which says more about them than their order does.
+        if problems and other_bars(symbol, reading.dates, reading.closes) is None:
             raise InvalidPrices(self._subject(symbol), problems)
         way = -1 if order == "newest first" else 1
         details = f"; {', '.join(reading.details)}" if reading.details else ""
