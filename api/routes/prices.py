@@ -31,8 +31,8 @@ _NOT_ACCEPTED: Problems = {
     404: {"unknown_symbol": "ACME has neither a model nor collected closes here"},
     409: {
         "nothing_to_accept": {
-            "detail": "the close of MSFT on 2022-12-01 is neither held back nor suspected of a "
-            "fault; those that are: 2022-12-02",
+            "detail": "the close of MSFT on 2022-12-01 is not suspected of a fault; those "
+            "that are: 2022-12-02",
             "sessions": ["2022-12-02"],
         }
     },
@@ -89,9 +89,7 @@ def get_prices(
             "last_session": prices.span[1],
             "learned_until": service.forecasting.learned_until(canonical),
             "held": held,
-            "acceptable": [day for day in acceptable_sessions(prices, held) if day not in accepted][
-                -_MOST_ACCEPTABLE:
-            ],
+            "acceptable": acceptable_sessions(prices, held, accepted)[-_MOST_ACCEPTABLE:],
             "accepted": list(accepted.values()),
             "newest": newest,
         }

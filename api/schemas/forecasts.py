@@ -33,9 +33,12 @@ class ForecastRow(Answer):
 
 
 class HeldClosesAnswer(Answer):
-    """Newest closes that are probably wrong: held back, so that nothing learns from them."""
+    """Collected closes that are probably wrong: held back, so that nothing learns from them."""
 
-    since: date = Field(description="First session that is held back, with all after it.")
+    since: date = Field(
+        description="First session of the fault; its close and all later ones are held back as "
+        "they were collected last."
+    )
     code: str = Field(description="Name of the fault.", examples=["suspected_split"])
     reason: str = Field(
         examples=["2022-12-29: a move like an unadjusted 2:1 split"],

@@ -64,7 +64,7 @@ class AcceptAnswer(Answer):
 
     symbol: str = Field(examples=["MSFT"])
     accepted: AcceptedCloseAnswer = Field(
-        description="The decision. A session is accepted once; the first decision stays."
+        description="The decision. A session is accepted once for a fault; the first one stays."
     )
     held: HeldClosesAnswer | None = Field(
         description="Fault for which closes are held back; an accepted one until `job` has run."
@@ -102,7 +102,7 @@ class PricesAnswer(Answer):
         description="Fault for which closes are held back; `null`: none are."
     )
     acceptable: list[date] = Field(
-        description="Sessions whose close `POST /prices/{symbol}/accept` takes: held back, or "
+        description="Sessions that `POST /prices/{symbol}/accept` takes: those whose close is "
         "suspected of a fault. The newest 50."
     )
     accepted: list[AcceptedCloseAnswer] = Field(description="Decisions, oldest session first.")

@@ -256,7 +256,7 @@ class DataFault(ClosecastError, code="data_fault", fault="upstream"):
 
 
 class NothingToAccept(ClosecastError, code="nothing_to_accept", fault="caller"):
-    """A session of which no close is held back, or suspected of a fault."""
+    """A session whose close is not suspected of a fault."""
 
     def __init__(self, message: str, sessions: Sequence[str]) -> None:
         """``sessions``: those that could be accepted."""

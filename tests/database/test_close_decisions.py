@@ -51,6 +51,20 @@ def test_a_close_is_accepted_once_and_the_first_decision_stays(
     assert database.close_decisions.accepted("MSFT") == {DAY: first}
 
 
+def test_another_fault_of_an_accepted_session_takes_a_new_decision(
+    database: Database, clock: Clock
+) -> None:
+    decisions = database.close_decisions
+    first = decisions.accept("MSFT", DAY, "the history was rewritten", "anna", since=NOON)
+    noticed = clock.now = NOON + timedelta(days=30)
+    clock.now += timedelta(hours=1)
+    second = decisions.accept("MSFT", DAY, "and once more", "bea", since=noticed)
+    assert decisions.accept("MSFT", DAY, "twice", "bea", since=noticed) == second
+    assert decisions.accept("MSFT", DAY, "without a fault", "bea") == second
+    assert decisions.accepted("MSFT") == {DAY: second}
+    assert decisions.all_accepted() == [first, second]
+
+
 def test_accepted_closes_come_in_order_of_their_sessions(database: Database) -> None:
     days = [DAY + timedelta(days=n) for n in (3, 0, 7)]
     for day in days:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -90,20 +90,47 @@ def test_an_update_of_another_version_that_runs_is_the_job(
     assert done.job.id == running.id
 
 
-def test_sessions_since_the_fault_can_be_accepted_and_no_others(
+def test_the_session_of_the_fault_can_be_accepted_and_no_others(
     published: Settings, database: Database
 ) -> None:
     prices = PriceCache(published.data_dir / "prices").get("MSFT")
     assert prices is not None
-    assert acceptable_sessions(prices, None) == []
-    assert acceptable_sessions(prices, HALVED) == [SINCE, as_date(prices.sessions[-1])]
+    assert acceptable_sessions(prices, None, {}) == []
+    assert acceptable_sessions(prices, HALVED, {}) == [SINCE]
     database.close_decisions.hold("MSFT", HALVED)
-    for session in (date(2022, 12, 23), date(2022, 12, 26), date(2022, 12, 29), date(2999, 1, 4)):
-        with pytest.raises(NothingToAccept, match=r"those that are: 2022-12-27, 2022-12-28") as no:
+    for session in (date(2022, 12, 23), date(2022, 12, 28), date(2022, 12, 29), date(2999, 1, 4)):
+        with pytest.raises(NothingToAccept, match=r"those that are: 2022-12-27$") as refused:
             accept_close(published, database, "MSFT", session, REASON, "ana")
-        assert no.value.details() == {"sessions": ["2022-12-27", "2022-12-28"]}
+        assert refused.value.details() == {"sessions": ["2022-12-27"]}
     assert database.close_decisions.accepted("MSFT") == {}
     assert database.jobs.newest() == []
+
+
+def test_a_later_fault_of_an_accepted_session_is_accepted_anew(
+    published: Settings, database: Database
+) -> None:
+    """A history that is rewritten twice differs from the same session on both times."""
+    first = database.close_decisions.accept("MSFT", SINCE, "rewritten", "ana")
+    noticed = first.at + timedelta(microseconds=1)
+    held = replace(HALVED, code="rewritten_history", noticed_at=noticed)
+    database.close_decisions.hold("MSFT", held)
+    assert acceptable_sessions(None, held, {SINCE: first}) == [SINCE]
+    done = accept_close(published, database, "MSFT", SINCE, "rewritten again", "bea")
+    assert (done.accepted.reason, done.accepted.by) == ("rewritten again", "bea")
+    assert done.job is not None
+    assert acceptable_sessions(None, held, {SINCE: done.accepted}) == []
+    assert accept_close(published, database, "MSFT", SINCE, "x", "bea").accepted == done.accepted
+    assert database.close_decisions.all_accepted() == [first, done.accepted]
+
+
+def test_closes_of_another_basis_are_held_back_for_no_decision(
+    published: Settings, database: Database
+) -> None:
+    held = replace(HALVED, code="other_basis", reason="closes are raw", ends="Train anew.")
+    database.close_decisions.hold("MSFT", held)
+    with pytest.raises(NothingToAccept, match=r"no decision ends that: closes are raw\. Train"):
+        accept_close(published, database, "MSFT", SINCE, REASON, "ana")
+    assert acceptable_sessions(None, held, {}) == []
 
 
 def test_a_suspected_split_in_collected_closes_can_be_accepted_without_a_model(

@@ -176,12 +176,13 @@ class AcceptedClose:
 
 @dataclass(frozen=True, slots=True)
 class HeldCloses:
-    """Newest closes of a symbol that are held back: nothing learns from them, none is scored.
+    """Collected closes of a symbol that are held back: nothing learns from them or is scored.
 
     Attributes
     ----------
     since : date
-        First session that is held back, with all after it.
+        First session of the fault; its close and all later ones are held back as they were
+        collected last. Closes that were learned before stay in use.
     code : str
         Name of the fault, for programs.
     reason : str

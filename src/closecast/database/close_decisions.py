@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,6 +19,7 @@ _accepted_closes = sa.Table(
     METADATA,
     sa.Column("symbol", sa.String(40), primary_key=True),
     sa.Column("session", sa.Date, primary_key=True),
+    sa.Column("revision", sa.Integer, primary_key=True),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("by", sa.String(200), nullable=False),
     sa.Column("at", UtcDateTime, nullable=False),
@@ -42,43 +43,60 @@ class CloseDecisions:
         self._engine = engine
         self._clock = clock
 
-    def accept(self, symbol: str, session: date, reason: str, by: str) -> AcceptedClose:
+    def accept(
+        self, symbol: str, session: date, reason: str, by: str, since: datetime | None = None
+    ) -> AcceptedClose:
         """Record that a close is right although it looks faulty.
 
-        A session is accepted once: the same again, from any process, returns the first decision.
+        A session is accepted once for each fault: the same again, from any process, returns the
+        first decision.
 
         Parameters
         ----------
         by : str
             Name of the person or API key that decided.
+        since : datetime, optional
+            Moment at which the fault was noticed: a decision from before it is about another
+            fault of that session, and a new revision is recorded beside it.
 
         Raises
         ------
         StorageFailed
         """
-        new = {"symbol": symbol, "session": session, "reason": reason, "by": by}
+        c = _accepted_closes.c
+        newest = (
+            _accepted_closes.select()
+            .where(c.symbol == symbol, c.session == session)
+            .order_by(c.revision.desc())
+            .limit(1)
+        )
         for _ in range(5):
-            stored = self.accepted(symbol).get(session)
-            if stored is not None:
-                return stored
             try:
                 with self._engine.transaction() as connection:
-                    connection.execute(_accepted_closes.insert().values(**new, at=self._clock()))
+                    row = connection.execute(newest).first()
+                    if row is not None and (since is None or row.at >= since):
+                        return _accepted(row)
+                    made = AcceptedClose(symbol, session, reason, by, self._clock())
+                    revision = row.revision + 1 if row is not None else 1
+                    connection.execute(
+                        _accepted_closes.insert().values(**asdict(made), revision=revision)
+                    )
+                return made
             except sa.exc.IntegrityError:
                 continue  # another process accepted it at this moment
         raise StorageFailed(f"could not accept the close of {symbol}: the ledger is too busy")
 
     def accepted(self, symbol: str) -> dict[date, AcceptedClose]:
-        """Return the accepted closes of a symbol by session, oldest session first."""
+        """Return the newest decision of each accepted session of a symbol, in order of sessions."""
         c = _accepted_closes.c
-        query = _accepted_closes.select().where(c.symbol == symbol).order_by(c.session)
+        query = _accepted_closes.select().where(c.symbol == symbol).order_by(c.session, c.revision)
         with self._engine.transaction(read_only=True) as connection:
             return {row.session: _accepted(row) for row in connection.execute(query)}
 
     def all_accepted(self) -> list[AcceptedClose]:
-        """Return the accepted closes of all symbols, by symbol and session."""
+        """Return all decisions on all symbols, by symbol, session and time."""
         c = _accepted_closes.c
-        query = _accepted_closes.select().order_by(c.symbol, c.session)
+        query = _accepted_closes.select().order_by(c.symbol, c.session, c.revision)
         with self._engine.transaction(read_only=True) as connection:
             return [_accepted(row) for row in connection.execute(query)]
 

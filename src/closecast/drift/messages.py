@@ -42,7 +42,7 @@ _ENGLISH: Mapping[str, str] = {
     "shock:market": "One session moved {move} % when the others of the market moved {market} % in "
     "the median: news, not a wrong close.",
     "closes_held": "Closes since {held_since} are held back as probably wrong: nothing learns from "
-    "them, and forecasts start from the close before.",
+    "them, and the forecast starts from the close of {origin}.",
     "shock:unsure": "A move of {move} %, {times} times the usual day: news, or a {ratio} split "
     "that was not adjusted for? Volumes would tell.",
 }
@@ -81,7 +81,7 @@ _PORTUGUESE: Mapping[str, str] = {
     "shock:market": "Um pregão andou {move} % quando os outros do mercado andaram {market} % na "
     "mediana: notícia, não fechamento errado.",
     "closes_held": "Os fechamentos desde {held_since} estão retidos por serem provavelmente "
-    "errados: nada aprende com eles, e as previsões partem do fechamento anterior.",
+    "errados: nada aprende com eles, e a previsão parte do fechamento de {origin}.",
     "shock:unsure": "Um movimento de {move} %, {times} vezes o dia usual: notícia, ou um "
     "desdobramento {ratio} sem ajuste? O volume diria qual dos dois é.",
 }

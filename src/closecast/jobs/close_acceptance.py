@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from closecast.core.calendars import as_date
 from closecast.core.data_quality import find_faults
 from closecast.core.prices import Prices
 from closecast.core.reasons import checked_reason
@@ -23,6 +22,8 @@ from closecast.sources.price_cache import PriceCache
 log = logging.getLogger(__name__)
 
 _SHOWN = 20
+_NO_DECISION_ENDS = frozenset({"other_basis"})
+"""Codes of held closes that are right for no decision: closes of another kind than the model's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def accept_close(
     UnknownSymbol
         If the symbol has neither a model nor collected closes.
     NothingToAccept
-        If no close of that session is held back or suspected of a fault.
+        If the session is not one of :func:`acceptable_sessions`.
     ValueError
         If the reason is no reason, as :func:`closecast.core.reasons.checked_reason`.
     StorageFailed
@@ -81,18 +82,18 @@ def accept_close(
     if pointer is None and prices is None:
         raise UnknownSymbol(f"{symbol} has neither a model nor collected closes here")
     held = database.close_decisions.held(symbol)
+    noticed_at = held.noticed_at if held is not None and held.since == session else None
     known = database.close_decisions.accepted(symbol).get(session)
     if known is None:
         _require_fault(symbol, session, prices, held)
-        accepted = database.close_decisions.accept(symbol, session, reason, by)
-    else:
-        accepted = known
+    accepted = database.close_decisions.accept(symbol, session, reason, by, noticed_at)
+    is_new = accepted != known
     job = None
-    if update and pointer is not None and (known is None or held is not None):
+    if update and pointer is not None and (is_new or held is not None):
         symbols = registry.manifest(pointer.version).info.symbols
         job = submit_update(database.jobs, pointer.version, symbols)
     log.info(
-        "close accepted" if known is None else "close was accepted already",
+        "close accepted" if is_new else "close was accepted already",
         extra={
             "symbol": symbol,
             "session": str(session),
@@ -104,29 +105,38 @@ def accept_close(
     return Acceptance(accepted, held, job)
 
 
-def acceptable_sessions(prices: Prices | None, held: HeldCloses | None) -> list[date]:
+def acceptable_sessions(
+    prices: Prices | None, held: HeldCloses | None, accepted: Mapping[date, AcceptedClose]
+) -> list[date]:
     """List the sessions whose close can be accepted, oldest first.
 
-    Those that are held back, and those that collected closes are suspected for.
+    The one for which closes are held back, and those that collected closes are suspected for;
+    without those that are accepted already.
     """
-    found: set[date] = set()
-    if prices is not None:
-        found |= {date.fromisoformat(f.date) for f in find_faults(prices) if f.date is not None}
-    if held is not None:
-        found.add(held.since)
-        if prices is not None:
-            found |= {day for day in map(as_date, prices.sessions) if day >= held.since}
+    faults = find_faults(prices) if prices is not None else []
+    found = {date.fromisoformat(fault.date) for fault in faults if fault.date is not None}
+    found -= accepted.keys()
+    if held is not None and held.code not in _NO_DECISION_ENDS:
+        decision = accepted.get(held.since)
+        if decision is None or decision.at < held.noticed_at:
+            found.add(held.since)
     return sorted(found)
 
 
 def _require_fault(
     symbol: str, session: date, prices: Prices | None, held: HeldCloses | None
 ) -> None:
-    sessions = acceptable_sessions(prices, held)
+    sessions = acceptable_sessions(prices, held, {})
     if session in sessions:
         return
+    if held is not None and held.code in _NO_DECISION_ENDS:
+        raise NothingToAccept(
+            f"closes of {symbol} are held back, and no decision ends that: {held.reason}. "
+            f"{held.ends}",
+            [],
+        )
     raise NothingToAccept(
-        f"the close of {symbol} on {session} is neither held back nor suspected of a fault"
+        f"the close of {symbol} on {session} is not suspected of a fault"
         + (f"; those that are: {_listed(sessions)}" if sessions else ", nor is any other"),
         [day.isoformat() for day in sessions[:_SHOWN]],
     )

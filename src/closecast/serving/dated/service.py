@@ -236,7 +236,7 @@ class DatedForecastService:
 
     def _commit(self, start: ForecastOrigin, levels: Sequence[float]) -> DatedAnswer:
         held = self._database.close_decisions.held(start.snapshot.symbol)
-        verdict = with_held(verdict_of(start), held)
+        verdict = with_held(verdict_of(start), held, as_date(start.state.session))
         advice = COLLECT_AGAIN if held is None else held.ends.removesuffix(".")
         self._policy.refuse(start.snapshot.symbol, verdict, advice)
         state, table, info = start.state, start.table, start.snapshot.manifest.info
