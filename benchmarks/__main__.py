@@ -27,6 +27,10 @@ BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
         "the network in ONNX Runtime, torch and OpenVINO, interleaved",
         ("benchmarks.serving.engine",),
     ),
+    "files": (
+        "reading a file of 5,000 closes beside pandas alone, in turns",
+        ("benchmarks.files.reading",),
+    ),
     "forecast": (
         "forecast quality over the 20 sample symbols, beside naive and peers (20 minutes)",
         ("benchmarks.forecast.accuracy", "benchmarks.forecast.intervals"),

@@ -43,8 +43,9 @@ def collect(
     prices = make_source(source or settings.source, settings).fetch(symbol, start, end)
     for rule, notes in _by_rule(prices).items():  # a line per rule, not one per row
         more = f"; and {len(notes) - 1:,} more, the last: {notes[-1]}" if len(notes) > 1 else ""
-        log.warning(
-            "remarkable closes",
+        log.log(
+            logging.INFO if rule == "read_as" else logging.WARNING,
+            "closes read" if rule == "read_as" else "remarkable closes",
             extra={"symbol": prices.symbol, "rule": rule, "note": f"{notes[0]}{more}"},
         )
     calendars = CalendarCache(settings.data_dir / "calendars")

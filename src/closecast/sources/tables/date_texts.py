@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Order = Literal["day/month/year", "month/day/year", "year/month/day"]
 
@@ -51,6 +50,7 @@ _YEAR_FIRST = (
     re.compile(r"(?P<y>\d{4})-\s(?P<m>\d{2})-\s(?P<d>\d{2})" + _TIME),
 )
 _NUMBERS = _pattern(r"(?P<a>\d{1,2})(?P<sep>[-/. ])(?P<b>\d{1,2})(?P=sep)(?P<c>\d{4}|\d{2})")
+_SHORT = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})", re.ASCII)
 _NAMED = (
     _words(rf"(?P<d>\d{{1,2}}){_ORDINAL}[-/. ]*(?:de )?\s*{_MONTH}[-/., ]*(?:de )?(?P<y>\d{{4}})"),
     _words(rf"(?P<d>\d{{1,2}})[-/. ]{_MONTH}[-/. ](?P<y>\d{{2}})"),
@@ -61,8 +61,7 @@ EPOCH = re.compile(r"\d{9,19}(?:\.\d*)?", re.ASCII)
 _LONGEST = 80  # characters; longer cells are no dates and would only be searched through
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """A date as it is written in one cell.
 
     Attributes
@@ -93,11 +92,10 @@ class Written:
         a, b, c = self.parts
         if not self.digits:
             return date(a, b, c)
-        year, month, day = {
-            "day/month/year": (c, b, a),
-            "month/day/year": (c, a, b),
-            "year/month/day": (a, b, c),
-        }[order]
+        if order == "year/month/day":
+            year, month, day = a, b, c
+        else:
+            year, month, day = (c, b, a) if order == "day/month/year" else (c, a, b)
         if self.digits == 2:
             year += 2000 if year < 70 else 1900
         return date(year, month, day)
@@ -121,10 +119,13 @@ def written(text: str) -> Written | None:
     text = text.strip()
     if len(text) > _LONGEST:
         return None
-    for pattern in _YEAR_FIRST:
-        if match := pattern.fullmatch(text):
-            return _complete(match, int(match["m"]))
-    if match := _NUMBERS.fullmatch(text):
+    if match := _SHORT.fullmatch(text):  # most exports; the others take three times as long
+        return Written((int(match[1]), int(match[3]), int(match[4])), 4)
+    if text[:4].isdigit():
+        for pattern in _YEAR_FIRST:
+            if match := pattern.fullmatch(text):
+                return _complete(match, int(match["m"]))
+    elif match := _NUMBERS.fullmatch(text):
         parts = (int(match["a"]), int(match["b"]), int(match["c"]))
         return _timed(match, parts, len(match["c"]))
     for pattern in _NAMED:

@@ -247,9 +247,13 @@ def _dated(
 ) -> Dates:
     seconds: dict[str, int] = {"": _NOT_A_TIME}
     for text, found in parsed.items():
-        if found is not None and _exists(found, order):
-            midnight = (found.day(order).toordinal() - _DAY_0) * 86_400
-            seconds[text] = midnight + found.second
+        if found is None:
+            continue
+        try:
+            day = found.day(order).toordinal() - _DAY_0
+        except ValueError:
+            continue
+        seconds[text] = day * 86_400 + found.second
     bad = [i for i, text in enumerate(texts) if text not in seconds]
     if bad:
         first = f"row {bad[0] + 1}: {texts[bad[0]][:40]!r}"

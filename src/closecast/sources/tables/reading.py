@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from closecast.core.market_names import calendar_named
 from closecast.core.markets import market_of
 from closecast.core.prices import Basis
+from closecast.core.symbols import canonical
 from closecast.errors import InvalidSymbol, PriceProblem
 from closecast.sources.tables.binary_tables import table_of_parquet, table_of_workbook
 from closecast.sources.tables.columns import (
@@ -172,7 +173,7 @@ def _table(data: bytes, inside: tuple[str, ...], symbol: str | None) -> Table:
 def _of_table(table: Table, symbol: str | None, span: Span) -> Reading:
     columns = named_columns(table, symbol)
     rows, nameless, symbols = rows_of_symbol(table, columns, symbol)
-    asked_for = symbol or (symbols[0] if len(symbols) == 1 else None)
+    asked_for = symbol or _first_of(symbols)
     own = columns if rows is None else [Column(c.labels, _at(c.cells, rows)) for c in columns]
     market = named_market(own)
     at, dates = _dates(table, columns, own, _calendar(asked_for, market))
@@ -209,6 +210,14 @@ def _of_table(table: Table, symbol: str | None, span: Span) -> Reading:
         _notes(table, nameless),
         market,
     )
+
+
+def _first_of(symbols: tuple[str, ...]) -> str | None:
+    """The only symbol of a file in its canonical spelling."""
+    try:
+        return canonical(symbols[0]) if len(symbols) == 1 else None
+    except InvalidSymbol:
+        return None
 
 
 def _at(cells: pd.Series | list[object], rows: NDArray[np.bool_]) -> pd.Series | list[object]:
