@@ -118,6 +118,26 @@ def test_rows_without_a_close_do_not_hide_the_frequency() -> None:
         fetch(NYSE, closes)
 
 
+@pytest.mark.parametrize(
+    ("rows", "name"), [(5, "weekly bars"), (21, "monthly bars"), (2, "one close every 2 sessions")]
+)
+def test_bars_that_are_repeated_on_the_days_between_are_named(rows: int, name: str) -> None:
+    bars = 40 * np.exp(np.cumsum(np.random.default_rng(2).normal(0, 0.03, 1 + len(NYSE) // rows)))
+    with pytest.raises(InvalidPrices, match=f"{name} that are repeated on the days between"):
+        fetch(NYSE, np.repeat(bars, rows)[: len(NYSE)])
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.8])
+def test_a_share_that_is_traded_rarely_is_not_repeated_bars(share: float) -> None:
+    rng = np.random.default_rng(2)
+    returns = rng.normal(0, 0.03, len(NYSE)) * (rng.random(len(NYSE)) > share)
+    assert fetch(NYSE, 40 * np.exp(np.cumsum(returns))).notes == ()
+
+
+def test_dates_of_another_time_zone_are_the_wrong_calendar_not_missing_weekdays() -> None:
+    assert refused(NYSE - 1).rule == "wrong_calendar"
+
+
 def test_many_sessions_without_a_row_are_refused() -> None:
     kept = np.random.default_rng(5).random(len(NYSE)) > 0.2
     problem = refused(NYSE[kept])

@@ -57,7 +57,8 @@ PRICE_RULES = (
         "other_frequency",
         "refused",
         "Weekly, monthly, quarterly bars, every second session: a fourth of the sessions of "
-        f"{WINDOW} rows in a row has no row, and fewer than {WINDOW} rows follow.",
+        f"{WINDOW} rows in a row has no row, and fewer than {WINDOW} rows follow; or such bars "
+        "repeated on the days between.",
         "A step is one session; weekly bars served as daily are 2.2 times too wide.",
     ),
     PriceRule(

@@ -132,10 +132,7 @@ def _described(
     counts = without, without + int(on_calendar.sum())
     usual = int(np.median(skipped[first:last]))
     if usual:
-        days_apart = np.diff(inside).astype(np.int64)
-        apart = float(np.minimum(days_apart, 2 * np.median(days_apart)).mean())
-        name = next((f"{n} bars" for low, high, n in _NAMES if low <= apart <= high), "")
-        name = name or f"one close every {usual + 1} sessions"
+        name = bars_called(inside, usual)
         return SparseSpan(first, last, "other_frequency", name, *counts)
     weekday_due, weekday_missing = (
         np.bincount((d.astype(np.int64) + 3) % 7, minlength=7) for d in (due, missing)
@@ -149,6 +146,18 @@ def _described(
         name = f"{name}, no {' and '.join(absent)}"
         return SparseSpan(first, last, "missing_weekdays", name, *counts)
     return SparseSpan(first, last, "sparse_sessions", "many sessions without a close", *counts)
+
+
+def bars_called(days: Dates, skipped: int) -> str:
+    """Name bars by the days between them, or by the sessions that each step skips.
+
+    >>> bars_called(np.arange("2021-01-31", "2022-01-31", 30, dtype="datetime64[D]"), 20)
+    'monthly bars'
+    """
+    days_apart = np.diff(days).astype(np.int64)
+    apart = float(np.minimum(days_apart, 2 * np.median(days_apart)).mean())
+    name = next((f"{name} bars" for low, high, name in _NAMES if low <= apart <= high), "")
+    return name or f"one close every {skipped + 1} sessions"
 
 
 def newest_stretch(prices: Prices) -> tuple[Prices, PriceProblem | None]:

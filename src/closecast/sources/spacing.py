@@ -11,6 +11,7 @@ from closecast.core.spacing import (
     LONG_GAP,
     WINDOW,
     SparseSpan,
+    bars_called,
     last_sparse_span,
     newest_stretch,
     skipped_sessions,
@@ -18,6 +19,10 @@ from closecast.core.spacing import (
 from closecast.core.symbols import EVERY_DAY, exchange_of
 from closecast.errors import PriceProblem
 
+_LEAST_BARS = 10
+_DAYS_OF_A_HALF_WEEK = 3  # bars of so few sessions are told from rare trading by equal lengths only
+_REGULAR = 0.8  # of the bars last about equally long
+_OFF_CALENDAR = 0.1
 _A_DAY = 0.5  # of the days have several rows: bars of less than a day
 _LEAST_DAYS = 5
 
@@ -45,13 +50,50 @@ def other_bars(symbol: str, dates: Dates, closes: NDArray[np.float64]) -> PriceP
             f"have several rows, most of them {usual}"
         )
         return PriceProblem("intraday_bars", message, str(days[0]))
+    if repeated := _repeated_bars(symbol, dates, closes):
+        return repeated
     span = last_sparse_span(exchange_of(symbol), days)
     if span is None or len(days) - span.last >= WINDOW:
         return None
+    if span.rule != "other_frequency" and _off_calendar(exchange_of(symbol), days) > _OFF_CALENDAR:
+        return None  # the calendar is another one, or the dates are those of another time zone
     daily = len(days) - span.last
     dense = span.rule == "other_frequency" and daily > 1
     tail = f"; {daily} closes since then, a window has {WINDOW}" if dense else ""
     return PriceProblem(span.rule, _sentence(symbol, days, span) + tail, str(days[span.first]))
+
+
+def _repeated_bars(symbol: str, dates: Dates, closes: NDArray[np.float64]) -> PriceProblem | None:
+    """Name bars of another frequency that were put on a daily grid, each repeated until the next.
+
+    Closes of a share that is traded rarely stand still as well, but for irregular times.
+    """
+    rows = np.flatnonzero(~np.isnat(dates) & np.isfinite(closes))
+    rows = rows[np.argsort(dates[rows], kind="stable")]
+    days, values = dates[rows], closes[rows]
+    changes = np.flatnonzero(np.diff(values)) + 1
+    if len(changes) <= _LEAST_BARS:
+        return None
+    rows_apart = np.diff(changes)
+    usual = float(np.median(rows_apart))
+    regular = np.abs(rows_apart - usual) <= (0.25 * usual if usual > _DAYS_OF_A_HALF_WEEK else 0)
+    if usual == 1 or regular.mean() < _REGULAR:
+        return None
+    name = bars_called(days[changes], int(usual) - 1)
+    message = (
+        f"{name} that are repeated on the days between: {len(days) - len(changes):,} of "
+        f"{len(days):,} closes are those of the row before"
+    )
+    return PriceProblem("other_frequency", message, str(days[0]))
+
+
+def _off_calendar(exchange: str, days: Dates) -> float:
+    """Share of the days that are no sessions of the exchange."""
+    first, last = calendar_span(exchange)
+    inside = days[(days >= first) & (days <= last)]
+    if not len(inside):
+        return 0.0
+    return float(1 - np.isin(inside, sessions_between(exchange, inside[0], inside[-1])).mean())
 
 
 def spacing_notes(prices: Prices) -> list[PriceProblem]:
