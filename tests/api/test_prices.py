@@ -12,7 +12,7 @@ import pytest
 
 from api.main import create_app
 from closecast.core.records import HeldCloses, Kind
-from closecast.errors import StorageFailed
+from closecast.errors import PriceProblem, StorageFailed
 from closecast.infra.api_keys import KeyStore
 from closecast.settings import Settings
 from closecast.sources.price_cache import PriceCache
@@ -43,6 +43,7 @@ class Service:
                 prices,
                 sessions=np.append(prices.sessions, np.datetime64("2022-12-29")),
                 closes=np.append(prices.closes, self.before / 2),
+                notes=(PriceProblem("remarkable_move", "-50%", "2022-12-29", self.before / 2),),
             )
         )
         self.app = create_app(settings, clock=lambda: NOON, kind=kind)

@@ -17,7 +17,7 @@ import pytest
 from closecast.core.calendars import as_date
 from closecast.core.records import HeldCloses
 from closecast.database import Database
-from closecast.errors import InvalidSymbol, NothingToAccept, UnknownSymbol
+from closecast.errors import InvalidSymbol, NothingToAccept, PriceProblem, UnknownSymbol
 from closecast.jobs import tasks
 from closecast.jobs.close_acceptance import accept_close, acceptable_sessions
 from closecast.jobs.tasks import TaskContext
@@ -133,7 +133,7 @@ def test_closes_of_another_basis_are_held_back_for_no_decision(
     assert acceptable_sessions(None, held, {}) == []
 
 
-def test_a_suspected_split_in_collected_closes_can_be_accepted_without_a_model(
+def test_a_remarkable_move_in_collected_closes_can_be_accepted_without_a_model(
     published: Settings, database: Database
 ) -> None:
     cache = PriceCache(published.data_dir / "prices")
@@ -141,8 +141,9 @@ def test_a_suspected_split_in_collected_closes_can_be_accepted_without_a_model(
     assert prices is not None
     closes = prices.closes.copy()
     closes[-100:] /= 2
-    cache.put(replace(prices, symbol="IBM", closes=closes))
     day = as_date(prices.sessions[-100])
+    note = PriceProblem("remarkable_move", "-50% in one session", str(day), closes[-100])
+    cache.put(replace(prices, symbol="IBM", closes=closes, notes=(note,)))
     done = accept_close(published, database, "IBM", day, REASON, "ana")
     assert (done.accepted.session, done.job) == (day, None)
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from closecast.core.data_quality import find_faults
 from closecast.core.prices import Prices
 from closecast.core.reasons import checked_reason
 from closecast.core.records import AcceptedClose, HeldCloses
@@ -22,6 +21,7 @@ from closecast.sources.price_cache import PriceCache
 log = logging.getLogger(__name__)
 
 _SHOWN = 20
+_MOVE = "remarkable_move"
 _NO_DECISION_ENDS = frozenset({"other_basis"})
 """Codes of held closes that are right for no decision: closes of another kind than the model's."""
 
@@ -110,11 +110,12 @@ def acceptable_sessions(
 ) -> list[date]:
     """List the sessions whose close can be accepted, oldest first.
 
-    The one for which closes are held back, and those that collected closes are suspected for;
-    without those that are accepted already.
+    The one for which closes are held back, and those of moves that were remarkable when closes
+    were collected; without those that are accepted already.
     """
-    faults = find_faults(prices) if prices is not None else []
-    found = {date.fromisoformat(fault.date) for fault in faults if fault.date is not None}
+    # Not find_faults: it counts sessions by the calendar library, which serving does not load.
+    notes = prices.notes if prices is not None else ()
+    found = {date.fromisoformat(n.date) for n in notes if n.rule == _MOVE and n.date is not None}
     found -= accepted.keys()
     if held is not None and held.code not in _NO_DECISION_ENDS:
         decision = accepted.get(held.since)
