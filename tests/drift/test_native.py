@@ -144,7 +144,9 @@ def test_each_statistic_alone_makes_a_window_suspicious(key: str, known: bool) -
     for share in (0.2, 0.5, 0.9):
         limit = float(np.quantile(values[values > values.min()], share)) - 1e-6
         own = BASELINE
-        screen = Prefilter(own.volatility, own.volatility, own.still_share, {key: limit})
+        screen = Prefilter(
+            own.volatility, own.volatility, own.still_share, own.volatility, {key: limit}
+        )
         rows = set(screen.suspicious(reading.returns, reading.before, reading.gap))
         beyond = set(np.flatnonzero(values > limit).tolist())
         assert beyond

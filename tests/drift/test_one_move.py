@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -12,7 +14,7 @@ from closecast.core.verdict import Finding, Verdict
 from closecast.drift import Context, DriftDetector, in_language
 from tests.contracts.statistic import BASELINE, BEFORE, CLEAN, LENGTH
 from tests.drift.test_statistics import window
-from tests.support.synthetic_prices import patiently
+from tests.support.synthetic_prices import as_prices, patiently, random_walk
 
 pytestmark = pytest.mark.usefixtures("either_way")
 
@@ -166,8 +168,6 @@ def test_volume_never_makes_a_real_fall_by_half_a_certain_split(times: float) ->
 
 def coin(seed: int) -> tuple[FloatArray, DriftDetector]:
     """A window as wild as those of coins, and a detector that knows the volatility."""
-    from dataclasses import replace
-
     volatility = 0.055
     rng = np.random.default_rng(seed)
     steps = 0.8 * volatility * rng.standard_t(4, LENGTH) * np.sqrt(0.5)
@@ -186,6 +186,18 @@ def test_a_crash_of_a_coin_is_unsure(percent: float) -> None:
     assert levels.count("ok") <= 5
     if percent < -44:
         assert sum(any(unsure(f) for f in verdict.findings) for verdict in verdicts) >= 90
+
+
+def test_a_window_alone_may_be_of_a_wilder_symbol_of_the_kind() -> None:
+    """The default symbol is a calm coin; a halving is plausible for the wilder ones."""
+    calm = replace(BASELINE, volatility=0.03)
+    kind = replace(calm, reference={**BASELINE.reference, "volatility": 0.055})
+    closes = 100 * window(0.03) / window(0.03)[0]
+    halved = moved(closes, LENGTH - 1, float(np.log(0.48)))
+    assert only(DriftDetector(calm).check(halved)).level == "fault"
+    assert unsure(only(DriftDetector(kind).check(halved)))
+    known = Context(known=as_prices(np.append(random_walk(300, 5, 0.03).closes, closes[:-1])))
+    assert only(DriftDetector(kind).check(halved, known)).level == "fault"
 
 
 def test_splits_of_coins_are_seen_and_named() -> None:

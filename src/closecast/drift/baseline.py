@@ -168,6 +168,11 @@ class Baseline:
         )
 
     @property
+    def plausible(self) -> float:
+        """Long-run volatility of the wilder symbols of the kind, if it has another than stocks."""
+        return max(self.volatility, float(self.reference.get("volatility", 0.0)))
+
+    @property
     def unrated(self) -> str | None:
         """Reason for which :attr:`rates` hold for no window of the symbol; ``None`` if they do."""
         if self.from_before_kinds:

@@ -118,7 +118,8 @@ class DriftDetector:
         own, n = self.baseline, len(windows)
         volatility, still = np.full(n, own.volatility), np.full(n, own.still_share)
         level = np.full(n, own.wildness * own.volatility)
-        return features_of(windows, volatility, still, *came_before, level)
+        plausible = np.full(n, own.volatility if came_before[0] is not None else own.plausible)
+        return features_of(windows, volatility, still, *came_before, level, plausible)
 
     def _before(self, memories: Sequence[KnownContext]) -> _Before:
         """Volatility before each window, its gap and the gap's scale, as ``WindowFeatures``."""
@@ -188,9 +189,10 @@ class DriftDetector:
                 own.volatility,
                 own.wildness * own.volatility,
                 own.still_share,
+                own.volatility if known else own.plausible,
                 {statistic.key: _limit(threshold) for _, statistic, threshold in covered},
             )
-            for covered, _ in self._measured
+            for known, (covered, _) in enumerate(self._measured)
         )
 
 

@@ -85,6 +85,9 @@ class WindowFeatures:
     volatility, level : arrays, shape (m,)
         Long-run volatility of the symbol in training, and that volatility times the baseline's
         ``wildness``: training years may have been calmer than most.
+    plausible : array, shape (m,)
+        Long-run volatility by which news of a size is plausible: the symbol's, or that of the
+        wilder symbols of its kind where the window may be of another one.
     before : array, shape (m,), or None
         EWMA volatility just before the window, where the closes are known.
     still : array of bool, shape (m, n - 1)
@@ -108,6 +111,7 @@ class WindowFeatures:
     quarters: FloatArray
     volatility: FloatArray
     level: FloatArray
+    plausible: FloatArray
     before: FloatArray | None
     still: NDArray[np.bool_]
     still_rows: Sequence[int]
@@ -127,6 +131,7 @@ def features_of(
     gap: FloatArray | None = None,
     gap_scale: FloatArray | None = None,
     level: FloatArray | None = None,
+    plausible: FloatArray | None = None,
 ) -> WindowFeatures:
     """Compute the features of m windows, each with the levels of its symbol, shape (m,)."""
     returns, sizes = windows.returns, windows.sizes
@@ -158,6 +163,7 @@ def features_of(
         quarters=quarters,
         volatility=volatility,
         level=volatility if level is None else level,
+        plausible=volatility if plausible is None else plausible,
         before=before,
         still=still,
         still_rows=still_rows,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
+
+import numpy as np
 
 from closecast.core.dataset import log_returns, long_run_volatility
 from closecast.core.market_moves import MarketPanel
@@ -33,6 +36,7 @@ LEAST_SYMBOLS = 5
 SHIPPED = frozenset({"stock", "index"})
 """Kinds that the embedded sample of US stocks is a reference for: an index is made of stocks."""
 
+_WILD_SYMBOLS = 0.9  # quantile: a window alone may be of any symbol of the kind
 _LEAST_WINDOWS = 2  # lengths of a window that a series must have to be measured
 _MOST_WINDOWS = 15_000  # of a reference; with more, fewer of each symbol are measured
 
@@ -45,6 +49,9 @@ class Calibration:
     ----------
     kind : str
         Kind of market of the reference's symbols.
+    plausible : float or None
+        Long-run volatility that nine in ten symbols of the kind do not exceed; ``None`` for stocks,
+        of which all but few have splits that no news explains.
     unrated : str or None
         Reason for which the rates hold for no window of the symbol; ``None`` where they do.
     """
@@ -55,11 +62,14 @@ class Calibration:
     with_before: Mapping[str, Threshold]
     rates: Mapping[str, Mapping[Channel, FalseAlarmRate]] = field(default_factory=dict)
     unrated: str | None = None
+    plausible: float | None = None
 
     @property
-    def about(self) -> dict[str, str]:
+    def about(self) -> dict[str, Any]:
         """Kind and reason as a bundle holds them; nothing for stocks, as it was before kinds."""
-        kind = {} if self.kind in SHIPPED else {"kind": self.kind}
+        kind: dict[str, Any] = {} if self.kind in SHIPPED else {"kind": self.kind}
+        if self.plausible is not None:
+            kind["volatility"] = self.plausible
         return kind if self.unrated is None else {**kind, "unrated": self.unrated}
 
 
@@ -96,11 +106,12 @@ def calibrate(
         return _calibrated(others if len(others.symbols) else pool, "stock", rates, statistics)
     stocks = _calibrated(sample_reference(seq_length, train.span[1]), "stock", rates, statistics)
     same_kind = _of_kind(kind, train, companions, seq_length)
-    own = _calibrated(
-        _kind_reference(train, same_kind, seq_length), kind, rates, statistics, least=stocks
-    )
-    few = len(same_kind) < LEAST_SYMBOLS
-    return replace(own, unrated=no_rate(kind, len(same_kind))) if few else own
+    volatilities = [long_run_volatility(log_returns(part.closes)) for part in same_kind]
+    plausible = round(float(np.quantile(volatilities, _WILD_SYMBOLS)), 6)
+    pool = _kind_reference(train, same_kind, seq_length, plausible)
+    own = _calibrated(pool, kind, rates, statistics, least=stocks)
+    few = no_rate(kind, len(same_kind)) if len(same_kind) < LEAST_SYMBOLS else None
+    return replace(own, unrated=few, plausible=plausible)
 
 
 def kind_or_stock(symbol: str) -> str:
@@ -159,7 +170,9 @@ def _of_kind(
     return tuple(parts[symbol] for symbol in sorted(parts))
 
 
-def _kind_reference(train: Prices, same_kind: tuple[Prices, ...], seq_length: int) -> Reference:
+def _kind_reference(
+    train: Prices, same_kind: tuple[Prices, ...], seq_length: int, plausible: float
+) -> Reference:
     """Measure the windows of the other symbols of a kind, or of all where they are too few.
 
     Windows alone are in the scale of the judged symbol: as the service's default it is compared
@@ -170,7 +183,8 @@ def _kind_reference(train: Prices, same_kind: tuple[Prices, ...], seq_length: in
         pool = pool.without(train.symbol)
         judged = tuple(part for part in same_kind if part.symbol != train.symbol)
     volatility = long_run_volatility(log_returns(train.closes))
-    return replace(pool, alone=measured_at(judged, seq_length, volatility, pool.step))
+    wildest = max(volatility, plausible)
+    return replace(pool, alone=measured_at(judged, seq_length, volatility, pool.step, wildest))
 
 
 @lru_cache(maxsize=2)

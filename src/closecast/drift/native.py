@@ -214,7 +214,7 @@ class Prefilter:
 
     Parameters
     ----------
-    volatility, level, still_share : float
+    volatility, level, still_share, plausible : float
         The symbol's; as in :class:`closecast.drift.features.WindowFeatures`.
     limits : mapping of key to float
         Limits of the statistics to be measured. Keys that are not in :data:`COVERED` have no
@@ -222,9 +222,15 @@ class Prefilter:
     """
 
     def __init__(
-        self, volatility: float, level: float, still_share: float, limits: Mapping[str, float]
+        self,
+        volatility: float,
+        level: float,
+        still_share: float,
+        plausible: float,
+        limits: Mapping[str, float],
     ) -> None:
         self._symbol = volatility, level, rounded_share(still_share)
+        self._least_jump = least_jump(plausible)
         self._limits = limits
         self._levels: dict[int, Levels] = {}
 
@@ -258,7 +264,7 @@ class Prefilter:
             large=reading.LARGE,
             still=reading.STILL,
             normal=reading.NORMAL,
-            least_jump=least_jump(volatility),
+            least_jump=self._least_jump,
             unit=UNITS,
             least_ratio=LEAST_RATIO,
             least_unsure=LEAST_UNSURE,

@@ -153,7 +153,11 @@ def measure_reference(
 
 
 def measured_at(
-    series: Sequence[Prices], seq_length: int, volatility: float, step: int = STEP
+    series: Sequence[Prices],
+    seq_length: int,
+    volatility: float,
+    step: int = STEP,
+    plausible: float | None = None,
 ) -> dict[str, FloatArray]:
     """Measure windows alone in the scale of one symbol, whichever symbol they are of.
 
@@ -164,13 +168,17 @@ def measured_at(
     ----------
     volatility : float
         Long-run volatility of that symbol.
+    plausible : float, optional
+        As in :class:`closecast.drift.features.WindowFeatures`; that symbol's by default.
     """
+    usual = volatility if plausible is None else plausible
     pooled = still_share_of(np.concatenate([log_returns(prices.closes) for prices in series]))
     parts = []
     for prices in series:
         windows, first = _windows(prices, seq_length, step)
         still = np.full(len(first), still_share_of(log_returns(prices.closes), pooled))
-        parts.append(measured(features_of(windows, np.full(len(first), volatility), still)))
+        level, news = np.full(len(first), volatility), np.full(len(first), usual)
+        parts.append(measured(features_of(windows, level, still, plausible=news)))
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 

@@ -74,7 +74,7 @@ def way_back(returns: FloatArray, row: int, scale: float) -> int | None:
 
 def _scores(reading: WindowFeatures) -> FloatArray:
     sizes, around = reading.sizes, reading.around_one
-    usual = reading.volatility[:, None]
-    least = np.minimum(np.maximum(LEAST_CLEAR, IMPLAUSIBLE * usual), UNITS)
-    scale = np.where(sizes < UNITS, around, np.minimum(around, usual))
+    plausible = np.maximum(LEAST_CLEAR, IMPLAUSIBLE * reading.plausible[:, None])
+    least = np.minimum(plausible, UNITS)
+    scale = np.where(sizes < UNITS, around, np.minimum(around, reading.volatility[:, None]))
     return np.where(sizes >= least, sizes / scale, 0.0)
