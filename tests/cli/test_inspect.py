@@ -68,3 +68,15 @@ def test_a_file_that_would_be_refused_ends_with_status_1(
     assert code == 1
     (refusal,) = [line for line in output.splitlines() if line.startswith("refused")]
     assert sentence in refusal
+
+
+def test_a_refusal_shows_what_was_found_before_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "closes"
+    path.write_text("My bank;\nDate;Close\n2022-01-03;1,234\n2022-01-04;1,235\n")
+    code, output = inspected(capsys, path, "--symbol", "MSFT")
+    assert code == 1
+    assert "read with   semicolons\ncolumns     'Date', 'Close'\n" in output
+    assert "left out    line 1 'My bank'" in output
+    assert "close '1,234' may be in thousands" in output

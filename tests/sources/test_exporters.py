@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -133,10 +134,14 @@ def test_cotahist_keeps_the_cash_market_of_a_paper(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "high_at"), [("open close high low", 2), ("low high open close", 1)]
+    ("names", "read_as"),
+    [
+        ("open close high low", "Bitfinex candles, without labels"),
+        ("low high open close", "Coinbase candles, without labels"),
+    ],
 )
 def test_candles_of_other_orders_are_told_by_their_highest_column(
-    tmp_path: Path, names: str, high_at: int
+    tmp_path: Path, names: str, read_as: str
 ) -> None:
     rows = rows_of("BTC-USD")
     values = {"open": 0.5, "close": 0.0, "high": 2.0, "low": -2.0}
@@ -150,7 +155,9 @@ def test_candles_of_other_orders_are_told_by_their_highest_column(
         )
         for i, (_, c) in enumerate(rows)
     ]
-    assert_is(fetch(tmp_path, lines("", body), "BTC-USD"), rows)
+    prices = fetch(tmp_path, lines("", body), "BTC-USD")
+    assert_is(prices, rows)
+    assert read_as in prices.notes[0].message
 
 
 def test_every_exporter_is_in_the_tutorial() -> None:
@@ -159,3 +166,32 @@ def test_every_exporter_is_in_the_tutorial() -> None:
         layout.name.removesuffix(" candles") for layout in HEADERLESS if layout.name[0].isupper()
     }
     assert [name for name in sorted(names) if name not in text] == []
+
+
+@pytest.mark.parametrize("label", ["Adj. Close", "Adjusted_close", "closeadj", "Adj Close**"])
+def test_closes_that_are_not_adjusted_are_no_adjusted_ones(tmp_path: Path, label: str) -> None:
+    rows = rows_of("MSFT")
+    body = [f"{d};{2 * c};{c};{3 * c};{4 * c}" for d, c in rows]
+    header = f"date;close;{label};closeunadj;Unadjusted Close"
+    prices = fetch(tmp_path, lines(header, body), "MSFT")
+    assert_is(prices, rows)
+    assert prices.basis == "adjusted"
+
+
+def test_objects_named_by_their_dates(tmp_path: Path) -> None:
+    rows = rows_of("MSFT")
+    series = {f"{d}": {"1. open": "1", "5. adjusted close": f"{c}"} for d, c in rows[::-1]}
+    document = {"Meta Data": {"2. Symbol": "MSFT"}, "Time Series (Daily)": series}
+    assert_is(fetch(tmp_path, json.dumps(document).encode(), "MSFT"), rows)
+
+
+def test_candles_with_labels_of_one_letter(tmp_path: Path) -> None:
+    rows = rows_of("MSFT")
+    bars = [{"t": f"{d}T05:00:00Z", "o": 1, "h": 9, "l": 0, "c": c, "v": 5} for d, c in rows]
+    assert_is(fetch(tmp_path, json.dumps({"bars": {"MSFT": bars}}).encode(), "MSFT"), rows)
+
+
+def test_a_number_below_the_table_is_left_out(tmp_path: Path) -> None:
+    rows = rows_of("MSFT")
+    content = lines("Date,Open,Close", [*(f"{d},1,{c}" for d, c in rows), "3871"])
+    assert_is(fetch(tmp_path, content, "MSFT"), rows)

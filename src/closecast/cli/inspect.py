@@ -24,6 +24,8 @@ def run_inspect(arguments: argparse.Namespace, _settings: Settings) -> None:
         for name, value in _findings(arguments.file.removeprefix("file:"), symbol):
             print(redacted(f"{name:<12}{value}"))
     except ClosecastError as error:
+        for name, value in getattr(error.__cause__, "seen", ()):
+            print(redacted(f"{name:<12}{value}"))
         print(redacted(f"{'refused':<12}{error}"))
         sys.exit(1)
 

@@ -90,6 +90,8 @@ def date_columns(table: Table, columns: Sequence[Column]) -> list[Column]:
     found = [(each, c) for c in columns if (each := role_of(c)) and each.role == "date"]
     best = min((each.rank for each, _ in found), default=0)
     dated = [c for each, c in found if each.rank == best]
+    if table.exporter and table.exporter.date:
+        dated = [c for c in columns if table.exporter.date in _plain_labels(c)]
     # The index of a frame often has no name of its own; in a CSV it is always the first column.
     if not dated and columns and _plain_labels(columns[0]) in (set(), {"price", "ticker"}):
         dated = [columns[0]]

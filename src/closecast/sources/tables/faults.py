@@ -16,6 +16,11 @@ class Fault(Exception):
         ISO date of the first row concerned.
     advice : str, optional
         The next step of who has the file.
+
+    Attributes
+    ----------
+    seen : tuple of (str, str)
+        What was found before the fault, by name: layout, columns, lines left out.
     """
 
     def __init__(
@@ -23,3 +28,4 @@ class Fault(Exception):
     ) -> None:
         super().__init__(message)
         self.rule, self.message, self.date, self.advice = rule, message, date, advice
+        self.seen: tuple[tuple[str, str], ...] = ()

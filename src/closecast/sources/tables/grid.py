@@ -208,6 +208,8 @@ def _is_words(row: Sequence[Any], width: int) -> bool:
     filled = [str(cell) for cell in row if not _blank(cell)]
     if not filled or any(looks_like_date(cell) for cell in filled):
         return False
+    if len(filled) == 1 and width > 2:  # a checksum or a number of rows, if not a sentence
+        return True
     alone = len(filled) == 1 and width > 1
     return (alone or len(row) != width) and any(_WORD.search(cell) for cell in filled)
 

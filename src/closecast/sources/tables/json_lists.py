@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from closecast.sources.tables.date_texts import looks_like_date
 from closecast.sources.tables.grid import Column, Table, fitting_layouts, table_of
 from closecast.sources.tables.layouts import exporter_of
 
@@ -33,7 +34,7 @@ def table_of_json(text: str, made_of: tuple[str, ...]) -> Table:
         raise ValueError("its JSON is nested too deep") from error
     except ValueError:
         found = _lines(text)
-    rows = _list_of_rows(found)
+    rows = _by_date(found) or _list_of_rows(found)
     made_of = (*made_of, "JSON")
     if all(isinstance(row, dict) for row in rows):
         return _of_objects(rows, made_of)
@@ -46,6 +47,22 @@ def table_of_json(text: str, made_of: tuple[str, ...]) -> Table:
         raise ValueError(f"not all of its rows have {width} values like the first one")
     columns = [Column((), list(cells)) for cells in zip(*rows, strict=True)]
     return Table(columns, made_of, None, fitting_layouts(columns))
+
+
+def _by_date(found: Any) -> list[Any]:
+    """Rows of an object whose members are named by their dates, as Alpha Vantage writes them."""
+    for _ in range(_MOST_WRAPPERS):
+        if not isinstance(found, dict):
+            break
+        objects = [name for name, value in found.items() if isinstance(value, dict)]
+        if objects and all(looks_like_date(name) for name in objects):
+            return [{"date": name, **found[name]} for name in objects]
+        if "Meta Data" in objects:
+            objects.remove("Meta Data")
+        if len(objects) != 1:
+            break
+        found = found[objects[0]]
+    return []
 
 
 def _lines(text: str) -> list[Any]:

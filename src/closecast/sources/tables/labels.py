@@ -34,10 +34,12 @@ _LABELS: dict[tuple[Role, int], dict[str, str]] = {
     ("date", 1): {
         "English": "date, datetime, timestamp, trade date, trading date, price date, "
         "observation_date, snapped_at, ds, unix, unix timestamp, open time, time open, date time, "
-        "datetime utc, date utc, gmt time, RptDt",
+        "datetime utc, date utc, gmt time, local time, RptDt, dates, exchange date, window_start, "
+        "start time",
         "Portuguese": "data, data pregão, data do pregão, data/hora",
         "German": "datum, handelstag, Börsentag",
         "Spanish": "fecha, fecha y hora",
+        "Turkish": "tarih",
         "Russian": "дата",
         "Chinese": "日期, 交易日期",
         "Japanese": "日付, 日付け",
@@ -54,25 +56,30 @@ _LABELS: dict[tuple[Role, int], dict[str, str]] = {
         "English": "close, close/last, closing price, close price, price close, closing, "
         "close usd, "
         "close price adjusted for splits, close close price adjusted for splits",
-        "Portuguese": "fechamento, preço de fechamento, fecho",
+        "Portuguese": "fechamento, preço de fechamento, fecho, fech",
         "German": "schluss, schlusskurs, schlußkurs, schlusspreis",
-        "Spanish": "cierre, precio de cierre, precio cierre",
+        "Spanish": "cierre, precio de cierre, precio cierre, cerrar",
         "French": "clôture, cours de clôture, cloture",
         "Italian": "chiusura, prezzo di chiusura",
         "Dutch": "slotkoers, slot",
+        "Polish": "zamknięcie, zamkniecie, kurs zamknięcia",
+        "Turkish": "kapanış",
         "Russian": "закрытие",
         "Chinese": "收盘, 收盘价, 收盤價",
         "Japanese": "終値",
         "Korean": "종가",
     },
     ("close", 2): {
-        "English": "last, latest, last price, price, px_last, ltp, LastPric",
-        "Portuguese": "último, preço, cotação, último preço",
+        "English": "last, latest, last price, price, px_last, ltp, LastPric, quote",
+        "Portuguese": "último, preço, cotação, último preço, ult",
         "German": "zuletzt, letzter, kurs, preis",
         "Spanish": "último, precio, último precio",
         "French": "dernier, cours, prix",
         "Italian": "ultimo, prezzo",
         "Dutch": "laatste, koers",
+        "Polish": "ostatnio",
+        "Turkish": "şimdi",
+        "Swedish": "senaste",
         "Russian": "цена",
     },
     ("adjusted", 1): {
@@ -141,6 +148,7 @@ def _table() -> dict[str, Meaning]:
 
 
 _MEANINGS = _table()
+_UNADJUSTED_WORD = re.compile(r"(?:un|non|not|nao|nicht|no|sem)(?:adj|ajust|bereinig)")
 _ADJUSTED_WORD = re.compile(r"adj|ajust|bereinig")
 _CLOSE_WORD = re.compile(r"close|last|price|fechamento|preco|schluss|cierre|precio|clotur|cours")
 
@@ -155,12 +163,24 @@ def meaning(label: str) -> Meaning | None:
     name = plain(label)
     if name in _MEANINGS:
         return _MEANINGS[name]
+    if _UNADJUSTED_WORD.search(name):
+        return None
     if _ADJUSTED_WORD.search(name) and _CLOSE_WORD.search(name):
         return Meaning("adjusted", 1, "English")
     return None
 
 
 DAY_FIRST_LANGUAGES = frozenset(
-    {"Portuguese", "German", "Spanish", "French", "Italian", "Dutch", "Russian"}
+    (
+        "Portuguese",
+        "German",
+        "Spanish",
+        "French",
+        "Italian",
+        "Dutch",
+        "Russian",
+        "Polish",
+        "Turkish",
+    )
 )
 """Languages in which no country writes the month before the day."""

@@ -32,6 +32,8 @@ class Exporter:
         Labels with another meaning than usual here.
     close : str
         Label of the closes where it is no usual one; ``*`` for the only column besides the date.
+    date : str
+        Label of the dates where it is no usual one.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Exporter:
     month_first: bool = False
     ignored: frozenset[str] = frozenset()
     close: str = ""
+    date: str = ""
 
 
 def _exporter(name: str, labels: str, **details: Any) -> Exporter:
@@ -93,6 +96,7 @@ EXPORTERS: tuple[Exporter, ...] = (
     _exporter("stooq", "<TICKER>,<PER>,<DATE>,<CLOSE>"),
     _exporter("MetaTrader", "<DATE>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<TICKVOL>", delimiter="\t"),
     _exporter("TradingView", "time,open,high,low,close"),
+    _exporter("candles with t, o, h, l, c", "t,o,h,l,c", date="t", close="c"),
     _exporter("NSE", "Date,series,OPEN,HIGH,LOW,PREV. CLOSE,ltp,close"),
     _exporter("FRED", "observation_date", close="*"),
     _exporter("Nixtla", "unique_id,ds,y", close="y"),
@@ -139,6 +143,7 @@ HEADERLESS: tuple[Headerless, ...] = (
     Headerless("Bitfinex candles", ("date", "open", "close", "high", "low", "volume"), True),
     Headerless("Coinbase candles", ("date", "low", "high", "open", "close", "volume"), True),
     Headerless("Kraken candles", ("date", *_BAR, "volume", "number of trades"), True),
+    Headerless("Kraken candles", ("date", *_BAR, "vwap", "volume", "trades"), True),
     Headerless("MetaTrader 4", ("date", "time", *_BAR, "volume"), False),
     Headerless("columns date, open, high, low, close, volume", ("date", *_BAR, "volume"), False),
     Headerless("columns date, open, high, low, close", ("date", *_BAR), False),

@@ -18,8 +18,8 @@ from closecast.core.prices import Basis
 from closecast.core.symbols import canonical
 from closecast.errors import InvalidSymbol, PriceProblem
 from closecast.sources.tables.binary_tables import table_of_parquet, table_of_workbook
+from closecast.sources.tables.columns import NotInFile as NotInFile
 from closecast.sources.tables.columns import (
-    Closes,
     closes_column,
     date_columns,
     named_columns,
@@ -28,7 +28,6 @@ from closecast.sources.tables.columns import (
     role_of,
     rows_of_symbol,
 )
-from closecast.sources.tables.columns import NotInFile as NotInFile
 from closecast.sources.tables.containers import Content, is_workbook, unpack
 from closecast.sources.tables.date_texts import Order as DateOrder
 from closecast.sources.tables.dates import Dates, read_dates
@@ -39,6 +38,7 @@ from closecast.sources.tables.json_lists import looks_like_json, table_of_json
 from closecast.sources.tables.labels import DAY_FIRST_LANGUAGES
 from closecast.sources.tables.numbers import read_numbers
 from closecast.sources.tables.text_table import table_of_text, text_of
+from closecast.sources.tables.words import layout_name, notes_on, seen_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,11 @@ def read_content(content: Content, symbol: str | None, span: Span = EVERY_DATE) 
         raise EmptyFile
     with _one_sentence():
         table = _table(content.data, content.inside, symbol)
-    return _of_table(table, symbol, span)
+    try:
+        return _of_table(table, symbol, span)
+    except Fault as fault:
+        fault.seen = seen_of(table)
+        raise
 
 
 @contextmanager
@@ -199,7 +203,7 @@ def _of_table(table: Table, symbol: str | None, span: Span) -> Reading:
     )
     details = (*dates.remarks, *numbers.remarks, *closes.remarks, *table.made_of)
     return Reading(
-        _layout(table, own[at], closes),
+        layout_name(table, own, own[at], closes),
         details,
         symbols,
         str(own[at]),
@@ -207,7 +211,7 @@ def _of_table(table: Table, symbol: str | None, span: Span) -> Reading:
         closes.basis,
         dates.days[in_span],
         numbers.values,
-        _notes(table, nameless),
+        notes_on(table, nameless),
         market,
     )
 
@@ -275,36 +279,6 @@ def _hint(table: Table, columns: Sequence[Column], at: int) -> tuple[DateOrder |
     if any("." in cell[:6] for cell in columns[at].cells[:1] if isinstance(cell, str)):
         return "day/month/year", "dates with points"
     return None, ""
-
-
-def _layout(table: Table, date: Column, closes: Closes) -> str:
-    if table.headerless:
-        return _headerless_name(table, date, closes)
-    if table.exporter:
-        return ", ".join(filter(None, (table.exporter.name, table.exporter.language)))
-    languages = {found.language for c in (date, closes.column) if (found := role_of(c))}
-    spoken = ", ".join(sorted(languages - {"English"}))
-    return f"columns {str(date)!r} and {str(closes.column)!r}" + (f", {spoken}" if spoken else "")
-
-
-def _headerless_name(table: Table, date: Column, closes: Closes) -> str:
-    fitting = [
-        layout
-        for layout in table.headerless or ()
-        if {str(date), str(closes.column)} <= set(layout.columns)
-    ]
-    return f"{fitting[0].name}, without labels"
-
-
-def _notes(table: Table, nameless: int) -> tuple[PriceProblem, ...]:
-    notes = []
-    if table.around:
-        lines = "; ".join(table.around)
-        notes.append(PriceProblem("lines_around", f"not part of the table, left out: {lines}"))
-    if nameless:
-        rows = "1 row names" if nameless == 1 else f"{nameless} rows name"
-        notes.append(PriceProblem("no_symbol", f"{rows} no symbol; left out"))
-    return tuple(notes)
 
 
 def _of_cotahist(
