@@ -14,8 +14,8 @@ def layout_name(table: Table, columns: Sequence[Column], date: Column, closes: C
     """The exporter, or the columns that were read and the language of their labels."""
     if table.headerless:
         names = tuple(str(column) for column in columns)
-        found = next(layout for layout in table.headerless if layout.columns == names)
-        return f"{found.name}, without labels"
+        fits = next(layout for layout in table.headerless if layout.columns == names)
+        return f"{fits.name}, without labels"
     if table.exporter:
         return _exporter_name(table.exporter)
     languages = {found.language for c in (date, closes.column) if (found := role_of(c))}
