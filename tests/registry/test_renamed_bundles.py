@@ -118,7 +118,9 @@ def test_a_bundle_holds_its_documents_under_todays_name(former: str, tmp_path: P
     assert (info.symbols, info.data[0].symbol, [*info.evaluation]) == ((symbol,), symbol, [symbol])
     [closes] = load_closes(bundle.files[CLOSES_FILE], info.data)
     assert (closes.symbol, len(closes)) == (symbol, info.data[0].closes)
-    assert Baseline.from_json(of_symbol(bundle.files, BASELINE_FILE, symbol)).symbol == symbol
+    baseline = Baseline.from_json(of_symbol(bundle.files, BASELINE_FILE, symbol))
+    train = closes.between(baseline.first_session, baseline.last_session)
+    assert (baseline.symbol, baseline.data_hash) == (symbol, train.content_hash)
     assert str(load_state(bundle.files[LIVE_FILE], symbol).session) == "2022-12-01"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from closecast.core.prices import Prices
 from closecast.core.symbols import present_name
 from closecast.errors import DamagedBundle
 from closecast.registry.closes import load_closes
@@ -62,14 +63,20 @@ def renamed_bundle(bundle: Bundle) -> Bundle:
     except Exception as error:  # numpy's and zip's readers raise a dozen kinds on wrong bytes
         raise DamagedBundle(f"its files cannot be read under today's names: {error!r}") from error
     manifest = renamed_manifest(bundle.manifest)
-    if CLOSES_FILE in files:  # the hash of closes is also one of their symbol
-        hashes = {one.symbol: one.content_hash for one in load_closes(files[CLOSES_FILE], ())}
-        data = tuple(
-            span.model_copy(update={"content_hash": hashes.get(span.symbol, span.content_hash)})
-            for span in manifest.info.data
-        )
-        info = manifest.info.model_copy(update={"data": data})
-        manifest = manifest.model_copy(update={"info": info})
+    if CLOSES_FILE not in files:
+        return Bundle(manifest, files)
+    # Hashes of closes are also those of their symbol.
+    closes = {one.symbol: one for one in load_closes(files[CLOSES_FILE], ())}
+    if BASELINE_FILE in files:
+        files[BASELINE_FILE] = _rehashed(files[BASELINE_FILE], closes)
+    data = tuple(
+        span.model_copy(update={"content_hash": closes[span.symbol].content_hash})
+        if span.symbol in closes
+        else span
+        for span in manifest.info.data
+    )
+    info = manifest.info.model_copy(update={"data": data})
+    manifest = manifest.model_copy(update={"info": info})
     return Bundle(manifest, files)
 
 
@@ -89,6 +96,15 @@ def _renamed_json(content: bytes) -> bytes:
     for symbol, document in documents.items():
         if isinstance(document, dict) and "symbol" in document:
             document["symbol"] = symbol
+    return json.dumps(documents).encode()
+
+
+def _rehashed(baselines: bytes, closes: Mapping[str, Prices]) -> bytes:
+    documents = json.loads(baselines)
+    for symbol, document in documents.items():
+        if symbol in closes and {"first_session", "last_session", "data_hash"} <= document.keys():
+            train = closes[symbol].between(document["first_session"], document["last_session"])
+            document["data_hash"] = train.content_hash
     return json.dumps(documents).encode()
 
 
