@@ -10,6 +10,7 @@ from pydantic import Field
 from api.schemas.base import EXAMPLE_VERSION, Answer
 from api.schemas.findings import FindingAnswer
 from api.schemas.predictions import IntervalAnswer
+from closecast.database import JobState
 
 EXAMPLE_FORECAST_ID = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 KindName = Literal["live", "replay"]
@@ -50,6 +51,18 @@ class HeldClosesAnswer(Answer):
     noticed_at: datetime = Field(description="Time at which the fault was first seen.")
 
 
+class UpdateAttemptAnswer(Answer):
+    """The newest attempt to get newer closes of a symbol."""
+
+    job_id: str = Field(description="`GET /train/{job_id}` shows more.")
+    state: JobState
+    at: datetime = Field(description="End of the attempt; before that, when it was queued.")
+    reason: str | None = Field(
+        description="Reason why it brought no newer close; `null` while it waits or runs.",
+        examples=["source_unavailable: HTTP 429"],
+    )
+
+
 class ForecastSummary(Answer):
     """Origin of a dated forecast, and the model that made it."""
 
@@ -77,6 +90,10 @@ class ForecastSummary(Answer):
     held: HeldClosesAnswer | None = Field(
         description="Fault for which closes after the origin are held back; until it ends, the "
         "forecast starts from the same close. `null`: none are."
+    )
+    last_update: UpdateAttemptAnswer | None = Field(
+        description="Newest attempt to get newer closes, while `stale`; `null` where it is fresh, "
+        "or no worker collects closes."
     )
 
 

@@ -13,7 +13,7 @@ from closecast.errors import (
     CalendarTooShort,
     NotCollected,
 )
-from closecast.serving.dated import UPDATE
+from closecast.serving.dated import UPDATE, UpdateAttempt
 from closecast.serving.dated.refresh import _MOST_WAITING
 from tests.support.calibration_state import live_state
 from tests.support.dated_forecasts import (
@@ -161,3 +161,54 @@ def test_a_calendar_that_has_ended_is_asked_for_as_well(world: World) -> None:
     with pytest.raises(CalendarTooShort):
         world.forecasting(worker=True).answer("MSFT")
     assert len(world.updates()) == 1
+
+
+# -- the newest attempt -------------------------------------------------------------------------
+
+
+def ended(world: World, state: Any, **end: Any) -> UpdateAttempt | None:
+    """The newest attempt in an answer of the next session, after its job has ended."""
+    world.now = at("2022-12-23T23:00")
+    forecasting = world.forecasting(worker=True)
+    forecasting.answer("MSFT")
+    job = world.database.jobs.claim("me")
+    assert job is not None
+    world.now += timedelta(seconds=5)
+    world.database.jobs.finish(job.id, "me", state, **end)
+    return answered(forecasting.answer("MSFT")).last_update
+
+
+def test_a_fresh_forecast_names_no_attempt(world: World) -> None:
+    assert answered(world.forecasting(worker=True).answer("MSFT")).last_update is None
+
+
+def test_an_attempt_that_waits_is_named(world: World) -> None:
+    world.now = at("2022-12-23T23:00")
+    answer = answered(world.forecasting(worker=True).answer("MSFT"))
+    [job] = world.updates()
+    assert answer.last_update == UpdateAttempt(job.id, "queued", world.now, None)
+
+
+def test_a_failed_attempt_is_named_with_its_reason(world: World) -> None:
+    attempt = ended(world, "failed", reason="source_unavailable: HTTP 429")
+    assert attempt is not None
+    assert (attempt.state, attempt.at) == ("failed", world.now)
+    assert attempt.reason == "source_unavailable: HTTP 429"
+
+
+def test_an_attempt_that_left_out_the_symbol_is_named_with_its_reason(world: World) -> None:
+    failed = {"MSFT": "a close in another unit", "AAPL": "HTTP 429"}
+    attempt = ended(world, "succeeded", result={"failed": failed})
+    assert attempt is not None
+    assert (attempt.state, attempt.reason) == ("succeeded", "a close in another unit")
+
+
+def test_an_attempt_that_found_nothing_new_says_so(world: World) -> None:
+    attempt = ended(world, "succeeded", result={"failed": {}})
+    assert attempt is not None
+    assert attempt.reason == "the source had no close after 2022-12-22"
+
+
+def test_without_a_worker_there_is_no_attempt(world: World) -> None:
+    world.now = at("2022-12-23T23:00")
+    assert answered(world.forecasting().answer("MSFT")).last_update is None

@@ -7,6 +7,7 @@ from datetime import date, datetime
 
 from closecast.core.records import HeldCloses, Kind
 from closecast.core.verdict import Finding, Verdict
+from closecast.database import JobState
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,24 @@ class DatedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateAttempt:
+    """The newest attempt to get newer closes of a symbol.
+
+    Attributes
+    ----------
+    at : datetime
+        Aware; end of the attempt, or the time at which it was queued.
+    reason : str or None
+        Reason why it brought no newer close; ``None`` while it waits or runs.
+    """
+
+    job_id: str
+    state: JobState
+    at: datetime
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class DatedAnswer:
     """A forecast of the next sessions of one symbol, in plain numbers without arrays.
 
@@ -61,6 +80,8 @@ class DatedAnswer:
         the closes are not known.
     held : HeldCloses or None
         The fault for which closes after the origin are held back.
+    last_update : UpdateAttempt or None
+        ``None`` while the forecast is fresh, or where no worker collects closes.
     """
 
     forecast_id: str
@@ -77,6 +98,7 @@ class DatedAnswer:
     unfinished_session: date | None
     verdict: Verdict | None
     held: HeldCloses | None
+    last_update: UpdateAttempt | None
     path: tuple[DatedRow, ...]
 
     @property

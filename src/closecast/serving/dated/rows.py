@@ -13,10 +13,11 @@ from closecast.core.calendars import SessionTable, as_date
 from closecast.core.forecast import Forecast, growth
 from closecast.core.prices import Prices
 from closecast.core.verdict import Verdict
+from closecast.database import Job
 from closecast.drift import Context
 from closecast.errors import InvalidLevels
 from closecast.serving import Snapshot
-from closecast.serving.dated.answers import DatedRow, Interval
+from closecast.serving.dated.answers import DatedRow, Interval, UpdateAttempt
 
 LOWEST_LEVEL, HIGHEST_LEVEL, MOST_LEVELS = 0.5, 0.99, 10
 PATH_LEVEL = 0.9
@@ -24,7 +25,10 @@ PATH_LEVEL = 0.9
 
 @dataclass(frozen=True, slots=True)
 class ForecastOrigin:
-    """Start of a forecast: a model, its calibration, the calendar, and the age in sessions."""
+    """Start of a forecast: a model, its calibration, the calendar, and the age in sessions.
+
+    ``update`` is the job that was to bring newer closes, if there is one.
+    """
 
     snapshot: Snapshot
     state: AdaptiveState
@@ -32,6 +36,7 @@ class ForecastOrigin:
     prices: Prices | None
     age: int
     now: datetime
+    update: Job | None = None
 
 
 def checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
@@ -92,6 +97,19 @@ def verdict_of(start: ForecastOrigin) -> Verdict | None:
         return None
     known = Context(known=start.prices, calendar=start.table)
     return start.snapshot.detector.check(window, known)
+
+
+def last_update(start: ForecastOrigin) -> UpdateAttempt | None:
+    """Describe the job that was to bring newer closes, with the reason why it brought none."""
+    job = start.update
+    if job is None or not start.age:
+        return None
+    reason = job.reason
+    if job.state == "succeeded":
+        failed = (job.result or {}).get("failed", {})
+        reason = failed.get(start.snapshot.symbol)
+        reason = reason or f"the source had no close after {start.state.session}"
+    return UpdateAttempt(job.id, job.state, job.finished_at or job.created_at, reason)
 
 
 def unfinished_session(prices: Prices | None, origin: date) -> date | None:

@@ -33,6 +33,7 @@ from closecast.serving.dated.refresh import Refresh
 from closecast.serving.dated.rows import (
     ForecastOrigin,
     checked_levels,
+    last_update,
     rows_of,
     unfinished_session,
     verdict_of,
@@ -195,7 +196,7 @@ class DatedForecastService:
         job = self._refresh.request_update(snapshot.version, snapshot.manifest.info.symbols)
         start = self._origin(self._models.get(snapshot.symbol))
         if start is not None:
-            return start
+            return replace(start, update=job)
         if job is not None and job.state in ACTIVE:
             return job
         tried = f" (the last attempt: {job.state}, {job.reason})" if job is not None else ""
@@ -275,5 +276,6 @@ class DatedForecastService:
             unfinished_session=unfinished_session(start.prices, dated.origin),
             verdict=verdict,
             held=held,
+            last_update=last_update(start),
             path=rows,
         )
