@@ -18,6 +18,7 @@ from closecast.core.spacing import (
     last_sparse_span,
     newest_stretch,
     skipped_sessions,
+    windows_over_gaps,
 )
 from tests.support.synthetic_prices import patiently
 
@@ -131,3 +132,22 @@ def test_the_newest_stretch_of_a_stretch_is_itself(seed: int) -> None:
 def test_a_coin_counts_days() -> None:
     coin = on(np.delete(EVERY_DAY, np.arange(400, 400 + LONG_GAP)), "BTC-USD")
     assert newest_stretch(coin)[0].sessions[0] == EVERY_DAY[400 + LONG_GAP]
+
+
+@patiently
+@given(
+    st.lists(st.tuples(st.integers(1, 60), st.integers(0, 30)), min_size=1, max_size=8),
+    st.integers(2, 30),
+)
+def test_windows_over_a_gap_are_those_with_a_gap_inside(
+    parts: list[tuple[int, int]], length: int
+) -> None:
+    kept, row = [], 0
+    for closes, gap in parts:
+        kept += range(row, row + closes)
+        row += closes + gap
+    prices = on(NYSE[kept])
+    over = windows_over_gaps(prices, length)
+    for end in range(length - 1, len(prices)):
+        window = prices.sessions[end - length + 1 : end + 1]
+        assert over[end] == (skipped_sessions("XNYS", window).max() >= LONG_GAP)

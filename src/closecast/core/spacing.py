@@ -186,3 +186,13 @@ def newest_stretch(prices: Prices) -> tuple[Prices, PriceProblem | None]:
         f"{prices.sessions[begins - 1]}"
     )
     return stretch, PriceProblem("long_gap", why, str(stretch.sessions[0]))
+
+
+def windows_over_gaps(prices: Prices, length: int) -> NDArray[np.bool_]:
+    """Rows at which a window of ``length`` closes would end that spans a long gap, shape (n,)."""
+    over = np.zeros(len(prices), dtype=bool)
+    for row in np.flatnonzero(
+        skipped_sessions(exchange_of(prices.symbol), prices.sessions) >= LONG_GAP
+    ):
+        over[row + 1 : row + length] = True
+    return over
