@@ -227,7 +227,7 @@ class Workspace:
             If preprocessing was not run, or closes were collected since.
         """
         about = self._split_document()
-        prices = {one.symbol: one for one in self._since(about)}
+        prices = {one.symbol: one for one in _since(about, self.prices())}
         hashes = about["data_hashes"]
         if any(
             symbol not in prices or prices[symbol].content_hash != digest
@@ -250,12 +250,16 @@ class Workspace:
     def closes_in_split(self) -> list[Prices]:
         """Collected closes that took part in the split, from the first sound one of each symbol on.
 
+        Read from where collecting left them: the look-ahead check compares them with the closes
+        that the steps were given.
+
         Raises
         ------
         MissingStep
             If preprocessing was not run.
         """
-        return self._since(self._split_document())
+        collected = (self.collected.get(symbol) for symbol in self.symbols)
+        return _since(self._split_document(), [one for one in collected if one is not None])
 
     def _split_document(self) -> dict[str, Any]:
         path = self.folder / _SPLIT_FILE
@@ -263,11 +267,6 @@ class Workspace:
             raise MissingStep(f"the processed data of {self.name}", self._preprocess)
         about: dict[str, Any] = json.loads(path.read_bytes())
         return about
-
-    def _since(self, about: Mapping[str, Any]) -> list[Prices]:
-        """Collected closes since the days that a split names; all of them in an older one."""
-        first = about.get("first_sessions", dict.fromkeys(about["data_hashes"]))
-        return [p.between(first[p.symbol], None) for p in self.prices() if p.symbol in first]
 
     @property
     def _preprocess(self) -> str:
@@ -302,3 +301,9 @@ class Workspace:
             raise MissingStep(f"a model of {self.name} trained on the data as prepared now", run)
         files = {name: (folder / name).read_bytes() for name in about.pop("files")}
         return Candidate(files, about)
+
+
+def _since(about: Mapping[str, Any], series: Sequence[Prices]) -> list[Prices]:
+    """Closes since the days that a split names; all of them where it is an older one."""
+    first = about.get("first_sessions", dict.fromkeys(about["data_hashes"]))
+    return [one.between(first[one.symbol], None) for one in series if one.symbol in first]
