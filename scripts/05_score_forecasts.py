@@ -23,10 +23,11 @@ def main() -> None:
             updated = update(settings, symbol, database)
             done |= set(updated.collected)
             for name, reason in updated.failed.items():
-                print(f"not collected: {name}: {reason}")
+                print(f"closes not used: {name}: {reason}")
             print(
                 f"{symbol}: collected {len(updated.collected)} symbols of {updated.version}, "
-                f"absorbed {updated.absorbed} closes, scored {updated.scored} steps; "
+                f"absorbed {updated.absorbed} closes, scored {updated.scored} steps, corrected "
+                f"{updated.corrected}, opened again {updated.reopened}; "
                 f"next: GET /performance/{symbol}, or {settings.results_dir}/{symbol}/"
             )
         database.close()

@@ -16,7 +16,7 @@ from pathlib import Path
 from closecast.calibration import AdaptiveState, PanelMember, advance
 from closecast.core.prices import Prices
 from closecast.core.records import SCORED_PROBABILITIES
-from closecast.database import Database
+from closecast.database import CalibrationChange, Database
 from closecast.forecasters import Parameters, make_forecaster
 from closecast.sources.sample import SampleSource
 
@@ -44,14 +44,17 @@ def main() -> None:
         database = Database(f"sqlite:///{Path(folder) / 'ledger.sqlite'}")
         for row in range(member.first, len(prices)):
             if row < len(prices) - closes:
-                states |= advance(states, [(member, row)])[0]
+                states |= advance(states, [(member, row)])
                 continue
             with timed(took["absorb"]):
-                found = advance(states, [(member, row)])[0]
+                found = advance(states, [(member, row)])
             states |= found
             state, day = found["MSFT"], prices.sessions[row].item()
             with timed(took["store"]):
-                database.calibrations.store("bench", "MSFT", state.revision, day, state.to_parts())
+                before = state.revision - 1 if took["store"] else None
+                parts, known = state.to_parts(), prices.rows(0, row + 1)
+                change = CalibrationChange("MSFT", before, state.revision, day, parts, known)
+                database.calibrations.store("bench", [change])
             with timed(took["answer"]):
                 state.forecast(SCORED_PROBABILITIES)
         database.close()

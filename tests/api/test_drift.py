@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 
 from api.main import create_app
 from api.schemas.drift import MOST_WINDOWS
-from closecast.database import DriftDay
+from closecast.database import CalibrationChange, DriftDay
 from closecast.drift import ARL0, Monitor
 from closecast.pipeline import TrainRequest, run_training
 from closecast.serving import Snapshot
@@ -408,10 +408,17 @@ def store(client: TestClient, *days: DriftDay) -> None:
     for day in days:
         state = service.models.get(day.symbol).first_state
         stored = service.database.calibrations.newest(day.version, day.symbol)
-        revision = stored.revision + 1 if stored else 1
-        service.database.calibrations.store(
-            day.version, day.symbol, revision, day.session, state.to_parts(), (), [day]
+        before = stored.revision if stored else None
+        change = CalibrationChange(
+            day.symbol,
+            before,
+            (before or 0) + 1,
+            day.session,
+            state.to_parts(),
+            since=day.session - timedelta(days=1),
+            drift_days=(day,),
         )
+        service.database.calibrations.store(day.version, [change])
 
 
 def report(client: TestClient, symbol: str = "MSFT", query: str = "") -> dict[str, Any]:

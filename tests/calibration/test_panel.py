@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from closecast.calibration import AdaptiveState, PanelObservation, ScoredClose, advance, follow
+from closecast.calibration import AdaptiveState, PanelObservation, ScoredClose, follow
 from tests.support.calibration_members import HORIZON, LENGTH, broken, history, last, member
 from tests.support.synthetic_prices import as_prices, garch
 
@@ -36,14 +36,6 @@ def test_a_panel_day_is_the_mean_of_who_knows() -> None:
 def test_a_panel_day_of_nobody_who_knows_is_unknown() -> None:
     day = PanelObservation.of([scored(NAN, NAN, NAN)])
     assert np.isnan([day.surprise, *day.misses]).all()
-
-
-@pytest.mark.parametrize("surprise", [0.1 + 0.2, NAN, 1e300])
-def test_a_panel_day_is_stored_exactly(surprise: float) -> None:
-    day = PanelObservation(surprise, np.array([1 / 3, NAN, 0.0]))
-    again = PanelObservation.from_bytes(day.to_bytes())
-    assert again.to_bytes() == day.to_bytes()
-    assert np.array_equal(again.misses, day.misses, equal_nan=True)
 
 
 def test_of_one_symbol_the_panel_is_itself() -> None:
@@ -87,30 +79,6 @@ def test_order_of_symbols_changes_no_score() -> None:
     for symbol, state in forward.items():
         assert state.scores == pytest.approx(backward[symbol].scores, rel=1e-9, nan_ok=True)
         assert state.tilt == pytest.approx(backward[symbol].tilt, rel=1e-9)
-
-
-def test_a_late_symbol_is_absorbed_with_the_day_that_the_others_had() -> None:
-    """It gets the state that it would have got in time beside them."""
-    row = 120
-    members = {p.symbol: member(p) for p in (A, B, C)}
-    day_before = A.sessions[row - 1]
-    states: dict[str, AdaptiveState | None] = {}
-    for day, after in follow(list(members.values()), A.sessions[0]):
-        states |= after
-        if day == day_before:
-            break
-    rows = {symbol: (one, row) for symbol, one in members.items()}
-    early, day_of_two = advance(states, [rows["AAA"], rows["BBB"]])
-    assert day_of_two is not None
-
-    late, still = advance(states, [rows["CCC"]], PanelObservation.from_bytes(day_of_two.to_bytes()))
-    in_time, _ = advance(states, list(rows.values()), day_of_two)
-    assert still is not None
-    assert still.to_bytes() == day_of_two.to_bytes()
-    assert late["CCC"].to_parts() == in_time["CCC"].to_parts()
-    assert {s: early[s].to_parts() for s in early} == {s: in_time[s].to_parts() for s in early}
-    alone, _ = advance(states, [rows["CCC"]])
-    assert alone["CCC"].to_parts() != late["CCC"].to_parts()
 
 
 def test_a_symbol_that_begins_later_changes_nothing_before() -> None:

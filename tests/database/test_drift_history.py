@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
-from closecast.database import Database, DriftDay
+from closecast.database import CalibrationChange, Database, DriftDay
 from closecast.drift import Monitor
 from closecast.errors import PreconditionFailed
 from tests.database.test_database import Place, at_once, outcome
@@ -41,10 +41,21 @@ def made_day(n: int = 0, symbol: str = "MSFT", version: str = VERSION) -> DriftD
     )
 
 
-def store(database: Database, day: DriftDay, revision: int = 1) -> None:
-    database.calibrations.store(
-        day.version, day.symbol, revision, day.session, [b"state"], (), [day]
+def change(day: DriftDay, revision: int = 1) -> CalibrationChange:
+    """The calibration of one session after the one before."""
+    return CalibrationChange(
+        day.symbol,
+        revision - 1 or None,
+        revision,
+        day.session,
+        (b"state",),
+        since=day.session - timedelta(days=1),
+        drift_days=(day,),
     )
+
+
+def store(database: Database, day: DriftDay, revision: int = 1) -> None:
+    database.calibrations.store(day.version, [change(day, revision)])
 
 
 def test_before_the_first_session_there_is_nothing(database: Database) -> None:
@@ -111,11 +122,25 @@ def test_evidence_in_force_is_that_of_each_symbols_last_session(database: Databa
     }
 
 
-def test_what_was_said_of_a_session_stays(database: Database) -> None:
-    store(database, made_day())
-    database.calibrations.forget(VERSION, "MSFT")  # damaged, and made again
-    store(database, replace(made_day(), evidence=9.0, error=0.5))
-    assert database.drift_days.history("MSFT") == [made_day()]
+def test_a_calibration_that_is_rebuilt_brings_its_sessions_in_place_of_those_before(
+    database: Database,
+) -> None:
+    for n in range(4):
+        store(database, made_day(n), n + 1)
+    store(database, made_day(1, "AAPL"))
+    store(database, made_day(1, version="zzz"))
+    later = made_day().at + timedelta(days=9)
+    corrected = replace(made_day(2), error=0.5, at=later)
+    rebuilt = replace(
+        change(corrected, 5),
+        since=made_day(0).session,
+        drift_days=(replace(made_day(1), at=later), corrected),
+    )
+    database.calibrations.store(VERSION, [rebuilt])
+    assert database.drift_days.history("MSFT") == [
+        made_day(0), made_day(1), made_day(1, version="zzz"), corrected
+    ], "one that comes out the same keeps its time; the last one is gone"  # fmt: skip
+    assert database.drift_days.history("AAPL") == [made_day(1, "AAPL")]
 
 
 # -- with the calibration's step or not at all --------------------------------------------------

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from closecast.calibration.adaptive import AdaptiveState
-from closecast.database import Database, PredictionFilter
+from closecast.database import CalibrationChange, Database, PredictionFilter
 from closecast.errors import JobConflict
 from closecast.metrics.outcomes import score_step
 
@@ -114,14 +114,23 @@ def test_a_calibration_of_2a7cc8d_is_read_and_replaced(of_2a7cc8d: Database) -> 
     assert stored is not None
     assert (stored.session, len(stored.parts)) == (date(2022, 12, 6), 11)
     assert str(AdaptiveState.from_parts(stored.parts).session) == "2022-12-06"
-    assert calibrations.panel_day(VERSION, "XNYS", date(2022, 12, 6)) is not None
+    known = calibrations.absorbed(VERSION, "MSFT")
+    assert known is not None
+    assert (known.revision, known.prices) == (stored.revision, None), "closes were not remembered"
     [*_, day] = of_2a7cc8d.drift_days.history("MSFT")
     assert (day.session, day.version) == (date(2022, 12, 6), VERSION)
     following = replace(day, session=date(2022, 12, 7), at=DECEMBER_1 + timedelta(days=6))
     revision = stored.revision + 1
-    calibrations.store(
-        VERSION, "MSFT", revision, following.session, stored.parts, drift_days=[following]
+    change = CalibrationChange(
+        "MSFT",
+        stored.revision,
+        revision,
+        following.session,
+        stored.parts,
+        since=day.session,
+        drift_days=(following,),
     )
+    calibrations.store(VERSION, [change])
     assert of_2a7cc8d.drift_days.newest(VERSION, "MSFT") == following
     assert calibrations.session_of(VERSION, "MSFT") == following.session
 

@@ -17,7 +17,7 @@ from closecast.core.arrays import FloatArray
 from closecast.core.prices import Prices
 from closecast.core.records import DriftDay
 from closecast.core.verdict import Finding, Verdict
-from closecast.database import Database, Job, JobState
+from closecast.database import CalibrationChange, Database, Job, JobState
 from closecast.drift import Baseline, DriftDetector
 from closecast.drift.monitor import BETS
 from closecast.jobs.retraining import (
@@ -31,6 +31,7 @@ from closecast.jobs.retraining import (
     regime_verdicts,
 )
 from closecast.pipeline import TrainRequest
+from closecast.pipeline.close_gate import usable_closes
 from closecast.registry.documents import (
     BASELINE_FILE,
     Bundle,
@@ -448,7 +449,10 @@ def watched(database: Database, evidence: Mapping[str, float], version: str | No
             width=None,
             at=datetime(2024, 1, 3, tzinfo=UTC),
         )
-        database.calibrations.store(version, symbol, 1, day.session, [b"state"], (), [day])
+        change = CalibrationChange(
+            symbol, None, 1, day.session, (b"state",), since=date.min, drift_days=(day,)
+        )
+        database.calibrations.store(version, [change])
 
 
 @pytest.mark.parametrize(
@@ -477,11 +481,18 @@ def test_evidence_against_another_model_or_symbol_is_none(
     assert not regime_signal(bundle_of_walks(), ("BBB", "CCC"), cache, database)
 
 
+def verdicts_of(
+    cache: PriceCache, database: Database, symbols: Sequence[str] = SYMBOLS
+) -> tuple[list[Verdict], list[Verdict]]:
+    bundle = bundle_of_walks()
+    return regime_verdicts(bundle, symbols, usable_closes(bundle, database, cache))
+
+
 def test_a_market_that_goes_on_as_it_was_is_no_signal(
     cache: PriceCache, database: Database
 ) -> None:
     assert not regime_signal(bundle_of_walks(), SYMBOLS, cache, database)
-    then, now = regime_verdicts(bundle_of_walks(), SYMBOLS, cache)
+    then, now = verdicts_of(cache, database)
     assert (len(then), len(now)) == (3, 3)
 
 
@@ -521,7 +532,7 @@ def test_a_symbol_with_a_data_fault_has_no_vote(
 ) -> None:
     for symbol in SYMBOLS:
         cache.put(faulty(symbol, fault))
-    assert regime_verdicts(bundle_of_walks(), SYMBOLS, cache) == ([], [])
+    assert verdicts_of(cache, database) == ([], [])
     assert not regime_signal(bundle_of_walks(), SYMBOLS, cache, database)
     cache.put(as_prices(walk("BBB"), "BBB"))
     assert not regime_signal(bundle_of_walks(), SYMBOLS, cache, database)
@@ -538,10 +549,12 @@ def test_a_symbol_with_a_data_fault_has_no_vote(
     ],
     ids=["another basis", "nothing new", "the window before is not known"],
 )
-def test_closes_that_do_not_compare_have_no_vote(cache: PriceCache, known: Prices) -> None:
+def test_closes_that_do_not_compare_have_no_vote(
+    cache: PriceCache, database: Database, known: Prices
+) -> None:
     cache.put(known)
-    assert regime_verdicts(bundle_of_walks(), ("AAA",), cache) == ([], [])
+    assert verdicts_of(cache, database, ("AAA",)) == ([], [])
 
 
-def test_closes_that_are_not_there_have_no_vote(tmp_path: Path) -> None:
-    assert regime_verdicts(bundle_of_walks(), SYMBOLS, PriceCache(tmp_path)) == ([], [])
+def test_closes_that_are_not_there_have_no_vote(tmp_path: Path, database: Database) -> None:
+    assert verdicts_of(PriceCache(tmp_path), database) == ([], [])

@@ -42,6 +42,7 @@ from closecast.pipeline import (
     train_candidate,
     update,
 )
+from closecast.pipeline.close_gate import usable_closes
 from closecast.pipeline.recalibrate import absorb
 from closecast.pipeline.verification.verify import verify
 from closecast.pipeline.workspace import Workspace
@@ -237,6 +238,13 @@ def first_states(settings: Settings) -> dict[str, AdaptiveState]:
     return {symbol: load_state(files[LIVE_FILE], symbol) for symbol in SYMBOLS}
 
 
+def twin_of(settings: Settings) -> Settings:
+    """A copy, for another history."""
+    folder = settings.data_dir.parent
+    shutil.copytree(folder, folder / "twin", ignore=shutil.ignore_patterns("twin"))
+    return pool_in(folder / "twin")
+
+
 def extend(settings: Settings, closes: int = KNOWN, symbols: Sequence[str] = SYMBOLS) -> None:
     for symbol in symbols:
         write(settings.data_dir.parent, symbol, closes)
@@ -363,8 +371,7 @@ def test_new_closes_are_absorbed_day_by_day(pool: Settings) -> None:
 
 
 def test_in_pieces_it_is_the_same_as_at_once(pool: Settings, tmp_path: Path) -> None:
-    twin = pool_in(tmp_path / "twin")
-    shutil.copytree(tmp_path, tmp_path / "twin", ignore=shutil.ignore_patterns("twin"))
+    twin = twin_of(pool)
     extend(pool)
     update(pool, "AAA", ledger_of(pool))
     for closes in (TRAINED + 1, TRAINED + 2, TRAINED + 9, KNOWN):
@@ -374,17 +381,21 @@ def test_in_pieces_it_is_the_same_as_at_once(pool: Settings, tmp_path: Path) -> 
     assert days_of(twin) == days_of(pool)
 
 
-def test_a_symbol_whose_close_comes_late_learns_from_the_same_panel_day(pool: Settings) -> None:
+def test_closes_that_come_late_end_as_if_all_had_come_in_time(
+    pool: Settings, tmp_path: Path
+) -> None:
+    twin = twin_of(pool)
+    extend(twin, TRAINED + 5)
+    update(twin, "AAA", ledger_of(twin))
     extend(pool, TRAINED + 5, ["AAA", "CCC"])
     assert update(pool, "AAA", ledger_of(pool)).absorbed == 10
     before = bytes_of(pool)
     extend(pool, TRAINED + 5, ["BBB"])
-    assert update(pool, "AAA", ledger_of(pool)).absorbed == 5
-    states = states_of(pool)
-    for symbol in ("AAA", "CCC"):
-        assert states[symbol].to_parts() == before[symbol]
-    assert states["BBB"].surprises[-5:].tolist() == states["AAA"].surprises[-5:].tolist()
-    assert states["BBB"].session == states["AAA"].session
+    updated = update(pool, "AAA", ledger_of(pool))
+    assert (updated.absorbed, updated.rebuilt) == (5, SYMBOLS)
+    assert bytes_of(pool) == bytes_of(twin)
+    assert days_of(pool) == days_of(twin)
+    assert bytes_of(pool)["AAA"] != before["AAA"], "BBB belongs to the panel of these days"
 
 
 def damage(settings: Settings) -> None:
@@ -407,8 +418,7 @@ def test_a_damaged_state_is_made_again_and_stops_nobody(pool: Settings) -> None:
 def test_a_state_that_is_made_again_is_watched_from_where_it_begins(
     pool: Settings, tmp_path: Path
 ) -> None:
-    twin = pool_in(tmp_path / "twin")
-    shutil.copytree(tmp_path, tmp_path / "twin", ignore=shutil.ignore_patterns("twin"))
+    twin = twin_of(pool)
     for settings in (pool, twin):
         extend(settings, TRAINED + 5)
         update(settings, "AAA", ledger_of(settings))
@@ -442,8 +452,12 @@ def test_new_closes_with_a_lost_split_are_kept_from_everybody(pool: Settings) ->
     extend(pool, TRAINED + 5, ["AAA", "CCC"])
     (pool.data_dir.parent / "BBB.csv").write_text("\n".join(["Date,Close", *rows]))
     updated = update(pool, "AAA", ledger_of(pool))
-    assert updated.absorbed == 10
+    assert updated.absorbed == 12, "BBB up to the split"
+    assert states_of(pool)["BBB"].session == prices.sessions[TRAINED + 1]
     assert "4:1 split" in updated.failed["BBB"]
+    held = ledger_of(pool).close_decisions.held("BBB")
+    assert held is not None
+    assert held.since == prices.sessions[TRAINED + 2].item()
 
 
 def test_a_symbol_that_cannot_be_collected_waits_for_the_next_time(pool: Settings) -> None:
@@ -472,24 +486,28 @@ def test_of_two_updates_at_once_one_is_told_to_wait(pool: Settings) -> None:
     assert update(pool, "AAA", ledger_of(pool)).absorbed == 3 * (KNOWN - TRAINED)
 
 
+def absorbed_by(settings: Settings, bundle: Bundle, database: Database) -> int:
+    cache = PriceCache(settings.data_dir / "prices")
+    return absorb(bundle, database, usable_closes(bundle, database, cache)).absorbed
+
+
 def test_two_that_absorb_at_once_lose_and_repeat_nothing(pool: Settings, tmp_path: Path) -> None:
     """On two machines with one ledger no lock file helps; the revision does."""
-    twin = pool_in(tmp_path / "twin")
-    shutil.copytree(tmp_path, tmp_path / "twin", ignore=shutil.ignore_patterns("twin"))
+    twin = twin_of(pool)
     for settings in (pool, twin):
         extend(settings)
         collect_many(settings, SYMBOLS)
-    absorb(pool, bundle_of(pool), ledger_of(pool))
+    absorbed_by(pool, bundle_of(pool), ledger_of(pool))
     bundle, barrier = bundle_of(twin), threading.Barrier(4)
 
     def together(_: int) -> int:
         database = ledger_of(twin)
         barrier.wait()
-        return absorb(twin, bundle, database)[0]
+        return absorbed_by(twin, bundle, database)
 
     with ThreadPoolExecutor(4) as threads:
         counts = list(threads.map(together, range(4)))
-    assert sum(counts) + absorb(twin, bundle, ledger_of(twin))[0] == 3 * (KNOWN - TRAINED)
+    assert sum(counts) + absorbed_by(twin, bundle, ledger_of(twin)) == 3 * (KNOWN - TRAINED)
     assert bytes_of(twin) == bytes_of(pool)
     assert days_of(twin) == days_of(pool)
 
@@ -513,12 +531,12 @@ def die_at(owner, name):
         return whole(*arguments, **named)
     setattr(owner, name, counted)
 
-if where == "between":
+if where == "before":
     die_at(calibrations.Calibrations, "store")
-elif where == "inside":  # a transaction: the state is replaced, the panel's day not stored
-    die_at(calibrations, "_add_missing")
-else:  # later in it: the monitor's day is not stored
-    die_at(calibrations, "add_missing_drift_days")
+elif where == "closes":  # in the transaction: a state is replaced, its closes are not
+    die_at(calibrations, "replace_absorbed_closes")
+else:  # later in it: the monitor's days of a symbol are not stored
+    die_at(calibrations, "replace_drift_days")
 settings = Settings()
 update(settings, "AAA", Database(settings.ledger_url))
 """
@@ -526,13 +544,12 @@ update(settings, "AAA", Database(settings.ledger_url))
 
 @pytest.mark.parametrize(
     ("where", "after"),
-    [("between", 0), ("between", 4), ("inside", 0), ("inside", 7), ("inside", 44), ("later", 5)],
+    [("before", 0), ("closes", 0), ("closes", 2), ("days", 0), ("days", 2)],
 )
 def test_kill_9_in_the_middle_of_an_update_changes_no_bit(
     pool: Settings, tmp_path: Path, where: str, after: int
 ) -> None:
-    twin = pool_in(tmp_path / "twin")
-    shutil.copytree(tmp_path, tmp_path / "twin", ignore=shutil.ignore_patterns("twin"))
+    twin = twin_of(pool)
     extend(pool)
     extend(twin)
     update(pool, "AAA", ledger_of(pool))
@@ -546,10 +563,10 @@ def test_kill_9_in_the_middle_of_an_update_changes_no_bit(
         check=False,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert len(states_of(twin)) == min(after, 3)
-    assert sum(len(days) for days in days_of(twin).values()) == after
+    assert states_of(twin) == {}, "all symbols of an exchange, or none"
+    assert not any(days_of(twin).values())
     resumed = update(twin, "AAA", ledger_of(twin))
-    assert resumed.absorbed == 3 * (KNOWN - TRAINED) - after
+    assert resumed.absorbed == 3 * (KNOWN - TRAINED)
     assert bytes_of(twin) == bytes_of(pool)
     assert days_of(twin) == days_of(pool)
     for symbol in SYMBOLS:
@@ -586,17 +603,6 @@ def test_each_close_is_held_against_what_was_said_of_it(pool: Settings) -> None:
     assert database.drift_days.evidence(bundle.manifest.version) == {
         symbol: days[-1].evidence for symbol, days in days_of(pool).items()
     }
-
-
-def test_a_symbol_whose_close_comes_late_is_watched_like_the_others(pool: Settings) -> None:
-    extend(pool, TRAINED + 5, ["AAA", "CCC"])
-    update(pool, "AAA", ledger_of(pool))
-    before = days_of(pool)
-    extend(pool, TRAINED + 5, ["BBB"])
-    update(pool, "AAA", ledger_of(pool))
-    after = days_of(pool)
-    assert before == {**after, "BBB": []}
-    assert [d.session for d in after["BBB"]] == [d.session for d in after["AAA"]]
 
 
 def test_an_alarm_is_one_line_in_the_log(pool: Settings, caplog: pytest.LogCaptureFixture) -> None:
@@ -734,8 +740,7 @@ def test_a_restated_history_changes_no_old_score_and_falsifies_no_new_one(pool: 
 def test_a_restated_history_is_learned_from_as_the_old_one_would_have_been(
     pool: Settings, tmp_path: Path
 ) -> None:
-    twin = pool_in(tmp_path / "twin")
-    shutil.copytree(tmp_path, tmp_path / "twin", ignore=shutil.ignore_patterns("twin"))
+    twin = twin_of(pool)
     extend(pool)
     for symbol in SYMBOLS:
         write(twin.data_dir.parent, symbol, KNOWN, factor=0.97)

@@ -11,7 +11,7 @@ import pytest
 from closecast.core.calendars import session_table
 from closecast.core.prices import Prices
 from closecast.core.records import SCORED_PROBABILITIES
-from closecast.database import Job
+from closecast.database import CalibrationChange, Job
 from closecast.errors import (
     BeyondHorizon,
     CalendarTooShort,
@@ -262,7 +262,8 @@ def test_freshness_is_that_of_the_close_that_a_forecast_starts_from(world: World
         1,
         at("2022-12-21T21:00"),  # the model's data
     )
-    world.database.calibrations.store(VERSION, "MSFT", 7, date(2022, 12, 22), [b"state"])
+    change = CalibrationChange("MSFT", None, 7, date(2022, 12, 22), (b"state",))
+    world.database.calibrations.store(VERSION, [change])
     assert forecasting.freshness("MSFT") == Freshness(date(2022, 12, 22), 0, at("2022-12-22T21:00"))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from closecast.core.prices import Prices
+from closecast.database import CalibrationChange
 from closecast.serving.dated.live_calibrations import LiveCalibrations
 from tests.support.calibration_state import live_state
 from tests.support.dated_forecasts import (
@@ -63,10 +64,13 @@ def test_the_stored_state_is_in_force_and_the_bundles_before_it_and_where_it_is_
     snapshot.first_state = in_bundle
     calibrations = LiveCalibrations(world.database, world.prices)
     assert calibrations.state(snapshot) is in_bundle
-    world.database.calibrations.store(VERSION, "MSFT", 1, date(2022, 12, 22), newer.to_parts())
+    change = CalibrationChange("MSFT", None, 1, date(2022, 12, 22), newer.to_parts())
+    world.database.calibrations.store(VERSION, [change])
     assert calibrations.state(snapshot).session == newer.session
+    assert calibrations.state(snapshot).revision == 1, "that of the stored state"
     assert not caplog.records
-    world.database.calibrations.store(VERSION, "MSFT", 2, date(2022, 12, 23), [b"damaged"])
+    damaged = CalibrationChange("MSFT", 1, 2, date(2022, 12, 23), (b"damaged",))
+    world.database.calibrations.store(VERSION, [damaged])
     assert calibrations.state(snapshot) is in_bundle
     [line] = caplog.records
     assert "calibration damaged" in line.message

@@ -60,7 +60,8 @@ class AdaptiveState:
     last_close : float
         That close, in the basis it then had.
     revision : int
-        Counts closes absorbed.
+        Counts closes absorbed. Answers carry that of the stored state, which also counts on when
+        a state is rebuilt after a corrected close.
     tilt : array, shape (horizon,)
         The tracker: log of what intervals are multiplied by.
     surprises : array, shape (m,)

@@ -72,19 +72,9 @@ class PanelObservation:
             np.asarray(_mean([s.misses for s in scored])),
         )
 
-    def to_bytes(self) -> bytes:
-        """Exact."""
-        return np.concatenate([[self.surprise], self.misses]).astype("<f8").tobytes()
-
-    @classmethod
-    def from_bytes(cls, content: bytes) -> Self:
-        """Read :meth:`to_bytes`."""
-        values = np.frombuffer(content, "<f8")
-        return cls(float(values[0]), values[1:])
-
 
 def _mean(values: Sequence[FloatArray | np.float64]) -> FloatArray:
-    """Mean over a list, added up one by one: the same bits however many are added later."""
+    """Mean over a list, added up one by one: the same bits on every machine."""
     total, count = np.zeros_like(values[0]), np.zeros_like(values[0])
     for value in values:
         known = np.isfinite(value)

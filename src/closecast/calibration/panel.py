@@ -39,34 +39,23 @@ class PanelMember:
 
 
 def advance(
-    states: Mapping[str, AdaptiveState | None],
-    members: Sequence[tuple[PanelMember, int]],
-    known: PanelObservation | None = None,
-) -> tuple[dict[str, AdaptiveState], PanelObservation | None]:
-    """Absorb one day's closes.
+    states: Mapping[str, AdaptiveState | None], members: Sequence[tuple[PanelMember, int]]
+) -> dict[str, AdaptiveState]:
+    """Absorb one day's closes: the states of the members after it.
 
     Parameters
     ----------
     states : mapping of symbol to AdaptiveState
         Before the day; ``None`` where a symbol begins.
     members : sequence of (Member, row)
-        The symbols of one exchange that have a close on that day, and its row.
-    known : PanelObservation, optional
-        What the panel was found to do on that day when others were absorbed earlier.
-
-    Returns
-    -------
-    states, day
-        Of the members after the day; the panel's day, ``None`` if no member could be scored.
+        All symbols of one exchange that have a close on that day, and its row.
     """
     scored = {
         member.prices.symbol: state.score(_log_returns(state, member.prices, row))
         for member, row in members
         if (state := states[member.prices.symbol]) is not None
     }
-    day = known
-    if day is None and scored:
-        day = PanelObservation.of(list(scored.values()))
+    day = PanelObservation.of(list(scored.values())) if scored else None
     after = {}
     for member, row in members:
         prices, symbol = member.prices, member.prices.symbol
@@ -77,7 +66,7 @@ def advance(
         else:
             assert day is not None
             after[symbol] = state.absorb(session, close, scored[symbol], day, member.base(row))
-    return after, day
+    return after
 
 
 def follow(
@@ -110,7 +99,7 @@ def follow(
                 groups.setdefault(exchanges[one.prices.symbol], []).append((one, row))
         after: dict[str, AdaptiveState] = {}
         for members in groups.values():
-            after |= advance(states, members)[0]
+            after |= advance(states, members)
         states |= after
         yield day, after
 

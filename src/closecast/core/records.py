@@ -98,8 +98,28 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class SettledStep:
+    """One step that is scored or voided, with what decides whether it still stands.
+
+    ``log_return`` is that of its outcome; ``None`` where it was voided.
+    """
+
+    forecast_id: str
+    step: int
+    origin: date
+    origin_close: float
+    session: date
+    basis: str
+    issued_at: datetime
+    log_return: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class ScoredStep:
-    """One step that was said, and what became of it: what performance is counted from."""
+    """One step of a forecast with its newest outcome: performance is computed from these.
+
+    ``corrections`` counts its earlier outcomes, which closes that were corrected since changed.
+    """
 
     forecast_id: str
     version: str
@@ -111,6 +131,7 @@ class ScoredStep:
     price: float
     origin_close: float
     outcome: Outcome
+    corrections: int = 0
 
 
 @dataclass(frozen=True, slots=True)

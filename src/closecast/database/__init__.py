@@ -8,7 +8,7 @@ state of live calibration, the drift history, decisions about closes, the log of
 from __future__ import annotations
 
 from closecast.core.records import DriftDay, ScoredStep
-from closecast.database.calibrations import Calibrations, PanelDay, StoredCalibration
+from closecast.database.calibrations import CalibrationChange, Calibrations, StoredCalibration
 from closecast.database.close_decisions import CloseDecisions
 from closecast.database.configurations import Configuration, Configurations
 from closecast.database.drift_history import DriftHistory
@@ -60,6 +60,7 @@ class Database:
 __all__ = [
     "ACTIVE",
     "ApiProcesses",
+    "CalibrationChange",
     "Calibrations",
     "CloseDecisions",
     "Configuration",
@@ -71,7 +72,6 @@ __all__ = [
     "Job",
     "JobState",
     "Jobs",
-    "PanelDay",
     "PredictionFilter",
     "PredictionLog",
     "PredictionLogWriter",

@@ -1,4 +1,4 @@
-"""States of live calibration: one per model and symbol, replaced after every close."""
+"""States of live calibration: one per model and symbol, replaced with every new close."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ from datetime import date
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from closecast.core.calendars import as_date
+from closecast.core.prices import Prices
 from closecast.core.records import DriftDay
 from closecast.core.symbols import former_names
+from closecast.database.absorbed_closes import (
+    AbsorbedCloses,
+    absorbed_closes,
+    replace_absorbed_closes,
+)
 from closecast.database.columns import UtcDateTime
-from closecast.database.drift_history import add_missing_drift_days
+from closecast.database.drift_history import replace_drift_days
 from closecast.database.engine import METADATA, Clock, Engine
 from closecast.errors import DamagedBundle, PreconditionFailed, StorageFailed
 
@@ -29,17 +36,6 @@ _calibrations = sa.Table(
     sa.Column("digest", sa.String(64), nullable=False),
     sa.Column("updated_at", UtcDateTime, nullable=False),
 )
-_panel_days = sa.Table(
-    "panel_days",
-    METADATA,
-    sa.Column("version", sa.String(100), primary_key=True),
-    sa.Column("exchange", sa.String(20), primary_key=True),
-    sa.Column("session", sa.Date, primary_key=True),
-    sa.Column("statistics", sa.LargeBinary, nullable=False),
-)
-
-PanelDay = tuple[str, date, bytes]
-"""Exchange, session, and the statistics of all its symbols on that day, serialised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +55,38 @@ class StoredCalibration:
     revision: int
     session: date
     parts: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationChange:
+    """The next state of one symbol, and what it has absorbed.
+
+    Attributes
+    ----------
+    replaces : int or None
+        The stored revision; ``None`` if nothing is stored yet.
+    revision : int
+        Larger than that.
+    session : date
+        The newest close that the state has absorbed.
+    parts : tuple of bytes
+        The part that all steps share, then one part per step.
+    absorbed : Prices, optional
+        The closes up to ``session``, as they were absorbed.
+    since : date, optional
+        Stored drift days after this session are replaced by ``drift_days``; without it all stay.
+    drift_days : tuple of DriftDay
+        Of this version and symbol.
+    """
+
+    symbol: str
+    replaces: int | None
+    revision: int
+    session: date
+    parts: tuple[bytes, ...]
+    absorbed: Prices | None = None
+    since: date | None = None
+    drift_days: tuple[DriftDay, ...] = ()
 
 
 class Calibrations:
@@ -105,96 +133,81 @@ class Calibrations:
             found: date | None = connection.execute(query).scalar()
         return found
 
-    def forget(self, version: str, symbol: str) -> None:
-        """Delete a state that cannot be used; panel days stay."""
-        c = _calibrations.c
-        own = (c.version == version) & (c.symbol == symbol)
-        with self._engine.transaction() as connection:
-            connection.execute(_calibrations.delete().where(own))
+    def absorbed(self, version: str, symbol: str) -> AbsorbedCloses | None:
+        """Return the closes that the stored state has absorbed; ``None`` if none is stored.
 
-    def store(
-        self,
-        version: str,
-        symbol: str,
-        revision: int,
-        session: date,
-        parts: Sequence[bytes],
-        panel_days: Sequence[PanelDay] = (),
-        drift_days: Sequence[DriftDay] = (),
-    ) -> StoredCalibration:
-        """Replace the state by the next revision, all parts in one transaction.
+        Answers for a damaged state, too.
+        """
+        c = _calibrations.c
+        own = (c.version == version) & (c.symbol == symbol) & (c.step == 0)
+        query = sa.select(c.revision, c.session, c.updated_at).where(own)
+        with self._engine.transaction(read_only=True) as connection:
+            state = connection.execute(query).first()
+            prices = absorbed_closes(connection, version, symbol)
+        if state is None:
+            return None
+        if prices is not None and as_date(prices.sessions[-1]) != state.session:
+            prices = None  # an older closecast has stored the state since
+        return AbsorbedCloses(state.revision, prices, state.updated_at)
+
+    def store(self, version: str, changes: Sequence[CalibrationChange]) -> None:
+        """Replace the states of symbols by their next revisions, all in one transaction.
 
         Parameters
         ----------
-        revision : int
-            One more than the stored one; any number if nothing is stored yet.
-        session : date
-            The newest close that the state has absorbed.
-        parts : sequence of bytes
-            The part that all steps share, then one part per step.
-        panel_days : sequence of (exchange, session, bytes)
-            Stored in the same transaction, unless that day is stored already.
-        drift_days : sequence of DriftDay
-            Likewise.
+        changes : sequence of CalibrationChange
+            At most one per symbol; with the states, their closes and drift days are stored.
 
         Raises
         ------
         PreconditionFailed
-            If the stored revision is not ``revision - 1``: another process was faster.
+            If a stored revision is not the one to be replaced: another process was faster.
         ValueError
-            If there are no parts.
+            If a state has no parts.
         """
-        if not parts:
+        if any(not change.parts for change in changes):
             raise ValueError("a calibration needs at least the part that all steps share")
         for _ in range(5):
             try:
                 with self._engine.transaction() as connection:
-                    self._replace(connection, version, symbol, revision, session, parts)
-                    _add_missing(connection, version, panel_days)
-                    add_missing_drift_days(connection, drift_days)
+                    # All writers in one order: PostgreSQL locks rows, and two orders may deadlock.
+                    for change in sorted(changes, key=lambda change: change.symbol):
+                        self._replace(connection, version, change)
+                        if change.absorbed is not None:
+                            replace_absorbed_closes(connection, version, change.absorbed)
+                        if change.since is not None:
+                            replace_drift_days(
+                                connection,
+                                version,
+                                change.symbol,
+                                change.since,
+                                change.drift_days,
+                            )
             except sa.exc.IntegrityError:
                 continue  # another process stored a first revision or a day at this moment
-            return StoredCalibration(version, symbol, revision, session, tuple(parts))
-        raise StorageFailed(f"could not store the calibration of {symbol}: the ledger is too busy")
+            return
+        symbols = ", ".join(sorted(change.symbol for change in changes))
+        raise StorageFailed(f"could not store the calibration of {symbols}: the ledger is too busy")
 
-    def panel_day(self, version: str, exchange: str, session: date) -> bytes | None:
-        """Return the panel statistics of an exchange on one day, or ``None``."""
-        c = _panel_days.c
-        query = sa.select(c.statistics).where(
-            c.version == version, c.exchange == exchange, c.session == session
-        )
-        with self._engine.transaction(read_only=True) as connection:
-            found = connection.execute(query).scalar()
-        return None if found is None else bytes(found)
-
-    def _replace(
-        self,
-        connection: Connection,
-        version: str,
-        symbol: str,
-        revision: int,
-        session: date,
-        parts: Sequence[bytes],
-    ) -> None:
+    def _replace(self, connection: Connection, version: str, change: CalibrationChange) -> None:
         c = _calibrations.c
-        own = (c.version == version) & (c.symbol == symbol)
+        own = (c.version == version) & (c.symbol == change.symbol)
         # PostgreSQL: the second writer waits at this row, finds it gone, and then cannot insert
         # its own; the next attempt sees the new revision. SQLite has one writer anyway.
         stored = connection.execute(
             sa.select(c.revision).where(own, c.step == 0).with_for_update()
         ).scalar()
-        if stored is not None:
-            if stored != revision - 1:
-                raise PreconditionFailed(
-                    f"the calibration of {symbol} is at revision {stored}, not {revision - 1}: "
-                    "read it again, then repeat the change"
-                )
-            connection.execute(_calibrations.delete().where(own))
+        if stored != change.replaces:
+            raise PreconditionFailed(
+                f"the calibration of {change.symbol} is at revision {stored}, not "
+                f"{change.replaces}: read it again, then repeat the change"
+            )
+        connection.execute(_calibrations.delete().where(own))
         shared = {
             "version": version,
-            "symbol": symbol,
-            "revision": revision,
-            "session": session,
+            "symbol": change.symbol,
+            "revision": change.revision,
+            "session": change.session,
             "updated_at": self._clock(),
         }
         connection.execute(
@@ -204,9 +217,9 @@ class Calibrations:
                     **shared,
                     "step": step,
                     "state": state,
-                    "digest": _digest(version, symbol, revision, step, state),
+                    "digest": _digest(version, change.symbol, change.revision, step, state),
                 }
-                for step, state in enumerate(parts)
+                for step, state in enumerate(change.parts)
             ],
         )
 
@@ -214,15 +227,3 @@ class Calibrations:
 def _digest(version: str, symbol: str, revision: int, step: int, state: bytes) -> str:
     about = f"{version}/{symbol}/{revision}/{step}/".encode()
     return hashlib.sha256(about + state).hexdigest()
-
-
-def _add_missing(connection: Connection, version: str, days: Sequence[PanelDay]) -> None:
-    c = _panel_days.c
-    for exchange, session, statistics in sorted(days):
-        own = (c.version == version) & (c.exchange == exchange) & (c.session == session)
-        if connection.execute(sa.select(c.session).where(own)).first() is None:
-            connection.execute(
-                _panel_days.insert().values(
-                    version=version, exchange=exchange, session=session, statistics=statistics
-                )
-            )

@@ -2,14 +2,15 @@
 
 One row per version, symbol and session, written in the transaction in which the calibration
 absorbs that close (:meth:`closecast.database.calibrations.Calibrations.store`), so that none is
-lost or counted twice. Rows are never deleted: a year of a symbol is 250 rows of 300 bytes, and a
-new model is compared with the history of the one that it replaced.
+lost or counted twice. Rows grow old with their model and stay: a year of a symbol is 250 rows of
+300 bytes, and a new model is compared with the history of the one that it replaced. Only a
+calibration that is rebuilt after a corrected close brings other rows for the same sessions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from typing import Any
 
@@ -91,14 +92,30 @@ class DriftHistory:
             return {row.symbol: row.evidence for row in connection.execute(query)}
 
 
-def add_missing_drift_days(connection: Connection, days: Sequence[DriftDay]) -> None:
-    """Insert the days that are not stored yet; a stored day never changes."""
+def replace_drift_days(
+    connection: Connection, version: str, symbol: str, since: date, days: Sequence[DriftDay]
+) -> None:
+    """Store sessions of one symbol under a model in place of all after ``since``.
+
+    A session that comes out as it is stored keeps the time at which it was written down.
+    """
     c = _drift_days.c
+    own = (c.version == version) & (c.symbol == symbol)
+    rows = connection.execute(_drift_days.select().where(own, c.session > since))
+    stored = {row.session: _drift_day(row) for row in rows}
+    new = []
     for day in days:
-        own = (c.version == day.version) & (c.symbol == day.symbol) & (c.session == day.session)
-        if connection.execute(sa.select(c.session).where(own)).first() is None:
-            values = asdict(day) | {"monitor": list(day.monitor)}
-            connection.execute(_drift_days.insert().values(values))
+        before = stored.get(day.session)
+        if before is not None and before == replace(day, at=before.at):
+            del stored[day.session]
+        else:
+            new.append(asdict(day) | {"monitor": list(day.monitor)})
+    gone = sorted(stored)
+    for first in range(0, len(gone), 500):  # SQLite may bind a thousand values at most
+        wanted = gone[first : first + 500]
+        connection.execute(_drift_days.delete().where(own, c.session.in_(wanted)))
+    if new:
+        connection.execute(_drift_days.insert(), new)
 
 
 def _drift_day(row: Row[Any]) -> DriftDay:

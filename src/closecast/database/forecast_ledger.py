@@ -3,60 +3,56 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
-from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from closecast.core.records import DatedForecast, DatedStep, Kind, Outcome, ScoredStep
-from closecast.database.columns import UtcDateTime
-from closecast.database.engine import METADATA, Clock, Engine
+from closecast.core.records import (
+    DatedForecast,
+    DatedStep,
+    Kind,
+    Outcome,
+    ScoredStep,
+    SettledStep,
+)
+from closecast.database.engine import Clock, Engine
+from closecast.database.forecast_rows import (
+    FORECASTS,
+    OF_FORECAST,
+    Outcomes,
+    scored_step,
+    whole_forecasts,
+)
+from closecast.database.outcome_revisions import (
+    OUTCOME_COLUMNS,
+    columns_of,
+    keep_outcome,
+    kept_outcomes,
+    take_back_equal,
+)
 from closecast.errors import StorageFailed, UnknownForecast
+
+T = TypeVar("T")
 
 _FORECAST_ID = re.compile(r"[0-9a-f]{32}")
 
-_forecasts = sa.Table(
-    "forecasts",
-    METADATA,
-    sa.Column("forecast_id", sa.String(32), primary_key=True),
-    sa.Column("step", sa.Integer, primary_key=True),
-    sa.Column("kind", sa.String(10), nullable=False),
-    sa.Column("symbol", sa.String(40), nullable=False),
-    sa.Column("version", sa.String(100), nullable=False),
-    sa.Column("revision", sa.Integer, nullable=False),
-    sa.Column("forecaster", sa.String(100), nullable=False),
-    sa.Column("origin", sa.Date, nullable=False),
-    sa.Column("origin_close", sa.Double, nullable=False),
-    sa.Column("basis", sa.String(20), nullable=False),
-    sa.Column("source", sa.String(100), nullable=False),
-    sa.Column("issued_at", UtcDateTime, nullable=False),
-    sa.Column("session", sa.Date, nullable=False),
-    sa.Column("price", sa.Double, nullable=False),
-    sa.Column("quantiles", sa.JSON, nullable=False),
-    sa.Column("actual", sa.Double),
-    sa.Column("log_return", sa.Double),
-    sa.Column("error", sa.Double),
-    sa.Column("naive_error", sa.Double),
-    sa.Column("hits", sa.JSON),
-    sa.Column("crps", sa.Double),
-    sa.Column("pit", sa.Double),
-    sa.Column("scored_at", UtcDateTime),
-    sa.Column("voided_at", UtcDateTime),
-    sa.Index("forecasts_of_a_symbol", "symbol", "issued_at"),
-    sa.Index("forecasts_for_a_session", "symbol", "session"),
-)
-_OPEN = _forecasts.c.scored_at.is_(None) & _forecasts.c.voided_at.is_(None)
-_OF_FORECAST = [name for name in DatedForecast.__slots__ if name != "steps"]
-
-Outcomes = tuple[Outcome | None, ...]
-"""One per step; ``None`` without a close: the session is to come, or never took place."""
+_OPEN = FORECASTS.c.scored_at.is_(None) & FORECASTS.c.voided_at.is_(None)
+_OF_SETTLED = SettledStep.__slots__
+_OF_OUTCOME = [
+    FORECASTS.c[name]
+    for name in ("forecast_id", "step", "voided_at", "corrections", *OUTCOME_COLUMNS)
+]
 
 
 class ForecastLedger:
-    """Table of forecasts. A forecast is never altered; a step is scored once, or voided."""
+    """Table of forecasts. A forecast is never altered; a step is scored, or voided.
+
+    An outcome follows its closes: where they are corrected, the step gets another outcome, and the
+    one before is kept.
+    """
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
@@ -75,7 +71,7 @@ class ForecastLedger:
         """
         if not forecast.steps:
             raise ValueError("a dated forecast needs at least one step")
-        shared = {name: getattr(forecast, name) for name in _OF_FORECAST}
+        shared = {name: getattr(forecast, name) for name in OF_FORECAST}
         forecast_id = forecast.forecast_id
         rows = [
             {
@@ -92,7 +88,7 @@ class ForecastLedger:
             return forecast_id
         try:
             with self._engine.transaction() as connection:
-                connection.execute(_forecasts.insert(), rows)
+                connection.execute(FORECASTS.insert(), rows)
         except sa.exc.IntegrityError as error:
             if not self._holds(forecast_id):
                 raise StorageFailed(
@@ -110,7 +106,7 @@ class ForecastLedger:
         found = []
         if _FORECAST_ID.fullmatch(forecast_id):  # PostgreSQL refuses to look for some texts
             with self._engine.transaction(read_only=True) as connection:
-                found = _whole(connection, [forecast_id])
+                found = whole_forecasts(connection, [forecast_id])
         if not found:
             raise UnknownForecast(f"no forecast {forecast_id[:40]!r}")
         [(_, forecast, outcomes)] = found
@@ -120,7 +116,7 @@ class ForecastLedger:
         self, symbol: str, kind: Kind | None = None, limit: int = 50
     ) -> list[tuple[str, DatedForecast, Outcomes]]:
         """List forecasts of a symbol with identifiers and outcomes, the last issued first."""
-        c = _forecasts.c
+        c = FORECASTS.c
         which = (
             sa.select(c.forecast_id)
             .where(c.symbol == symbol)
@@ -132,7 +128,7 @@ class ForecastLedger:
             which = which.where(c.kind == kind)
         with self._engine.transaction(read_only=True) as connection:
             order = connection.execute(which).scalars().all()
-            found = {whole[0]: whole for whole in _whole(connection, order)}
+            found = {whole[0]: whole for whole in whole_forecasts(connection, order)}
         return [found[forecast_id] for forecast_id in order]
 
     def due(self, symbol: str, until: date) -> list[tuple[str, DatedForecast, DatedStep]]:
@@ -141,7 +137,7 @@ class ForecastLedger:
         Each comes with the identifier of its forecast and the forecast itself, the input of
         :func:`closecast.metrics.outcomes.score_step`.
         """
-        c = _forecasts.c
+        c = FORECASTS.c
         which = (
             sa.select(c.forecast_id, c.step)
             .where(c.symbol == symbol, c.session <= until, _OPEN)
@@ -151,32 +147,85 @@ class ForecastLedger:
             waiting = [(row.forecast_id, row.step) for row in connection.execute(which)]
             found = {
                 forecast_id: (forecast, {step.step: step for step in forecast.steps})
-                for forecast_id, forecast, _ in _whole(connection, {name for name, _ in waiting})
+                for forecast_id, forecast, _ in whole_forecasts(
+                    connection, {name for name, _ in waiting}
+                )
             }
         return [(name, found[name][0], found[name][1][step]) for name, step in waiting]
 
-    def score(self, outcomes: Sequence[tuple[str, int, Outcome]]) -> int:
-        """Store outcomes, all in one transaction; return the number of new ones.
+    def settled(self, symbol: str, since: date) -> list[SettledStep]:
+        """List scored and voided steps with a session from ``since`` on, oldest session first."""
+        c = FORECASTS.c
+        query = (
+            sa.select(*(c[name] for name in _OF_SETTLED))
+            .where(c.symbol == symbol, c.session >= since, ~_OPEN)
+            .order_by(c.session, c.origin, c.forecast_id)
+        )
+        with self._engine.transaction(read_only=True) as connection:
+            return [SettledStep(**row._mapping) for row in connection.execute(query)]
 
-        A scored step keeps its score: a restated history changes no old one.
+    def score(self, outcomes: Sequence[tuple[str, int, Outcome]]) -> int:
+        """Store outcomes of open steps, all in one transaction; return the number of new ones.
+
+        A step that is scored or voided stays as it is.
 
         Parameters
         ----------
         outcomes : sequence of (forecast_id, step, Outcome)
         """
-        values = [
-            (
-                forecast_id,
-                step,
-                {name: getattr(outcome, name) for name in Outcome.__slots__}
-                | {"hits": list(outcome.hits)},
-            )
-            for forecast_id, step, outcome in outcomes
-        ]
-        return self._settle(values)
+
+        def new(connection: Connection, row: Row[Any], outcome: Outcome) -> dict[str, Any] | None:
+            if row.scored_at is not None or row.voided_at is not None:
+                return None
+            values = columns_of(outcome)
+            if row.corrections:
+                values["corrections"] = take_back_equal(connection, row, outcome)
+            return values
+
+        return self._change(outcomes, new)
+
+    def correct(self, outcomes: Sequence[tuple[str, int, Outcome]]) -> int:
+        """Replace outcomes that corrected closes changed; return the number of changes.
+
+        The outcome before is kept (:meth:`replaced_outcomes`). A voided step whose closes came
+        after all is scored, and no longer void.
+
+        Parameters
+        ----------
+        outcomes : sequence of (forecast_id, step, Outcome)
+        """
+
+        def new(connection: Connection, row: Row[Any], outcome: Outcome) -> dict[str, Any] | None:
+            values = columns_of(outcome) | {"voided_at": None}
+            if row.scored_at is None:
+                return None if row.voided_at is None else values
+            if row.log_return == outcome.log_return:  # another process was faster
+                return None
+            return values | {"corrections": keep_outcome(connection, row, self._clock())}
+
+        return self._change(outcomes, new)
+
+    def reopen(self, steps: Sequence[tuple[str, int]]) -> int:
+        """Open scored steps whose closes turned out to have a fault; return their number.
+
+        The outcome is kept (:meth:`replaced_outcomes`), unless the step is scored alike later.
+
+        Parameters
+        ----------
+        steps : sequence of (forecast_id, step)
+        """
+
+        def new(connection: Connection, row: Row[Any], _: None) -> dict[str, Any] | None:
+            if row.scored_at is None:
+                return None
+            nothing: dict[str, Any] = dict.fromkeys(OUTCOME_COLUMNS)
+            nothing["hits"] = sa.null()  # not the JSON value null
+            return nothing | {"corrections": keep_outcome(connection, row, self._clock())}
+
+        return self._change([(*key, None) for key in steps], new)
 
     def void(self, steps: Sequence[tuple[str, int]]) -> int:
-        """Close steps whose session never took place: they get no outcome and are not due.
+        """Close open steps whose session never took place: they get no outcome and are not due.
 
         Parameters
         ----------
@@ -187,8 +236,21 @@ class ForecastLedger:
         int
             Number of steps that were still open.
         """
-        now = self._clock()
-        return self._settle([(*key, {"voided_at": now}) for key in steps])
+
+        def new(_: Connection, row: Row[Any], __: None) -> dict[str, Any] | None:
+            if row.scored_at is not None or row.voided_at is not None:
+                return None
+            return {"voided_at": self._clock()}
+
+        return self._change([(*key, None) for key in steps], new)
+
+    def replaced_outcomes(self, forecast_id: str) -> list[tuple[int, Outcome]]:
+        """List the outcomes of a forecast that others replaced, with their steps.
+
+        Oldest first within a step; the newest outcome of a step is that of :meth:`get`.
+        """
+        with self._engine.transaction(read_only=True) as connection:
+            return kept_outcomes(connection, forecast_id)
 
     def scored(
         self, symbol: str, kind: Kind, version: str | None = None, since: date | None = None
@@ -205,7 +267,7 @@ class ForecastLedger:
         since : date, optional
             First session that counts.
         """
-        c = _forecasts.c
+        c = FORECASTS.c
         rank = sa.func.row_number().over(
             partition_by=(c.origin, c.step),
             order_by=(c.issued_at, c.revision, c.forecast_id),
@@ -223,58 +285,29 @@ class ForecastLedger:
         if since is not None:
             query = query.where(first.c.session >= since)
         with self._engine.transaction(read_only=True) as connection:
-            return [_scored(row) for row in connection.execute(query)]
+            return [scored_step(row) for row in connection.execute(query)]
 
     def _holds(self, forecast_id: str) -> bool:
-        query = sa.select(_forecasts.c.step).where(_forecasts.c.forecast_id == forecast_id).limit(1)
+        query = sa.select(FORECASTS.c.step).where(FORECASTS.c.forecast_id == forecast_id).limit(1)
         with self._engine.transaction(read_only=True) as connection:
             return connection.execute(query).first() is not None
 
-    def _settle(self, values: Sequence[tuple[str, int, dict[str, Any]]]) -> int:
-        c = _forecasts.c
+    def _change(
+        self,
+        wanted: Sequence[tuple[str, int, T]],
+        new: Callable[[Connection, Row[Any], T], dict[str, Any] | None],
+    ) -> int:
+        """Give steps the columns that ``new`` returns of their rows; count those it changes."""
+        c = FORECASTS.c
         changed = 0
         with self._engine.transaction() as connection:
             # All writers in one order: PostgreSQL locks rows, and two orders may deadlock.
-            for forecast_id, step, new in sorted(values, key=lambda value: value[:2]):
-                changed += connection.execute(
-                    _forecasts.update()
-                    .where(c.forecast_id == forecast_id, c.step == step, _OPEN)
-                    .values(new)
-                ).rowcount
+            for forecast_id, step, argument in sorted(wanted, key=lambda one: one[:2]):
+                own = (c.forecast_id == forecast_id) & (c.step == step)
+                query = sa.select(*_OF_OUTCOME).where(own).with_for_update()
+                row = connection.execute(query).first()
+                values = None if row is None else new(connection, row, argument)
+                if values is not None:
+                    connection.execute(FORECASTS.update().where(own).values(values))
+                    changed += 1
         return changed
-
-
-def _whole(
-    connection: Connection, forecast_ids: Iterable[str]
-) -> list[tuple[str, DatedForecast, Outcomes]]:
-    """Read forecasts with all their steps, in order of their identifiers."""
-    wanted = sorted(forecast_ids)
-    rows: list[Row[Any]] = []
-    for first in range(0, len(wanted), 500):  # SQLite may bind a thousand values at most
-        rows += connection.execute(
-            _forecasts.select()
-            .where(_forecasts.c.forecast_id.in_(wanted[first : first + 500]))
-            .order_by(_forecasts.c.forecast_id, _forecasts.c.step)
-        )
-    found = []
-    for forecast_id, group in groupby(rows, key=lambda row: str(row.forecast_id)):
-        steps = list(group)
-        shared = {name: getattr(steps[0], name) for name in _OF_FORECAST}
-        dated = tuple(DatedStep(r.step, r.session, r.price, tuple(r.quantiles)) for r in steps)
-        forecast = DatedForecast(**shared, steps=dated)
-        found.append((forecast_id, forecast, tuple(_outcome(row) for row in steps)))
-    return found
-
-
-def _outcome(row: Row[Any]) -> Outcome | None:
-    if row.scored_at is None:
-        return None
-    values = {name: getattr(row, name) for name in Outcome.__slots__}
-    return Outcome(**values | {"hits": tuple(row.hits)})
-
-
-def _scored(row: Row[Any]) -> ScoredStep:
-    values = {name: getattr(row, name) for name in ScoredStep.__slots__ if name != "outcome"}
-    outcome = _outcome(row)
-    assert outcome is not None
-    return ScoredStep(**values, outcome=outcome)

@@ -12,8 +12,6 @@ import numpy as np
 from cronsim import CronSim
 
 from closecast.core.arrays import Floats
-from closecast.core.data_quality import find_faults
-from closecast.core.prices import Prices
 from closecast.core.records import Trigger
 from closecast.core.symbols import canonical_list
 from closecast.core.verdict import Verdict
@@ -21,6 +19,7 @@ from closecast.database import ACTIVE, Database, Job
 from closecast.drift import Baseline, DriftDetector, discoveries, warn_of_unmeasured
 from closecast.errors import ClosecastError
 from closecast.forecasters import canonical_name, is_baseline
+from closecast.pipeline.close_gate import UsableCloses, usable_closes
 from closecast.registry.documents import (
     BASELINE_FILE,
     Bundle,
@@ -213,9 +212,9 @@ def regime_signal(
     StorageFailed
     """
     evidence = database.drift_days.evidence(bundle.manifest.version)
-    return drifted_over_time({s: evidence[s] for s in symbols if s in evidence}) or regime_changed(
-        *regime_verdicts(bundle, symbols, cache)
-    )
+    if drifted_over_time({s: evidence[s] for s in symbols if s in evidence}):
+        return True
+    return regime_changed(*regime_verdicts(bundle, symbols, usable_closes(bundle, database, cache)))
 
 
 def drifted_over_time(evidence: Mapping[str, float]) -> bool:
@@ -261,17 +260,17 @@ def _share_of_regime(verdicts: Sequence[Verdict]) -> float:
 
 
 def regime_verdicts(
-    bundle: Bundle, symbols: Collection[str], cache: PriceCache
+    bundle: Bundle, symbols: Collection[str], usable: Mapping[str, UsableCloses]
 ) -> tuple[list[Verdict], list[Verdict]]:
     """Judge the last window of a model's training data and the newest window.
 
-    Each list has one verdict for every symbol whose closes have no fault since the model was
-    made; the others have no vote.
+    Each list has one verdict for every symbol of whose closes none are held back; the others have
+    no vote.
     """
     then, now = [], []
     for span in bundle.manifest.info.data:
-        prices = cache.get(span.symbol) if span.symbol in symbols else None
-        windows = _windows(prices, span, bundle.manifest.info.seq_length) if prices else None
+        one = usable.get(span.symbol) if span.symbol in symbols else None
+        windows = _windows(one, span, bundle.manifest.info.seq_length) if one else None
         if windows is None:
             continue
         baseline = Baseline.from_json(of_symbol(bundle.files, BASELINE_FILE, span.symbol))
@@ -284,15 +283,16 @@ def regime_verdicts(
     return then, now
 
 
-def _windows(prices: Prices, span: DataSpan, seq_length: int) -> tuple[Floats, Floats] | None:
+def _windows(usable: UsableCloses, span: DataSpan, seq_length: int) -> tuple[Floats, Floats] | None:
     """Return the last window of a model's data and the newest one, each of shape (seq_length,).
 
-    ``None`` if they are not comparable: there is no new close, the price basis changed, the
-    earlier closes are not cached any more, or the new ones have a fault.
+    ``None`` if they are not comparable: there is no new close, the earlier closes are not cached
+    any more, or new ones are held back.
     """
-    known = int(np.searchsorted(prices.sessions, np.datetime64(span.last_session), side="right"))
-    if prices.basis != span.basis or not seq_length <= known < len(prices):
+    prices = usable.prices
+    if prices is None or usable.held is not None:
         return None
-    if any((fault.date or "") > span.last_session for fault in find_faults(prices)):
+    known = int(np.searchsorted(prices.sessions, np.datetime64(span.last_session), side="right"))
+    if not seq_length <= known < len(prices):
         return None
     return prices.closes[known - seq_length : known], prices.closes[-seq_length:]

@@ -87,10 +87,14 @@ class StepPerformance:
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """Of every step that was scored, and over all of them (``None`` if nothing was)."""
+    """Of every step that was scored, and over all of them (``None`` if nothing was).
+
+    ``corrected`` counts the forecasts whose outcome is not the first one: a close was corrected.
+    """
 
     overall: StepPerformance | None
     steps: tuple[StepPerformance, ...]
+    corrected: int = 0
 
 
 def summarise(rows: Sequence[ScoredStep], promise: Mapping[str, Any] | None = None) -> Performance:
@@ -134,6 +138,7 @@ def summarise(rows: Sequence[ScoredStep], promise: Mapping[str, Any] | None = No
             )
             for step in steps
         ),
+        sum(row.corrections > 0 for row in rows),
     )
 
 

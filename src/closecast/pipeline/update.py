@@ -1,28 +1,26 @@
-"""New closes: collect them, let the calibration absorb them, score what was forecast."""
+"""New closes: collect them, score what was forecast, let the calibration absorb them."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-import numpy as np
-
-from closecast.core.calendars import as_date, session_table
 from closecast.core.records import Kind
-from closecast.core.symbols import canonical, exchange_of, folder_name
+from closecast.core.symbols import canonical, folder_name
 from closecast.database import Database
 from closecast.errors import ClosecastError, UnknownSymbol
 from closecast.evaluation.performance_plots import performance_plot, to_png
 from closecast.forecasters.base import Watch, ignore_progress
 from closecast.infra.files import write_atomically
 from closecast.metrics.live import summarise
-from closecast.metrics.outcomes import realised_log_return, score_step, will_never_come
+from closecast.pipeline.close_gate import usable_closes
 from closecast.pipeline.collect import collect_many
-from closecast.pipeline.recalibrate import absorb
+from closecast.pipeline.recalibrate import AbsorbResult, absorb
+from closecast.pipeline.scoring import ScoreCounts, score_forecasts
 from closecast.pipeline.workspace import Workspace
-from closecast.registry.documents import EVALUATION_FILE, of_symbol, promise_of
+from closecast.registry.documents import EVALUATION_FILE, Bundle, of_symbol, promise_of
 from closecast.registry.registry import Registry
 from closecast.settings import Settings
 from closecast.sources import source_again
@@ -33,13 +31,28 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class UpdateResult:
-    """Counts of an update, and the symbols that could not be collected or absorbed."""
+    """Counts of an update, and the symbols whose closes are not used.
+
+    Attributes
+    ----------
+    failed : mapping of symbol to str
+        Symbols that could not be collected, or with closes that are held back, and why.
+    absorbed, scored : int
+        Closes that are new to the calibration, and steps that got a first outcome.
+    corrected, reopened : int
+        Steps with another outcome after corrected closes, and without one while closes are held.
+    rebuilt : tuple of str
+        Symbols whose calibration was rebuilt because an absorbed close is another now.
+    """
 
     version: str
     collected: tuple[str, ...]
     failed: Mapping[str, str]
     absorbed: int
     scored: int
+    corrected: int = 0
+    reopened: int = 0
+    rebuilt: tuple[str, ...] = ()
 
 
 def update(
@@ -95,7 +108,7 @@ def update_version(
     info = bundle.manifest.info
     members = [s for s in info.symbols if _is_current(registry, s, version)]
     if not members:
-        return UpdateResult(version, (), {}, 0, 0)
+        return UpdateResult(version, (), {}, absorbed=0, scored=0)
     with Workspace(settings, members).alone():
         watch({"stage": "collect"})
         source = source_again(info.data[0].source, settings)
@@ -107,48 +120,75 @@ def update_version(
             log.warning("closes not collected", extra={"symbol": name, "reason": str(error)})
         if len(failed) == len(members):
             raise failed[members[0]]
-        watch({"stage": "absorb"})
-        absorbed, left_out = absorb(settings, bundle, database)
-        watch({"stage": "score"})
-        scored = {name: score_due(settings, name, database) for name in members}
-        for name in (name for name, count in scored.items() if draw and count):
+        cache = PriceCache(settings.data_dir / "prices")
+        learned = learn_from_closes(bundle, database, cache, members, watch)
+        for name in (name for name, count in learned.counts.items() if draw and count.any):
             draw_performance(settings, name, database, kind)
+    counts = learned.counts.values()
     return UpdateResult(
         version,
         tuple(s for s in members if s not in failed),
-        {**left_out, **{name: str(error) for name, error in failed.items()}},
-        absorbed,
-        sum(scored.values()),
+        {**learned.held, **{name: str(error) for name, error in failed.items()}},
+        learned.calibration.absorbed,
+        sum(count.scored for count in counts),
+        sum(count.corrected for count in counts),
+        sum(count.reopened for count in counts),
+        learned.calibration.rebuilt,
     )
 
 
-def score_due(settings: Settings, symbol: str, database: Database) -> int:
-    """Score every committed step of a symbol whose close is known, and return their number.
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """Changes that cached closes brought about.
 
-    Closes are those of the price cache, which the service collected itself. A step that was
-    issued after its session's close is void: it was no forecast.
+    Attributes
+    ----------
+    held : mapping of symbol to str
+        Reasons for which closes are held back.
+    counts : mapping of symbol to ScoreCounts
+        Changed outcomes of the symbols that the model is current for.
     """
-    prices = PriceCache(settings.data_dir / "prices").get(symbol)
-    if prices is None:
-        return 0
-    outcomes, void = [], []
-    calendar = session_table(exchange_of(symbol))
-    for forecast_id, forecast, step in database.forecasts.due(symbol, as_date(prices.sessions[-1])):
-        if forecast.basis != prices.basis:
-            continue
-        if calendar.closes_at(np.datetime64(step.session, "D")) <= forecast.issued_at:
-            void.append((forecast_id, step.step))  # issued after the close: no forecast
-            continue
-        log_return = realised_log_return(prices, forecast.origin, step.session)
-        if log_return is not None:
-            now = database.clock()
-            outcomes.append((forecast_id, step.step, score_step(forecast, step, log_return, now)))
-        elif will_never_come(prices, forecast.origin, step.session):
-            void.append((forecast_id, step.step))
-    scored = database.forecasts.score(outcomes) if outcomes else 0
-    if void:
-        database.forecasts.void(void)
-    return scored
+
+    held: Mapping[str, str]
+    counts: Mapping[str, ScoreCounts]
+    calibration: AbsorbResult
+
+
+def learn_from_closes(
+    bundle: Bundle,
+    database: Database,
+    cache: PriceCache,
+    members: Sequence[str],
+    watch: Watch = ignore_progress,
+) -> Learned:
+    """Hold faulty closes back, score forecasts with the others, and let the calibration learn.
+
+    Killed in between, the next call arrives at the same outcomes and states.
+
+    Parameters
+    ----------
+    members : sequence of str
+        Symbols that the model is current for.
+
+    Raises
+    ------
+    DamagedBundle, StorageFailed
+    """
+    usable = usable_closes(bundle, database, cache)
+    held = {}
+    for symbol, one in usable.items():
+        if symbol in members:  # other models decide for the others
+            database.close_decisions.hold(symbol, one.held)
+        if one.held is not None:
+            extra = {"symbol": symbol, "since": str(one.held.since), "reason": one.held.reason}
+            log.warning("closes held back", extra=extra)
+            held[symbol] = one.held.reason
+    # Scores come first: once the calibration has absorbed a corrected close, nothing shows any
+    # more that outcomes rest on the one before.
+    watch({"stage": "score"})
+    counts = {s: score_forecasts(database, s, usable[s]) for s in members if s in usable}
+    watch({"stage": "absorb"})
+    return Learned(held, counts, absorb(bundle, database, usable))
 
 
 def draw_performance(settings: Settings, symbol: str, database: Database, kind: Kind) -> None:

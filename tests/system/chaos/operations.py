@@ -19,7 +19,7 @@ import numpy as np
 from closecast.calibration import AdaptiveState, load_state
 from closecast.core.prices import Prices
 from closecast.core.records import SCORED_PROBABILITIES, DatedForecast, DatedStep
-from closecast.database import Database
+from closecast.database import CalibrationChange, Database
 from closecast.errors import ClosecastError, JobConflict
 from closecast.infra.api_keys import KeyStore
 from closecast.infra.processes import is_alive, owner_name
@@ -183,11 +183,13 @@ class Absorbing(Operation):
     def once(self, n: int) -> Any:
         with closing(Database(self.settings.ledger_url)) as database:
             stored = database.calibrations.newest(self._version, SYMBOL)
-            revision = 1 if stored is None else stored.revision + 1
-            parts = self._parts(revision)
-            day = date(2026, 1, 1) + timedelta(days=revision)  # stored once, and never again
-            panel = [("XNYS", day, revision.to_bytes(4))]
-            database.calibrations.store(self._version, SYMBOL, revision, day, parts, panel)
+            before = None if stored is None else stored.revision
+            revision = (before or 0) + 1
+            day = date(2026, 1, 1) + timedelta(days=revision)
+            change = CalibrationChange(
+                SYMBOL, before, revision, day, self._parts(revision), self._closes(revision)
+            )
+            database.calibrations.store(self._version, [change])
         return [revision, day.isoformat()]
 
     def broken(self, promised: Collection[Any]) -> Iterator[str]:
@@ -202,17 +204,21 @@ class Absorbing(Operation):
             if (stored.revision if stored else 0) < newest:
                 yield f"revision {newest} was promised, {stored and stored.revision} is stored"
             if stored is not None:
-                if list(stored.parts) != self._parts(stored.revision):
+                if stored.parts != self._parts(stored.revision):
                     yield f"revision {stored.revision} is a mixture"
-                day = database.calibrations.panel_day(self._version, "XNYS", stored.session)
-                if day != stored.revision.to_bytes(4):
-                    yield f"revision {stored.revision} without the panel's day {stored.session}"
+                known = database.calibrations.absorbed(self._version, SYMBOL)
+                if known is None or known.prices != self._closes(known.revision):
+                    yield f"revision {stored.revision} without the closes that it absorbed"
 
     def leftovers(self) -> list[Path]:
         return []
 
-    def _parts(self, revision: int) -> list[bytes]:
-        return [revision.to_bytes(4) + part for part in self._first.to_parts()]
+    def _parts(self, revision: int) -> tuple[bytes, ...]:
+        return tuple(revision.to_bytes(4) + part for part in self._first.to_parts())
+
+    def _closes(self, revision: int) -> Prices:
+        days = np.datetime64("2026-01-01") + revision + np.arange(-9, 1)
+        return Prices(SYMBOL, days, np.full(10, float(revision)), "made")
 
 
 class Working(Operation):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 
 from closecast.calibration import AdaptiveState
 from closecast.core.prices import Prices
@@ -42,8 +43,8 @@ class LiveCalibrations:
         """
         try:
             stored = self._database.calibrations.newest(snapshot.version, snapshot.symbol)
-            if stored is not None:
-                return AdaptiveState.from_parts(stored.parts)
+            if stored is not None:  # a state that was rebuilt counts on from the one before
+                return replace(AdaptiveState.from_parts(stored.parts), revision=stored.revision)
         except DamagedBundle as error:
             log.error(
                 "stored calibration damaged; the next update makes it again",
