@@ -110,7 +110,7 @@ def test_downloads_without_a_common_session_do_not_compare() -> None:
 
 
 def test_a_few_corrections_rewrite_no_history_and_another_series_does() -> None:
-    few = find_corrections(KNOWN, with_closes({row: 1.03 for row in (40, 120, 121, 122, 250)}))
+    few = find_corrections(KNOWN, with_closes(dict.fromkeys((40, 120, 121, 122, 250), 1.03)))
     assert few
     assert not few.rewrite_history
     shuffled = np.random.default_rng(1).permutation(np.diff(np.log(KNOWN.closes)))

@@ -288,7 +288,7 @@ def test_closes_in_any_order_end_as_if_the_right_ones_had_come_at_once() -> None
     run_state_machine_as_test(
         Vendor,
         settings=settings(
-            max_examples=30,
+            max_examples=20,
             stateful_step_count=14,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -65,9 +65,9 @@ class Corrections:
 def find_corrections(known: Prices, new: Prices) -> Corrections:
     """Compare two downloads from their first common day to the end of the earlier one.
 
-    Where most closes are the same bits, the history was not restated, and every other close
-    that differs is a correction. Where it was, both downloads may have been rounded: to whole
-    multiples of a tick (two decimals, say), half a tick each.
+    If most closes are the same bits, the history was not restated, and every other close that
+    differs is a correction. If it was, both downloads may have been rounded to whole multiples of
+    a tick (two decimals, say): half a tick each is allowed.
     """
     start, end = max(known.sessions[0], new.sessions[0]), known.sessions[-1]
     there, here = _rows(known, start, end), _rows(new, start, end)
