@@ -6,7 +6,7 @@ here, so that no part writes down a close that another part refuses.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -80,14 +80,16 @@ def usable_closes(bundle: Bundle, database: Database, cache: PriceCache) -> dict
     StorageFailed
         If the database cannot be read.
     """
-    found = {}
-    for span in bundle.manifest.info.data:
-        prices = cache.get(span.symbol)
-        if prices is None or len(prices) < bundle.manifest.info.seq_length:
+    info, found = bundle.manifest.info, {}
+    cached = {span.symbol: cache.get(span.symbol) for span in info.data}
+    panel = [prices for prices in cached.values() if prices is not None]
+    for span in info.data:
+        prices = cached[span.symbol]
+        if prices is None or len(prices) < info.seq_length:
             continue
         known = known_closes(bundle, database, span)
         accepted = database.close_decisions.accepted(span.symbol)
-        found[span.symbol] = judge_closes(prices, span, known, accepted, database.clock())
+        found[span.symbol] = judge_closes(prices, span, known, accepted, panel, database.clock())
     return found
 
 
@@ -108,6 +110,7 @@ def judge_closes(
     span: DataSpan,
     known: KnownCloses,
     accepted: Mapping[date, AcceptedClose],
+    panel: Sequence[Prices],
     now: datetime,
 ) -> UsableCloses:
     """Decide which closes of a download may be used.
@@ -123,11 +126,13 @@ def judge_closes(
         The closes that the model was trained on.
     accepted : mapping of date to AcceptedClose
         Decisions about the symbol, by session.
+    panel : sequence of Prices
+        The model's symbols: a move that they shared is news.
     """
     changes = None if known.prices is None else find_corrections(known.prices, prices)
     held = _refusal(prices, span, known, changes, accepted, now)
     if held is None:
-        held = _first_fault(prices, span, changes, accepted, now)
+        held = _first_fault(prices, span, changes, accepted, panel, now)
         last_trained = date.fromisoformat(span.last_session)
         if held is None or held.since > last_trained:
             usable = prices if held is None else _before(prices, held.since)
@@ -187,10 +192,11 @@ def _first_fault(
     span: DataSpan,
     changes: Corrections | None,
     accepted: Collection[date],
+    panel: Sequence[Prices],
     now: datetime,
 ) -> HeldCloses | None:
     """The first new fault of a download."""
-    for fault in sorted(find_faults(prices), key=lambda fault: str(fault.date)):
+    for fault in find_faults(prices, panel):
         if fault.date is None or date.fromisoformat(fault.date) in accepted:
             continue
         learned = fault.date <= span.last_session
