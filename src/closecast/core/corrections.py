@@ -22,7 +22,7 @@ significant digits and are computed anew for each download: their returns differ
 
 _MOST_DECIMALS = 6
 _ROWS_FOR_TICK = 500
-_REWRITTEN_SHARE, _REWRITTEN_LEAST = 0.1, 10
+_MANY, _MANY_OF = 10, 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +51,7 @@ class Corrections:
     @property
     def rewrite_history(self) -> bool:
         """Whether so many returns changed that this is another series, not a corrected one."""
-        least = max(_REWRITTEN_LEAST, _REWRITTEN_SHARE * self.compared)
-        return len(self.sessions) > least
+        return _are_many(len(self.sessions), self.compared)
 
     def __bool__(self) -> bool:
         return bool(len(self.sessions)) or self.rescaled
@@ -65,9 +64,9 @@ class Corrections:
 def find_corrections(known: Prices, new: Prices) -> Corrections:
     """Compare two downloads from their first common day to the end of the earlier one.
 
-    If most closes are the same bits, the history was not restated, and every other close that
-    differs is a correction. If it was, both downloads may have been rounded to whole multiples of
-    a tick (two decimals, say): half a tick each is allowed.
+    If few closes are other bits, the history was not restated, and each of them is a correction.
+    If it was, both downloads may have been rounded to whole multiples of a tick (two decimals,
+    say): half a tick each is allowed.
     """
     start, end = max(known.sessions[0], new.sessions[0]), known.sessions[-1]
     there, here = _rows(known, start, end), _rows(new, start, end)
@@ -80,7 +79,7 @@ def find_corrections(known: Prices, new: Prices) -> Corrections:
     before, after = known.closes[there][i], new.closes[here][j]
     moved = np.log(after) - np.log(before)
     allowed = np.zeros(len(common))
-    if 2 * np.count_nonzero(moved) > len(moved):
+    if _are_many(np.count_nonzero(moved), len(common)):
         allowed = (tick_of(before) / before + tick_of(after) / after) / 2
     changed = np.abs(np.diff(moved)) > ROUNDING + allowed[1:] + allowed[:-1]
     return Corrections(
@@ -116,6 +115,11 @@ def tick_of(closes: FloatArray) -> float:
         if (np.abs(np.round(newest, decimals) - newest) <= 1e-12 * newest).all():
             return float(10.0**-decimals)
     return 0.0
+
+
+def _are_many(changed: int, compared: int) -> bool:
+    """Whether so many closes changed that no one corrected them one by one."""
+    return changed > max(_MANY, _MANY_OF * compared)
 
 
 def _rows(prices: Prices, start: np.datetime64, end: np.datetime64) -> slice:
