@@ -79,7 +79,7 @@ def find_corrections(known: Prices, new: Prices) -> Corrections:
     before, after = known.closes[there][i], new.closes[here][j]
     moved = np.log(after) - np.log(before)
     allowed = np.zeros(len(common))
-    if _are_many(np.count_nonzero(moved), len(common)):
+    if _are_many(int(np.count_nonzero(moved)), len(common)):
         allowed = (tick_of(before) / before + tick_of(after) / after) / 2
     changed = np.abs(np.diff(moved)) > ROUNDING + allowed[1:] + allowed[:-1]
     return Corrections(
