@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from cronsim import CronSim
@@ -19,7 +19,6 @@ from closecast.database import ACTIVE, Database, Job
 from closecast.drift import Baseline, DriftDetector, discoveries, warn_of_unmeasured
 from closecast.errors import ClosecastError
 from closecast.forecasters import canonical_name, is_baseline
-from closecast.pipeline.close_gate import UsableCloses, usable_closes
 from closecast.registry.documents import (
     BASELINE_FILE,
     Bundle,
@@ -32,6 +31,9 @@ from closecast.registry.registry import Registry
 from closecast.settings import Settings
 from closecast.sources import source_again
 from closecast.sources.price_cache import PriceCache
+
+if TYPE_CHECKING:  # the process that serves imports this module, and no pipeline
+    from closecast.pipeline.close_gate import UsableCloses
 
 log = logging.getLogger(__name__)
 
@@ -211,6 +213,8 @@ def regime_signal(
     ------
     StorageFailed
     """
+    from closecast.pipeline.close_gate import usable_closes
+
     evidence = database.drift_days.evidence(bundle.manifest.version)
     if drifted_over_time({s: evidence[s] for s in symbols if s in evidence}):
         return True
