@@ -1,10 +1,10 @@
 """Made closes of coins, for no package carries closes of five real ones that may be passed on.
 
-A coin's log return is a share of the market's and a part of its own, both with fat tails
-(Student's t) and a volatility that comes in clusters. Large moves are often partly taken back the
-next day, and now and then a coin has news of its own. The market falls on the days of two real
-crashes, by as much as was published of them. Seeds are fixed: what thresholds are tuned on is one
-panel, what is measured and tested are others.
+A coin's log return is a share of the market's and a part of its own, both with fat tails (Student's
+t) and a volatility that comes in clusters. Large moves are often partly taken back the next day,
+and now and then a coin has news of its own, after which it is wilder for days. The market falls on
+the days of two real crashes, by as much as was published of them. Seeds are fixed: what thresholds
+are tuned on is one panel, what is measured and tested are others.
 """
 
 from __future__ import annotations
@@ -87,9 +87,12 @@ def coins(panel: Panel, first: str = "2018-01-01", last: str = "2026-06-30") -> 
         scale = panel.own * rng.uniform(0.5, 1.4)
         own = scale * _clustered(panel, rng, n) * _fat(panel.own_freedom, rng, n, panel.momentum)
         news = rng.random(n) < panel.news
+        own *= 1.0 + _after(news)
         own = own + news * rng.choice([-1, 1], n) * rng.uniform(0.2, 0.5, n)
         own = _with_returns(panel, rng, own, scale)
         returns = np.linspace(1.2, 0.8, n) * (beta * market + own)  # coins have become calmer
+        wild = (sessions >= np.datetime64("2020-02-20")) & (sessions < np.datetime64(CRASH))
+        returns *= np.where(wild, 1.6, 1.0)  # the weeks before were not calm
         for day, (move, spread) in _MARKET_DAYS.items():
             row = int((np.datetime64(day) - sessions[0]).astype(int))
             if 0 <= row < n:
@@ -112,6 +115,14 @@ def _clustered(panel: Panel, rng: np.random.Generator, n: int) -> FloatArray:
         logs[i] = panel.persistence * logs[i - 1] + steps[i]
     variance = panel.roughness**2 / (1 - panel.persistence**2)
     return np.asarray(np.exp(logs - variance))
+
+
+def _after(news: NDArray[np.bool_]) -> FloatArray:
+    """Added volatility of the days after news, over the usual, shape (n,)."""
+    added = np.zeros(len(news))
+    for i in range(1, len(news)):
+        added[i] = 2.5 if news[i - 1] else 0.85 * added[i - 1]
+    return added
 
 
 def _fat(freedom: float, rng: np.random.Generator, n: int, momentum: float) -> FloatArray:

@@ -13,6 +13,7 @@ from closecast.core.prices import Prices
 from closecast.core.verdict import Verdict
 from closecast.drift import Baseline, Context, DriftDetector
 from closecast.drift.market_check import dates_of, without_market
+from closecast.drift.statistics.shock import Shock
 
 LENGTH = 60
 COINS = coins(HELD_OUT[0])
@@ -53,6 +54,14 @@ def test_the_days_after_it_are_no_fault_either(day: str, after: int) -> None:
         row = LENGTH - 1 - after
         for finding in judged(prices, day, after=after).findings:
             assert finding.row not in (row - 1, row, row + 1) or finding.level != "fault"
+
+
+def test_a_crash_of_last_month_is_at_most_old_news() -> None:
+    """It is no split and no wrong close, so that a window is not spoiled wherever it holds it."""
+    for prices in COINS[:3]:
+        for finding in judged(prices, CRASH, after=30).findings:
+            if finding.row == LENGTH - 31:
+                assert (finding.statistic, finding.alternatives) == (Shock.name, ())
 
 
 def test_the_same_fall_without_the_others_is_not_the_market_s() -> None:

@@ -111,7 +111,8 @@ class DriftDetector:
                 closes = np.exp(np.append(0.0, left.cumsum()))
                 without: list[list[Finding]] = [[]]
                 self._measure(WindowReturns.of(closes[None]), [0], [memory], [context], without)
-                found[:] = [shared_or_not(f, without[0], moves, times) for f in found]
+                judged = [shared_or_not(f, without[0], moves, times) for f in found]
+                found[:] = [finding for finding in judged if finding is not None]
         return check_market(float(windows.returns[i, -1]), n - 1, dates[-1], context.market)
 
     def _read(self, windows: WindowReturns, came_before: _Before) -> WindowFeatures:

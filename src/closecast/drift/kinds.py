@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from closecast.core.dataset import log_returns, long_run_volatility
-from closecast.core.market_moves import MarketPanel
 from closecast.core.markets import kind_of
 from closecast.core.prices import Prices
 from closecast.core.verdict import Channel
@@ -22,8 +21,6 @@ from closecast.drift.reference import (
     sample_reference,
 )
 from closecast.drift.thresholds import (
-    FEW_SYMBOLS,
-    SURE,
     FalseAlarmRate,
     Threshold,
     thresholds_for,
@@ -140,22 +137,11 @@ def _calibrated(
     """Compute thresholds from a pool; never smaller than those of another calibration."""
     if statistics is not None:
         pool = pool.only(statistics)
-    sure = SURE if least is None else FEW_SYMBOLS
-    alone, reached = thresholds_for(
-        pool.alone,
-        pool.last_sessions,
-        rates,
-        with_before=False,
-        sure=sure,
-        least=None if least is None else least.alone,
-    )
+    days = pool.last_sessions
+    of_stocks = (None, None) if least is None else (least.alone, least.with_before)
+    alone, reached = thresholds_for(pool.alone, days, rates, with_before=False, least=of_stocks[0])
     before, reached_before = thresholds_for(
-        pool.with_before,
-        pool.last_sessions,
-        rates,
-        with_before=True,
-        sure=sure,
-        least=None if least is None else least.with_before,
+        pool.with_before, days, rates, with_before=True, least=of_stocks[1]
     )
     return Calibration(pool, kind, alone, before, {"alone": reached, "with_before": reached_before})
 
@@ -190,5 +176,4 @@ def _kind_reference(
 @lru_cache(maxsize=2)
 def _own_scales(series: tuple[Prices, ...], seq_length: int) -> Reference:
     windows = sum(len(part) for part in series) // STEP
-    step = STEP * (1 + windows // _MOST_WINDOWS)
-    return measure_reference(series, seq_length, step, MarketPanel(series))
+    return measure_reference(series, seq_length, STEP * (1 + windows // _MOST_WINDOWS))

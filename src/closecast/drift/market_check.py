@@ -13,17 +13,16 @@ from closecast.core.verdict import Finding
 from closecast.drift.context import Context, ContextFinding
 from closecast.drift.messages import sentence
 from closecast.drift.statistics.base import Cause
+from closecast.drift.statistics.shock import Shock
 
 EXPLAINED = frozenset({"split", "spike"})
 """Codes of single moves, which the market may explain."""
-
-MEASURES = ("jump", "spike", "large_move")
-"""Statistics that find them."""
 
 _WILD = 2.5  # volatilities of the market, from which on its day is more than noise
 _MOST_SHARED = 2.0  # times the market's move: SOL fell by 40 % when the others fell by 17 %
 _CRASH = 3.5  # volatilities just before: five days in 18 years of US stocks
 _LARGE = 2.0  # long-run volatilities: a day like many of wilder years is no crash
+_RECENT = 5  # sessions
 _FOLLOWED = 0.5  # of the market's move, that the symbol itself must have made
 
 
@@ -49,8 +48,8 @@ def without_market(returns: FloatArray, moves: FloatArray, times: FloatArray) ->
 
 def shared_or_not(
     finding: Finding, without: Sequence[Finding], moves: FloatArray, times: FloatArray
-) -> Finding:
-    """Call a single move news if it is gone without the market's part.
+) -> Finding | None:
+    """Call a single move news if it is gone without the market's part; of old news nothing is left.
 
     Parameters
     ----------
@@ -68,6 +67,8 @@ def shared_or_not(
     day = max(range(row - 1, min(row + 1, len(times))), key=lambda i: abs(times[i]))
     if abs(times[day]) < _WILD:
         return finding
+    if row <= len(times) - _RECENT and finding.statistic != Shock.name:
+        return None  # a split or a wrong close would spoil the window wherever it is; news is over
     facts = {
         "move": finding.facts["move"],
         "times": finding.facts["times"],

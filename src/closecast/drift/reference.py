@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 
 from closecast.core.arrays import FloatArray
 from closecast.core.dataset import log_returns, long_run_volatility
-from closecast.core.market_moves import MarketPanel
 from closecast.core.prices import Prices
 from closecast.drift.features import WindowFeatures, WindowReturns, ewma_before, features_of
-from closecast.drift.market_check import MEASURES, without_market
 from closecast.drift.statistics import STATISTICS
 from closecast.sources.sample import SampleSource
 
@@ -116,12 +114,7 @@ def sample_reference(seq_length: int, until: str | None = None) -> Reference:
     return measure_reference(past, seq_length)
 
 
-def measure_reference(
-    series: Sequence[Prices],
-    seq_length: int,
-    step: int = STEP,
-    market: MarketPanel | None = None,
-) -> Reference:
+def measure_reference(series: Sequence[Prices], seq_length: int, step: int = STEP) -> Reference:
     """Measure windows of closes assumed to be clean, each symbol in its own scale.
 
     Parameters
@@ -130,13 +123,10 @@ def measure_reference(
         Each with a few windows at least.
     step : int
         Sessions between two windows.
-    market : MarketPanel, optional
-        Of the same symbols: where closes before a window are known, so are its dates, and a move
-        that the market shared is no fault.
     """
     returns = [log_returns(prices.closes) for prices in series]
     pooled = still_share_of(np.concatenate(returns))
-    parts = [_measured(prices, seq_length, pooled, step, market) for prices in series]
+    parts = [_measured(prices, seq_length, pooled, step) for prices in series]
     digest = hashlib.sha256("".join(prices.content_hash for prices in series).encode())
     return Reference(
         alone={key: np.concatenate([part[0][key] for part in parts]) for key in parts[0][0]},
@@ -232,7 +222,7 @@ def _windows(prices: Prices, seq_length: int, step: int) -> tuple[WindowReturns,
 
 
 def _measured(
-    prices: Prices, seq_length: int, pooled: float, step: int, market: MarketPanel | None
+    prices: Prices, seq_length: int, pooled: float, step: int
 ) -> tuple[dict[str, FloatArray], dict[str, FloatArray], NDArray[np.datetime64], FloatArray]:
     closes = prices.closes
     windows, first = _windows(prices, seq_length, step)
@@ -245,13 +235,7 @@ def _measured(
     before = np.array([ewma_before(closes[: row + 1]) or level[0] for row in earlier])
     scale = before * np.sqrt(np.maximum(first - earlier, 1))
     gap = np.log(closes[first] / closes[earlier]) / scale
-    known = measured(features_of(windows, level, still, before, gap, scale))
-    if market is not None:
-        shared = market.without(prices.symbol).at(prices.sessions[1:])
-        left = np.exp(np.append(0.0, without_market(returns, *shared).cumsum()))
-        calm = WindowReturns.of(sliding_window_view(left, seq_length)[first])
-        without = measured(features_of(calm, level, still, before, gap, scale))
-        known |= {key: np.minimum(known[key], without[key]) for key in MEASURES if key in known}
+    known = features_of(windows, level, still, before, gap, scale)
     last = first + seq_length - 1
     moves = sliding_window_view(np.abs(returns), STEP).mean(axis=1)[last - STEP]
-    return measured(alone), known, prices.sessions[last], moves / np.abs(returns).mean()
+    return measured(alone), measured(known), prices.sessions[last], moves / np.abs(returns).mean()

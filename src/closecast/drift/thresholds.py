@@ -29,6 +29,9 @@ not: a reference holds two or three, and a window alone can only be compared wit
 FEW_SYMBOLS: Mapping[Channel, tuple[float, float]] = {"fault": (0.9, 0.9), "regime": (0.95, 0.95)}
 """The same for a reference of few symbols that share most of their moves: a coin's."""
 
+WILDER = 1.25
+"""Times the largest thresholds of stocks: days of 8 deviations are more frequent for coins."""
+
 _LOG_TAIL = np.log(TAIL)
 
 
@@ -85,7 +88,6 @@ def thresholds_for(
     wanted: Mapping[Channel, float],
     *,
     with_before: bool,
-    sure: Mapping[Channel, tuple[float, float]] = SURE,
     least: Mapping[str, Threshold] | None = None,
 ) -> tuple[dict[str, Threshold], dict[Channel, FalseAlarmRate]]:
     """Compute thresholds at which a channel alarms on the target share of clean windows.
@@ -109,14 +111,14 @@ def thresholds_for(
         Target rates, inside (0, 0.5].
     with_before : bool
         Whether the values are of windows whose closes before are known.
-    sure : mapping of channel to two floats
-        Quantile, over bootstrapped years, of the rate that must stay within the target.
     least : mapping of key to Threshold, optional
-        Thresholds of another reference, below which none may be.
+        Of stocks, for symbols of another kind: no threshold is smaller, largest thresholds are
+        larger by :data:`WILDER`, and the quantiles are those of :data:`FEW_SYMBOLS`.
     """
     found: dict[str, Threshold] = {}
     rates: dict[Channel, FalseAlarmRate] = {}
     years = _Years(last_sessions)
+    sure, wilder = (SURE, 1.0) if least is None else (FEW_SYMBOLS, WILDER)
     for channel in CHANNELS:
         weights = {
             key: STATISTICS[key].weights[with_before]
@@ -129,14 +131,15 @@ def thresholds_for(
         smallest = np.min(
             [_shares(ordered[key], values[key]) / weight for key, weight in weights.items()], axis=0
         )
-        always = np.any([values[key] > STATISTICS[key].most_threshold for key in weights], axis=0)
+        most = {key: wilder * STATISTICS[key].most_threshold for key in weights}
+        always = np.any([values[key] > most[key] for key in weights], axis=0)
         of_channel = sure[channel][with_before]
         scale = _largest_scale(smallest, always, years, wanted[channel], of_channel)
         alarms = np.zeros(len(last_sessions), dtype=bool)
         for key, weight in weights.items():
-            found[key] = _threshold(key, ordered[key], scale * weight)
+            found[key] = _threshold(key, ordered[key], scale * weight, most[key])
             if least is not None:
-                found[key] = _larger(found[key], least[key])
+                found[key] = _larger(found[key], least[key], STATISTICS[key].least_elsewhere)
             alarms |= values[key] > found[key].value
         drawn = years.rates(alarms)
         lower, upper = np.quantile(drawn, (0.05, 0.95))
@@ -145,10 +148,10 @@ def thresholds_for(
     return found, rates
 
 
-def _larger(one: Threshold, other: Threshold) -> Threshold:
+def _larger(one: Threshold, other: Threshold, least: float) -> Threshold:
     """The larger threshold, and the larger values of the tails."""
     return Threshold(
-        max(one.value, other.value),
+        max(one.value, other.value, least),
         min(one.rate, other.rate),
         tuple(map(max, one.tail, other.tail)),
     )
@@ -188,11 +191,11 @@ def _shares(ordered: FloatArray, values: FloatArray) -> FloatArray:
     return np.asarray(1 - np.searchsorted(ordered, values, side="left") / len(ordered))
 
 
-def _threshold(key: str, ordered: FloatArray, rate: float) -> Threshold:
+def _threshold(key: str, ordered: FloatArray, rate: float, most: float) -> Threshold:
     n = len(ordered)
     allowed = int(np.floor(rate * n + 1e-9))  # number of values that may lie beyond
     value = max(float(ordered[n - 1 - min(allowed, n - 1)]), STATISTICS[key].least_threshold)
-    value = min(float(np.ceil(value * 1e4) / 1e4), STATISTICS[key].most_threshold)
+    value = min(float(np.ceil(value * 1e4) / 1e4), most)
     beyond = n - int(np.searchsorted(ordered, value, side="right"))
     tail = np.quantile(ordered, 1 - np.array(TAIL))
     return Threshold(

@@ -53,6 +53,9 @@ class Statistic(ABC):
     least_threshold: ClassVar[float] = 0.0
     """The threshold never falls below this, however tame the reference is."""
 
+    least_elsewhere: ClassVar[float] = 0.0
+    """The same for kinds of market other than stocks."""
+
     most_threshold: ClassVar[float] = inf
     """The threshold never rises above this, however wild the reference is."""
 

@@ -35,6 +35,7 @@ class Jump(Statistic):
     name = "move like a split's or a unit's, over the volatility around it"
     weights = 0.15, 0.15
     least_threshold = 7.0
+    least_elsewhere = 21.0  # coins hardly ever split, and fell by 9 to 16 of these on 2020-03-12
 
     def measure(self, reading: WindowFeatures) -> FloatArray:
         return np.asarray(_scores(reading).max(axis=1))
