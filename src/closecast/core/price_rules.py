@@ -82,7 +82,8 @@ PRICE_RULES = (
     PriceRule(
         "wrong_calendar",
         "refused",
-        "More than a tenth of the rows are on days on which the symbol's exchange is closed.",
+        "More than a tenth of the rows are on days on which the symbol's exchange is closed; or, for "
+        "a name without suffix, another exchange's calendar fits clearly better than New York's.",
         "The symbol names another market than the one that the closes come from.",
     ),
     PriceRule(
@@ -105,6 +106,12 @@ PRICE_RULES = (
         "left out",
         "A row on a day on which the exchange is closed, where such rows are few.",
         "Vendors fill holidays with the last close; its return of 0 is none.",
+    ),
+    PriceRule(
+        "sunday_bars",
+        "left out",
+        "Rows of Sundays among closes of currencies.",
+        "Some brokers give the first hours of Monday a bar of their own.",
     ),
     PriceRule(
         "unfinished_bar",
