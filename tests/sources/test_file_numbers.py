@@ -6,13 +6,13 @@ import pytest
 
 from tests.support.file_reading import FileReader
 
-DAYS = ("2022-01-03", "2022-01-04", "2022-01-05")
+DAYS = ("2022-01-03", "2022-01-04", "2022-01-05", "2022-01-06", "2022-01-07")
 OPEN = "may be in thousands or have three decimals"
 
 
 def table(closes: tuple[str, ...], other: tuple[str, ...] = (), header: str = "Date;Close") -> str:
     rows = [
-        ";".join(cells) for cells in zip(DAYS, closes, *([other] if other else []), strict=True)
+        ";".join(cells) for cells in zip(DAYS, closes, *([other] if other else []), strict=False)
     ]
     return "\n".join([header + (";Other" if other else ""), *rows]) + "\n"
 
@@ -53,14 +53,22 @@ def test_the_other_columns_decide(
 
 
 def test_the_sizes_of_neighbours_decide(reader: FileReader) -> None:
-    text = table(("998", "1,003", "1,010"))
-    assert reader.fetch(text).closes.tolist() == [998, 1003, 1010]
-    text = table(("99.875", "100", "101.250"))
-    assert reader.fetch(text).closes.tolist() == [99.875, 100, 101.25]
+    text = table(("998", "997", "999", "1,003", "1,010"))
+    assert reader.fetch(text).closes.tolist() == [998, 997, 999, 1003, 1010]
+    assert "as the sizes of neighbouring closes leave no other" in reader.read_as(text)
+    text = table(("99.875", "100", "101.250", "102", "103"))
+    assert reader.fetch(text).closes.tolist() == [99.875, 100, 101.25, 102, 103]
+
+
+def test_few_closes_of_another_size_may_be_in_another_unit_and_decide_nothing(
+    reader: FileReader,
+) -> None:
+    rule, _ = reader.refusal(table(("1.234", "1.240", "120", "1.236", "1.238")))
+    assert rule == "ambiguous_number"
 
 
 def test_other_symbols_rows_decide(reader: FileReader) -> None:
-    rows = [f"{day},MSFT,100.719" for day in DAYS] + [f"{DAYS[0]},T,12.5"]
+    rows = [f"{day},MSFT,100.719" for day in DAYS[:3]] + [f"{DAYS[0]},T,12.5"]
     assert reader.fetch("\n".join(["Date,Symbol,Close", *rows])).closes.tolist() == [100.719] * 3
 
 

@@ -39,6 +39,7 @@ _GROUPS = re.compile(r"\d{1,3}(?:([.,])\d{3})(?:\1\d{3})*|\d{1,2}(?:,\d{2})+,\d{
 _ADVICE = "Write closes with a decimal point and without thousands separators."
 _PLAIN = re.compile(r"[0-9.,]{1,30}", re.ASCII)
 _DIGITS_AND_POINTS = re.compile(r"[0-9.\n]*", re.ASCII)
+_ENOUGH_WHOLE = 3  # closes without a mark; fewer may be rows in another unit
 _NO_NUMBER = "?"
 _LONGEST = 60  # characters of a cell that may be a number
 
@@ -253,6 +254,8 @@ def _texts_of(cells: Sequence[Any]) -> Iterator[str]:
 
 def _by_size(texts: Sequence[str]) -> Mark | None:
     """The decimal mark under which no close is far off its neighbour, if only one is so."""
+    if sum(bool(text) and not _evidence(text) for text in texts) < _ENOUGH_WHOLE:
+        return None
     believable: list[Mark] = []
     for mark in (".", ","):
         values = np.array([_number(text, mark) for text in texts if text])
