@@ -163,10 +163,10 @@ def _refusal(
     now: datetime,
 ) -> HeldCloses | None:
     """Reason to use nothing of a download, if there is one."""
+    since = _first_unused(prices, span, known)
     if prices.basis != span.basis:
-        row = int(np.searchsorted(prices.sessions, np.datetime64(span.last_session), side="right"))
         return HeldCloses(
-            as_date(prices.sessions[min(row, len(prices) - 1)]),
+            since,
             OTHER_BASIS,
             f"closes are {prices.basis}, the model has learned from {span.basis} ones",
             f"Closes that are {span.basis} again end it, or a training on these.",
@@ -174,17 +174,26 @@ def _refusal(
         )
     if changes is None or changes.first is None or not changes.rewrite_history:
         return None
-    decision = accepted.get(changes.first)
-    if decision is not None and decision.at > known.at:
+    decision = accepted.get(since)
+    if decision is not None and decision.at > known.at:  # about this download, not about another
         return None
     return HeldCloses(
-        changes.first,
+        since,
         REWRITTEN,
         f"{len(changes.sessions)} of {changes.compared} returns, from {changes.first} on, are not "
         "those that the model has learned from: its history was rewritten",
-        _ends(prices.symbol, changes.first, "the new history is right"),
+        _ends(prices.symbol, since, "the new history is right"),
         now,
     )
+
+
+def _first_unused(prices: Prices, span: DataSpan, known: KnownCloses) -> date:
+    """First session of a refused download that no known close stands for; else its last one."""
+    last = np.datetime64(span.last_session, "D")
+    if known.prices is not None:
+        last = known.prices.sessions[-1]
+    row = int(np.searchsorted(prices.sessions, last, side="right"))
+    return as_date(prices.sessions[min(row, len(prices) - 1)])
 
 
 def _first_fault(
