@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, FiniteFloat
 
 from api.schemas.base import Answer
-from closecast.core.verdict import Channel, Code
+from closecast.core.verdict import Channel, Code, ProvenanceMatch
 
 EXAMPLE_FINDING: dict[str, Any] = {
     "code": "unit_error",
@@ -28,6 +28,9 @@ EXAMPLE_PROVENANCE: dict[str, Any] = {
     "first_session": "2022-10-04",
     "last_session": "2022-12-28",
     "factor": 1.0,
+    "rows_that_differ": 0,
+    "first_difference": None,
+    "difference": None,
 }
 CONTENT_LANGUAGE: dict[str, Any] = {
     "Content-Language": {
@@ -39,8 +42,6 @@ LEVEL_MEANS = (
     "`ok`: nothing found. `regime`: the market changed. `fault`: the data is probably wrong, "
     "also where other findings are present. `insufficient`: too few closes for a verdict."
 )
-
-Match = Literal["exact", "gapped", "reversed", "other_symbol", "unknown", "newer", "undated"]
 
 
 class FindingAnswer(Answer):
@@ -91,9 +92,10 @@ class FindingAnswer(Answer):
 class ProvenanceAnswer(Answer):
     """Origin of a window among the closes that the service has collected."""
 
-    match: Match = Field(
-        description="`exact`: row for row the symbol's. `gapped`: with sessions missing or added. "
-        "`reversed`: newest first. `other_symbol`: exactly another symbol's. `unknown`: not "
+    match: ProvenanceMatch = Field(
+        description="`exact`: row for row the symbol's, to rounding. `differs`: some rows are not. "
+        "`gapped`: with sessions missing or added. "
+        "`reversed`: newest first. `other_symbol`: another symbol's. `unknown`: not "
         "found, though its dates are known. `newer`: later than all known closes. `undated`: not "
         "found, and without a date that means nothing."
     )
@@ -101,7 +103,17 @@ class ProvenanceAnswer(Answer):
     first_session: date | None = Field(description="First session of the matching rows.")
     last_session: date | None
     factor: FiniteFloat | None = Field(
-        description="Ratio of the closes sent to the known ones; 1 in the same unit and basis."
+        description="Ratio of the closes sent to the known ones; 1 in the same unit and basis. "
+        "That of the rows that agree, where not all do."
+    )
+    rows_that_differ: int | None = Field(
+        description="Number of rows whose ratio to the known close is not `factor`."
+    )
+    first_difference: date | None = Field(
+        description="Session of the known close beside the first such row."
+    )
+    difference: FiniteFloat | None = Field(
+        description="Close sent over the known close in that row, over `factor`."
     )
 
 

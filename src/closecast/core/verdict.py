@@ -16,6 +16,7 @@ Code = Literal[
     "split",
     "frozen_feed",
     "filled_days",
+    "missing_days",
     "wrong_symbol",
     "stale_window",
     "spike",
@@ -29,6 +30,18 @@ Code = Literal[
 ]
 """The cause. ``shock`` is one session of news, ``closes_held`` a fault of closes after the window,
 which are held back; every other name describes itself."""
+
+ProvenanceMatch = Literal[
+    "exact",
+    "differs",
+    "gapped",
+    "reversed",
+    "other_symbol",
+    "unknown",
+    "newer",
+    "undated",
+]
+"""Relation of a window to the closes that are known; see :class:`Provenance`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +98,10 @@ class Provenance:
     Attributes
     ----------
     match : str
-        ``exact``: row for row the symbol's known closes. ``gapped``: the same with sessions
-        missing or added inside. ``reversed``: the same, newest first. ``other_symbol``: exactly
-        those of another symbol. ``unknown``: nowhere among what is known, though its dates are.
+        ``exact``: row for row the symbol's known closes, to rounding, in one unit and price basis.
+        ``differs``: the same sessions, but some rows leave the ratio of the others. ``gapped``:
+        with sessions missing or added inside. ``reversed``: newest first. ``other_symbol``: those
+        of another symbol. ``unknown``: nowhere among what is known, though its dates are.
         ``newer``: later than anything that is known. ``undated``: nowhere among what is known,
         and without a date nothing follows from that.
     symbol : str or None
@@ -95,14 +109,24 @@ class Provenance:
     first_session, last_session : str or None
         ISO dates of the window's rows where they were found.
     factor : float or None
-        What was sent over what is known: 1 in the same unit and price basis.
+        What was sent over what is known: 1 in the same unit and price basis. That of the rows
+        that agree where not all do.
+    rows_that_differ : int or None
+        Number of rows whose ratio to the known close is not ``factor``; 0 if all agree.
+    first_difference : str or None
+        ISO date of the known close beside the first such row.
+    difference : float or None
+        Close sent over the known close in that row, over ``factor``.
     """
 
-    match: Literal["exact", "gapped", "reversed", "other_symbol", "unknown", "newer", "undated"]
+    match: ProvenanceMatch
     symbol: str | None = None
     first_session: str | None = None
     last_session: str | None = None
     factor: float | None = None
+    rows_that_differ: int | None = None
+    first_difference: str | None = None
+    difference: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

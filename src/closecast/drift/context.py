@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,13 @@ from closecast.core.calendars import SessionTable
 from closecast.core.market_moves import MarketMoves
 from closecast.core.prices import Prices
 from closecast.core.verdict import Channel
+from closecast.drift.missing_rows import allowed_to_miss
 from closecast.drift.return_index import OtherSymbols
 from closecast.drift.statistics.base import Cause
 
 Dates = NDArray[np.datetime64]
+
+_NO_DATES: Dates = np.empty(0, "datetime64[D]")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,8 +81,15 @@ class ContextFinding:
     threshold: float
 
 
-def check_dates(context: Context) -> list[ContextFinding]:
-    """Check that the dates of closes are in order, unique, and sessions of the exchange."""
+def check_dates(context: Context, own: Prices | None = None) -> list[ContextFinding]:
+    """Check that the dates of closes are in order, unique, and all sessions of the exchange.
+
+    Parameters
+    ----------
+    own : Prices, optional
+        Known closes of the symbol that the window is of, where the context is that of another one:
+        its calendar does not apply.
+    """
     if context.sessions is None or len(context.sessions) < 2:
         return []
     steps = np.diff(context.sessions).astype("int64")
@@ -87,16 +98,28 @@ def check_dates(context: Context) -> list[ContextFinding]:
         row = int(np.argmax(steps < 0)) + 1
         cause = Cause("reversed_order", row, {"rows": backward})
         found.append(ContextFinding(cause, "fault", "dates that go back", float(backward), 0.0))
-    twice, strange = _twice(context.sessions), _no_sessions(context)
+    sessions = _Sessions.of(context, own)
+    twice, strange = _twice(context.sessions), sessions.strange(context.sessions)
+    # If the caller did not name the symbol, its calendar may not apply.
+    level: Channel = "fault" if context.symbol_named else "regime"
     if rows := sorted({*twice, *strange}):
-        # If the caller did not name the symbol, its calendar may not apply.
-        level: Channel = "fault" if twice or context.symbol_named else "regime"
         about: dict[str, int | float | str] = {
             "rows": len(rows),
             "date": str(context.sessions[rows[0]]),
         }
         cause = Cause("filled_days", rows[0], about)
-        found.append(ContextFinding(cause, level, "days without a session", float(len(rows)), 0.0))
+        worst: Channel = "fault" if twice else level
+        name = "days without a session"
+        found.append(ContextFinding(cause, worst, name, float(len(rows)), 0.0))
+    allowed = allowed_to_miss(len(context.sessions))
+    # Dates that come twice or are no sessions hide missing ones, and are a finding already.
+    missing = sessions.missing(context.sessions, allowed)
+    if len(missing):
+        about = {"missing": len(missing), "date": str(missing[0])}
+        row = int(np.argmax(context.sessions > missing[0]))
+        cause = Cause("missing_days", row, about)
+        name = "sessions left out between the dates"
+        found.append(ContextFinding(cause, level, name, float(len(missing)), float(allowed)))
     return found
 
 
@@ -116,11 +139,44 @@ def _twice(sessions: Dates) -> list[int]:
     return sorted({*range(len(sessions))} - {*first.tolist()})
 
 
-def _no_sessions(context: Context) -> list[int]:
-    table, sessions = context.calendar, context.sessions
-    assert sessions is not None
-    if table is None or not len(table.sessions):
-        return []
-    inside = (sessions >= table.sessions[0]) & (sessions <= table.sessions[-1])
-    rows = np.minimum(np.searchsorted(table.sessions, sessions), len(table.sessions) - 1)
-    return np.flatnonzero(inside & (table.sessions[rows] != sessions)).tolist()
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sessions:
+    """Sessions that dates are compared with: of a calendar, and of known closes; perhaps none."""
+
+    calendar: Dates
+    known: Dates
+
+    @classmethod
+    def of(cls, context: Context, own: Prices | None) -> Self:
+        """Build from a window's context; ``own`` as in :func:`check_dates`."""
+        table, known = (context.calendar, context.known) if own is None else (None, own)
+        return cls(
+            _NO_DATES if table is None else table.sessions,
+            _NO_DATES if known is None else known.sessions,
+        )
+
+    def strange(self, dates: Dates) -> list[int]:
+        """Rows of dates that are no sessions; one of which a close is known is one."""
+        calendar = self.calendar
+        if not len(calendar):
+            return []
+        inside = (dates >= calendar[0]) & (dates <= calendar[-1])
+        rows = np.minimum(np.searchsorted(calendar, dates), len(calendar) - 1)
+        found = np.flatnonzero(inside & (calendar[rows] != dates))
+        return found[~np.isin(dates[found], self.known)].tolist() if len(found) else []
+
+    def missing(self, dates: Dates, allowed: int) -> Dates:
+        """Sessions between the first date and the last that are not among them.
+
+        Those of which no close is known, though of earlier and later ones there are, do not count:
+        a halt. If there are no more than ``allowed``, none are returned.
+        """
+        sessions = self.calendar if len(self.calendar) else self.known
+        low, high = np.searchsorted(sessions, (dates.min(), dates.max() + 1)).tolist()
+        if high - low - len(dates) <= allowed:
+            return _NO_DATES
+        missing = np.setdiff1d(sessions[low:high], dates)
+        if len(self.known):
+            inside = (missing > self.known[0]) & (missing < self.known[-1])
+            missing = missing[~inside | np.isin(missing, self.known)]
+        return missing if len(missing) > allowed else _NO_DATES

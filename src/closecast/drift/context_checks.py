@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import exp
 from typing import TypeVar
 
 import numpy as np
@@ -11,11 +12,20 @@ import numpy as np
 from closecast.core.arrays import FloatArray
 from closecast.core.prices import Prices
 from closecast.core.symbols import EVERY_DAY, exchange_of
-from closecast.core.verdict import Channel, Provenance
+from closecast.core.verdict import Channel, Provenance, ProvenanceMatch
 from closecast.drift.context import Context, ContextFinding, Dates
+from closecast.drift.differences import differences
 from closecast.drift.features import WindowReturns
-from closecast.drift.provenance import Match, correlation, locate, locate_elsewhere
+from closecast.drift.provenance import (
+    Match,
+    correlation,
+    locate,
+    locate_elsewhere,
+    place_by_dates,
+    rows_of,
+)
 from closecast.drift.return_index import OtherSymbols, history_of
+from closecast.drift.row_comparison import RowComparison
 from closecast.drift.statistics.base import Cause
 from closecast.drift.statistics.ratios import like_unit
 from closecast.errors import InvalidSymbol
@@ -25,6 +35,7 @@ T = TypeVar("T")
 _SESSIONS_PER_DAY = 5 / 7
 _FRESH_SESSIONS = 21.0  # an older price does not suffice to call a gap a fault
 _STALE_SESSIONS = 3  # one or two can be time zones, or a calendar that is not known here
+_POWER_OF_TEN = 0.005  # distance of a logarithm
 _UNLIKE = 0.5  # correlation: two feeds of a stock have 0.9, two stocks 0.3 (0.7 in crises)
 
 
@@ -47,6 +58,9 @@ class KnownContext:
     sessions : array of datetime64[D] or None
         Dates of the window's closes where it lies row for row among the known ones, from the
         oldest on; fewer than closes if the known ones end before the window.
+    own : Prices or None
+        Known closes of the symbol that a window without a symbol turned out to be of: it is judged
+        by their volatility and their sessions.
     """
 
     provenance: Provenance | None = None
@@ -56,6 +70,7 @@ class KnownContext:
     gap_sessions: float = 1.0
     gap_sure: bool = False
     sessions: Dates | None = None
+    own: Prices | None = None
 
 
 _NOTHING = KnownContext()
@@ -112,7 +127,9 @@ def _placed(context: Context, known: Prices, place: Match) -> KnownContext:
         cause = Cause("reversed_order", 0, {})
         facts.append(ContextFinding(cause, "fault", "known closes, newest first", 1.0, 0.0))
     claimed = context.last_session
-    if claimed is not None and place.match == "exact":  # the end of a window in pieces is uncertain
+    # The dates of a window in pieces are compared row by row.
+    in_one_piece = place.match in ("exact", "differs")
+    if claimed is not None and in_one_piece and (claimed != last or place.beyond):
         between, counted = _sessions_between(context, known, last, claimed)
         late = between - place.beyond
         # Without a calendar holidays count as sessions.
@@ -127,43 +144,89 @@ def _placed(context: Context, known: Prices, place: Match) -> KnownContext:
             facts.append(
                 ContextFinding(cause, "fault", name, float(abs(late)), _STALE_SESSIONS - 1.0)
             )
+    facts += _of_unit(context, place.log_factor)
+    if place.comparison is not None and place.match != "reversed":  # its rows are not those sent
+        facts += _facts(place.comparison, known, context.sessions)
+    before = history_of(known).volatility_before(place.first)
+    return KnownContext(
+        _provenance(place.match, known, place),
+        tuple(facts),
+        before,
+        None if before is None else 0.0,
+        sessions=_sessions_of(known, place),
+    )
+
+
+def _sessions_of(known: Prices, place: Match) -> Dates | None:
+    """Dates of a window in one piece, as far as they are known."""
+    if place.match not in ("exact", "differs"):
+        return None
+    return known.sessions[place.first : place.last + 1]
+
+
+def _of_unit(context: Context, log_factor: float) -> list[ContextFinding]:
+    """Whether the whole window is in another unit than the known closes."""
     # The smallest factor between units is 100, whose logarithm is 4.6.
-    factor = like_unit(place.log_factor, 0.0) if abs(place.log_factor) > 1 else None
-    if factor is not None:
-        cause = Cause("unit_error", 0, {"factor": factor, "times": 0.0, "whole": "yes"})
-        sure = context.symbol_named and context.level_known
-        level: Channel = "fault" if sure else "regime"
-        name = "closes sent over the same known closes"
-        facts.append(
-            ContextFinding(cause, level, name, round(float(np.exp(place.log_factor)), 6), 1.0)
-        )
-    provenance = Provenance(
-        place.match,
+    factor = like_unit(log_factor, 0.0) if abs(log_factor) > 1 else None
+    if factor is None:
+        return []
+    # Dividends and splits since rewrite levels, but to no exact power of ten.
+    exact = abs(log_factor - np.log(10) * round(log_factor / np.log(10))) <= _POWER_OF_TEN
+    sure = context.symbol_named and (context.level_known or exact)
+    cause = Cause("unit_error", 0, {"factor": factor, "times": 0.0, "whole": "yes"})
+    name = "closes sent over the same known closes"
+    value = round(exp(log_factor), 6)
+    return [ContextFinding(cause, "fault" if sure else "regime", name, value, 1.0)]
+
+
+def _provenance(match: ProvenanceMatch, known: Prices, place: Match) -> Provenance:
+    """Write down where a window was found."""
+    found, first, by = place.comparison, None, None
+    leaving = [] if found is None else np.flatnonzero(found.leaving).tolist()
+    if found is not None and leaving:
+        first = str(known.sessions[found.rows[leaving[0]]])
+        by = round(exp(found.ratios[leaving[0]] - found.base), 6)
+    return Provenance(
+        match,
         known.symbol,
         str(known.sessions[place.first]),
-        str(last),
-        round(float(np.exp(place.log_factor)), 6),
+        str(known.sessions[place.last]),
+        round(exp(place.log_factor), 6),
+        len(leaving),
+        first,
+        by,
     )
-    before = history_of(known).volatility_before(place.first)
+
+
+def _facts(found: RowComparison, known: Prices, dates: Dates | None) -> list[ContextFinding]:
+    """Facts of rows that differ from known closes."""
+    return [
+        ContextFinding(one.cause, one.level, one.name, one.value, one.threshold)
+        for one in differences(found, known.sessions, dates)
+    ]
+
+
+def _elsewhere(context: Context, other: Prices, place: Match) -> KnownContext:
+    """Say whose closes they are: a fault only if another symbol was named."""
+    provenance = _provenance("other_symbol", other, place)
+    if context.symbol_named:
+        first, last = provenance.first_session, provenance.last_session
+        about = {"symbol": other.symbol, "first": str(first), "last": str(last)}
+        cause = Cause("wrong_symbol", 0, about)
+        name = "share of returns that are another symbol's"
+        fact = ContextFinding(cause, "fault", name, 1.0, 0.85)
+        return KnownContext(provenance, (fact,), sessions=_sessions_of(other, place))
+    facts = _of_unit(context, place.log_factor)
+    if place.comparison is not None:
+        facts += _facts(place.comparison, other, context.sessions)
+    before = history_of(other).volatility_before(place.first)
     return KnownContext(
         provenance,
         tuple(facts),
         before,
         None if before is None else 0.0,
-        sessions=known.sessions[place.first : place.last + 1] if place.match == "exact" else None,
-    )
-
-
-def _elsewhere(context: Context, other: Prices, place: Match) -> KnownContext:
-    first, last = str(other.sessions[place.first]), str(other.sessions[place.last])
-    factor = round(float(np.exp(place.log_factor)), 6)
-    cause = Cause("wrong_symbol", 0, {"symbol": other.symbol, "first": first, "last": last})
-    level: Channel = "fault" if context.symbol_named else "regime"
-    fact = ContextFinding(cause, level, "share of returns that are another symbol's", 1.0, 0.85)
-    return KnownContext(
-        Provenance("other_symbol", other.symbol, first, last, factor),
-        (fact,),
-        sessions=other.sessions[place.first : place.last + 1],
+        sessions=_sessions_of(other, place),
+        own=other,
     )
 
 
@@ -171,13 +234,22 @@ def _not_found(window: FloatArray, context: Context, known: Prices) -> KnownCont
     claimed = context.last_session
     if claimed is None:
         return KnownContext(Provenance("undated"))
-    sessions = _dates_of(len(window), context, known, claimed)
-    if context.sessions is not None:
-        window = window[np.argsort(context.sessions, kind="stable")]
-    before_row = int(np.searchsorted(known.sessions, sessions[0])) - 1
     facts: tuple[ContextFinding, ...] = ()
-    alike = correlation(window, sessions, known.closes, known.sessions)
-    match = Provenance("unknown" if alike is not None else "newer")
+    if context.sessions is None:
+        sessions = _dates_of(len(window), context, known, claimed)
+        rows = rows_of(sessions, known)
+    else:
+        rows = rows_of(context.sessions, known)
+        place, feeds = place_by_dates(window, rows, known)
+        if place is not None:
+            return _placed(context, known, place)
+        if feeds is not None:
+            facts = tuple(_facts(feeds, known, context.sessions))
+        order = np.argsort(context.sessions, kind="stable")
+        window, sessions, rows = window[order], context.sessions[order], rows[order]
+    before_row = int(known.sessions.searchsorted(sessions[0])) - 1
+    alike = None if facts else correlation(window, sessions, rows, known)
+    match = Provenance("unknown" if facts or alike is not None else "newer")
     if alike is not None and alike[0] < _UNLIKE and context.sessions is not None:
         level: Channel = "fault" if context.symbol_named else "regime"
         cause = Cause("wrong_symbol", 0, {"correlation": round(alike[0], 2), "rows": alike[1]})
@@ -188,9 +260,10 @@ def _not_found(window: FloatArray, context: Context, known: Prices) -> KnownCont
     before = history_of(known).volatility_before(before_row)
     if before is None:
         return KnownContext(match, facts)
-    _, same, there = np.intersect1d(sessions, known.sessions, return_indices=True)
+    same = np.flatnonzero(rows >= 0)
     if len(same):  # the newest day that both have
-        here, row, apart = int(same[-1]), int(there[-1]), 0.0
+        here = int(np.searchsorted(sessions, sessions[same[-1]]))
+        row, apart = int(rows[same[-1]]), 0.0
     else:
         here, row = 0, before_row
         apart = float(_sessions_between(context, known, known.sessions[row], sessions[0])[0])
@@ -207,9 +280,7 @@ def _not_found(window: FloatArray, context: Context, known: Prices) -> KnownCont
 
 
 def _dates_of(n: int, context: Context, known: Prices, last: np.datetime64) -> np.ndarray:
-    """Dates of a window's closes: as sent, from the calendar, or counted back from the last."""
-    if context.sessions is not None:
-        return np.sort(context.sessions)
+    """Dates of a window's closes: from the calendar, or counted back from the last."""
     table = context.calendar
     if table is not None and len(table.sessions):
         stop = int(np.searchsorted(table.sessions, last, side="right"))

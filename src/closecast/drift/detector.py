@@ -11,6 +11,8 @@ from typing import get_args
 import numpy as np
 
 from closecast.core.arrays import FloatArray
+from closecast.core.dataset import long_run_volatility
+from closecast.core.prices import Prices
 from closecast.core.verdict import Channel, Code, Finding, Verdict
 from closecast.drift.baseline import Baseline
 from closecast.drift.context import Context, ContextFinding, check_dates, check_volume
@@ -26,6 +28,7 @@ from closecast.drift.market_check import (
 from closecast.drift.messages import sentence
 from closecast.drift.move_evidence import evidence_on
 from closecast.drift.native import COVERED, Prefilter
+from closecast.drift.reference import still_share_of
 from closecast.drift.statistics import STATISTICS, Cause, Statistic, keys_measured
 from closecast.drift.statistics.ratios import UNITS
 from closecast.drift.thresholds import TAIL, Threshold
@@ -73,17 +76,24 @@ class DriftDetector:
         if windows.shape[1] >= LEAST:
             for known in (False, True):
                 rows = [i for i, m in enumerate(memories) if (m.before is not None) is known]
+                # Windows that turned out to be another symbol's are measured by its own levels.
+                strange = [i for i in rows if memories[i].own is not None]
+                for i in strange:
+                    judge = self._scaled_to(memories[i].own)
+                    judge._measure(returns, [i], memories, contexts, findings)
+                if strange:
+                    rows = [i for i in rows if i not in strange]
                 if rows:
                     self._measure(returns, rows, memories, contexts, findings)
         sufficient = windows.shape[1] >= SUFFICIENT
         for i, (context, memory) in enumerate(zip(contexts, memories, strict=True)):
             if context is not None:
                 facts: list[ContextFinding] = [
-                    *check_dates(context),
+                    *check_dates(context, memory.own),
                     *check_volume(windows[i], context.volume),
                     *memory.facts,
                 ]
-                if context.market is not None:
+                if context.market is not None and memory.own is None:
                     facts += self._beside_the_market(returns, i, memory, context, findings[i])
                 findings[i] += [_of_fact(fact) for fact in facts]
         return [
@@ -114,6 +124,18 @@ class DriftDetector:
                 judged = [shared_or_not(f, without[0], moves, times) for f in found]
                 found[:] = [finding for finding in judged if finding is not None]
         return check_market(float(windows.returns[i, -1]), n - 1, dates[-1], context.market)
+
+    def _scaled_to(self, prices: Prices | None) -> DriftDetector:
+        """Detector with the levels of another symbol, by its known closes."""
+        assert prices is not None
+        moves = np.diff(prices.log_closes)
+        own = replace(
+            self.baseline,
+            volatility=long_run_volatility(moves),
+            still_share=still_share_of(moves),
+            wildness=1.0,
+        )
+        return DriftDetector(own)
 
     def _read(self, windows: WindowReturns, came_before: _Before) -> WindowFeatures:
         own, n = self.baseline, len(windows)
@@ -312,6 +334,6 @@ def _same_close(a: Finding, b: Finding) -> bool:
     return (
         a.row is not None
         and b.row is not None
-        and b.code in ("split", "unit_error", "spike", "shock")
+        and b.code in ("split", "unit_error", "spike", "shock", "level_gap")
         and abs(a.row - b.row) <= 1
     )

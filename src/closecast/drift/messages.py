@@ -13,22 +13,38 @@ Language = Literal["en", "pt"]
 _ENGLISH: Mapping[str, str] = {
     "unit_error": "A close is {factor} times the one before: another unit (cents, thousands)?",
     "unit_error:whole": "The closes are {factor} times the known ones: another unit?",
+    "unit_error:known": "Your closes leave ours on {date}: × {ratio}, another unit?",
     "unit_error:gap": "The first close is {factor} times the last known one: another unit?",
     "split": "A move of {move} % like a {ratio} split that was not adjusted for.",
+    "split:known": "Your closes leave ours on {date}: × {ratio}, a {split} split or bonus that "
+    "only one of us adjusted for.",
     "split:or_news": "A real move of that size looks the same: volumes would tell.",
     "split:unsure": "A move of {move} %, {times} times the usual day: news, or a {ratio} split "
     "that was not adjusted for? Volumes would tell.",
     "frozen_feed": "The close did not change for {rows} rows in a row: is the feed frozen?",
     "filled_days": "{rows} days repeat the close before: days without a session, filled?",
+    "filled_days:known": "{rows} closes are repeated or on a line where ours move, the first on "
+    "{date}: filled?",
+    "filled_days:again": "{rows} rows repeat earlier closes, the first those of {date}: sent "
+    "twice, or days without a session?",
+    "missing_days": "{missing} sessions are missing inside, the first {date}: these are not closes "
+    "of one session after the other.",
     "filled_days:dated": "{rows} rows are of days without a session, the first of {date}.",
     "wrong_symbol": "The first close is {distance} % from the last known one: another symbol's?",
     "wrong_symbol:named": "These are the closes of {symbol} from {first} to {last}.",
+    "wrong_symbol:known": "From {date} on, {rows} closes are not the symbol's: other ones spliced "
+    "in?",
     "wrong_symbol:unlike": "Not the symbol's closes: on {rows} known days the moves differ "
     "(correlation {correlation}).",
     "stale_window": "These closes end on {last}, not on {claimed}: {sessions} sessions apart.",
     "spike": "One close stands apart ({move} %, {times} times the usual day) and the next is back: "
     "a wrong close?",
+    "spike:known": "Your closes leave ours on {date}: × {ratio} ({rows} of them differ): a wrong "
+    "close?",
+    "reversed_order:known": "{rows} closes are out of order, the first on {date}.",
     "reversed_order": "The closes are in reversed order, or out of order: oldest first is needed.",
+    "level_gap:known": "Your closes leave ours on {date}: × {ratio} in {rows} rows: another price "
+    "basis?",
     "level_gap": "The first close is {distance} % from the last known one, more than the market "
     "moves in that time: another symbol, unit or price basis?",
     "volatility_high": "High volatility detected ({times}x the training level).",
@@ -49,25 +65,41 @@ _ENGLISH: Mapping[str, str] = {
 _PORTUGUESE: Mapping[str, str] = {
     "unit_error": "Um fechamento é {factor} vezes o anterior: outra unidade (centavos, milhares)?",
     "unit_error:whole": "Os fechamentos são {factor} vezes os conhecidos: outra unidade?",
+    "unit_error:known": "Seus fechamentos deixam os nossos em {date}: × {ratio}, outra unidade?",
     "unit_error:gap": "O primeiro fechamento é {factor} vezes o último conhecido: outra unidade?",
     "split": "Um movimento de {move} % como um desdobramento {ratio} sem ajuste.",
+    "split:known": "Seus fechamentos deixam os nossos em {date}: × {ratio}, um desdobramento ou "
+    "bonificação {split} que só um de nós ajustou.",
     "split:or_news": "Um movimento real desse tamanho é igual: o volume diria qual dos dois é.",
     "split:unsure": "Um movimento de {move} %, {times} vezes o dia usual: notícia, ou um "
     "desdobramento {ratio} sem ajuste? O volume diria qual dos dois é.",
     "frozen_feed": "O fechamento não mudou por {rows} linhas seguidas: a fonte travou?",
     "filled_days": "{rows} dias repetem o fechamento anterior: dias sem pregão, preenchidos?",
+    "filled_days:known": "{rows} fechamentos se repetem ou ficam em linha reta onde os nossos "
+    "andam, o primeiro em {date}: preenchidos?",
+    "filled_days:again": "{rows} linhas repetem fechamentos anteriores, as primeiras os de {date}: "
+    "enviados duas vezes, ou dias sem pregão?",
+    "missing_days": "Faltam {missing} pregões dentro da janela, o primeiro em {date}: estes não "
+    "são fechamentos de um pregão após o outro.",
     "filled_days:dated": "{rows} linhas são de dias sem pregão, a primeira de {date}.",
     "wrong_symbol": "O primeiro fechamento está a {distance} % do último conhecido: de outro "
     "ativo?",
     "wrong_symbol:named": "Estes são os fechamentos de {symbol} de {first} a {last}.",
+    "wrong_symbol:known": "A partir de {date}, {rows} fechamentos não são os do ativo: de outro, "
+    "emendados?",
     "wrong_symbol:unlike": "Não são os fechamentos do ativo: em {rows} dias conhecidos os "
     "movimentos diferem (correlação {correlation}).",
     "stale_window": "Estes fechamentos terminam em {last}, não em {claimed}: {sessions} pregões de "
     "diferença.",
     "spike": "Um fechamento destoa ({move} %, {times} vezes o dia usual) e o seguinte volta: "
     "fechamento errado?",
+    "spike:known": "Seus fechamentos deixam os nossos em {date}: × {ratio} ({rows} deles "
+    "diferem): fechamento errado?",
+    "reversed_order:known": "{rows} fechamentos estão fora de ordem, o primeiro em {date}.",
     "reversed_order": "Os fechamentos estão em ordem inversa, ou fora de ordem: o mais antigo deve "
     "vir primeiro.",
+    "level_gap:known": "Seus fechamentos deixam os nossos em {date}: × {ratio} em {rows} linhas: "
+    "outra base de preço?",
     "level_gap": "O primeiro fechamento está a {distance} % do último conhecido, mais do que o "
     "mercado anda nesse tempo: outro ativo, unidade ou base de preço?",
     "volatility_high": "Volatilidade alta detectada ({times}x o nível de treino).",
@@ -120,6 +152,8 @@ def in_language(verdict: Verdict, language: Language) -> Verdict:
 
 
 def _variant(code: Code, facts: Mapping[str, int | float | str]) -> str:
+    if "known" in facts and code != "frozen_feed":  # known closes beside it
+        return ":again" if facts["known"] == "again" else ":known"
     if code == "unit_error":
         return ":whole" if "whole" in facts else ":gap" if "distance" in facts else ""
     if code == "wrong_symbol":

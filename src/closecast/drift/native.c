@@ -7,8 +7,12 @@
 #include <stdint.h>
 
 #define MOST_RETURNS 1024 /* of a window; native.py asks for no more */
-#define MOST_PIECES 64
 #define MOST_LANDMARKS 16
+#define DECIMALS 11 /* counted, as in rounding.py */
+#define LEAST_DIGITS 10 /* of a close of 1e-9 and its decimals, below zero */
+#define MOST_DIGITS 48
+#define LN_10 2.302585092994046
+#define MOST_VOTES 256 /* more of them, and NumPy counts */
 #define STATISTICS 14 /* in the order of native.py */
 
 const int64_t closecast_source = SOURCE; /* checksum of this file when it was compiled */
@@ -20,6 +24,9 @@ typedef struct {
     const double *sorted;  /* the returns by size, and the place of each */
     const int64_t *order;
     const int64_t *ends; /* of the histories */
+    const double *before, *after; /* in the order of `sorted`: the moves beside each */
+    const double *logs;  /* of the closes, and the rounding error of each; NULL if not asked for */
+    const double *error;
     int64_t known, histories;
 } Index;
 
@@ -27,10 +34,13 @@ typedef struct {
     double cent, least, most; /* what rounding does to a return, and its limits */
     double still, same;       /* a move that is none; share of moves that have to agree */
     int64_t enough;           /* moves in common */
-    int64_t crowd, most_alike, landmarks, landmarks_elsewhere;
+    int64_t crowd, most_alike, votes, voters, spread, landmarks, landmarks_elsewhere;
+    double equal, finest, cent_error, large_error, single; /* of rounding.py */
 } Rules;
 
-enum { NOWHERE, EXACT, REVERSED, UNSURE };
+static const double POWERS[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10};
+
+enum { NOWHERE, EXACT, REVERSED, UNSURE, AGREES };
 
 static int64_t search(const double *sorted, int64_t n, double wanted)
 {
@@ -83,11 +93,10 @@ static int aligned(
     return common == n || moving(moves, common, rules);
 }
 
-/* The first place where moves are like a landmark and its neighbours, and all others agree.
- * Places where both neighbours are alike are kept in `pieces`; -1 of them are too many. */
+/* The first place where moves are like a landmark and its neighbours, and all others agree. */
 static int64_t find(
     const Index *index, const Rules *rules, const double *moves, int64_t n, double near,
-    const int64_t *landmarks, int64_t count, int64_t *pieces, int64_t *kept)
+    const int64_t *landmarks, int64_t count)
 {
     for (int64_t k = 0; k < count; k++) {
         int64_t column = landmarks[k];
@@ -102,14 +111,9 @@ static int64_t find(
             int64_t place = index->order[i];
             int goes_on = fabs(index->returns[place + 1] - next) <= near;
             int comes_from = place > 0 && fabs(index->returns[place - 1] - previous) <= near;
-            if (!(goes_on && comes_from)) {
-                if (!(goes_on || comes_from) || alike > rules->crowd)
-                    continue;
-            } else if (*kept >= 0 && *kept < MOST_PIECES) {
-                pieces[(*kept)++] = place - column;
-            } else {
-                *kept = -1;
-            }
+            if (!(goes_on && comes_from) &&
+                (!(goes_on || comes_from) || alike > rules->crowd))
+                continue;
             if (place >= column && aligned(index, rules, moves, n, near, place - column))
                 return place - column;
         }
@@ -117,10 +121,109 @@ static int64_t find(
     return -1;
 }
 
+/* Whether enough pairs of moves are known at one distance from the window: alignment.py. */
+static int partly_there(
+    const Index *index, const Rules *rules, const double *moves, int64_t n, double near)
+{
+    int32_t votes[MOST_VOTES];
+    int64_t count = 0, low = 0, high = 0, searched = -1;
+    for (int64_t first = 0; first + 1 < n; first++) {
+        int64_t later = fabs(moves[first + 1]) > fabs(moves[first]);
+        int64_t key = first + later, other = first + 1 - later;
+        if (!(fabs(moves[key]) > rules->still))
+            continue;
+        if (key != searched) { /* two pairs may share the larger move */
+            low = search(index->sorted, index->known, moves[key] - near);
+            high = low;
+            while (high < index->known && index->sorted[high] < moves[key] + near)
+                high++;
+            searched = key;
+        }
+        if (high - low > rules->voters)
+            continue;
+        const double *beside = later ? index->before : index->after;
+        for (int64_t i = low; i < high; i++) {
+            if (!(fabs(beside[i] - moves[other]) <= near))
+                continue;
+            if (count == MOST_VOTES)
+                return 1;
+            votes[count++] = (int32_t)(index->order[i] - key);
+        }
+    }
+    for (int64_t i = 0; i < count; i++) {
+        int32_t near_by = 0, least = votes[i] - 1, most = votes[i] + (int32_t)rules->spread + 1;
+        for (int64_t j = 0; j < count; j++)
+            near_by += (votes[j] > least) & (votes[j] < most);
+        if (near_by >= rules->votes)
+            return 1;
+    }
+    return 0;
+}
+
+/* Half a unit of the last digit of each close, over the close: rounding.py. */
+static void rounding(
+    const Rules *rules, const double *closes, const double *logs, int64_t n, double *error)
+{
+    int64_t decimals[MOST_RETURNS + 1], before[MOST_RETURNS + 1];
+    int64_t by_decimals[MOST_DIGITS] = {0}, by_digits[MOST_DIGITS] = {0};
+    for (int64_t i = 0; i < n; i++) {
+        int64_t found = 0;
+        for (; found < DECIMALS - 1; found++) {
+            double scaled = closes[i] * POWERS[found];
+            if (fabs(scaled - rint(scaled)) <= rules->single * scaled)
+                break;
+        }
+        decimals[i] = found;
+        before[i] = (int64_t)floor(logs[i] / LN_10 + 1e-9) + 1;
+        int64_t digits = found + before[i] + LEAST_DIGITS;
+        by_decimals[found]++;
+        by_digits[digits < 0 ? 0 : digits < MOST_DIGITS ? digits : MOST_DIGITS - 1]++;
+    }
+    int64_t fixed = -1, significant = -1, left = n / 4;
+    for (int64_t seen = 0; seen <= left; seen += by_decimals[++fixed])
+        ;
+    for (int64_t seen = 0; seen <= left; seen += by_digits[++significant])
+        ;
+    significant -= LEAST_DIGITS;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t own = significant - before[i] < fixed ? significant - before[i] : fixed;
+        double half = 0.5 / POWERS[own > decimals[i] ? own : decimals[i]];
+        half = fmin(half, fmax(rules->cent_error, rules->large_error * closes[i]));
+        error[i] = fmax(half / closes[i], rules->finest);
+    }
+}
+
+/* Whether all closes are those known from `start` on, to rounding, at one ratio: provenance.py. */
+static int all_agree(
+    const Index *index, const Rules *rules, const double *closes, const double *logs, int64_t n,
+    int64_t start)
+{
+    int64_t left = end_of(index, start) - start, common = left < n ? left : n;
+    double low = INFINITY, high = -INFINITY, error[MOST_RETURNS + 1];
+    for (int64_t i = 0; i < common; i++) {
+        double ratio = logs[i] - index->logs[start + i];
+        low = fmin(low, ratio);
+        high = fmax(high, ratio);
+    }
+    if (high - low <= rules->equal)
+        return 1;
+    rounding(rules, closes, logs, n, error);
+    low = INFINITY;
+    high = -INFINITY;
+    for (int64_t i = 0; i < common; i++) {
+        double ratio = logs[i] - index->logs[start + i];
+        double apart = error[i] + index->error[start + i];
+        high = fmax(high, ratio - apart);
+        low = fmin(low, ratio + apart);
+    }
+    return high <= low;
+}
+
 /* matches, starts: per window what it is, and where it begins. */
 void closecast_recognise(
     const Index *index, const Rules *rules, int64_t windows, int64_t n, const double *closes,
-    const double *returns, int64_t both_ways, int64_t *matches, int64_t *starts)
+    const double *logs, const double *returns, int64_t both_ways, int64_t *matches,
+    int64_t *starts)
 {
     int64_t count = both_ways ? rules->landmarks : rules->landmarks_elsewhere;
     count = count < MOST_LANDMARKS ? count : MOST_LANDMARKS;
@@ -128,7 +231,7 @@ void closecast_recognise(
     for (int64_t row = 0; row < windows; row++) {
         const double *sent = closes + row * (n + 1), *moves = returns + row * n;
         double backwards[MOST_RETURNS], lowest = sent[0];
-        int64_t landmarks[MOST_LANDMARKS], pieces[MOST_PIECES], kept = 0, start;
+        int64_t landmarks[MOST_LANDMARKS], start;
         matches[row] = NOWHERE;
         starts[row] = -1;
         if (!moving(moves, n, rules))
@@ -150,25 +253,21 @@ void closecast_recognise(
             }
             landmarks[k] = best;
         }
-        start = find(index, rules, moves, n, near, landmarks, count, pieces, &kept);
+        start = find(index, rules, moves, n, near, landmarks, count);
         if (start >= 0) {
             matches[row] = EXACT;
+            if (index->error && all_agree(index, rules, sent, logs + row * (n + 1), n + 1, start))
+                matches[row] = AGREES;
         } else if (both_ways) {
-            int64_t forwards = kept, ignored = -1;
             for (int64_t i = 0; i < n; i++)
                 backwards[i] = -moves[n - 1 - i];
             for (int64_t k = 0; k < count; k++)
                 landmarks[k] = n - 1 - landmarks[k];
-            start = find(index, rules, backwards, n, near, landmarks, count, pieces, &ignored);
+            start = find(index, rules, backwards, n, near, landmarks, count);
             if (start >= 0)
                 matches[row] = REVERSED;
-            else if (forwards < 0)
+            else if (index->before && partly_there(index, rules, moves, n, near))
                 matches[row] = UNSURE;
-            else
-                for (int64_t i = 0; i < forwards; i++)
-                    for (int64_t j = 0; j < i; j++)
-                        if (pieces[i] == pieces[j])
-                            matches[row] = UNSURE;
         }
         starts[row] = start;
     }

@@ -37,8 +37,8 @@ LIBRARY = Path(__file__).with_name("_native.so")
 MOST_RETURNS = 1024
 """Largest number of returns per window; the C code keeps them on its stack."""
 
-MatchKind = Literal["nowhere", "exact", "reversed", "unsure"]
-MATCHES: tuple[MatchKind, ...] = ("nowhere", "exact", "reversed", "unsure")
+MatchKind = Literal["nowhere", "exact", "reversed", "unsure", "agrees"]
+MATCHES: tuple[MatchKind, ...] = ("nowhere", "exact", "reversed", "unsure", "agrees")
 
 STATISTICS = (
     *("jump", "frozen_feed", "filled_days", "spike", "level_gap"),
@@ -80,17 +80,20 @@ class Index(_Numbers):
 
     _fields_ = [
         *((name, c_void_p) for name in ("returns", "sorted", "order", "ends")),
+        *((name, c_void_p) for name in ("before", "after", "logs", "error")),
         *((name, c_int64) for name in ("known", "histories")),
     ]
 
 
 class Rules(_Numbers):
-    """Constants of ``provenance.py`` and ``return_index.py`` that decide on a match."""
+    """Constants of ``provenance.py`` and the modules beside it that decide on a match."""
 
     _fields_ = [
         *((name, c_double) for name in ("cent", "least", "most", "still", "same")),
         *((name, c_int64) for name in ("enough", "crowd", "most_alike")),
+        *((name, c_int64) for name in ("votes", "voters", "spread")),
         *((name, c_int64) for name in ("landmarks", "landmarks_elsewhere")),
+        *((name, c_double) for name in ("equal", "finest", "cent_error", "large_error", "single")),
     ]
 
 
@@ -129,7 +132,7 @@ class NativeLoops:
         self._recognise = functions.closecast_recognise
         self._suspicious = functions.closecast_suspicious
         shape, two = [c_int64, c_int64], [c_void_p, c_void_p]
-        self._recognise.argtypes = [*two, *shape, *two, c_int64, *two]
+        self._recognise.argtypes = [*two, *shape, *two, c_void_p, c_int64, *two]
         self._suspicious.argtypes = [c_void_p, *shape, *two, *two]
         self._recognise.restype = self._suspicious.restype = None
 
@@ -146,22 +149,26 @@ class NativeLoops:
         Returns
         -------
         list of (match, int)
-            Kind of match of each window, and the place where it begins. ``unsure``: it may lie
-            there in pieces. The place is valid only for ``exact`` and ``reversed``.
+            Kind of match of each window, and the place where it begins. ``agrees``: all closes
+            are the known ones, to rounding. ``exact``: most moves are, and the closes were not
+            compared, or do not agree. ``unsure``: it may lie there in pieces, and the place is not
+            valid.
         """
-        matches, starts = np.empty((2, len(windows)), np.int64)
+        count = len(windows)
+        found = (c_int64 * (2 * count))()  # an array of NumPy is slower to give an address of
         self._recognise(
             index.address,
             rules.address,
             *windows.returns.shape,
             windows.closes.ctypes.data,
+            windows.logs.ctypes.data,
             windows.returns.ctypes.data,
             both_ways,
-            matches.ctypes.data,
-            starts.ctypes.data,
+            addressof(found),
+            addressof(found) + 8 * count,
         )
-        found = zip(matches.tolist(), starts.tolist(), strict=True)
-        return [(MATCHES[match], start) for match, start in found]
+        places = zip(found[:count], found[count:], strict=True)
+        return [(MATCHES[match], start) for match, start in places]
 
     def suspicious(
         self, levels: Levels, returns: FloatArray, before: FloatArray | None, gap: FloatArray | None

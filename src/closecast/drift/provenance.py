@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Self
 
 import numpy as np
@@ -13,6 +12,16 @@ from numpy.typing import NDArray
 from closecast.core.arrays import FloatArray
 from closecast.core.prices import Prices
 from closecast.drift import native
+from closecast.drift.alignment import (
+    SPREAD,
+    STILL,
+    VOTERS,
+    VOTES,
+    align,
+    likely_start,
+    without_strays,
+)
+from closecast.drift.context import Dates
 from closecast.drift.features import WindowReturns
 from closecast.drift.return_index import (
     CROWD,
@@ -24,24 +33,31 @@ from closecast.drift.return_index import (
     SimilarPlaces,
     history_of,
 )
+from closecast.drift.rounding import CENT, FINEST, LARGE, SINGLE, rounding_of
+from closecast.drift.row_comparison import EQUAL, RowComparison
 
 _CENT = 0.0105  # closes are sent with two decimals: two of them differ by half a cent each
 _TOLERANCE = (1e-5, 1e-3)  # of one log return; least and most
 _SAME = 0.85  # share of returns: dividends and corrections may change the others
 _ENOUGH = 10  # returns in common
-_STILL = 1e-4
-_MOST_PIECES = 6
-_SAME_IN_PIECES = 0.7
 _LANDMARKS, _LANDMARKS_ELSEWHERE = 8, 4  # moves that are looked for
 _RULES = native.Rules(
     cent=_CENT,
     least=_TOLERANCE[0],
     most=_TOLERANCE[1],
-    still=_STILL,
+    still=STILL,
     same=_SAME,
     enough=_ENOUGH,
     crowd=CROWD,
     most_alike=MOST_ALIKE,
+    votes=VOTES,
+    voters=VOTERS,
+    spread=SPREAD,
+    equal=EQUAL,
+    finest=FINEST,
+    cent_error=CENT,
+    large_error=LARGE,
+    single=SINGLE,
     landmarks=_LANDMARKS,
     landmarks_elsewhere=_LANDMARKS_ELSEWHERE,
 )
@@ -53,19 +69,26 @@ class Match:
 
     Attributes
     ----------
+    match : str
+        ``exact``: all rows are the known ones, to rounding. ``differs``: some are not. ``gapped``:
+        rows are missing or added. ``reversed``: newest first.
     first, last : int
         Rows of the known closes at which the window's oldest and newest known close lie.
     beyond : int
         Number of closes of the window that are newer than all known ones.
     log_factor : float
-        Median log ratio of the closes sent over the known ones.
+        Log ratio of the closes sent over the known ones; where it is not the same in all rows,
+        that of the rows that agree.
+    comparison : RowComparison or None
+        All rows beside the known ones, where they do not agree; of the window oldest first.
     """
 
-    match: Literal["exact", "gapped", "reversed"]
+    match: Literal["exact", "differs", "gapped", "reversed"]
     first: int
     last: int
     beyond: int
     log_factor: float
+    comparison: RowComparison | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,10 +111,15 @@ class SearchWindows:
     @classmethod
     def of(cls, windows: WindowReturns) -> Self:
         """Prepare windows of any length."""
-        tolerance = (_CENT / windows.closes.min(axis=1)).clip(*_TOLERANCE)
+        tolerance = _tolerances(windows.closes)
         tolerance[~_moving(windows.sizes)] = np.nan
         largest_first = np.argsort(-windows.sizes, axis=1, kind="stable")
         return cls(windows, tolerance, largest_first[:, :_LANDMARKS])
+
+
+def _tolerances(closes: FloatArray) -> FloatArray:
+    """Largest distance of two equal log returns, per window."""
+    return np.asarray((_CENT / closes.min(axis=1)).clip(*_TOLERANCE))
 
 
 def locate(windows: WindowReturns, known: Prices) -> list[Match | None]:
@@ -115,19 +143,19 @@ def locate(windows: WindowReturns, known: Prices) -> list[Match | None]:
         if match == "unsure":
             unsure.append(i)
         elif match != "nowhere":
-            logs = windows.logs[i] if match == "exact" else windows.logs[i, ::-1]
-            place = _place(match, start, start, logs, history.log_closes)
+            place = _place(
+                windows, i, start, history, backwards=match == "reversed", agrees=match == "agrees"
+            )
         found.append(place)
-    if unsure:
-        for i, place in zip(unsure, _located(windows.rows(unsure), history), strict=True):
-            found[i] = place
+    for i in unsure:
+        found[i] = _partly_there(windows, i, history)
     return found
 
 
 def _located(windows: WindowReturns, history: CloseHistory) -> list[Match | None]:
     """Compute :func:`locate` in NumPy, which defines its result."""
     sought = SearchWindows.of(windows)
-    logs, moves, index = windows.logs, windows.returns, history.index
+    moves, index = windows.returns, history.index
     n, length = moves.shape
     found: list[Match | None] = [None] * n
     # Each window once as it is and once newest first; the others are then searched in pieces.
@@ -137,18 +165,21 @@ def _located(windows: WindowReturns, history: CloseHistory) -> list[Match | None
     alike = index.like(both_ways, landmarks, near)
     for row, start in _aligned(both_ways, near, index, alike):
         i = row % n
-        if found[i] is not None:  # windows in their own order come first
-            continue
-        if row < n:
-            found[i] = _place("exact", start, start, logs[i], history.log_closes)
-        else:
-            found[i] = _place("reversed", start, start, logs[i, ::-1], history.log_closes)
-    for i in _partly_there(alike, n):
-        if found[i] is None and (
-            pieces := _two_pieces(moves[i], index, float(sought.tolerance[i]))
-        ):
-            found[i] = _place("gapped", *pieces, logs[i], history.log_closes)
-    return found
+        if found[i] is None:  # windows in their own order come first
+            found[i] = _place(windows, i, start, history, backwards=row >= n)
+    return [_partly_there(windows, i, history) if f is None else f for i, f in enumerate(found)]
+
+
+def _partly_there(windows: WindowReturns, i: int, history: CloseHistory) -> Match | None:
+    """Find a window of which only some moves are known."""
+    tolerance = float(_tolerances(windows.closes[i : i + 1])[0])
+    if not _moving(windows.sizes[i : i + 1])[0]:
+        return None
+    start = likely_start(windows.returns[i], history.index, tolerance)
+    if start is None:
+        return None
+    found = _in_pieces(windows, i, start, history, tolerance)
+    return _match_of(found, history) if found is not None and found.certain else None
 
 
 def locate_elsewhere(
@@ -167,7 +198,7 @@ def locate_elsewhere(
     for i, start in starts:
         which, first = others.index.row_of(start)
         prices = others.series[which]
-        found[i] = prices, _place("exact", first, first, windows.logs[i], prices.log_closes)
+        found[i] = prices, _place(windows, i, first, history_of(prices))
     return found
 
 
@@ -198,72 +229,125 @@ def _aligned(
             yield row, int(starts[c])
 
 
-def _two_pieces(sent: FloatArray, there: ReturnIndex, tolerance: float) -> tuple[int, int] | None:
-    """Find the starts of the first and the last of several known pieces."""
-    rows, places = there.pairs(sent, tolerance)
-    offsets, counts = np.unique(places - rows, return_counts=True)
-    pieces = []
-    for best in np.argsort(counts)[::-1][:_MOST_PIECES]:
-        piece = _dense(rows[places - rows == offsets[best]])
-        if len(piece) >= _ENOUGH:
-            pieces.append((float(np.median(piece)), int(offsets[best]), len(piece)))
-    pieces.sort()
-    starts = [offset for _, offset, _ in pieces]
-    if not starts or sum(length for *_, length in pieces) < _SAME_IN_PIECES * len(sent):
-        return None
-    in_order = starts in (sorted(starts), sorted(starts, reverse=True))
-    if not in_order or starts[0] < 0 or abs(starts[-1] - starts[0]) > len(sent):
-        return None
-    return starts[0], starts[-1]
-
-
-def _dense(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Select rows that lie close together: those that agree by chance lie apart."""
-    rows = np.sort(rows)
-    near = np.searchsorted(rows, rows + 5, side="right") - np.searchsorted(rows, rows - 5)
-    return rows[near >= 5]
-
-
-def _partly_there(alike: SimilarPlaces, n: int) -> list[int]:
-    """Find those of the first n rows with two landmarks and their neighbours in one piece."""
-    if not len(alike.rows):
-        return []
-    where = zip(alike.rows[alike.both].tolist(), alike.starts[alike.both].tolist(), strict=True)
-    pieces = Counter(where)
-    return sorted({row for (row, _), landmarks in pieces.items() if row < n and landmarks >= 2})
-
-
 def _moving(sizes: FloatArray) -> NDArray[np.bool_]:
     """Rows with at least ten moves, enough to recognise."""
-    return np.asarray(np.add.reduce(sizes > _STILL, axis=1) >= _ENOUGH)
+    return np.asarray(np.add.reduce(sizes > STILL, axis=1) >= _ENOUGH)
 
 
 def _place(
-    match: Literal["exact", "gapped", "reversed"],
-    first: int,
-    last: int,
-    logs: FloatArray,
-    known: FloatArray,
+    windows: WindowReturns,
+    i: int,
+    start: int,
+    history: CloseHistory,
+    *,
+    backwards: bool = False,
+    agrees: bool = False,
 ) -> Match:
-    start, end = first, last + len(logs) - 1
+    """Compare a window with the known closes from a row on; most of its moves are the same."""
+    logs, known = windows.logs[i], history.log_closes
+    if backwards:
+        logs = logs[::-1]
+    end = start + len(logs) - 1
     newest = min(end, len(known) - 1)
-    common = min(len(logs), len(known) - start)
-    ratios = np.sort(logs[:common] - known[start : start + common])
+    common = newest + 1 - start
+    shown = logs[:common] - known[start : newest + 1]
+    ratios = np.sort(shown)
+    match: Literal["exact", "reversed"] = "reversed" if backwards else "exact"
     factor = float(ratios[common // 2])
-    return Match(match, start, newest, end - newest, factor)
+    if agrees or ratios[-1] - ratios[0] <= EQUAL:
+        return Match(match, start, newest, end - newest, factor)
+    closes = windows.closes[i, ::-1] if backwards else windows.closes[i]
+    error = rounding_of(closes, logs)[:common] + history.rounding[start : newest + 1]
+    if (shown - error).max() <= (shown + error).min():  # there is a ratio that all rows have
+        return Match(match, start, newest, end - newest, factor)
+    found = RowComparison.of(closes, logs, history, start + np.arange(len(logs)))
+    if found is None or not found.leaving.any():
+        factor = factor if found is None else found.base
+        return Match(match, start, newest, end - newest, factor)
+    if backwards:
+        return Match(match, start, newest, end - newest, found.base, found)
+    tolerance = float(_tolerances(closes[None])[0])
+    return _match_of(_in_pieces(windows, i, start, history, tolerance) or found, history)
+
+
+def _in_pieces(
+    windows: WindowReturns, i: int, start: int, history: CloseHistory, tolerance: float
+) -> RowComparison | None:
+    """Compare a window with the known closes near a row, where rows may be missing or added."""
+    closes, logs = windows.closes[i], windows.logs[i]
+    path = align(windows.returns[i], history.index, start, tolerance)
+    found = RowComparison.of(closes, logs, history, path)
+    if found is None or found.in_one_piece:
+        return found
+    # A few moves that are like others by chance lead to closes that are not.
+    kept = without_strays(path, found.ratios, found.base, found.error)
+    return RowComparison.of(closes, logs, history, kept)
+
+
+def _match_of(found: RowComparison, history: CloseHistory) -> Match:
+    """Return the place of a window whose rows were compared, oldest first."""
+    there = found.rows[found.rows >= 0]
+    match: Literal["exact", "differs", "gapped"] = "gapped"
+    if found.in_one_piece:
+        match = "differs" if found.leaving.any() else "exact"
+    beyond = 0
+    if there[-1] == len(history.log_closes) - 1:
+        beyond = len(found.rows) - 1 - int(np.flatnonzero(found.rows >= 0)[-1])
+    return Match(match, int(there[0]), int(there[-1]), beyond, found.base, found)
+
+
+def place_by_dates(
+    closes: FloatArray, rows: Rows, known: Prices
+) -> tuple[Match | None, RowComparison | None]:
+    """Compare closes with the known ones of the same dates.
+
+    Parameters
+    ----------
+    rows : array of int, shape (n,)
+        As :func:`rows_of` finds them.
+
+    Returns
+    -------
+    Match or None
+        Place of the window, if a share of its closes agree, or all of them in another order.
+    RowComparison or None
+        Otherwise the comparison of two feeds, if the closes are as near as those of another
+        exchange or vendor.
+    """
+    history, logs = history_of(known), np.log(closes)
+    found = RowComparison.of(closes, logs, history, rows)
+    if found is None or found.certain:
+        return None if found is None else _match_of(found, history), None
+    if (ordered := RowComparison.in_another_order(closes, logs, history, rows)) is not None:
+        return _match_of(ordered, history), None
+    error = found.error_of_feeds()
+    feeds = None if error is None else RowComparison.of(closes, logs, history, rows, error)
+    return None, feeds if feeds is not None and feeds.certain else None
+
+
+def rows_of(sessions: Dates, known: Prices) -> Rows:
+    """Rows of the known closes of dates; -1 where there is none."""
+    rows = np.minimum(known.sessions.searchsorted(sessions), len(known) - 1)
+    return np.where(known.sessions[rows] == sessions, rows, -1)
 
 
 def correlation(
-    window: FloatArray,
-    sessions: NDArray[np.datetime64],
-    known: FloatArray,
-    known_sessions: NDArray[np.datetime64],
+    window: FloatArray, sessions: Dates, rows: Rows, known: Prices
 ) -> tuple[float, int] | None:
-    """Correlation of the returns on common days, and their number; ``None`` below ten."""
-    shared, here, there = np.intersect1d(sessions, known_sessions, return_indices=True)
-    if len(shared) <= _ENOUGH:
+    """Correlation of the returns on common days, and their number; ``None`` below ten.
+
+    Parameters
+    ----------
+    sessions : array of datetime64[D], shape (n,)
+        In order; of dates that come twice the first counts.
+    rows : array of int, shape (n,)
+        As :func:`rows_of` finds them.
+    """
+    common = rows >= 0
+    common[1:] &= sessions[1:] != sessions[:-1]
+    if np.add.reduce(common) <= _ENOUGH:
         return None
-    a, b = np.diff(np.log(window[here])), np.diff(np.log(known[there]))
+    a, b = np.diff(np.log(window[common])), np.diff(known.log_closes[rows[common]])
     if not (a.std() > 0 and b.std() > 0):
         return None
     return float(np.corrcoef(a, b)[0, 1]), len(a)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -13,6 +14,7 @@ from closecast.core.arrays import FloatArray
 from closecast.core.prices import Prices
 from closecast.drift import native
 from closecast.drift.features import ewma_before
+from closecast.drift.rounding import rounding_of
 
 Rows = NDArray[np.int64]
 
@@ -30,18 +32,14 @@ class SimilarPlaces:
 
     Attributes
     ----------
-    rows, columns : arrays of int, shape (c,)
-        The window, and its move; in the order of the windows, then of their landmarks.
+    rows : array of int, shape (c,)
+        The window; in the order of the windows, then of their landmarks.
     starts : array of int, shape (c,)
         Place of the window's first move, perhaps before the first one known.
-    both : array of bool, shape (c,)
-        Whether the moves on both sides are alike, not only one of them.
     """
 
     rows: Rows
-    columns: Rows
     starts: Rows
-    both: NDArray[np.bool_]
 
 
 class ReturnIndex:
@@ -61,14 +59,32 @@ class ReturnIndex:
         self._ends = np.cumsum([len(part) + 1 for part in parts], dtype=np.int64)
         self._order = self._returns.argsort()[: len(self._returns) - len(parts) - _PAD]  # NaN last
         self._sorted = self._returns[self._order]
-        self.compiled = native.Index(
+        self._beside: dict[str, FloatArray] = {}
+        if len(parts) == 1:  # only there are windows searched for in pieces
+            self._beside = {"before": self.at(self._order - 1), "after": self.at(self._order + 1)}
+        self.compiled = self._compiled()
+
+    def _compiled(self, **closes: FloatArray) -> native.Index:
+        return native.Index(
             returns=self._returns,
             sorted=self._sorted,
             order=self._order,
             ends=self._ends,
             known=len(self._order),
-            histories=len(parts),
+            histories=len(self._ends),
+            **self._beside,
+            **closes,
         )
+
+    def compare_closes(self, log_closes: FloatArray, error: FloatArray) -> None:
+        """Have compiled code compare closes from now on, in an index of one history.
+
+        Parameters
+        ----------
+        log_closes, error : arrays, shape (n,)
+            The known ones, and their rounding errors.
+        """
+        self.compiled = self._compiled(logs=log_closes, error=error)
 
     def like(self, moves: FloatArray, landmarks: Rows, tolerance: FloatArray) -> SimilarPlaces:
         """Find known moves like landmarks of windows, with a neighbour that is alike, too.
@@ -102,13 +118,22 @@ class ReturnIndex:
         both = goes_on & comes_from
         enough = both | ((goes_on | comes_from) & (counts <= CROWD)[which])
         kept = enough.nonzero()[0]
-        return SimilarPlaces(rows[kept], columns[kept], places[kept] - columns[kept], both[kept])
+        return SimilarPlaces(rows[kept], places[kept] - columns[kept])
 
-    def pairs(self, moves: FloatArray, tolerance: float) -> tuple[Rows, Rows]:
-        """Pair moves of one window, shape (n - 1,), with known moves like them; (c,) each."""
+    def alike(self, moves: FloatArray, tolerance: float, crowd: int) -> tuple[Rows, Rows]:
+        """Pair moves, shape (k,), with known moves like them: their numbers and places, (c,) each.
+
+        Moves with more than ``crowd`` of those are left out.
+        """
         low = self._sorted.searchsorted(moves - tolerance)
-        counts = self._sorted.searchsorted(moves + tolerance, "right") - low
+        counts = self._sorted.searchsorted(moves + tolerance) - low
+        counts *= counts <= crowd
         return self._places(low, counts)
+
+    def at(self, places: Rows) -> FloatArray:
+        """Known moves at places; NaN, which agrees with nothing, outside of what is known."""
+        beyond = len(self._returns) - 1
+        return np.asarray(self._returns[np.where(places < 0, beyond, np.minimum(places, beyond))])
 
     def _places(self, low: Rows, counts: Rows) -> tuple[Rows, Rows]:
         """Expand ranges of the sorted returns to the range of each place, and the places."""
@@ -140,7 +165,7 @@ class ReturnIndex:
         return which, start - (int(self._ends[which - 1]) if which else 0)
 
 
-_NOWHERE = SimilarPlaces(*(np.empty(0, np.int64),) * 3, np.empty(0, bool))
+_NOWHERE = SimilarPlaces(*(np.empty(0, np.int64),) * 2)
 
 
 class CloseHistory:
@@ -151,6 +176,13 @@ class CloseHistory:
         self.log_closes = log_closes
         self.index = ReturnIndex([log_closes])
         self._before = np.full(len(closes), np.nan)
+
+    @cached_property
+    def rounding(self) -> FloatArray:
+        """Rounding error of each close, relative to it, shape (n,)."""
+        error = rounding_of(self._closes, self.log_closes)
+        self.index.compare_closes(self.log_closes, error)
+        return error
 
     def volatility_before(self, row: int) -> float | None:
         """:func:`closecast.drift.features.ewma_before` up to a row's close; computed once."""
