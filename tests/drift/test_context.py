@@ -171,11 +171,10 @@ def test_volatility_just_before_the_window_sharpens() -> None:
 # -- others' closes -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("named", "level"), [(True, "fault"), (False, "regime")])
-def test_another_symbols_closes_are_named(named: bool, level: str) -> None:
-    verdict = check(window(AAPL), known=MSFT, others=OtherSymbols([JNJ, AAPL]), symbol_named=named)
+def test_another_symbols_closes_are_named() -> None:
+    verdict = check(window(AAPL), known=MSFT, others=OtherSymbols([JNJ, AAPL]))
     finding = verdict.findings[0]
-    assert (finding.code, finding.level) == ("wrong_symbol", level)
+    assert (finding.code, finding.level) == ("wrong_symbol", "fault")
     assert "AAPL" in finding.sentence
     assert verdict.provenance is not None
     assert (verdict.provenance.match, verdict.provenance.symbol) == ("other_symbol", "AAPL")

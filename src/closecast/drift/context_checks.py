@@ -16,16 +16,10 @@ from closecast.core.verdict import Channel, Provenance, ProvenanceMatch
 from closecast.drift.context import Context, ContextFinding, Dates
 from closecast.drift.differences import differences
 from closecast.drift.features import WindowReturns
-from closecast.drift.provenance import (
-    Match,
-    correlation,
-    locate,
-    locate_elsewhere,
-    place_by_dates,
-    rows_of,
-)
+from closecast.drift.provenance import Match, locate, locate_elsewhere
 from closecast.drift.return_index import OtherSymbols, history_of
 from closecast.drift.row_comparison import RowComparison
+from closecast.drift.same_dates import correlation, place_by_dates, rows_of
 from closecast.drift.statistics.base import Cause
 from closecast.drift.statistics.ratios import like_unit
 from closecast.errors import InvalidSymbol
@@ -94,6 +88,7 @@ def compare_with_known(
         if context is None:
             continue
         if (place := places.get(i)) is not None and context.known is not None:
+            place = _by_dates_if_better(windows.closes[i], context, context.known, place)
             memories[i] = _placed(context, context.known, place)
         elif (found := elsewhere.get(i)) is not None:
             memories[i] = _elsewhere(context, *found)
@@ -120,6 +115,18 @@ def _grouped(
     yield from groups.values()
 
 
+def _by_dates_if_better(window: FloatArray, context: Context, known: Prices, place: Match) -> Match:
+    """Return the place of a window in pieces by its dates, if its closes agree there as well."""
+    if context.sessions is None or place.match != "gapped" or place.comparison is None:
+        return place
+    dated, _ = place_by_dates(window, rows_of(context.sessions, known), known)
+    found = None if dated is None else dated.comparison
+    if dated is None or found is None:
+        return place
+    fewer = np.add.reduce(found.leaving) <= np.add.reduce(place.comparison.leaving)
+    return dated if fewer else place
+
+
 def _placed(context: Context, known: Prices, place: Match) -> KnownContext:
     facts = []
     last = known.sessions[place.last]
@@ -144,9 +151,13 @@ def _placed(context: Context, known: Prices, place: Match) -> KnownContext:
             facts.append(
                 ContextFinding(cause, "fault", name, float(abs(late)), _STALE_SESSIONS - 1.0)
             )
-    facts += _of_unit(context, place.log_factor)
+    rows: list[ContextFinding] = []
     if place.comparison is not None and place.match != "reversed":  # its rows are not those sent
-        facts += _facts(place.comparison, known, context.sessions)
+        rows = _facts(place.comparison, known, context.sessions)
+    # Where the unit changes inside the window, that is what there is to say.
+    if all(fact.cause.code != "unit_error" for fact in rows):
+        facts += _of_unit(context, place.log_factor)
+    facts += rows
     before = history_of(known).volatility_before(place.first)
     return KnownContext(
         _provenance(place.match, known, place),

@@ -21,7 +21,6 @@ from closecast.drift.alignment import (
     likely_start,
     without_strays,
 )
-from closecast.drift.context import Dates
 from closecast.drift.features import WindowReturns
 from closecast.drift.return_index import (
     CROWD,
@@ -179,7 +178,7 @@ def _partly_there(windows: WindowReturns, i: int, history: CloseHistory) -> Matc
     if start is None:
         return None
     found = _in_pieces(windows, i, start, history, tolerance)
-    return _match_of(found, history) if found is not None and found.certain else None
+    return match_of(found, history) if found is not None and found.certain else None
 
 
 def locate_elsewhere(
@@ -267,7 +266,7 @@ def _place(
     if backwards:
         return Match(match, start, newest, end - newest, found.base, found)
     tolerance = float(_tolerances(closes[None])[0])
-    return _match_of(_in_pieces(windows, i, start, history, tolerance) or found, history)
+    return match_of(_in_pieces(windows, i, start, history, tolerance) or found, history)
 
 
 def _in_pieces(
@@ -284,7 +283,7 @@ def _in_pieces(
     return RowComparison.of(closes, logs, history, kept)
 
 
-def _match_of(found: RowComparison, history: CloseHistory) -> Match:
+def match_of(found: RowComparison, history: CloseHistory) -> Match:
     """Return the place of a window whose rows were compared, oldest first."""
     there = found.rows[found.rows >= 0]
     match: Literal["exact", "differs", "gapped"] = "gapped"
@@ -294,60 +293,3 @@ def _match_of(found: RowComparison, history: CloseHistory) -> Match:
     if there[-1] == len(history.log_closes) - 1:
         beyond = len(found.rows) - 1 - int(np.flatnonzero(found.rows >= 0)[-1])
     return Match(match, int(there[0]), int(there[-1]), beyond, found.base, found)
-
-
-def place_by_dates(
-    closes: FloatArray, rows: Rows, known: Prices
-) -> tuple[Match | None, RowComparison | None]:
-    """Compare closes with the known ones of the same dates.
-
-    Parameters
-    ----------
-    rows : array of int, shape (n,)
-        As :func:`rows_of` finds them.
-
-    Returns
-    -------
-    Match or None
-        Place of the window, if a share of its closes agree, or all of them in another order.
-    RowComparison or None
-        Otherwise the comparison of two feeds, if the closes are as near as those of another
-        exchange or vendor.
-    """
-    history, logs = history_of(known), np.log(closes)
-    found = RowComparison.of(closes, logs, history, rows)
-    if found is None or found.certain:
-        return None if found is None else _match_of(found, history), None
-    if (ordered := RowComparison.in_another_order(closes, logs, history, rows)) is not None:
-        return _match_of(ordered, history), None
-    error = found.error_of_feeds()
-    feeds = None if error is None else RowComparison.of(closes, logs, history, rows, error)
-    return None, feeds if feeds is not None and feeds.certain else None
-
-
-def rows_of(sessions: Dates, known: Prices) -> Rows:
-    """Rows of the known closes of dates; -1 where there is none."""
-    rows = np.minimum(known.sessions.searchsorted(sessions), len(known) - 1)
-    return np.where(known.sessions[rows] == sessions, rows, -1)
-
-
-def correlation(
-    window: FloatArray, sessions: Dates, rows: Rows, known: Prices
-) -> tuple[float, int] | None:
-    """Correlation of the returns on common days, and their number; ``None`` below ten.
-
-    Parameters
-    ----------
-    sessions : array of datetime64[D], shape (n,)
-        In order; of dates that come twice the first counts.
-    rows : array of int, shape (n,)
-        As :func:`rows_of` finds them.
-    """
-    common = rows >= 0
-    common[1:] &= sessions[1:] != sessions[:-1]
-    if np.add.reduce(common) <= _ENOUGH:
-        return None
-    a, b = np.diff(np.log(window[common])), np.diff(known.log_closes[rows[common]])
-    if not (a.std() > 0 and b.std() > 0):
-        return None
-    return float(np.corrcoef(a, b)[0, 1]), len(a)
