@@ -68,6 +68,9 @@ def test_known_closes_are_told_by_symbol_and_dates(client: TestClient, about: Bo
         "first_session": DATES[0],
         "last_session": DATES[-1],
         "factor": 1.0,
+        "rows_that_differ": 0,
+        "first_difference": None,
+        "difference": None,
     }
     assert verdict["symbol"] == "MSFT"
     assert verdict["model_version"] == client.get("/model").json()["version"]
@@ -133,7 +136,7 @@ def test_days_on_which_nothing_was_traded_are_found(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("about", [{}, {"sessions": window("AAPL")[1]}])
-def test_another_symbols_closes_are_a_fault_only_where_one_was_named(
+def test_another_symbols_closes_are_a_finding_only_where_one_was_named(
     client: TestClient, about: Body
 ) -> None:
     apple, dates = window("AAPL")
@@ -144,9 +147,32 @@ def test_another_symbols_closes_are_a_fault_only_where_one_was_named(
     assert verdict["provenance"]["match"] == "other_symbol"
     assert verdict["provenance"]["symbol"] == "AAPL"
     unnamed = check_one(client, apple, **about)
-    assert unnamed["level"] == "regime"
-    assert [f["code"] for f in unnamed["drift_findings"]] == ["wrong_symbol"]
+    assert (unnamed["level"], unnamed["drift_warning"]) == ("ok", False)
+    assert unnamed["provenance"] == verdict["provenance"]
     assert check_one(client, apple, symbol="AAPL", **about)["level"] == "ok"
+
+
+@pytest.mark.parametrize(("ratio", "code"), [(0.82, "level_gap"), (1 / 1.1, "split")])
+def test_closes_that_leave_the_known_ones_are_named_with_date_and_ratio(
+    client: TestClient, ratio: float, code: str
+) -> None:
+    """A third of the window is in another price basis, and the service holds the true closes."""
+    closes = [*CLOSES[:40], *(ratio * close for close in CLOSES[40:])]
+    verdict = check_one(client, closes, symbol="MSFT", sessions=DATES)
+    finding = verdict["drift_findings"][0]
+    assert (finding["code"], finding["level"], finding["row"]) == (code, "fault", 40)
+    assert f"leave ours on {DATES[40]}: × {ratio:.4g}" in verdict["drift_details"][0]
+    place = verdict["provenance"]
+    assert (place["match"], place["factor"], place["rows_that_differ"]) == ("differs", 1.0, 20)
+    assert place["first_difference"] == DATES[40]
+    assert place["difference"] == pytest.approx(ratio, abs=1e-6)
+    # Without a symbol, closes are only supposed to be those of the default.
+    assert check_one(client, closes)["level"] == "regime"
+
+
+def test_a_week_sent_twice_is_found_although_its_dates_run_on(client: TestClient) -> None:
+    closes = [*CLOSES[:30], *CLOSES[25:55]]
+    assert faults(check_one(client, closes, symbol="MSFT", sessions=DATES)) == ["filled_days"]
 
 
 def test_another_currency_is_no_finding(client: TestClient) -> None:

@@ -346,10 +346,13 @@ def test_a_window_without_a_symbol_is_judged_as_the_symbol_that_it_is_of() -> No
 
 def test_a_wrong_row_of_another_symbol_is_found_without_its_name() -> None:
     closes = window(KNOWN["KO"])
-    closes[30] *= 1.08
+    closes[30] *= 1.035
     context = Context(known=MSFT, others=OtherSymbols(KNOWN.values()), symbol_named=False)
-    finding = facts(detector().check(closes, context))[0]
-    assert (finding.code, finding.row) == ("spike", 30)
+    verdict = detector().check(closes, context)
+    finding = verdict.findings[0]
+    assert (finding.code, finding.level, finding.row) == ("spike", "regime", 30)
+    assert verdict.provenance is not None
+    assert (verdict.provenance.match, verdict.provenance.rows_that_differ) == ("other_symbol", 1)
 
 
 # -- sentences ------------------------------------------------------------------------------------

@@ -153,7 +153,7 @@ def _placed(context: Context, known: Prices, place: Match) -> KnownContext:
             )
     rows: list[ContextFinding] = []
     if place.comparison is not None and place.match != "reversed":  # its rows are not those sent
-        rows = _facts(place.comparison, known, context.sessions)
+        rows = _facts(context, place.comparison, known)
     # Where the unit changes inside the window, that is what there is to say.
     if all(fact.cause.code != "unit_error" for fact in rows):
         facts += _of_unit(context, place.log_factor)
@@ -209,11 +209,12 @@ def _provenance(match: ProvenanceMatch, known: Prices, place: Match) -> Provenan
     )
 
 
-def _facts(found: RowComparison, known: Prices, dates: Dates | None) -> list[ContextFinding]:
-    """Facts of rows that differ from known closes."""
+def _facts(context: Context, found: RowComparison, known: Prices) -> list[ContextFinding]:
+    """Facts of rows that differ from known closes; faults if the caller named the symbol."""
+    level: Channel = "fault" if context.symbol_named else "regime"
     return [
-        ContextFinding(one.cause, one.level, one.name, one.value, one.threshold)
-        for one in differences(found, known.sessions, dates)
+        ContextFinding(one.cause, level, one.name, one.value, one.threshold)
+        for one in differences(found, known.sessions, context.sessions)
     ]
 
 
@@ -229,7 +230,7 @@ def _elsewhere(context: Context, other: Prices, place: Match) -> KnownContext:
         return KnownContext(provenance, (fact,), sessions=_sessions_of(other, place))
     facts = _of_unit(context, place.log_factor)
     if place.comparison is not None:
-        facts += _facts(place.comparison, other, context.sessions)
+        facts += _facts(context, place.comparison, other)
     before = history_of(other).volatility_before(place.first)
     return KnownContext(
         provenance,
@@ -255,7 +256,7 @@ def _not_found(window: FloatArray, context: Context, known: Prices) -> KnownCont
         if place is not None:
             return _placed(context, known, place)
         if feeds is not None:
-            facts = tuple(_facts(feeds, known, context.sessions))
+            facts = tuple(_facts(context, feeds, known))
         order = np.argsort(context.sessions, kind="stable")
         window, sessions, rows = window[order], context.sessions[order], rows[order]
     before_row = int(known.sessions.searchsorted(sessions[0])) - 1

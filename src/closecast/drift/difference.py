@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.core.verdict import Channel, Code
+from closecast.core.verdict import Code
 from closecast.drift.row_comparison import RowComparison
 from closecast.drift.statistics.base import Cause
 
@@ -33,7 +33,6 @@ class Difference:
     name: str
     value: float
     threshold: float
-    level: Channel = "fault"
 
 
 def date_of(found: RowComparison, row: int, sessions: Sessions) -> str:

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from closecast.core.verdict import Channel
 from closecast.drift.difference import Difference, Flags, Sessions, of_rows
 from closecast.drift.row_comparison import RowComparison
 from closecast.drift.statistics.base import Cause
@@ -65,10 +64,8 @@ def allowed_to_miss(n: int) -> int:
     return max(_FEWEST - 1, int(_SHARE * n))
 
 
-def missing_days(
-    row: int, count: int, first: np.datetime64, n: int, level: Channel = "fault"
-) -> Difference:
+def missing_days(row: int, count: int, first: np.datetime64, n: int) -> Difference:
     """Make the finding of sessions that are missing before a row."""
     cause = Cause("missing_days", row, {"missing": count, "date": str(first)})
     name = "sessions left out between the closes"
-    return Difference(cause, name, float(count), float(allowed_to_miss(n)), level)
+    return Difference(cause, name, float(count), float(allowed_to_miss(n)))
