@@ -350,7 +350,7 @@ def test_a_wrong_row_of_another_symbol_is_found_without_its_name() -> None:
     context = Context(known=MSFT, others=OtherSymbols(KNOWN.values()), symbol_named=False)
     verdict = detector().check(closes, context)
     finding = verdict.findings[0]
-    assert (finding.code, finding.level, finding.row) == ("spike", "regime", 30)
+    assert (finding.code, finding.row) == ("spike", 30)
     assert verdict.provenance is not None
     assert (verdict.provenance.match, verdict.provenance.rows_that_differ) == ("other_symbol", 1)
 

@@ -84,10 +84,7 @@ def _filled(found: RowComparison, rest: Flags, sessions: Sessions) -> Iterator[D
     repeats[1:] = (found.closes[1:] == found.closes[:-1]) & (rest[1:] | rest[:-1])
     moved = np.abs(np.diff(found.known)) > found.error[1:] + found.error[:-1]
     repeats[1:] &= moved
-    lines = (_on_a_line(found, found.logs, found.known) & rest) | (
-        _on_a_line(found, found.closes, np.exp(found.known + found.base)) & rest
-    )
-    lines &= ~repeats
+    lines = _on_a_line(found) & rest & ~repeats
     few = (np.add.reduce(repeats) >= 2, np.add.reduce(lines) >= _FEW)
     filled = (repeats & few[0]) | (lines & few[1])
     if np.add.reduce(filled) <= np.add.reduce(rest) / 4:  # a few among many are so by chance
@@ -103,17 +100,22 @@ def _filled(found: RowComparison, rest: Flags, sessions: Sessions) -> Iterator[D
     yield of_rows(code, rows, found, sessions, name)
 
 
-def _on_a_line(
-    found: RowComparison, values: NDArray[np.float64], known: NDArray[np.float64]
-) -> Flags:
+def _on_a_line(found: RowComparison) -> Flags:
     """Rows halfway between their neighbours, to rounding, where the known ones are not."""
-    scale = found.error * (values if values is found.closes else 1.0)
-    rounding = scale[:-2] + 2 * scale[1:-1] + scale[2:]
-    sent = np.abs(values[:-2] - 2 * values[1:-1] + values[2:])
-    there = np.abs(known[:-2] - 2 * known[1:-1] + known[2:])
-    on_it = np.zeros(len(values), bool)
-    on_it[1:-1] = (sent <= rounding) & (there > 2 * rounding)
+    error = found.error[:-2] + 2 * found.error[1:-1] + found.error[2:]
+    on_it = np.zeros(len(found.logs), bool)
+    for sent, there in zip(_bends(found.logs), _bends(found.known), strict=True):
+        on_it[1:-1] |= (sent <= error) & (there > 2 * error)
     return on_it
+
+
+def _bends(logs: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Distance of closes from a straight line between their neighbours: of logarithms, of closes.
+
+    Both are relative to the close; shape (n - 2,).
+    """
+    before, after = logs[:-2] - logs[1:-1], logs[2:] - logs[1:-1]
+    return np.abs(before + after), np.abs(np.expm1(before) + np.expm1(after))
 
 
 # -- rows in another unit or price basis ---------------------------------------------------------
