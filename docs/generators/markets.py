@@ -48,6 +48,8 @@ A column `exchange`, `market` or `mic` of a file does the same for a symbol that
 (`B3`, `Nasdaq`, `XLON`). It is kept in the folder `markets` of the data folder, for the service
 that reads no file. A column that contradicts New York is refused, for the setting to decide.
 
+A program of its own calls `use_markets(Settings())` of `closecast.sources.market_cache` once.
+
 Closes under a name without suffix that fit another exchange clearly better than New York (rows
 with new closes on its holidays, its sessions missing) are refused with the suffix to write.
 

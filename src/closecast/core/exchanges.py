@@ -145,7 +145,7 @@ INDICES = _calendar_of_each(
 _ALSO_NEW_YORK = ("ICON", "INDX", "ISEE", "UTIL")
 
 BARE_INDICES = {
-    "IBOV": "^BVSP",
+    **dict.fromkeys(("IBOV", "IBOVESPA", "BVSP"), "^BVSP"),
     **{name: f"{name}.SA" for name in _B3_INDICES if name not in _ALSO_NEW_YORK},
 }
 """Indices of B3 as the exchange writes them, and their names at Yahoo."""
