@@ -14,13 +14,14 @@ EXAMPLE_FINDING: dict[str, Any] = {
     "code": "unit_error",
     "level": "fault",
     "statistic": "move like a split's or a unit's, over the volatility around it",
-    "value": 321.2169,
+    "value": 335.4807,
     "threshold": 7.0,
     "sentence": "A close is 100 times the one before: another unit (cents, thousands)?",
     "p_value": 0.0005,
-    "false_alarm_rate": 0.00057,
+    "false_alarm_rate": 0.00004,
     "row": 59,
     "alternatives": [],
+    "tail_ranks": {},
 }
 EXAMPLE_PROVENANCE: dict[str, Any] = {
     "match": "exact",

@@ -372,8 +372,9 @@ static void bound(
             if (size >= of->least_jump)
                 jump = fmax(jump, size / scale);
         }
-        shock = fmax(shock, scores[i] * fmax(faded, of->old));
-        faded *= of->fade;
+        double weighed = scores[i] * faded;
+        shock = weighed > shock ? weighed : shock; /* fmax is a call */
+        faded = faded * of->fade > of->old ? faded * of->fade : of->old;
         ahead = behind;
         beyond = weight;
         behind = of->around * behind + cut[i];
