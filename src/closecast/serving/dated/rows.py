@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -17,6 +17,7 @@ from closecast.database import Job
 from closecast.drift import Context
 from closecast.errors import InvalidLevels
 from closecast.serving import Snapshot
+from closecast.serving.dated.accepted import with_accepted
 from closecast.serving.dated.answers import DatedRow, Interval, UpdateAttempt
 
 LOWEST_LEVEL, HIGHEST_LEVEL, MOST_LEVELS = 0.5, 0.99, 10
@@ -87,16 +88,21 @@ def rows_of(
     return tuple(rows)
 
 
-def verdict_of(start: ForecastOrigin) -> Verdict | None:
-    """Check the window that ends at the origin for drift; ``None`` if closes are missing."""
+def verdict_of(start: ForecastOrigin, accepted: Collection[date] = ()) -> Verdict | None:
+    """Check the window that ends at the origin for drift; ``None`` if closes are missing.
+
+    Moves of sessions that a person ``accepted`` are news.
+    """
     if start.prices is None:
         return None
+    length = start.snapshot.manifest.info.seq_length
     stop = int(np.searchsorted(start.prices.sessions, start.state.session, side="right"))
-    window = start.prices.closes[:stop][-start.snapshot.manifest.info.seq_length :]
-    if len(window) < start.snapshot.manifest.info.seq_length:
+    if stop < length:
         return None
+    window = start.prices.rows(stop - length, stop)
     known = Context(known=start.prices, calendar=start.table)
-    return start.snapshot.detector.check(window, known)
+    verdict = start.snapshot.detector.check(window.closes, known)
+    return with_accepted(verdict, window.sessions, accepted)
 
 
 def last_update(start: ForecastOrigin) -> UpdateAttempt | None:

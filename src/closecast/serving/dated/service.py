@@ -236,10 +236,12 @@ class DatedForecastService:
         return ForecastOrigin(snapshot, state, table, self._closes(snapshot.symbol), age, now)
 
     def _commit(self, start: ForecastOrigin, levels: Sequence[float]) -> DatedAnswer:
-        held = self._database.close_decisions.held(start.snapshot.symbol)
-        verdict = with_held(verdict_of(start), held, as_date(start.state.session))
+        decisions, symbol = self._database.close_decisions, start.snapshot.symbol
+        held = decisions.held(symbol)
+        found = verdict_of(start, decisions.accepted(symbol))
+        verdict = with_held(found, held, as_date(start.state.session))
         advice = COLLECT_AGAIN if held is None else held.ends.removesuffix(".")
-        self._policy.refuse(start.snapshot.symbol, verdict, advice)
+        self._policy.refuse(symbol, verdict, advice)
         state, table, info = start.state, start.table, start.snapshot.manifest.info
         forecast = state.forecast(SCORED_PROBABILITIES)
         sessions = table.after(state.session, state.horizon)
