@@ -67,6 +67,7 @@ def get_performance(
             "promise": promise.get("overall"),
             "overall": found.overall,
             "steps": found.steps,
+            "corrected": found.corrected,
             "plot": f"/performance/{quote(canonical)}/plot.png?kind={kind}",
         }
     )

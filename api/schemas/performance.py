@@ -61,4 +61,8 @@ class PerformanceAnswer(Answer):
     )
     overall: StepPerformanceAnswer | None = Field(description="`null` until a forecast is scored.")
     steps: list[StepPerformanceAnswer]
+    corrected: int = Field(
+        description="Scored forecasts whose outcome is not the first one: a close was corrected "
+        "after it had scored them. Both outcomes are kept; the newest counts."
+    )
     plot: str = Field(examples=["/performance/MSFT/plot.png?kind=live"])

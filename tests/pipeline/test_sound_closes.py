@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from closecast.core.arrays import FloatArray
-from closecast.core.calendars import Dates, sessions_between
+from closecast.core.calendars import Dates, as_date, sessions_between
 from closecast.core.prices import Prices
 from closecast.errors import DataFault, TooFewCloses
 from closecast.forecasters import make_parameters
@@ -47,6 +47,15 @@ def planted(fault: str, row: int = 1000) -> FloatArray:
     else:
         closes[row:] *= 100
     return closes
+
+
+def test_a_fault_that_a_person_accepted_leaves_out_nothing() -> None:
+    right = {"AAA": {as_date(NYSE[1000])}}
+    found = sound_closes(pool_with(planted("split")), accepted=right)
+    assert [len(prices) for prices in found.series] == [len(NYSE)] * 3
+    assert (found.faulty, found.left_out) == (frozenset(), {})
+    other = {"AAA": {as_date(NYSE[999])}, "BBB": right["AAA"]}
+    assert sound_closes(pool_with(planted("split")), accepted=other).faulty == {"AAA"}
 
 
 @pytest.mark.parametrize("fault", ["frozen", "split", "unit"])

@@ -12,7 +12,7 @@ from closecast.core.reasons import checked_reason
 from closecast.core.records import AcceptedClose, HeldCloses
 from closecast.core.symbols import canonical
 from closecast.database import Database, Job
-from closecast.errors import NothingToAccept, UnknownSymbol
+from closecast.errors import InvalidPrices, NothingToAccept, UnknownSymbol
 from closecast.registry.registry import Registry
 from closecast.serving.dated import submit_update
 from closecast.settings import Settings
@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 _SHOWN = 20
 _MOVE = "remarkable_move"
-_NO_DECISION_ENDS = frozenset({"other_basis"})
-"""Codes of held closes that are right for no decision: closes of another kind than the model's."""
+_NO_DECISION_ENDS = frozenset({"other_basis", InvalidPrices.code})
+"""Codes of held closes that a decision cannot end: of another price basis, or never stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def accept_close(
     """Accept the close of a session, and queue the update that absorbs it.
 
     The decision is stored before the job is queued: if the process dies in between, the next
-    update applies it, whatever causes that update. The same acceptance again stores nothing, and
+    update applies it, from any cause. The same acceptance again stores nothing, and
     queues the update again only while closes are still held back.
 
     Parameters

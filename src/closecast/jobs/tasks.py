@@ -6,7 +6,7 @@ A new task: one function here, one line in ``TASKS``. Arguments and results are 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from closecast.database import Database
@@ -67,19 +67,19 @@ def update(context: TaskContext, arguments: Mapping[str, Any]) -> dict[str, Any]
     from closecast.pipeline import update_version
 
     version = str(arguments["version"])
-    decisions, absorbed, scored = context.database.close_decisions, 0, 0
+    decisions, done = context.database.close_decisions, None
     for _ in range(_MOST_RUNS):
         before = decisions.all_accepted()
         updated = update_version(context.settings, version, context.database, watch=context.report)
-        absorbed, scored = absorbed + updated.absorbed, scored + updated.scored
+        done = updated if done is None else done.followed_by(updated)
         held = decisions.all_held()
         members = {*updated.collected, *updated.failed}
         late = [one.symbol for one in decisions.all_accepted() if one not in before]
         if not members.intersection(held, late):
             break
-    updated = replace(updated, absorbed=absorbed, scored=scored)
+    assert done is not None
     changed, job = queue_after_regime_change(context.settings, version, context.database)
-    return {**asdict(updated), "regime": changed, "retraining": job.id if job else None}
+    return {**asdict(done), "regime": changed, "retraining": job.id if job else None}
 
 
 TASKS: dict[str, Callable[[TaskContext, Mapping[str, Any]], dict[str, Any]]] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import TypeGuard
 
 import numpy as np
 
@@ -18,11 +19,13 @@ from closecast.core.data_quality import find_faults
 from closecast.core.prices import Prices
 from closecast.core.records import AcceptedClose, HeldCloses
 from closecast.database import Database
+from closecast.errors import InvalidPrices
 from closecast.registry.closes import load_closes
 from closecast.registry.documents import CLOSES_FILE, Bundle, DataSpan
 from closecast.sources.price_cache import PriceCache
 
 OTHER_BASIS, REWRITTEN = "other_basis", "rewritten_history"
+REFUSED = InvalidPrices.code
 """Codes of held closes beside the rules of :func:`closecast.core.data_quality.find_faults`."""
 
 
@@ -217,8 +220,29 @@ def _first_fault(
     return None
 
 
+def held_download(error: InvalidPrices, now: datetime) -> HeldCloses:
+    """Describe a download that was refused before it reached the cache."""
+    dated = sorted(problem.date for problem in error.problems if _is_day(problem.date))
+    return HeldCloses(
+        date.fromisoformat(dated[0]) if dated else now.date(),
+        REFUSED,
+        str(error),
+        "Closes without these faults from the source end it.",
+        now,
+    )
+
+
+def _is_day(text: str | None) -> TypeGuard[str]:
+    try:
+        date.fromisoformat(text or "")
+    except ValueError:  # a row without a date
+        return False
+    return True
+
+
 def _ends(symbol: str, since: date, right: str) -> str:
     return (
-        f"Corrected closes from the source end it, a new training, or a person: "
-        f"`closecast accept {symbol} {since}` if {right}."
+        "Corrected closes from the source end it, a new training, or a person, "
+        f"if {right}: POST /prices/{symbol}/accept, or `closecast accept {symbol} {since} "
+        "--reason TEXT`."
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 
 from closecast.calibration import LEAST_SCORES
 from closecast.core.dataset import Split, split_panel
 from closecast.core.prices import Prices
+from closecast.core.records import AcceptedClose
 from closecast.core.verdict import Channel
+from closecast.database import Database
 from closecast.drift import Baseline, sample_reference
-from closecast.errors import DataFault, TooFewCloses
+from closecast.errors import DataFault, StorageFailed, TooFewCloses
 from closecast.forecasters import Parameters
 from closecast.pipeline.sound_closes import SoundCloses, sound_closes
 from closecast.pipeline.workspace import Prepared, PreparedSeries, Workspace
@@ -36,7 +39,7 @@ def preprocess(
     Learned from are the closes since a symbol's last long gap and, in a pool, since its last fault
     (frozen feed, wrong unit, lost split), with a warning: one such series once ruined a network
     for all. Alone a symbol is trained on the closes before a fault as well, with a warning, unless
-    the training started by itself.
+    the training started by itself. A fault that a person accepted is none.
 
     Parameters
     ----------
@@ -65,7 +68,9 @@ def preprocess(
     sound = (
         SoundCloses(tuple(collected), {}, frozenset())
         if checked
-        else sound_closes(collected, keep_single=not automatic)
+        else sound_closes(
+            collected, keep_single=not automatic, accepted=_accepted(settings, workspace.symbols)
+        )
     )
     splits, short = _split(sound, parameters)
     p = parameters
@@ -89,6 +94,18 @@ def preprocess(
     )
     workspace.put_prepared(prepared)
     return prepared
+
+
+def _accepted(settings: Settings, symbols: Sequence[str]) -> dict[str, dict[date, AcceptedClose]]:
+    """Decisions of people on closes of these symbols, as far as the database can be read."""
+    database = Database(settings.ledger_url)
+    try:
+        return {symbol: database.close_decisions.accepted(symbol) for symbol in symbols}
+    except StorageFailed as error:  # a training needs no database
+        log.warning("accepted closes unknown", extra={"reason": str(error)})
+        return {}
+    finally:
+        database.close()
 
 
 def _split(sound: SoundCloses, parameters: Parameters) -> tuple[list[Split], dict[str, str]]:

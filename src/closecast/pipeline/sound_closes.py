@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 
@@ -35,7 +36,12 @@ class SoundCloses:
     faulty: frozenset[str]
 
 
-def sound_closes(series: Sequence[Prices], *, keep_single: bool = True) -> SoundCloses:
+def sound_closes(
+    series: Sequence[Prices],
+    *,
+    keep_single: bool = True,
+    accepted: Mapping[str, Collection[date]] | None = None,
+) -> SoundCloses:
     """Take the newest rows of each series that hold neither a fault nor a long gap.
 
     A symbol keeps its closes since its last long gap, since the last bars of another frequency and
@@ -47,12 +53,15 @@ def sound_closes(series: Sequence[Prices], *, keep_single: bool = True) -> Sound
         Whether a single series keeps the closes before a fault, with a warning: it spoils no
         pool, and a suspected split may be news. A gap, another frequency or a move beyond
         :data:`closecast.core.prices.UNIT_RATIO` are no news: those cut it all the same.
+    accepted : mapping of symbol to collection of date, optional
+        Sessions of which a person said that the close is right: no fault begins there.
     """
     kept, left_out, faulty = [], {}, set()
     for prices in series:
         stretch, before = newest_stretch(prices)
         reasons = [before.message] if before else []
-        faults = faults_of(stretch, series)
+        right = {str(day) for day in (accepted or {}).get(prices.symbol, ())}
+        faults = [f for f in faults_of(stretch, series) if f.problem.date not in right]
         if keep_single and len(series) == 1:
             faults, doubted = _of_units(stretch, faults)
             if doubted:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 
 from closecast.core.records import Kind
 from closecast.core.symbols import canonical, folder_name
 from closecast.database import Database
-from closecast.errors import ClosecastError, UnknownSymbol
+from closecast.errors import ClosecastError, InvalidPrices, UnknownSymbol
 from closecast.evaluation.performance_plots import performance_plot, to_png
 from closecast.forecasters.base import Watch, ignore_progress
 from closecast.infra.files import write_atomically
 from closecast.metrics.live import summarise
-from closecast.pipeline.close_gate import usable_closes
+from closecast.pipeline.close_gate import held_download, usable_closes
 from closecast.pipeline.collect import collect_many
 from closecast.pipeline.recalibrate import AbsorbResult, absorb
 from closecast.pipeline.scoring import ScoreCounts, score_forecasts
@@ -53,6 +53,17 @@ class UpdateResult:
     corrected: int = 0
     reopened: int = 0
     rebuilt: tuple[str, ...] = ()
+
+    def followed_by(self, later: UpdateResult) -> UpdateResult:
+        """Both updates as one: the counts of both, the symbols as the later one left them."""
+        return replace(
+            later,
+            absorbed=self.absorbed + later.absorbed,
+            scored=self.scored + later.scored,
+            corrected=self.corrected + later.corrected,
+            reopened=self.reopened + later.reopened,
+            rebuilt=tuple(sorted({*self.rebuilt, *later.rebuilt})),
+        )
 
 
 def update(
@@ -118,10 +129,13 @@ def update_version(
         }
         for name, error in failed.items():
             log.warning("closes not collected", extra={"symbol": name, "reason": str(error)})
+        refused = {s: e for s, e in failed.items() if isinstance(e, InvalidPrices)}
+        for name, fault in refused.items():
+            database.close_decisions.hold(name, held_download(fault, database.clock()))
         if len(failed) == len(members):
             raise failed[members[0]]
         cache = PriceCache(settings.data_dir / "prices")
-        learned = learn_from_closes(bundle, database, cache, members, watch)
+        learned = learn_from_closes(bundle, database, cache, members, watch, refused)
         for name in (name for name, count in learned.counts.items() if draw and count.any):
             draw_performance(settings, name, database, kind)
     counts = learned.counts.values()
@@ -160,6 +174,7 @@ def learn_from_closes(
     cache: PriceCache,
     members: Sequence[str],
     watch: Watch = ignore_progress,
+    refused: Collection[str] = (),
 ) -> Learned:
     """Hold faulty closes back, score forecasts with the others, and let the calibration learn.
 
@@ -169,6 +184,9 @@ def learn_from_closes(
     ----------
     members : sequence of str
         Symbols that the model is current for.
+    refused : collection of str
+        Symbols whose newest download was refused, so that the cache holds the one before: that
+        it has no fault releases nothing.
 
     Raises
     ------
@@ -177,7 +195,7 @@ def learn_from_closes(
     usable = usable_closes(bundle, database, cache)
     held = {}
     for symbol, one in usable.items():
-        if symbol in members:  # other models decide for the others
+        if symbol in members and symbol not in refused:  # other models decide for the others
             database.close_decisions.hold(symbol, one.held)
         if one.held is not None:
             extra = {"symbol": symbol, "since": str(one.held.since), "reason": one.held.reason}
