@@ -168,10 +168,13 @@ def faults_table() -> str:
             for fault in FAULTS:
                 cases = [injected(fault, case, series) for case in quiet]
                 found = [judge(case) for case in cases]
+                pairs = zip(found, cases, strict=True)
                 shares = (
                     np.mean([verdict.level == "fault" for verdict in found]),
                     np.mean([verdict.warning for verdict in found]),
-                    np.mean([_first(v) in c.causes for v, c in zip(found, cases, strict=True)]),
+                    np.mean(
+                        [first_named(v) in c.causes for v, c in zip(found, cases, strict=True)]
+                    ),
                 )
                 cells = "".join(f"{100 * share:>8.1f}" for share in shares)
                 lines.append(f"{name:<26}{sent:<8}{fault:<22}{cells}")
@@ -182,7 +185,7 @@ def _on_the_day(verdict: Verdict) -> bool:
     return verdict.level == "regime"
 
 
-def _first(verdict: Verdict) -> str:
+def first_named(verdict: Verdict) -> str:
     """The first cause of the gravest finding: of an unsure one, the likelier alternative."""
     if not verdict.findings:
         return ""
