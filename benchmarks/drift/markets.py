@@ -172,9 +172,7 @@ def faults_table() -> str:
                 shares = (
                     np.mean([verdict.level == "fault" for verdict in found]),
                     np.mean([verdict.warning for verdict in found]),
-                    np.mean(
-                        [first_named(v) in c.causes for v, c in zip(found, cases, strict=True)]
-                    ),
+                    np.mean([first_named(verdict) in case.causes for verdict, case in pairs]),
                 )
                 cells = "".join(f"{100 * share:>8.1f}" for share in shares)
                 lines.append(f"{name:<26}{sent:<8}{fault:<22}{cells}")
