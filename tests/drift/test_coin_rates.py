@@ -18,6 +18,7 @@ from benchmarks.drift.markets import (
     judges,
 )
 from closecast.core.verdict import Channel, Verdict
+from closecast.drift import Baseline, DriftDetector
 from closecast.drift.baseline import RATES
 
 COINS = coins(HELD_OUT[0])
@@ -85,3 +86,14 @@ def test_a_split_of_a_coin_is_seen_and_named_first(
     named = [first_named(judged[sent](case)) == "split" for case in cases]
     assert len(cases) > 250
     assert np.mean(named) >= 0.95 - 1.645 * np.sqrt(0.95 * 0.05 / len(cases))
+
+
+def test_a_lone_coin_without_a_rate_does_not_alarm_wildly() -> None:
+    """Windows of all coins against the one that is known; a rate of 3.6 % was seen before."""
+    lone = COINS[0].between(None, "2021-12-31")
+    detector = DriftDetector(Baseline.fit(lone, LENGTH, companions=[lone]))
+    family = Family("coins", COINS, "BTC-USDT", "2021-12-31")
+    levels = [detector.check(case.closes).level for case in family.later()]
+    assert len(levels) > 1000
+    assert levels.count("fault") <= 0.02 * len(levels)
+    assert levels.count("regime") <= 0.02 * len(levels)
