@@ -181,7 +181,7 @@ class Baseline:
 
     @property
     def from_before_kinds(self) -> bool:
-        """Whether the bundle is so old that stocks are the reference of another kind, a coin."""
+        """True of bundles so old that stocks are the reference of another kind, a coin."""
         return "kind" not in self.reference and kind_or_stock(self.symbol) not in SHIPPED
 
     @property

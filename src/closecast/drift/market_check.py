@@ -27,7 +27,7 @@ _FOLLOWED = 0.5  # of the market's move, that the symbol itself must have made
 
 
 def may_be_explained(finding: Finding) -> bool:
-    """Whether the market may explain it: a single move that is a fault, or unsure."""
+    """True of single moves that are faults or unsure, which the market may explain."""
     return finding.code in EXPLAINED or bool(finding.code == "shock" and finding.alternatives)
 
 

@@ -81,7 +81,7 @@ def check_preprocessing(bundle: Bundle, remade: ReproducedBundle) -> str:
 
 
 def _agree(now: Mapping[str, Any], then: Mapping[str, Any]) -> bool:
-    """Whether baselines of a symbol agree: those of another method of thresholds, in levels."""
+    """Compare baselines of a symbol: those of another method of thresholds, in their levels."""
     if now["reference"]["method"] == then["reference"]["method"]:
         return now == then
     return all(now[name] == then[name] for name in LEVELS)
