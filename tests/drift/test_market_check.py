@@ -111,3 +111,22 @@ def test_a_window_without_a_date_has_no_market() -> None:
     window = prices.closes[stop - LENGTH : stop]
     here = DETECTORS[prices.symbol].check(window, Context(market=PANEL.without(prices.symbol)))
     assert here.findings == DETECTORS[prices.symbol].check(window).findings
+
+
+@pytest.mark.parametrize("day", [CRASH, "2022-06-01"])
+def test_the_level_never_falls_as_the_last_move_grows_beside_a_market(day: str) -> None:
+    """Neither on the day of a crash, a part of which is the market's, nor on a usual one."""
+    grid = np.concatenate([[0.02, 0.05], np.arange(0.1, 3.0, 0.05), [3.5, 4.6, 6.9]])
+    rank = {"ok": 0, "regime": 1, "fault": 2}
+    for prices in COINS[:3]:
+        stop = row_of(prices, day) + 1
+        context = Context(
+            sessions=prices.sessions[stop - LENGTH : stop], market=PANEL.without(prices.symbol)
+        )
+        closes = np.repeat(prices.closes[None, stop - LENGTH : stop], len(grid), axis=0)
+        for sign in (-1, 1):
+            closes[:, -1] = closes[:, -2] * np.exp(sign * grid)
+            verdicts = DETECTORS[prices.symbol].check_batch(closes, [context] * len(grid))
+            ranks = [rank[verdict.level] for verdict in verdicts]
+            assert ranks == sorted(ranks)
+            assert ranks[-1] == rank["fault"]

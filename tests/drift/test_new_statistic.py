@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from closecast.core.arrays import FloatArray
-from closecast.drift import Context, DriftDetector, unmeasured, warn_of_unmeasured
+from closecast.drift import Baseline, Context, DriftDetector, unmeasured, warn_of_unmeasured
 from closecast.drift import native as compiled
 from closecast.drift.features import WindowFeatures
 from closecast.drift.statistics import STATISTICS, Cause, Statistic
 from closecast.drift.thresholds import TAIL, Threshold
 from tests.contracts.statistic import BASELINE, BEFORE, CLEAN
 from tests.drift.test_detector import ODD
+from tests.drift.test_statistics import with_jump
 
 
 class LastMove(Statistic):
@@ -123,3 +124,17 @@ def test_a_window_is_not_judged_by_it_without_a_threshold() -> None:
     assert BASELINE.unmeasured == ("last_move",)
     verdicts = DriftDetector(BASELINE).check_batch(WINDOWS, contexts(known=False))
     assert LastMove.name not in {f.statistic for v in verdicts for f in v.findings}
+
+
+def test_a_bundle_from_before_news_were_parted_from_splits_lacks_those_statistics() -> None:
+    """Its thresholds of moves apply to what they were made for: splits and units, not news."""
+    gone = {"shock_lately", "large_move"}
+    former = {key: t for key, t in BASELINE.alone.items() if key not in gone}
+    former["shock"] = replace(BASELINE.alone["shock_lately"], value=17.8)
+    known = {key: t for key, t in BASELINE.with_before.items() if key not in gone}
+    older = Baseline.from_json(replace(BASELINE, alone=former, with_before=known).to_json())
+    assert set(older.unmeasured) == gone
+    detector = DriftDetector(older)
+    verdicts = {f: detector.check(with_jump(f)) for f in (0.8, 2 / 3, 0.5, 100.0)}
+    first = {f: [finding.code for finding in v.findings][:1] for f, v in verdicts.items()}
+    assert first == {0.8: [], 2 / 3: [], 0.5: ["split"], 100.0: ["unit_error"]}

@@ -51,6 +51,15 @@ def test_by_default_it_is_only_warned_of(findings: tuple[Finding, ...]) -> None:
     assert FallbackPolicy().apply(said, WINDOW.tolist(), 0.02) is said
 
 
+def test_a_move_that_is_unsure_is_never_refused() -> None:
+    unsure = Finding(
+        *("split", "regime", "move", 9.0, 7.0, "News, or a split?", 0.0005, 0.001, 41),
+        alternatives=("split", "shock"),
+    )
+    said = prediction(unsure)
+    assert FallbackPolicy(on_fault="refuse").apply(said, WINDOW.tolist(), 0.02) is said
+
+
 def test_a_fault_is_refused_with_all_findings_and_what_to_do() -> None:
     policy = FallbackPolicy(on_fault="refuse")
     with pytest.raises(DataFault, match=r"MSFT .*\(split, stale_window\).* send them") as caught:
