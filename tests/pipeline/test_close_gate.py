@@ -177,3 +177,45 @@ def test_outcomes_are_looked_at_from_the_first_corrected_session_on() -> None:
     known = times(1.04, slice(TRAINED + 2, TRAINED + 3)).rows(0, TRAINED + 6)
     assert judge(TRUE, known=known).settled_since == day(TRAINED + 2)
     assert judge(TRUE).settled_since == date.min, "the closes before are not known"
+
+
+WINDOW_OF_MODEL, GAP = 12, 10
+
+
+def after_a_gap(closes: int, at: int = TRAINED + 2) -> Prices:
+    """The series without ten sessions, and some closes after them."""
+    kept = np.r_[0:at, at + GAP : at + GAP + closes]
+    return replace(TRUE, sessions=TRUE.sessions[kept], closes=TRUE.closes[kept])
+
+
+def judge_window(prices: Prices, accepted: Sequence[date] = ()) -> UsableCloses:
+    decisions = {s: AcceptedClose("ACME", s, "so it is", "me", NOW) for s in accepted}
+    known = KnownCloses(TRUE.rows(0, TRAINED), ABSORBED_AT, 7)
+    return judge_closes(prices, SPAN, known, decisions, (), NOW, WINDOW_OF_MODEL)
+
+
+@pytest.mark.parametrize("closes", [1, WINDOW_OF_MODEL - 1])
+def test_closes_after_a_long_gap_wait_for_a_window(closes: int) -> None:
+    found = judge_window(after_a_gap(closes))
+    assert found.held is not None
+    assert (found.held.since, found.held.code) == (day(TRAINED + 2 + GAP), "long_gap")
+    assert f"no close in the {GAP} sessions of XNYS after {day(TRAINED + 1)}" in found.held.reason
+    assert f"12 closes after the gap end it ({closes} so far)" in found.held.ends
+    assert last(found) == day(TRAINED + 1)
+
+
+def test_a_window_after_a_long_gap_ends_the_wait() -> None:
+    found = judge_window(after_a_gap(WINDOW_OF_MODEL))
+    assert found.held is None
+    assert last(found) == day(TRAINED + 2 + GAP + WINDOW_OF_MODEL - 1)
+    assert found.after_gaps == (day(TRAINED + 2 + GAP),)
+
+
+def test_a_person_may_accept_that_windows_span_a_gap() -> None:
+    found = judge_window(after_a_gap(3), accepted=[day(TRAINED + 2 + GAP)])
+    assert (found.held, found.after_gaps) == (None, ())
+
+
+def test_a_gap_in_what_the_model_was_trained_on_is_none_of_the_gate() -> None:
+    found = judge_window(after_a_gap(20, at=100 + TRAINED - 400))
+    assert found.after_gaps == ()

@@ -132,7 +132,8 @@ PRICE_RULES = (
         "noted",
         f"{LONG_GAP} sessions in a row without a row.",
         "Closes before the newest such gap are collected and not learned from, and no window spans "
-        "it: the volatility after it would be 1.2 times too large, or more.",
+        "it: the volatility after it would be 1.2 times too large, or more. New closes after one "
+        "are held back until they are a window.",
     ),
     PriceRule(
         "other_frequency_before",

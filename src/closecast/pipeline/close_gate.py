@@ -7,7 +7,7 @@ here, so that no part writes down a close that another part refuses.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TypeGuard
 
@@ -18,8 +18,10 @@ from closecast.core.corrections import Corrections, find_corrections
 from closecast.core.data_quality import find_faults
 from closecast.core.prices import Prices
 from closecast.core.records import AcceptedClose, HeldCloses
+from closecast.core.spacing import WINDOW
 from closecast.database import Database
 from closecast.errors import InvalidPrices
+from closecast.pipeline.gap_gate import held_by_gap, sessions_after_gaps
 from closecast.registry.closes import load_closes
 from closecast.registry.documents import CLOSES_FILE, Bundle, DataSpan
 from closecast.sources.price_cache import PriceCache
@@ -66,6 +68,8 @@ class UsableCloses:
         Outcomes of this session and later ones may rest on other closes; ``None``: none does.
     revision : int or None
         Of the stored calibration that ``corrections`` are about; ``None`` if none is stored.
+    after_gaps : tuple of date
+        First sessions after long gaps, oldest first: no window holds closes from before one.
     """
 
     prices: Prices | None
@@ -73,6 +77,7 @@ class UsableCloses:
     corrections: Corrections | None
     settled_since: date | None
     revision: int | None
+    after_gaps: tuple[date, ...] = ()
 
 
 def usable_closes(bundle: Bundle, database: Database, cache: PriceCache) -> dict[str, UsableCloses]:
@@ -88,12 +93,21 @@ def usable_closes(bundle: Bundle, database: Database, cache: PriceCache) -> dict
     panel = [prices for prices in cached.values() if prices is not None]
     for span in info.data:
         prices = cached[span.symbol]
+        if prices is not None and span.symbol in info.left_out:
+            prices = _learned_from(prices, span)
         if prices is None or len(prices) < info.seq_length:
             continue
         known = known_closes(bundle, database, span)
         accepted = database.close_decisions.accepted(span.symbol)
-        found[span.symbol] = judge_closes(prices, span, known, accepted, panel, database.clock())
+        found[span.symbol] = judge_closes(
+            prices, span, known, accepted, panel, database.clock(), info.seq_length
+        )
     return found
+
+
+def _learned_from(prices: Prices, span: DataSpan) -> Prices:
+    """Closes since the first one that the model has learned from: those before have a fault."""
+    return prices.between(span.first_session) if prices.span[1] > span.first_session else prices
 
 
 def known_closes(bundle: Bundle, database: Database, span: DataSpan) -> KnownCloses:
@@ -115,13 +129,14 @@ def judge_closes(
     accepted: Mapping[date, AcceptedClose],
     panel: Sequence[Prices],
     now: datetime,
+    seq_length: int = WINDOW,
 ) -> UsableCloses:
     """Decide which closes of a download may be used.
 
     All from the first session with a new fault on are held back. A fault is new if the model was
     not trained on it and nobody accepted it. A download as a whole is refused, and the known
     closes stay in use, if it has another basis, rewrites the history that the model has learned
-    from, or has a new fault in it.
+    from, or has a new fault in it. Closes after a long gap wait until they are a window.
 
     Parameters
     ----------
@@ -139,7 +154,10 @@ def judge_closes(
         last_trained = date.fromisoformat(span.last_session)
         if held is None or held.since > last_trained:
             usable = prices if held is None else _before(prices, held.since)
-            return _usable(usable, held, known)
+            if gap := held_by_gap(usable, last_trained, accepted, seq_length, now):
+                usable, held = _before(usable, gap.since), gap
+            gaps = sessions_after_gaps(usable, last_trained, accepted)
+            return replace(_usable(usable, held, known), after_gaps=gaps)
     return _usable(known.prices, held, known)
 
 

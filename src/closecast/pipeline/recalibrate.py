@@ -80,6 +80,8 @@ class _Symbol:
         The state in force; ``None`` if none is stored, or it is damaged.
     revision : int or None
         Of the stored state, damaged or not.
+    after_gaps : tuple of date
+        First sessions after long gaps.
     """
 
     prices: Prices
@@ -87,6 +89,7 @@ class _Symbol:
     first: AdaptiveState
     stored: AdaptiveState | None
     revision: int | None
+    after_gaps: tuple[date, ...]
 
     @property
     def absorbed_until(self) -> np.datetime64:
@@ -110,7 +113,7 @@ def _symbol(
     row = int(np.searchsorted(prices.sessions, first.session, side="right")) - 1
     if row >= 0 and prices.sessions[row] == first.session:  # in the basis that it has now
         first = replace(first, last_close=float(prices.closes[row]))
-    return _Symbol(prices, usable.corrections, first, state, usable.revision)
+    return _Symbol(prices, usable.corrections, first, state, usable.revision, usable.after_gaps)
 
 
 def _absorb(
@@ -210,10 +213,12 @@ def _advance(
     panel = [PanelMember(prices, f) for prices, f in zip(series, forecasts, strict=True)]
     monitored = load_monitored_symbols(bundle, predictor, database, panel, states)
     known = {one.prices.symbol: as_date(one.absorbed_until) for one in members}
-    for rows in _rows_by_day(panel, begin):
+    gaps = {one.prices.symbol: one.after_gaps for one in members}
+    for rows in _rows_by_day(panel, begin, gaps, bundle.manifest.info.seq_length):
         after = advance(states, rows)
         for member, row in rows:
             symbol = member.prices.symbol
+            monitored[symbol] = replace(monitored[symbol], member=member)
             seen = monitored[symbol].observe(states[symbol], row, database.clock())
             if seen.session > known[symbol] and monitored[symbol].enters_alarm(seen):
                 log_alarm(seen)
@@ -224,13 +229,31 @@ def _advance(
 
 
 def _rows_by_day(
-    panel: Sequence[PanelMember], begin: Mapping[str, AdaptiveState]
+    panel: Sequence[PanelMember],
+    begin: Mapping[str, AdaptiveState],
+    gaps: Mapping[str, Sequence[date]],
+    seq_length: int,
 ) -> list[list[tuple[PanelMember, int]]]:
-    """Closes that are new to states, day by day: members and rows of their prices."""
+    """Closes that are new to states, day by day: members and rows of their prices.
+
+    After a gap a member begins anew, with its first window.
+    """
     found: dict[date, list[tuple[PanelMember, int]]] = {}
     for member in panel:
         sessions, last = member.prices.sessions, begin[member.prices.symbol].session
         first = max(member.first, int(np.searchsorted(sessions, last, side="right")))
+        begins = np.searchsorted(sessions, np.array(gaps[member.prices.symbol], "datetime64[D]"))
+        parts = [(0, member), *((gap, _since(member, gap, seq_length)) for gap in begins.tolist())]
         for row in range(first, len(sessions)):
-            found.setdefault(as_date(sessions[row]), []).append((member, row))
+            gap, part = next(found_part for found_part in reversed(parts) if found_part[0] <= row)
+            if not gap or row - gap >= seq_length - 1:
+                found.setdefault(as_date(sessions[row]), []).append((part, row - gap))
     return [found[day] for day in sorted(found)]
+
+
+def _since(member: PanelMember, row: int, seq_length: int) -> PanelMember:
+    """A member that begins after a gap: no close before it starts a window or an outcome."""
+    prices = member.prices.rows(row, None)
+    origins = max(0, len(prices) - seq_length + 1)
+    made = len(member.forecast.location)
+    return PanelMember(prices, member.forecast[max(0, made - origins) :])
