@@ -118,7 +118,7 @@ def _splits(prices: Prices, usual: float, others: Sequence[Prices]) -> Iterator[
 
 
 def _is_taken_back(returns: NDArray[np.float64], i: int) -> bool:
-    """Whether a move goes back within five sessions, or is the way back."""
+    """Answer True if a move goes back within five sessions, or is the way back."""
     back = returns[i + 1 : i + 6].cumsum()
     there = returns[max(0, i - 5) : i][::-1].cumsum()
     around = np.concatenate([back, there])
@@ -126,7 +126,7 @@ def _is_taken_back(returns: NDArray[np.float64], i: int) -> bool:
 
 
 def _others_moved(prices: Prices, row: int, move: float, others: Sequence[Prices]) -> bool:
-    """Whether the median of the other symbols went half as far between the same two closes."""
+    """Answer True if the median of the others went half as far between the same two closes."""
     before, day = prices.sessions[row - 1], prices.sessions[row]
     moves = [
         _move(other, before, day)
