@@ -43,13 +43,15 @@ def submit_training(service: Service, body: TrainBody, idempotency_key: str | No
             return job
     require_training()
     symbols = _symbols(service, body)
-    for symbol in symbols:
-        exchange_of(symbol)
+    source = _allowed_source(service, body.source)
+    if source.partition(":")[0] != "file":  # a column of the file may name the exchange
+        for symbol in symbols:
+            exchange_of(symbol)
     configured = symbols[0] if body.symbol or body.symbols else service.models.default_symbol
     forecaster, hyperparameters = resolve(service, configured, body)
     arguments = {
         "symbols": list(symbols),
-        "source": _allowed_source(service, body.source),
+        "source": source,
         "start": body.start.isoformat() if body.start else None,
         "end": body.end.isoformat() if body.end else None,
         "forecaster": forecaster,

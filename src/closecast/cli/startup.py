@@ -42,7 +42,8 @@ def check_start(settings: Settings, *, trains: bool = False) -> None:
         there is no model, and nothing that could train one is installed.
     """
     symbol = canonical(settings.default_symbol)
-    exchange_of(symbol)
+    if settings.source.partition(":")[0] != "file":  # a column of the file may name the exchange
+        exchange_of(symbol)
     if settings.source.partition(":")[0] not in SOURCES:
         make_source(settings.source, settings)  # raises an error that lists the valid ones
     Database(settings.ledger_url).close()
