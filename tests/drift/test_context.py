@@ -20,6 +20,7 @@ SAMPLE = SampleSource()
 MSFT, AAPL, JNJ = (SAMPLE.fetch(symbol) for symbol in ("MSFT", "AAPL", "JNJ"))
 NYSE = session_table("XNYS", date(2004, 1, 2), date(2026, 12, 31))
 ROW = 3000  # the window's first row, a quiet time
+NO_REPEATS = 2800  # of a window whose closes all differ from the one before
 
 
 @lru_cache(maxsize=1)
@@ -221,10 +222,10 @@ def test_dates_that_go_back_are_reversed_order() -> None:
 
 
 def test_a_holiday_that_was_filled_is_seen_by_its_date() -> None:
-    friday = int(np.argmax(np.diff(days()).astype(int) == 3))
-    saturday = days()[friday] + 1
-    closes = np.insert(window(), friday + 1, window()[friday])[1:]
-    sessions = np.insert(days(), friday + 1, saturday)[1:]
+    friday = int(np.argmax(np.diff(days(NO_REPEATS)).astype(int) == 3))
+    saturday = days(NO_REPEATS)[friday] + 1
+    closes = np.insert(window(first=NO_REPEATS), friday + 1, window(first=NO_REPEATS)[friday])[1:]
+    sessions = np.insert(days(NO_REPEATS), friday + 1, saturday)[1:]
     finding = only(check(closes, sessions=sessions, calendar=NYSE))
     assert (finding.code, finding.level, finding.row) == ("filled_days", "fault", friday)
     assert str(saturday) in finding.sentence
@@ -247,7 +248,7 @@ def test_right_dates_say_nothing() -> None:
 
 
 def test_days_without_trade_are_filled() -> None:
-    closes, volume = window(), np.full(60, 1e6)
+    closes, volume = window(first=NO_REPEATS), np.full(60, 1e6)
     closes[40] = closes[39]
     volume[40] = 0
     finding = only(check(closes, volume=volume))
