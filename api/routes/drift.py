@@ -25,6 +25,7 @@ from api.schemas.drift import (
     WindowVerdict,
 )
 from api.schemas.findings import CONTENT_LANGUAGE
+from api.schemas.forecasts import HeldClosesAnswer
 from api.schemas.predictions import Window
 from api.service import Service, ServiceDep
 from api.services.prediction import log_findings, verdict_members
@@ -145,11 +146,13 @@ def get_drift(
     snapshot = service.models.get(symbol)
     history = service.database.drift_days.history(snapshot.symbol)
     name_model(response, snapshot.version, snapshot.generation)
+    held = service.database.close_decisions.held(snapshot.symbol)
     return DriftReport(
         symbol=snapshot.symbol,
         model_version=snapshot.version,
         baseline=BaselineAnswer.of(snapshot.detector.baseline),
         newest=_newest(service, snapshot, language),
+        held=HeldClosesAnswer.model_validate(held) if held else None,
         monitor=_monitor([day for day in history if day.version == snapshot.version]),
         days=[_day(day) for day in history[: -limit - 1 : -1]],
         realised=PerformanceDriftAnswer.model_validate(

@@ -9,6 +9,7 @@ from pydantic import FailFast, Field, FiniteFloat
 
 from api.schemas.base import EXAMPLE_VERSION, Answer, Request
 from api.schemas.findings import LEVEL_MEANS, DriftAnswer
+from api.schemas.forecasts import HeldClosesAnswer
 from api.schemas.performance import EstimateAnswer
 from api.schemas.predictions import Window
 from closecast.core.verdict import Level
@@ -196,6 +197,10 @@ class DriftReport(Answer):
     baseline: BaselineAnswer
     newest: WindowVerdict | None = Field(
         description="Verdict on the newest collected closes; `null` where there are too few."
+    )
+    held: HeldClosesAnswer | None = Field(
+        description="Fault for which closes are held back: until it ends, monitor, days and "
+        "realised errors stay as they are. `null`: none are."
     )
     monitor: DriftEvidence
     days: list[DriftDayAnswer] = Field(description="Newest first; earlier models included.")

@@ -215,6 +215,11 @@ def test_health_and_summary_name_the_symbols_with_held_closes(service: Service) 
     assert f"closes since 2022-12-29 are held back: {HALVED.reason}" in page
 
 
+def test_the_drift_of_a_symbol_says_that_its_closes_are_held_back(service: Service) -> None:
+    assert service.http.get("/drift/MSFT").json()["held"]["since"] == "2022-12-29"
+    assert service.http.get("/drift/AAPL").json()["held"] is None
+
+
 def test_a_reason_is_escaped_on_the_page(service: Service) -> None:
     service.database.close_decisions.hold("MSFT", replace(HALVED, reason="<script>"))
     assert "<script" not in service.http.get("/", headers={"accept": "text/html"}).text
