@@ -212,6 +212,40 @@ def test_one_close_in_another_unit_is_refused(i: int, factor: float) -> None:
     assert problems(NYSE, with_close(i, value)) == [("unit_error", str(NYSE[i]), value)]
 
 
+# Seen at Yahoo: a share in London in pounds for some sessions, in pence before and after.
+@pytest.mark.parametrize(
+    ("rows", "place"),
+    [
+        (slice(30, 32), "after 104"),
+        (slice(20, 40), "after 104"),
+        (slice(0, 20), "before 100"),
+        (slice(len(NYSE) - 20, None), "after 100"),
+    ],
+)
+def test_a_block_in_another_unit_is_one_sentence(rows: slice, place: str) -> None:
+    closes = STEADY.astype(np.float64)
+    closes[rows] /= 100
+    first, last = NYSE[rows][[0, -1]]
+    with pytest.raises(InvalidPrices) as caught:
+        fetch(NYSE, closes)
+    [problem] = caught.value.problems
+    assert (problem.rule, problem.date) == ("unit_error", str(first))
+    count = len(NYSE[rows])
+    assert problem.message.startswith(f"{count} closes up to {last} are 0.0")
+    assert problem.message.endswith(place)
+
+
+def test_two_units_that_flip_at_random_are_one_sentence() -> None:
+    closes = STEADY.astype(np.float64)
+    wrong = np.random.default_rng(8).random(len(NYSE)) < 0.3
+    closes[wrong] *= 100
+    with pytest.raises(InvalidPrices, match="two units are mixed") as caught:
+        fetch(NYSE, closes)
+    [problem] = caught.value.problems
+    assert (problem.rule, problem.date) == ("unit_error", str(NYSE[wrong][0]))
+    assert problem.message.startswith(f"{wrong.sum()} of {len(NYSE)} closes, in ")
+
+
 @patiently
 @given(
     st.lists(st.floats(-0.35, 0.35), min_size=len(NYSE), max_size=len(NYSE)),
