@@ -22,6 +22,7 @@ of two weeks without their week-ends, of what trades every day."""
 SPREAD = 2
 """Most by which these distances differ."""
 
+_FEW, _NEAR = 3, 10  # fewer rows than that lie no further away: they may agree by chance
 _LONG = 12  # rows of a piece that cannot be there by chance
 _CHANGE = 1.9  # cost of going on elsewhere, in moves that agree: chance gives one or two of them
 
@@ -120,7 +121,13 @@ def without_strays(rows: Rows, ratios: FloatArray, base: float, error: FloatArra
     starts = rows - np.arange(len(rows))
     edges = [0, *(np.flatnonzero(np.diff(starts)) + 1).tolist(), len(rows)]
     pieces = [slice(a, b) for a, b in pairwise(edges)]
-    good = [_known(ratios[piece], base, error[piece]) for piece in pieces]
+    longest = max(pieces, key=lambda piece: piece.stop - piece.start)
+    near = np.abs(starts - starts[longest.start]) <= _NEAR
+    good = [
+        _known(ratios[piece], base, error[piece])
+        and (piece.stop - piece.start >= _FEW or bool(near[piece.start]))
+        for piece in pieces
+    ]
     if not any(good):
         return rows
     kept = starts.copy()
