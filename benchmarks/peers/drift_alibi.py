@@ -12,9 +12,9 @@ import warnings
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from closecast.core.arrays import FloatArray
-
+FloatArray = NDArray[np.float64]
 METHODS = ("alibi-detect KSDrift", "alibi-detect CVMDrift")
 FEATURES = ("closes", "returns")
 

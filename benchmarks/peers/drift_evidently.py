@@ -13,9 +13,9 @@ import warnings
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from closecast.core.arrays import FloatArray
-
+FloatArray = NDArray[np.float64]
 METHODS = ("Evidently ValueDrift",)
 FEATURES = ("closes", "returns")
 
@@ -60,8 +60,8 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
                 name = f"{feature}/{v}"
                 reference[name], current[name] = series(before, windows[b, v], feature)
         for name, alarm in drifted(reference, current).items():
-            feature, v = name.split("/")
-            out[f"{METHODS[0]}/{feature}"][b, int(v)] = alarm
+            feature, variant = name.split("/")
+            out[f"{METHODS[0]}/{feature}"][b, int(variant)] = alarm
     return out
 
 

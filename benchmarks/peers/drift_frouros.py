@@ -15,9 +15,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from closecast.core.arrays import FloatArray
-
+FloatArray = NDArray[np.float64]
 Judge = Callable[[FloatArray], bool]
 
 METHODS = (

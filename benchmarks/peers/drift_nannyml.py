@@ -13,9 +13,9 @@ import warnings
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from closecast.core.arrays import FloatArray
-
+FloatArray = NDArray[np.float64]
 NAMES = {
     "NannyML KS": "kolmogorov_smirnov",
     "NannyML Jensen-Shannon": "jensen_shannon",

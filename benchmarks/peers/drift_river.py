@@ -12,9 +12,9 @@ import sys
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from closecast.core.arrays import FloatArray
-
+FloatArray = NDArray[np.float64]
 METHODS = ("river ADWIN", "river KSWIN", "river PageHinkley")
 FEATURES = ("closes", "returns")
 

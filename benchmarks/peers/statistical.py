@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.core.arrays import FloatArray
-
 Maker = tuple[Callable[[], Any], bool]
 
+FloatArray = NDArray[np.float64]
 LEVEL = 90  # per cent
 LEAST = 250  # closes before the first model
 NAMES = ("statsforecast AutoARIMA", "statsforecast AutoETS", "statsforecast Naive, conformal")

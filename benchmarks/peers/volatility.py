@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from closecast.core.arrays import FloatArray
-
+FloatArray = NDArray[np.float64]
 REFIT_EVERY = 63  # sessions: a quarter
 LEAST = 500  # sessions before the first fit
 MODELS = {"GARCH(1,1)-t": 0, "GJR-GARCH(1,1,1)-t": 1}  # lags of the asymmetric term
