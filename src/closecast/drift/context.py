@@ -99,7 +99,8 @@ def check_dates(context: Context, own: Prices | None = None) -> list[ContextFind
         cause = Cause("reversed_order", row, {"rows": backward})
         found.append(ContextFinding(cause, "fault", "dates that go back", float(backward), 0.0))
     sessions = _Sessions.of(context, own)
-    twice, strange = _twice(context.sessions), sessions.strange(context.sessions)
+    twice = [] if (steps > 0).all() else _twice(context.sessions)
+    strange = sessions.strange(context.sessions)
     # If the caller did not name the symbol, its calendar may not apply.
     level: Channel = "fault" if context.symbol_named else "regime"
     if rows := sorted({*twice, *strange}):
