@@ -115,3 +115,23 @@ def test_nothing_is_found_in_wild_coins() -> None:
         returns = rng.standard_t(2.5, 2000) * 0.04
         returns[rng.integers(0, 2000, 3)] -= np.log(2)
         assert unit_blocks(np.cumsum(returns)) == []
+
+
+@pytest.mark.parametrize("factor", [100.0, 0.01, 20.0])
+@pytest.mark.parametrize("length", [70, 90])
+def test_blocks_at_both_ends_are_found_although_either_alone_may_stay(
+    factor: float, length: int
+) -> None:
+    closes = walk()
+    closes[:length] += np.log(factor)
+    closes[-length:] += np.log(factor)
+    assert [(b.first, b.stop) for b in unit_blocks(closes)] == [(0, length), (N - length, N)]
+    assert lasting_moves(closes).tolist() == []
+
+
+def test_every_other_close_of_a_long_series_is_found() -> None:
+    n = 20_000
+    closes = walk(n=n, volatility=0.001)
+    closes[1::2] += np.log(100)
+    # Counting each level against all others would take minutes.
+    assert len(unit_blocks(closes)) == n // 2

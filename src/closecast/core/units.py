@@ -8,8 +8,10 @@ stays for good.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,12 +95,25 @@ def _wrong(levels: Sequence[_Level], *, at_start: bool, at_end: bool) -> list[_L
     """Levels that are not the usual one of the rows around them."""
     if not levels:
         return []
-    usual = max(levels, key=lambda level: _rows_at(levels, level.height))
+    usual = _most_common(levels)
     own = [i for i, level in enumerate(levels) if _same(level.height, usual.height)]
     before, between, after = levels[: own[0]], levels[own[0] : own[-1]], levels[own[-1] + 1 :]
+    starts, ends = _on_both_sides(before, after)
+    if starts < len(before):  # the moves to the usual level and from it take each other back
+        found = [*_wrong(before[:starts], at_start=at_start, at_end=False), *before[starts:]]
+        found += [level for level in between if not _same(level.height, usual.height)]
+        return [*found, *after[:ends], *_wrong(after[ends:], at_start=False, at_end=at_end)]
     found = _outside(before, usual, at_start, of_start=True)
     found += [level for level in between if not _same(level.height, usual.height)]
     return found + _outside(after, usual, at_end, of_start=False)
+
+
+def _on_both_sides(before: Sequence[_Level], after: Sequence[_Level]) -> tuple[int, int]:
+    """First of the levels before that is one of those after, and end of those that are before."""
+    earlier, later = _Heights(before), _Heights(after)
+    starts = [i for i, level in enumerate(before) if later.rows_at(level.height)]
+    ends = [i for i, level in enumerate(after) if earlier.rows_at(level.height)]
+    return (starts[0], ends[-1] + 1) if starts else (len(before), 0)
 
 
 def _outside(
@@ -115,8 +130,24 @@ def _outside(
     return _wrong(levels, at_start=of_start and at_edge, at_end=not of_start and at_edge)
 
 
-def _rows_at(levels: Sequence[_Level], height: float) -> int:
-    return sum(level.stop - level.first for level in levels if _same(level.height, height))
+def _most_common(levels: Sequence[_Level]) -> _Level:
+    """The level at whose height most rows are; the first of several."""
+    heights = _Heights(levels)
+    return max(levels, key=lambda level: heights.rows_at(level.height))
+
+
+class _Heights:
+    """Heights of levels in order, so that thousands of levels are counted in no time."""
+
+    def __init__(self, levels: Sequence[_Level]) -> None:
+        ordered = sorted(levels, key=lambda level: level.height)
+        self._heights = [level.height for level in ordered]
+        self._rows = [0, *accumulate(level.stop - level.first for level in ordered)]
+
+    def rows_at(self, height: float) -> int:
+        """Number of rows of the levels at this height."""
+        low = bisect_right(self._heights, height - _SAME_LEVEL)
+        return self._rows[bisect_left(self._heights, height + _SAME_LEVEL)] - self._rows[low]
 
 
 def _same(a: float, b: float) -> bool:
