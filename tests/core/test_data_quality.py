@@ -8,6 +8,8 @@ import pytest
 from closecast.core.arrays import FloatArray
 from closecast.core.data_quality import FROZEN_SESSIONS, find_faults
 from closecast.core.prices import Prices
+from closecast.core.symbols import exchange_of
+from closecast.errors import InvalidSymbol
 from closecast.sources import make_source
 from closecast.sources.sample import SampleSource
 from tests.conftest import settings_in
@@ -134,3 +136,13 @@ def test_the_source_of_the_sample_is_the_same_closes(tmp_path) -> None:  # type:
     """What is checked above is what a training gets."""
     fetched = make_source("sample", settings_in(tmp_path)).fetch("MSFT", None, None)
     assert fetched.closes.tolist() == sample("MSFT").closes.tolist()
+
+
+def test_closes_of_an_unknown_market_are_looked_at_without_a_calendar() -> None:
+    closes = garch(400, seed=1).closes.copy()
+    closes[200:] /= 2
+    prices = as_prices(closes, "ACME99")
+    with pytest.raises(InvalidSymbol):
+        exchange_of("ACME99")
+    [fault] = find_faults(prices)
+    assert fault.rule == "suspected_split"

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.core.calendars import Dates
-from closecast.core.markets import kind_of
+from closecast.core.markets import kind_or_stock
 from closecast.core.prices import UNIT_RATIO, Prices
-from closecast.core.spacing import LONG_GAP, skipped_sessions
-from closecast.core.symbols import exchange_of
+from closecast.core.spacing import long_gaps
 from closecast.core.units import lasting_moves, unit_blocks
 from closecast.errors import PriceProblem
 
@@ -86,7 +84,7 @@ def _frozen(prices: Prices, returns: NDArray[np.float64], usual: float) -> Itera
 
 
 def _units(prices: Prices) -> Iterator[Fault]:
-    for block in unit_blocks(prices.log_closes, _over_gaps(prices)):
+    for block in unit_blocks(prices.log_closes, long_gaps(prices)):
         rows = block.stop - block.first
         message = (
             f"the close is {block.ratio:.3g} times the one beside it: another unit"
@@ -97,9 +95,9 @@ def _units(prices: Prices) -> Iterator[Fault]:
 
 
 def _splits(prices: Prices, usual: float, others: Sequence[Prices]) -> Iterator[Fault]:
-    returns = np.where(_over_gaps(prices), 0.0, np.diff(prices.log_closes))
-    lasting = set(lasting_moves(prices.log_closes, _over_gaps(prices)).tolist())
-    least = _STOCK_SPLIT if kind_of(prices.symbol) == "stock" else _REDENOMINATION
+    returns = np.where(long_gaps(prices), 0.0, np.diff(prices.log_closes))
+    lasting = set(lasting_moves(prices.log_closes, long_gaps(prices)).tolist())
+    least = _STOCK_SPLIT if kind_or_stock(prices.symbol) == "stock" else _REDENOMINATION
     sizes = np.abs(returns)
     for i in np.flatnonzero(sizes > least).tolist():
         beyond = sizes[i] > np.log(UNIT_RATIO)
@@ -131,7 +129,8 @@ def _others_moved(prices: Prices, row: int, move: float, others: Sequence[Prices
     moves = [
         _move(other, before, day)
         for other in others
-        if other.symbol != prices.symbol and kind_of(other.symbol) == kind_of(prices.symbol)
+        if other.symbol != prices.symbol
+        and kind_or_stock(other.symbol) == kind_or_stock(prices.symbol)
     ]
     known = [one for one in moves if np.isfinite(one)]
     return len(known) >= _LEAST_OTHERS and float(np.median(known)) / move >= _SHARED
@@ -142,11 +141,6 @@ def _move(prices: Prices, before: np.datetime64, day: np.datetime64) -> float:
     if rows[1] >= len(prices) or (prices.sessions[rows] != np.array([before, day])).any():
         return float("nan")
     return float(prices.log_closes[rows[1]] - prices.log_closes[rows[0]])
-
-
-def _over_gaps(prices: Prices) -> NDArray[np.bool_]:
-    sessions: Dates = prices.sessions
-    return skipped_sessions(exchange_of(prices.symbol), sessions) >= LONG_GAP
 
 
 def _problem(prices: Prices, rule: str, message: str, row: int) -> PriceProblem:

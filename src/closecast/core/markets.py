@@ -125,6 +125,18 @@ def kind_of(symbol: str) -> MarketKind:
     return market_of(symbol).kind
 
 
+def kind_or_stock(symbol: str) -> MarketKind:
+    """:func:`kind_of`; a stock where no market is known.
+
+    >>> kind_or_stock("ACME1")
+    'stock'
+    """
+    try:
+        return kind_of(symbol)
+    except InvalidSymbol:
+        return "stock"
+
+
 def exchange_of(symbol: str) -> str:
     """Calendar code of a canonical symbol's market (``24/7`` for coins).
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from closecast.core.calendars import calendar_span, sessions_between
 from closecast.core.prices import Prices
 from closecast.core.symbols import exchange_of
-from closecast.errors import PriceProblem
+from closecast.errors import InvalidSymbol, PriceProblem
 
 LONG_GAP = 10
 """Sessions in a row without a row that split a series. The move over ten of them counts as one
@@ -82,6 +82,18 @@ def skipped_sessions(exchange: str, days: Dates) -> NDArray[np.int64]:
     late = np.maximum(days, last)
     outside = sum(np.busday_count(d[:-1], d[1:]) - (d[:-1] < d[1:]) for d in (early, late))
     return np.asarray(np.maximum(inside, 0) + np.maximum(outside, 0), dtype=np.int64)
+
+
+def long_gaps(prices: Prices) -> NDArray[np.bool_]:
+    """Steps between closes that are over a long gap, shape (n - 1,).
+
+    None where the symbol's market, and so its calendar, is not known.
+    """
+    try:
+        exchange = exchange_of(prices.symbol)
+    except InvalidSymbol:
+        return np.zeros(max(len(prices) - 1, 0), dtype=bool)
+    return np.asarray(skipped_sessions(exchange, prices.sessions) >= LONG_GAP)
 
 
 def last_sparse_span(exchange: str, days: Dates) -> SparseSpan | None:
@@ -191,8 +203,6 @@ def newest_stretch(prices: Prices) -> tuple[Prices, PriceProblem | None]:
 def windows_over_gaps(prices: Prices, length: int) -> NDArray[np.bool_]:
     """Rows at which a window of ``length`` closes would end that spans a long gap, shape (n,)."""
     over = np.zeros(len(prices), dtype=bool)
-    for row in np.flatnonzero(
-        skipped_sessions(exchange_of(prices.symbol), prices.sessions) >= LONG_GAP
-    ):
+    for row in np.flatnonzero(long_gaps(prices)):
         over[row + 1 : row + length] = True
     return over

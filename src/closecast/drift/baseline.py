@@ -11,9 +11,10 @@ import numpy as np
 
 from closecast.core.data_quality import find_faults
 from closecast.core.dataset import log_returns, long_run_volatility
+from closecast.core.markets import kind_or_stock
 from closecast.core.prices import Prices
 from closecast.core.verdict import Channel
-from closecast.drift.kinds import SHIPPED, calibrate, kind_or_stock, no_rate
+from closecast.drift.kinds import SHIPPED, calibrate, no_rate
 from closecast.drift.reference import Reference, still_share_of
 from closecast.drift.statistics import STATISTICS, keys_measured
 from closecast.drift.thresholds import (

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from closecast.core.dataset import log_returns, long_run_volatility
-from closecast.core.markets import kind_of
+from closecast.core.markets import kind_or_stock
 from closecast.core.prices import Prices
 from closecast.core.verdict import Channel
 from closecast.drift.reference import (
@@ -25,7 +25,6 @@ from closecast.drift.thresholds import (
     Threshold,
     thresholds_for,
 )
-from closecast.errors import InvalidSymbol
 
 LEAST_SYMBOLS = 5
 """Symbols of a kind that are trained together, without which no rate is known."""
@@ -109,14 +108,6 @@ def calibrate(
     own = _calibrated(pool, kind, rates, statistics, least=stocks)
     few = no_rate(kind, len(same_kind)) if len(same_kind) < LEAST_SYMBOLS else None
     return replace(own, unrated=few, plausible=plausible)
-
-
-def kind_or_stock(symbol: str) -> str:
-    """Kind of a symbol's market; a stock where no market is known."""
-    try:
-        return kind_of(symbol)
-    except InvalidSymbol:
-        return "stock"
 
 
 def no_rate(kind: str, symbols: int) -> str:

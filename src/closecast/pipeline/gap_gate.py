@@ -14,7 +14,7 @@ import numpy as np
 from closecast.core.calendars import as_date
 from closecast.core.prices import Prices
 from closecast.core.records import HeldCloses
-from closecast.core.spacing import LONG_GAP, skipped_sessions
+from closecast.core.spacing import long_gaps, skipped_sessions
 from closecast.core.symbols import exchange_of
 
 GAP = "long_gap"
@@ -64,7 +64,6 @@ def sessions_after_gaps(
 
 def _gaps(prices: Prices, after: date, accepted: Collection[date]) -> list[int]:
     """Rows that follow a long gap, oldest first."""
-    skipped = skipped_sessions(exchange_of(prices.symbol), prices.sessions)
-    rows = (np.flatnonzero(skipped >= LONG_GAP) + 1).tolist()
+    rows = (np.flatnonzero(long_gaps(prices)) + 1).tolist()
     days = [as_date(prices.sessions[row]) for row in rows]
     return [row for row, day in zip(rows, days, strict=True) if day > after and day not in accepted]

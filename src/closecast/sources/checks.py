@@ -11,7 +11,7 @@ from closecast.core.calendars import Dates, calendar_span, is_complete, sessions
 from closecast.core.exchanges import WEEKDAYS
 from closecast.core.markets import kind_of
 from closecast.core.prices import Prices
-from closecast.core.spacing import LONG_GAP, skipped_sessions
+from closecast.core.spacing import long_gaps
 from closecast.core.symbols import exchange_of
 from closecast.core.units import UnitBlock, unit_blocks
 from closecast.errors import InvalidPrices, PriceProblem
@@ -109,7 +109,7 @@ def _wrong_calendar(
 
 def wrong_units(prices: Prices) -> list[PriceProblem]:
     """Blocks of closes in another unit than those around them, at most three, then the rest."""
-    apart = skipped_sessions(exchange_of(prices.symbol), prices.sessions) >= LONG_GAP
+    apart = long_gaps(prices)
     blocks = unit_blocks(prices.log_closes, apart)
     if len(blocks) <= _BLOCKS_SHOWN:
         return [_of_block(prices, block) for block in blocks]
