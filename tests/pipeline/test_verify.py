@@ -376,3 +376,14 @@ def test_the_drift_baseline_of_an_earlier_method_is_compared_in_its_levels(
     files = {**bundle.files, BASELINE_FILE: json.dumps(document).encode()}
     with pytest.raises(CheckFailed, match=BASELINE_FILE):
         check_preprocessing(replace(bundle, files=files), remade)
+
+
+def test_a_bundle_of_earlier_drift_statistics_passes_every_check(tmp_path: Path) -> None:
+    """Another future is preprocessed by the rules of the bundle, not by those of today's code."""
+    kept = Path(__file__).parent.parent / "registry" / "data" / "2a7cc8d"
+    settings = settings_in(tmp_path).model_copy(update={"models_url": str(kept)})
+    [version] = [folder.name for folder in (kept / "bundles").iterdir()]
+    before = tree(kept)
+    found = verify(settings, version, seed=5)
+    assert outcomes(found) == dict.fromkeys(NAMES, "passed"), found
+    assert tree(kept) == before

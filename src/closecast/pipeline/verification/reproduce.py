@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from closecast.core.prices import Prices
 from closecast.drift import Baseline
@@ -43,6 +44,39 @@ class NotPossible(ClosecastError):
 
 
 @dataclass(frozen=True, slots=True)
+class PreprocessingRules:
+    """Rules by which a bundle's drift baseline was made, which newer code may have changed.
+
+    Attributes
+    ----------
+    settings : Settings
+        The user's, with the rates of false alarms that the bundle was made for.
+    statistics : collection of str
+        Keys of the drift statistics that get a threshold.
+    by_kind : bool
+        Whether coins are judged by coins.
+    """
+
+    settings: Settings
+    statistics: Collection[str]
+    by_kind: bool
+
+    @classmethod
+    def of(cls, settings: Settings, bundle: Bundle) -> Self:
+        """Read the rules from a bundle's drift baseline."""
+        symbol = bundle.manifest.info.symbols[0]
+        baseline = Baseline.from_json(of_symbol(bundle.files, BASELINE_FILE, symbol))
+        wanted = {
+            f"drift_{channel}_rate": reached.wanted
+            for channel, reached in baseline.rates["alone"].items()
+        }
+        # Statistics share a channel's rate: a newer one would move the thresholds of all others.
+        statistics = baseline.alone.keys() | baseline.with_before.keys()
+        as_then = settings.model_copy(update=wanted)
+        return cls(as_then, statistics, not baseline.from_before_kinds)
+
+
+@dataclass(frozen=True, slots=True)
 class ReproducedBundle:
     """Closes, parameters and prepared data of a bundle's training, reproduced.
 
@@ -50,11 +84,14 @@ class ReproducedBundle:
     ----------
     collected : list of Prices
         All that took part in the split.
+    rules : PreprocessingRules
+        Rules of the training; other closes are preprocessed by the same ones.
     """
 
     collected: list[Prices]
     parameters: Parameters
     prepared: Prepared
+    rules: PreprocessingRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,38 +127,17 @@ def remake(settings: Settings, bundle: Bundle, collected: list[Prices]) -> Repro
     """
     info = bundle.manifest.info
     parameters = make_parameters(info.forecaster, info.hyperparameters)
-    baseline = Baseline.from_json(of_symbol(bundle.files, BASELINE_FILE, info.symbols[0]))
-    wanted = {
-        f"drift_{channel}_rate": reached.wanted
-        for channel, reached in baseline.rates["alone"].items()
-    }
-    as_then = settings.model_copy(update=wanted)
-    # Statistics share a channel's rate: a newer one would move the thresholds of all others.
-    statistics = baseline.alone.keys() | baseline.with_before.keys()
-    by_kind = not baseline.from_before_kinds
-    return ReproducedBundle(
-        collected, parameters, prepare(as_then, collected, parameters, statistics, by_kind)
-    )
+    rules = PreprocessingRules.of(settings, bundle)
+    prepared = prepare(rules, collected, parameters)
+    return ReproducedBundle(collected, parameters, prepared, rules)
 
 
 def prepare(
-    settings: Settings,
-    series: Sequence[Prices],
-    parameters: Parameters,
-    statistics: Collection[str] | None = None,
-    by_kind: bool = True,
+    rules: PreprocessingRules, series: Sequence[Prices], parameters: Parameters
 ) -> Prepared:
-    """Preprocess in a temporary folder; the user's folders stay as they are.
-
-    Parameters
-    ----------
-    statistics : collection of str, optional
-        Keys of the drift statistics that get a threshold; all by default.
-    by_kind : bool
-        Whether coins are judged by coins.
-    """
+    """Preprocess in a temporary folder; the user's folders stay as they are."""
     with tempfile.TemporaryDirectory(prefix="closecast-again-") as folder:
-        scratch = settings.model_copy(update={"data_dir": Path(folder)})
+        scratch = rules.settings.model_copy(update={"data_dir": Path(folder)})
         workspace = Workspace(scratch, [prices.symbol for prices in series])
         for prices in series:
             workspace.put_prices(prices)
@@ -129,8 +145,8 @@ def prepare(
             scratch,
             workspace.symbols,
             parameters,
-            statistics=statistics,
-            by_kind=by_kind,
+            statistics=rules.statistics,
+            by_kind=rules.by_kind,
             checked=True,
         )
 

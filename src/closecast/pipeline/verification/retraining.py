@@ -94,7 +94,7 @@ def check_another_future(
         else prices
         for prices in remade.collected
     ]
-    prepared = prepare(settings, changed, remade.parameters)
+    prepared = prepare(remade.rules, changed, remade.parameters)
     blind = train_again(settings, bundle, prepared, remade.parameters, watch)
     different = [name for name in again[0].files if blind.files.get(name) != again[0].files[name]]
     if different:
