@@ -232,5 +232,11 @@ def is_complete(exchange: str, session: np.datetime64, now: datetime) -> bool:
     return bool(_utc(now) >= (day + 1).astype("datetime64[us]") + np.timedelta64(_SETTLING))
 
 
+def on_sunday(days: Dates) -> NDArray[np.bool_]:
+    """Days that are Sundays, shape (n,); False for ``NaT``."""
+    since_monday = (days.astype("datetime64[D]").astype(np.int64) + 3) % 7  # 1970: a Thursday
+    return np.asarray((since_monday == 6) & ~np.isnat(days))
+
+
 def _utc(moment: datetime) -> np.datetime64:
     return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")

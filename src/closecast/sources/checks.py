@@ -7,7 +7,13 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.core.calendars import Dates, calendar_span, is_complete, sessions_between
+from closecast.core.calendars import (
+    Dates,
+    calendar_span,
+    is_complete,
+    on_sunday,
+    sessions_between,
+)
 from closecast.core.exchanges import WEEKDAYS
 from closecast.core.markets import kind_of
 from closecast.core.prices import Prices
@@ -19,7 +25,6 @@ from closecast.errors import InvalidPrices, PriceProblem
 _REMARKABLE_MOVE = 0.5  # noted, never refused: real events reach it
 _WRONG_CALENDAR_SHARE = 0.1  # more off-calendar rows than this: the calendar is wrong, not the rows
 _BLOCKS_SHOWN = 3
-_THURSDAY, _SUNDAY = 3, 6  # 1970-01-01 was a Thursday
 
 
 def leave_out(
@@ -64,7 +69,7 @@ def leave_out(
         days = dates[dated]
         known = sessions_between(exchange, days.min(), days.max())
         off = dated & ~np.isin(dates, known)
-        if exchange == WEEKDAYS and (sundays := off & (_weekday(dates) == _SUNDAY)).any():
+        if exchange == WEEKDAYS and (sundays := off & on_sunday(dates)).any():
             kept[sundays], off[sundays] = False, False
             notes.append(
                 PriceProblem(
@@ -83,11 +88,6 @@ def leave_out(
         if not is_complete(exchange, dates[i], now):
             drop(int(i), "unfinished_bar", "the session is not over")
     return kept, notes
-
-
-def _weekday(dates: Dates) -> NDArray[np.int64]:
-    """0 for a Monday, shape (n,); any number where there is no date."""
-    return (dates.astype("datetime64[D]").astype(np.int64) + _THURSDAY) % 7
 
 
 def _wrong_calendar(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from closecast.core.calendars import Dates, calendar_span, sessions_between
+from closecast.core.calendars import Dates, calendar_span, on_sunday, sessions_between
+from closecast.core.exchanges import WEEKDAYS
 from closecast.core.prices import Prices
 from closecast.core.spacing import (
     LONG_GAP,
@@ -52,6 +53,8 @@ def other_bars(symbol: str, dates: Dates, closes: NDArray[np.float64]) -> PriceP
         return PriceProblem("intraday_bars", message, str(days[0]))
     if repeated := _repeated_bars(symbol, dates, closes):
         return repeated
+    if exchange_of(symbol) == WEEKDAYS:  # bars of Sunday evenings stand for no session
+        days = days[~on_sunday(days)]
     span = last_sparse_span(exchange_of(symbol), days)
     if span is None or len(days) - span.last >= WINDOW:
         return None

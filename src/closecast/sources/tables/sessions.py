@@ -9,11 +9,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from closecast.core.calendars import calendar_span, sessions_between, time_zone
-from closecast.core.symbols import EVERY_DAY
+from closecast.core.exchanges import EVERY_DAY, WEEKDAYS
 
 Days = NDArray[np.datetime64]
+Remarks = tuple[str, ...]
 
 _MORNING, _EVENING = 6, 20  # o'clock at the exchange
+# A day of currencies begins at 17:00 in New York, 21:00 or 22:00 in UTC; midnight in London is
+# 23:00 in UTC for half of the year.
+_BEFORE_MIDNIGHT = np.timedelta64(3, "h")
 _FILLERS = 0.1  # share of rows on holidays that a source may fill in
 
 
@@ -33,7 +37,7 @@ class Moments:
     offset: NDArray[np.float64]
 
 
-def in_exchange_days(moments: Moments, exchange: str | None) -> tuple[Days, tuple[str, ...]]:
+def in_exchange_days(moments: Moments, exchange: str | None) -> tuple[Days, Remarks]:
     """Dates in the exchange's time zone, and a remark where they differ from those written.
 
     A date is taken as it is written, unless its time is known in UTC and the exchange's own date
@@ -55,6 +59,8 @@ def in_exchange_days(moments: Moments, exchange: str | None) -> tuple[Days, tupl
     if exchange == EVERY_DAY:  # coins' days are those of UTC
         days = np.where(zoned, utc.astype("datetime64[D]"), as_written)
         return days, (() if (days == as_written)[known].all() else ("in days of UTC",))
+    if exchange == WEEKDAYS:
+        return _in_days_of_currencies(as_written, utc)
     zone = time_zone(exchange)
     there = pd.DatetimeIndex(utc).tz_localize("UTC").tz_convert(zone).tz_localize(None)
     days = there.to_numpy().astype("datetime64[D]")
@@ -73,6 +79,15 @@ def in_exchange_days(moments: Moments, exchange: str | None) -> tuple[Days, tupl
     if not better:
         return as_written, ()
     return days, (f"times in UTC as days of {zone}",)
+
+
+def _in_days_of_currencies(as_written: Days, utc: NDArray[np.datetime64]) -> tuple[Days, Remarks]:
+    """Days that begin in the evening before, where the dates as written fall on Sundays."""
+    days = (utc + _BEFORE_MIDNIGHT).astype("datetime64[D]")
+    fits = off_sessions(days, WEEKDAYS) < off_sessions(as_written, WEEKDAYS)
+    if fits and len(np.unique(days)) == len(np.unique(as_written)):
+        return days, ("days from 21:00 UTC on",)
+    return as_written, ()
 
 
 def _is_of_a_bar(clock: NDArray[np.timedelta64]) -> bool:
