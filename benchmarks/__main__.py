@@ -51,6 +51,10 @@ BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
         "drift warnings beside peers: false alarms, power, real events, cost (15 minutes)",
         ("benchmarks.drift.run",),
     ),
+    "drift-markets": (
+        "drift by kind of market, crashes of coins, the same windows through peers (15 minutes)",
+        ("benchmarks.drift.markets", "benchmarks.drift.market_peers"),
+    ),
 }
 """Name to a description and the modules that run in this order."""
 
