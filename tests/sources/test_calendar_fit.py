@@ -1,4 +1,4 @@
-"""Closes of another exchange under a name without suffix are refused, never thinned out."""
+"""Closes of another exchange than that of the symbol are refused, never thinned out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from closecast.core.calendars import Dates, sessions_between
 from closecast.core.market_names import markets_named
 from closecast.core.markets import name_markets
 from closecast.errors import InvalidPrices
-from closecast.sources.calendar_fit import require_new_york
+from closecast.sources.calendar_fit import require_calendar
 from tests.support.synthetic_prices import random_walk
 
 
@@ -35,7 +35,7 @@ def test_closes_of_another_exchange_are_refused_with_its_calendar(
     days = days_of(calendar)
     closes = random_walk(len(days), 1).closes
     with pytest.raises(InvalidPrices) as caught:
-        require_new_york("ACME", days, closes)
+        require_calendar("ACME", days, closes)
     [problem] = caught.value.problems
     assert problem.rule == "wrong_calendar"
     assert f"the calendar {calendar} fits better" in problem.message
@@ -49,26 +49,45 @@ def test_closes_of_new_york_pass_with_filler_rows_on_holidays() -> None:
     closes = random_walk(len(days), 1).closes.copy()
     for row in np.flatnonzero(~sessions[1:]) + 1:
         closes[row] = closes[row - 1]
-    require_new_york("ACME", days, closes)
-    require_new_york("ACME", days[sessions], closes[sessions])
+    require_calendar("ACME", days, closes)
+    require_calendar("ACME", days[sessions], closes[sessions])
 
 
 def test_closes_on_holidays_beside_all_sessions_are_no_other_exchange() -> None:
     days = days_of("24/5")  # a broker's contract on a share
-    require_new_york("ACME", days, random_walk(len(days), 1).closes)
+    require_calendar("ACME", days, random_walk(len(days), 1).closes)
 
 
-def test_a_suffix_or_the_setting_decides() -> None:
+@pytest.mark.parametrize(
+    ("symbol", "calendar"),
+    [("PETR4.SA", "XNYS"), ("ACME.L", "BVMF"), ("SHOP.TO", "XNYS"), ("^BVSP", "XNYS")],
+)
+def test_closes_of_another_exchange_than_that_of_the_suffix_are_refused(
+    symbol: str, calendar: str
+) -> None:
+    days = days_of(calendar)
+    with pytest.raises(InvalidPrices, match=f"the calendar {calendar} fits better"):
+        require_calendar(symbol, days, random_walk(len(days), 1).closes)
+    name_markets(markets_named(f"{symbol}={calendar}"))
+    require_calendar(symbol, days, random_walk(len(days), 1).closes)
+
+
+@pytest.mark.parametrize("symbol", ["BTC-USD", "EURUSD=X", "ACME1"])
+def test_coins_currencies_and_names_in_no_table_are_not_compared(symbol: str) -> None:
     days = days_of("BVMF")
-    closes = random_walk(len(days), 1).closes
-    require_new_york("ACME.L", days, closes)
-    name_markets(markets_named("ACME=XNYS"))
-    require_new_york("ACME", days, closes)
+    require_calendar(symbol, days, random_walk(len(days), 1).closes)
+
+
+def test_the_setting_decides() -> None:
+    days = days_of("BVMF")
+    name_markets(markets_named("ACME=XNYS, ACME.L=XLON"))
+    for symbol in ("ACME", "ACME.L"):
+        require_calendar(symbol, days, random_walk(len(days), 1).closes)
 
 
 def test_rows_without_a_date_or_a_close_say_nothing() -> None:
     days = days_of("XNYS").copy()
     closes = random_walk(len(days), 1).closes.copy()
     days[3], closes[7] = np.datetime64("NaT"), np.nan
-    require_new_york("ACME", days, closes)
-    require_new_york("ACME", days[3:4], closes[3:4])
+    require_calendar("ACME", days, closes)
+    require_calendar("ACME", days[3:4], closes[3:4])

@@ -82,8 +82,8 @@ PRICE_RULES = (
     PriceRule(
         "wrong_calendar",
         "refused",
-        "More than a tenth of the rows are on days on which the symbol's exchange is closed; or, "
-        "for a name without suffix, another calendar fits clearly better than New York's.",
+        "More than a tenth of the rows are on days on which the symbol's exchange is closed; or "
+        "another exchange's calendar fits clearly better, and none is set for the symbol.",
         "The symbol names another market than the one that the closes come from.",
     ),
     PriceRule(

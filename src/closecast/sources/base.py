@@ -15,7 +15,7 @@ from closecast.core.prices import Basis, Prices
 from closecast.core.symbols import canonical
 from closecast.errors import InvalidPrices, NoPrices, PriceProblem, TooFewCloses
 from closecast.settings import Settings
-from closecast.sources.calendar_fit import require_new_york
+from closecast.sources.calendar_fit import require_calendar
 from closecast.sources.checks import leave_out, remarkable_moves, wrong_units
 from closecast.sources.spacing import other_bars, spacing_notes
 
@@ -111,7 +111,7 @@ class PriceSource(ABC):
                 "A step is one session: export one close per session, or choose a span that has "
                 "them (start, end).",
             )
-        require_new_york(symbol, rows.dates, rows.closes)
+        require_calendar(symbol, rows.dates, rows.closes)
         kept, left_out = leave_out(symbol, rows.dates, rows.closes, now or datetime.now(UTC))
         if not kept.any():
             raise NoPrices(f"{self.name}: no usable close of {symbol}; {left_out[0]}")

@@ -1,4 +1,4 @@
-"""Closes of a symbol without suffix that are not of New York: the calendar that fits them."""
+"""Closes that were made on another exchange than the symbol's: the calendar that fits them."""
 
 from __future__ import annotations
 
@@ -7,20 +7,25 @@ from numpy.typing import NDArray
 
 from closecast.core.calendars import Dates, calendar_span, sessions_between
 from closecast.core.exchanges import NEW_YORK, SUFFIXES
-from closecast.core.markets import is_new_york, market_by_setting
+from closecast.core.markets import is_new_york, market_by_setting, market_in_tables
 from closecast.errors import InvalidPrices, PriceProblem
 
 # The exchanges whose files are met most often; any other can be named by the setting.
-_TRIED = ("BVMF", "XTSE", "XLON", "XFRA", "XPAR", "XTKS", "XHKG", "XASX", "XBOM", "XSHG", "XMEX")
+_TRIED = (
+    *(NEW_YORK, "BVMF", "XTSE", "XLON", "XFRA", "XPAR", "XTKS", "XHKG", "XASX", "XBOM", "XSHG"),
+    "XMEX",
+)
+_KINDS = ("stock", "index")  # coins and currencies have no holidays that could be compared
 _FEW = 3
 _CLEARLY = 4
 
 
-def require_new_york(symbol: str, dates: Dates, closes: NDArray[np.float64]) -> None:
-    """Refuse closes that were made on another exchange than New York, where that is only a default.
+def require_calendar(symbol: str, dates: Dates, closes: NDArray[np.float64]) -> None:
+    """Refuse closes that were made on another exchange than that of the symbol.
 
     Filler rows repeat a close. Rows off the calendar that carry new closes, with sessions missing
-    elsewhere, are sessions of another exchange: leaving them out would lose real closes.
+    elsewhere, are sessions of another exchange: leaving them out would lose real closes. A
+    calendar that the setting names is not doubted.
 
     Parameters
     ----------
@@ -34,31 +39,39 @@ def require_new_york(symbol: str, dates: Dates, closes: NDArray[np.float64]) -> 
     InvalidPrices
         If another calendar fits clearly better; the message names it.
     """
-    if not is_new_york(symbol) or market_by_setting(symbol) is not None:
+    market = market_in_tables(symbol)
+    if market is None or market.kind not in _KINDS or market_by_setting(symbol) is not None:
         return
     usable = ~np.isnat(dates) & ~np.isnan(closes)
     days, first_rows = np.unique(dates[usable], return_index=True)
     made = closes[usable][first_rows]
     new = np.concatenate([[False], made[1:] != made[:-1]])
-    off, missing = _misfit(NEW_YORK, days)
+    off, missing = _misfit(market.calendar, days)
     if (off & new).sum() < _FEW or not missing:
         return
     count, calendar = min((_misfits(code, days), code) for code in _TRIED)
     if _CLEARLY * count > off.sum() + missing:
         return
-    suffix = next(one for one, code in SUFFIXES.items() if code == calendar)
+    own = "New York" if market.calendar == NEW_YORK else market.calendar
     problem = PriceProblem(
         "wrong_calendar",
-        f"{off.sum()} rows are no sessions of New York, {missing} of its sessions have no row, and "
+        f"{off.sum()} rows are no sessions of {own}, {missing} of its sessions have no row, and "
         f"the calendar {calendar} fits better",
         str(days[off][0]),
     )
-    raise InvalidPrices(
-        symbol,
-        [problem],
+    raise InvalidPrices(symbol, [problem], _advice(symbol, market.calendar, calendar))
+
+
+def _advice(symbol: str, own: str, better: str) -> str:
+    settings = (
+        f"set CLOSECAST_MARKETS='{symbol}={better}' (or '{symbol}={own}' to leave these rows out)"
+    )
+    if not is_new_york(symbol):
+        return f"Does the symbol name the market that these closes come from? If so, {settings}"
+    suffix = next(one for one, code in SUFFIXES.items() if code == better)
+    return (
         "A name of one to five letters is a share in New York. Write the suffix of the exchange "
-        f"({symbol}.{suffix}), or set CLOSECAST_MARKETS='{symbol}={calendar}' (or "
-        f"'{symbol}={NEW_YORK}' to leave these rows out)",
+        f"({symbol}.{suffix}), or {settings}"
     )
 
 
