@@ -148,7 +148,11 @@ def test_numbers_of_a_sheet_have_no_marks_to_doubt(reader: FileReader) -> None:
     assert reader.fetch(workbook(rows)).closes[0] == 100.719
 
 
-@pytest.mark.parametrize("content", [b"", b"\n \n", gzip.compress(b""), zipped({"a": b" "})])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\n \n", gzip.compress(b""), zipped({"a": b" "})],
+    ids=["nothing", "blank", "gzip", "zip"],  # gzip writes the time, so bytes make no stable name
+)
 def test_nothing_in_it(reader: FileReader, content: bytes) -> None:
     with pytest.raises(NoPrices, match="is empty"):
         reader.fetch(content)
