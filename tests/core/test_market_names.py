@@ -53,6 +53,15 @@ def test_a_setting_names_symbols_and_patterns_in_any_spelling() -> None:
 
 
 @pytest.mark.parametrize(
+    ("setting", "kind"),
+    [("GC=F=CMES", "future"), ("*=f=CMES", "future"), ("^TNX=XCBF", "index"), ("ACME=B3", "stock")],
+)
+def test_a_kind_that_is_not_given_follows_from_the_name(setting: str, kind: str) -> None:
+    [market] = markets_named(setting).values()
+    assert market.kind == kind
+
+
+@pytest.mark.parametrize(
     ("setting", "reason"),
     [
         ("ACME", "expected NAME=CALENDAR"),
@@ -62,6 +71,7 @@ def test_a_setting_names_symbols_and_patterns_in_any_spelling() -> None:
         ("ACME=BVMF:bond", "no kind 'bond'; there are stock, index, coin, currency, future"),
         ("A ME=BVMF", "'A ME' is neither a symbol nor a pattern"),
         ("../*=BVMF", "is neither a symbol nor a pattern"),
+        ("brk.b=XLON,BRK-B=XNYS", "the same name has another market before: XLON"),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused_by_name(setting: str, reason: str) -> None:

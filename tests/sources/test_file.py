@@ -486,10 +486,14 @@ def test_files_out_of_reach(monkeypatch: pytest.MonkeyPatch, error: Exception) -
         fetch("refusing://b/p.csv")
 
 
-def test_secrets_in_a_url_are_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "said",
+    ["refusing://user:pass@host/p.csv?signature=abc", 'Invalid bucket name "user:pass@host"'],
+)
+def test_secrets_in_a_url_are_not_repeated(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     fsspec.register_implementation("refusing", Refusing, clobber=True)
     url = "refusing://user:pass@host/p.csv?signature=abc"
-    monkeypatch.setattr(Refusing, "error", OSError(f"refused: {url}"))
+    monkeypatch.setattr(Refusing, "error", OSError(f"refused: {said}"))
     with pytest.raises(SourceUnavailable) as caught:
         fetch(url)
     message = str(caught.value)

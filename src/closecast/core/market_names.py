@@ -39,9 +39,9 @@ def markets_named(setting: str) -> dict[str, Market]:
     Parameters
     ----------
     setting : str
-        A name is a symbol in any spelling, or a pattern with ``*`` and ``?``. The kind is
-        ``coin`` on the calendar 24/7, ``currency`` on 24/5 and otherwise ``stock`` where none is
-        given.
+        A name is a symbol in any spelling, or a pattern with ``*`` and ``?``. Where no kind is
+        given, it is ``coin`` on the calendar 24/7, ``currency`` on 24/5, ``future`` for ``GC=F``,
+        ``index`` for ``^TNX``, and otherwise ``stock``.
 
     Raises
     ------
@@ -61,11 +61,20 @@ def markets_named(setting: str) -> dict[str, Market]:
             raise _refused(item, "expected NAME=CALENDAR or NAME=CALENDAR:KIND, such as ACME=BVMF")
         if calendar is None:
             raise _refused(item, f"no calendar {code.strip()!r}{_similar(code)}")
-        chosen = kind.strip().lower() if colon else _USUAL_KINDS.get(calendar, "stock")
+        chosen = kind.strip().lower() if colon else _usual_kind(name.strip(), calendar)
         if chosen not in get_args(MarketKind):
             raise _refused(item, f"no kind {chosen!r}; there are {', '.join(get_args(MarketKind))}")
-        named[_name(item, name.strip())] = Market(calendar, chosen)  # type: ignore[arg-type]
+        market_of_item = Market(calendar, chosen)  # type: ignore[arg-type]
+        known = named.setdefault(_name(item, name.strip()), market_of_item)
+        if known != market_of_item:
+            raise _refused(item, f"the same name has another market before: {known.calendar}")
     return named
+
+
+def _usual_kind(name: str, calendar: str) -> MarketKind:
+    """Kind where none is given: by the calendar, or by the marks that Yahoo gives names."""
+    by_name: MarketKind = "index" if name.startswith("^") else "stock"
+    return "future" if name.upper().endswith("=F") else _USUAL_KINDS.get(calendar, by_name)
 
 
 def record_market(symbol: str, named: str) -> None:

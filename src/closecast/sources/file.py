@@ -160,13 +160,20 @@ def _opened(url: str) -> Iterator[IO[bytes]]:
     except FileNotFoundError as error:
         raise NoPrices(f"there is no file {shown}") from error
     except (ImportError, ValueError) as error:  # fsspec's answers to a scheme it cannot serve
-        raise BadSetting(f"cannot open {shown}: {error}".replace(url, shown)) from error
+        raise BadSetting(f"cannot open {shown}: {_message(error, url)}") from error
     except Exception as error:  # each file system has exceptions of its own
-        reason = f"{type(error).__name__}: {error}".replace(url, shown)
+        reason = f"{type(error).__name__}: {_message(error, url)}"
         raise SourceUnavailable(
             f"cannot read {shown} ({reason}); check its permissions, the network, and the "
             "credentials in the environment"
         ) from error
+
+
+def _message(error: Exception, url: str) -> str:
+    """The message of an error without the URL's secrets; S3's repeats them without ``s3://``."""
+    text = str(error).replace(url, without_secrets(url))
+    login = re.search(r"://(.*@)", url)
+    return text.replace(login[1], "") if login else text
 
 
 def without_secrets(url: str) -> str:
