@@ -14,6 +14,7 @@ from closecast.core.verdict import Verdict
 from closecast.drift import Baseline, Context, DriftDetector
 from closecast.drift.market_check import dates_of, without_market
 from closecast.drift.statistics.shock import Shock
+from closecast.sources.sample import SampleSource
 
 LENGTH = 60
 COINS = coins(HELD_OUT[0])
@@ -130,3 +131,18 @@ def test_the_level_never_falls_as_the_last_move_grows_beside_a_market(day: str) 
             ranks = [rank[verdict.level] for verdict in verdicts]
             assert ranks == sorted(ranks)
             assert ranks[-1] == rank["fault"]
+
+
+def test_a_move_near_a_ratio_is_no_news_where_it_is_a_unit_without_the_market() -> None:
+    """On 2011-08-08 US stocks fell by 6 %; a fall by 94 % is near a split 15:1."""
+    series = [SampleSource().fetch(symbol) for symbol in SampleSource().symbols()]
+    prices = next(one for one in series if one.symbol == "MSFT")
+    detector = DriftDetector(Baseline.fit(prices.between(None, "2011-06-30"), LENGTH))
+    row, place = row_of(prices, "2011-08-08"), LENGTH - 4
+    days = slice(row - place, row - place + LENGTH)
+    market = MarketPanel(series).without("MSFT")
+    context = Context(sessions=prices.sessions[days], market=market)
+    for move in np.arange(2.6, 3.2, 0.02):
+        closes = prices.closes[days].copy()
+        closes[place:] *= closes[place - 1] * np.exp(-move) / closes[place]
+        assert detector.check(closes, context).level == "fault"

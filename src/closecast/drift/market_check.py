@@ -61,7 +61,12 @@ def shared_or_not(
     row = finding.row
     if not row or not may_be_explained(finding):
         return finding
-    left = (f for f in without if may_be_explained(f) and f.row and abs(f.row - row) <= 1)
+    # A ratio of a split between two others may be a unit's without the market's part.
+    left = (
+        f
+        for f in without
+        if (may_be_explained(f) or f.code == "unit_error") and f.row and abs(f.row - row) <= 1
+    )
     if any(f.level == finding.level for f in left):
         return finding
     day = max(range(row - 1, min(row + 1, len(times))), key=lambda i: abs(times[i]))
