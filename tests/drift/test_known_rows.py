@@ -367,3 +367,16 @@ def test_a_step_is_told_in_both_languages() -> None:
     assert in_language(verdict, "pt").findings[0].sentence == (
         f"Seus fechamentos deixam os nossos em {day}: × 0.82 em 20 linhas: outra base de preço?"
     )
+
+
+def test_closes_and_dates_in_another_order_leave_no_session_out() -> None:
+    for seed in range(5):
+        order = np.random.default_rng(seed).permutation(LENGTH)
+        context = Context(
+            known=MSFT, sessions=MSFT.sessions[FIRST : FIRST + LENGTH][order], calendar=NYSE
+        )
+        verdict = detector().check(window()[order], context)
+        codes = {finding.code for finding in verdict.findings}
+        assert verdict.level == "fault"
+        assert "reversed_order" in codes
+        assert "missing_days" not in codes

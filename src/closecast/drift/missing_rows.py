@@ -46,15 +46,14 @@ def missing_or_added(
         )
         facts = {**one.cause.facts, "rows": count, "known": "again" if seen.any() else "rows"}
         named.append(replace(one, cause=replace(one.cause, facts=facts), value=float(count)))
-    left_out = int((steps[steps > 1] - 1).sum())
+    between = np.arange(rows.min(), rows.max() + 1)
+    left_out = between[~np.isin(between, rows)]  # not those that are merely elsewhere
     same = None if dates is None else sessions[rows] == dates[there]
     run_on = same is not None and bool(same.any() and not same.all())
-    if left_out and (run_on or left_out > allowed_to_miss(len(found.rows))):
-        first = int(np.flatnonzero(steps > 1)[0])
+    if len(left_out) and (run_on or len(left_out) > allowed_to_miss(len(found.rows))):
+        later = there[int(np.argmax(rows > left_out[0]))]
         named.append(
-            missing_days(
-                int(there[first + 1]), left_out, sessions[rows[first] + 1], len(found.rows)
-            )
+            missing_days(int(later), len(left_out), sessions[left_out[0]], len(found.rows))
         )
     return named
 
