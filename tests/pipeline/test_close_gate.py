@@ -219,3 +219,12 @@ def test_a_person_may_accept_that_windows_span_a_gap() -> None:
 def test_a_gap_in_what_the_model_was_trained_on_is_none_of_the_gate() -> None:
     found = judge_window(after_a_gap(20, at=100 + TRAINED - 400))
     assert found.after_gaps == ()
+
+
+def test_a_download_shorter_than_a_window_waits_for_the_closes_before() -> None:
+    short = TRUE.rows(TRAINED + 5, TRAINED + 5 + WINDOW_OF_MODEL - 1)
+    found = judge_window(short)
+    assert found.held is not None
+    assert (found.held.since, found.held.code) == (day(TRAINED + 5), "too_few_closes")
+    assert found.held.reason == "the source gave only 11 closes, and a window has 12"
+    assert last(found) == day(TRAINED - 1)

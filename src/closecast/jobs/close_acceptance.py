@@ -22,8 +22,9 @@ log = logging.getLogger(__name__)
 
 _SHOWN = 20
 _MOVE = "remarkable_move"
-_NO_DECISION_ENDS = frozenset({"other_basis", InvalidPrices.code})
-"""Codes of held closes that a decision cannot end: of another price basis, or never stored."""
+_NO_DECISION_ENDS = frozenset({"other_basis", "too_few_closes", InvalidPrices.code})
+"""Codes of held closes that a decision cannot end: of another price basis, fewer than a window, or
+never stored."""
 
 
 @dataclass(frozen=True, slots=True)

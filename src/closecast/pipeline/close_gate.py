@@ -26,7 +26,7 @@ from closecast.registry.closes import load_closes
 from closecast.registry.documents import CLOSES_FILE, Bundle, DataSpan
 from closecast.sources.price_cache import PriceCache
 
-OTHER_BASIS, REWRITTEN = "other_basis", "rewritten_history"
+OTHER_BASIS, REWRITTEN, TOO_FEW = "other_basis", "rewritten_history", "too_few_closes"
 REFUSED = InvalidPrices.code
 """Codes of held closes beside the rules of :func:`closecast.core.data_quality.find_faults`."""
 
@@ -81,7 +81,7 @@ class UsableCloses:
 
 
 def usable_closes(bundle: Bundle, database: Database, cache: PriceCache) -> dict[str, UsableCloses]:
-    """Judge the cached closes of a model's symbols; those without enough are left out.
+    """Judge the cached closes of a model's symbols; one that was never collected is left out.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def usable_closes(bundle: Bundle, database: Database, cache: PriceCache) -> dict
         prices = cached[span.symbol]
         if prices is not None and span.symbol in info.left_out:
             prices = _learned_from(prices, span)
-        if prices is None or len(prices) < info.seq_length:
+        if prices is None:
             continue
         known = known_closes(bundle, database, span)
         accepted = database.close_decisions.accepted(span.symbol)
@@ -135,8 +135,9 @@ def judge_closes(
 
     All from the first session with a new fault on are held back. A fault is new if the model was
     not trained on it and nobody accepted it. A download as a whole is refused, and the known
-    closes stay in use, if it has another basis, rewrites the history that the model has learned
-    from, or has a new fault in it. Closes after a long gap wait until they are a window.
+    closes stay in use, if it is shorter than a window, has another basis, rewrites the history
+    that the model has learned from, or has a new fault in it. Closes after a long gap wait until
+    they are a window.
 
     Parameters
     ----------
@@ -148,7 +149,7 @@ def judge_closes(
         The model's symbols: a move that they shared is news.
     """
     changes = None if known.prices is None else find_corrections(known.prices, prices)
-    held = _refusal(prices, span, known, changes, accepted, now)
+    held = _refusal(prices, span, known, changes, accepted, now, seq_length)
     if held is None:
         held = _first_fault(prices, span, changes, accepted, panel, now)
         last_trained = date.fromisoformat(span.last_session)
@@ -182,9 +183,18 @@ def _refusal(
     changes: Corrections | None,
     accepted: Mapping[date, AcceptedClose],
     now: datetime,
+    seq_length: int,
 ) -> HeldCloses | None:
     """Reason to use nothing of a download, if there is one."""
     since = _first_unused(prices, span, known)
+    if len(prices) < seq_length:
+        return HeldCloses(
+            since,
+            TOO_FEW,
+            f"the source gave only {len(prices)} closes, and a window has {seq_length}",
+            "A download with the closes before them ends it.",
+            now,
+        )
     if prices.basis != span.basis:
         return HeldCloses(
             since,
