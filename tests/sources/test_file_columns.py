@@ -187,3 +187,34 @@ def test_a_table_of_unknown_columns_without_labels_is_refused(reader: FileReader
 def test_candles_that_no_layout_fits_are_refused(reader: FileReader) -> None:
     rows = [f"{1641168000 + 86400 * i},5,1,9,3,1" for i in range(5)]
     assert reader.refusal("\n".join(rows), "BTC-USD")[0] == "no_header"
+
+
+def adjusted_in(rows: int) -> str:
+    """A file in which so many of the newest rows have an adjusted close."""
+    n = len(DAYS)
+    lines = [
+        f"{day},{100 + i}.5,{90 + i}.5" if i >= n - rows else f"{day},{100 + i}.5,"
+        for i, day in enumerate(DAYS)
+    ]
+    return "\n".join(["Date,Close,Adj Close", *lines])
+
+
+def test_an_empty_column_of_adjusted_closes_is_passed_over(reader: FileReader) -> None:
+    prices = reader.fetch(adjusted_in(0))
+    assert (prices.closes[-1], prices.basis) == (99.5 + len(DAYS), "unknown")
+    assert len(prices) == len(DAYS)
+
+
+@pytest.mark.parametrize("rows", [1, 5, 20, 30])
+def test_a_partly_filled_column_of_adjusted_closes_is_refused(
+    reader: FileReader, rows: int
+) -> None:
+    rule, sentence = reader.refusal(adjusted_in(rows))
+    assert rule == "partly_adjusted"
+    assert f"'Adj Close' has {rows} closes where 'Close' has {len(DAYS)}" in sentence
+
+
+def test_one_adjusted_close_may_be_missing(reader: FileReader) -> None:
+    prices = reader.fetch(adjusted_in(len(DAYS) - 1))
+    assert (prices.closes[-1], prices.basis) == (89.5 + len(DAYS), "adjusted")
+    assert len(prices) == len(DAYS) - 1

@@ -21,6 +21,9 @@ from closecast.sources.tables.labels import Meaning, meaning, plain
 from closecast.sources.tables.layouts import Headerless
 from closecast.sources.tables.missing import is_missing
 
+_FILLED_SHARE = 0.9
+"""Of the plain closes: with fewer adjusted ones the two cannot be told to be of the same days."""
+
 _FLAGS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
@@ -121,6 +124,7 @@ def closes_column(
             raise NotInFile(x for x in labels if not _is_close(x))
         columns = own
     adjusted = [c for c in columns if _has_role(c, "adjusted") and not _is_flag(c)]
+    adjusted = _filled(adjusted, _first_rank(columns))
     if table.exporter and table.exporter.close and not adjusted:
         wanted = table.exporter.close
         found = [c for c in columns if wanted == "*" or wanted in _plain_labels(c)]
@@ -136,6 +140,19 @@ def closes_column(
     if adjusted:
         return Closes(found[0], "adjusted")
     return _flagged(found[0], columns)
+
+
+def _filled(adjusted: list[Column], plain: list[Column]) -> list[Column]:
+    """The adjusted column where it is filled; none where it is empty beside a plain one."""
+    if len(adjusted) != 1 or len(plain) != 1:
+        return adjusted
+    here, beside = (sum(not is_missing(c) for c in one.cells) for one in (adjusted[0], plain[0]))
+    if here >= _FILLED_SHARE * beside:
+        return adjusted
+    if not here:
+        return []
+    message = f"{str(adjusted[0])!r} has {here} closes where {str(plain[0])!r} has {beside}"
+    raise Fault("partly_adjusted", message, advice="Fill that column, or leave it out.")
 
 
 def rows_of_symbol(
@@ -319,9 +336,9 @@ def _flags(column: Column) -> set[bool]:
 def _flagged(column: Column, columns: Sequence[Column]) -> Closes:
     """The closes with the basis that a column of true and false gives them."""
     for flag in columns:
-        if not _has_role(flag, "adjusted"):
+        says = _flags(flag) if _has_role(flag, "adjusted") else set()
+        if not says:
             continue
-        says = _flags(flag)
         if len(says) > 1:
             raise Fault(
                 "two_bases",
