@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from closecast.database import Database, PredictionFilter
+from closecast.database.calibrations import CalibrationChange
 
 VERSION = "20261130T180940Z-cfb4e7f5"
 FORECAST = "044e3d57a076d0f446ee38abbd16ef59"
@@ -65,10 +66,14 @@ def test_a_calibration_goes_on_where_the_earlier_name_left_it(tmp_path: Path) ->
     database = Database(stored_under("BRK.B", tmp_path / "old.sqlite"))
     before = database.calibrations.newest(VERSION, "BRK-B")
     assert before is not None
-    after = database.calibrations.store(
-        VERSION, "BRK-B", before.revision + 1, date(2022, 12, 30), before.parts
+    following = before.revision + 1
+    change = CalibrationChange(
+        "BRK-B", before.revision, following, date(2022, 12, 30), before.parts
     )
-    assert database.calibrations.newest(VERSION, "BRK-B") == after
+    database.calibrations.store(VERSION, [change])
+    after = database.calibrations.newest(VERSION, "BRK-B")
+    assert after is not None
+    assert (after.symbol, after.revision, after.parts) == ("BRK-B", following, before.parts)
     database.close()
 
 

@@ -345,10 +345,8 @@ def calibration_without_purge(planted: Planted) -> None:
 def scores_not_yet_realised(planted: Planted) -> None:
     """All steps of an origin are scored on its own day, where the data go on."""
 
-    def eager(
-        honest: Any, states: Any, members: Sequence[tuple[PanelMember, int]], *rest: Any
-    ) -> Any:
-        after, day = honest(states, members, *rest)
+    def eager(honest: Any, states: Any, members: Sequence[tuple[PanelMember, int]]) -> Any:
+        after = honest(states, members)
         for member, row in members:
             state: AdaptiveState = after[member.prices.symbol]
             moves = np.log(member.prices.closes[row + 1 :][:HORIZON] / state.last_close)
@@ -356,7 +354,7 @@ def scores_not_yet_realised(planted: Planted) -> None:
             ahead = slice(0, len(moves))
             scores[-1, ahead] = (moves - state.location[-1, ahead]) / state.scale[-1, ahead]
             after[member.prices.symbol] = replace(state, scores=scores)
-        return after, day
+        return after
 
     planted.function(panel.advance, eager)
 
