@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from closecast.core.prices import Prices
 from closecast.database import CalibrationChange, Database, StoredCalibration
@@ -119,6 +121,24 @@ def test_of_those_who_store_at_once_one_wins(
     newest = database.calibrations.newest(VERSION, "MSFT")
     assert got.count(newest) == 1  # type: ignore[arg-type]
     assert sum(isinstance(error, PreconditionFailed) for error in got) == 5
+
+
+def test_the_parts_of_a_state_are_one_statement(database: Database) -> None:
+    """Several would be sent in a pipeline to PostgreSQL, whose refusals have no reason."""
+    database.check()
+    seen: list[tuple[str, bool]] = []
+
+    def look(_c: Any, _cursor: Any, statement: str, _p: Any, _context: Any, many: bool) -> None:
+        if statement.startswith("INSERT INTO calibrations"):
+            seen.append((statement, many))
+
+    sa.event.listen(sa.engine.Engine, "before_cursor_execute", look)
+    try:
+        store(database, 1)
+    finally:
+        sa.event.remove(sa.engine.Engine, "before_cursor_execute", look)
+    [(_, many)] = seen
+    assert not many
 
 
 def test_readers_see_one_revision_while_it_is_replaced(place: Place, database: Database) -> None:

@@ -58,6 +58,9 @@ class Engine:
             raise BadSetting(
                 f"CLOSECAST_LEDGER_URL: {error}; postgresql:// needs the extra closecast[postgres]"
             ) from error
+        # Rows are inserted by one statement. psycopg's pipeline, the default for several rows, may
+        # report "pipeline aborted" where a key is taken, which is no IntegrityError.
+        self._engine.dialect.use_insertmanyvalues_wo_returning = True
         self._reading = self._engine.execution_options(**{_READ_ONLY: True})
         if self._sqlite_file is not None:
             sa.event.listen(self._engine, "connect", _prepare_sqlite)
