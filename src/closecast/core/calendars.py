@@ -102,7 +102,7 @@ class SessionTable:
         return np.datetime64(self.sessions[row])
 
     def closes_at(self, session: np.datetime64) -> datetime:
-        """When the closing bell of one of the sessions rings (UTC, aware).
+        """Time of the closing bell of one of the sessions (UTC, aware).
 
         Raises
         ------

@@ -50,7 +50,7 @@ class Corrections:
 
     @property
     def rewrite_history(self) -> bool:
-        """Whether so many returns changed that this is another series, not a corrected one."""
+        """Answer True if so many returns changed that this is another series."""
         return _are_many(len(self.sessions), self.compared)
 
     def __bool__(self) -> bool:
@@ -118,7 +118,7 @@ def tick_of(closes: FloatArray) -> float:
 
 
 def _are_many(changed: int, compared: int) -> bool:
-    """Whether so many closes changed that no one corrected them one by one."""
+    """Answer True if too many closes changed to have been corrected one by one."""
     return changed > max(_MANY, _MANY_OF * compared)
 
 

@@ -24,7 +24,7 @@ later close leads back: no share or coin moves so far within a session and retur
 genuine there-and-back moves in the 20 sample stocks stay below 1.3."""
 
 Basis = Literal["raw", "adjusted", "unknown"]
-"""Whether closes were restated for splits and dividends. Levels compare only on one basis."""
+"""Price basis: restated for splits and dividends or not. Levels compare only on one basis."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -139,6 +139,6 @@ def without_strays(rows: Rows, ratios: FloatArray, base: float, error: FloatArra
 
 
 def _known(ratios: FloatArray, base: float, error: FloatArray) -> bool:
-    """Whether half of a piece has one ratio; in a long one it may be another than elsewhere."""
+    """Answer True if half of a piece has one ratio, which may differ from the window's."""
     levels = [base, float(np.median(ratios))] if len(ratios) >= _LONG else [base]
     return any((np.abs(ratios - level) <= 2 * error).mean() >= 0.5 for level in levels)

@@ -176,7 +176,7 @@ def _sessions_of(known: Prices, place: Match) -> Dates | None:
 
 
 def _of_unit(context: Context, log_factor: float) -> list[ContextFinding]:
-    """Whether the whole window is in another unit than the known closes."""
+    """Answer True if the whole window is in another unit than the known closes."""
     # The smallest factor between units is 100, whose logarithm is 4.6.
     factor = like_unit(log_factor, 0.0) if abs(log_factor) > 1 else None
     if factor is None:

@@ -97,7 +97,7 @@ class RowComparison:
 
     @property
     def certain(self) -> bool:
-        """Whether so many rows agree that they could not do so by chance."""
+        """Answer True if so many rows agree that they could not do so by chance."""
         there = self.rows >= 0
         usual = _middle(np.sort(self.error[there]))
         if usual > (_FAR * _NEAR if self.rough else COARSEST):
@@ -134,7 +134,7 @@ class RowComparison:
 
     @property
     def in_one_piece(self) -> bool:
-        """Whether the closes are known sessions one after the other, none missing, none added."""
+        """Answer True if the closes are known sessions in a row, none missing, none added."""
         there = np.flatnonzero(self.rows >= 0)
         return bool((self.rows[there] - there == self.rows[there[0]] - there[0]).all())
 

@@ -116,7 +116,7 @@ class Predictor(ABC):
 
     name: ClassVar[str]
     uses_history: ClassVar[bool] = False
-    """Whether :meth:`predict_along` answers differently from :meth:`predict_batch`."""
+    """True if :meth:`predict_along` answers differently from :meth:`predict_batch`."""
 
     seq_length: int
     horizon: int

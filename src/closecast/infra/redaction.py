@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 HIDDEN = "***"
 KEY_PREFIX = "closecast_"
-"""What every API key starts with, so that programs that look for leaked secrets know one."""
+"""Prefix of every API key, so that programs that look for leaked secrets know one."""
 
 # Repetitions that something has to follow are bounded: a text made to be slow to search, such as
 # a://a://a://, takes a tenth of a second, and not a time that grows with the square of its length.

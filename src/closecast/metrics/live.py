@@ -1,4 +1,4 @@
-"""How forecasts kept their word: scored steps of the ledger, with honest intervals.
+"""Live performance of forecasts: scored steps of the ledger, with honest intervals.
 
 Needs numpy only; the process that serves imports it.
 """

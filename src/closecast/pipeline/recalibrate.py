@@ -183,7 +183,7 @@ def _reason_to_rebuild(members: Sequence[_Symbol]) -> str | None:
 
 
 def _can_be_rebuilt(members: Sequence[_Symbol], seq_length: int) -> bool:
-    """Whether every symbol's usable closes reach back to a window before the bundle's state."""
+    """Answer True if all usable closes reach back to a window before the bundle's state."""
     for one in members:
         if len(one.prices) - one.later_than(one.first.session) < seq_length:
             log.warning(

@@ -27,7 +27,7 @@ class ScoreCounts:
 
     @property
     def any(self) -> bool:
-        """Whether an outcome changed."""
+        """Answer True if an outcome changed."""
         return bool(self.scored or self.corrected or self.reopened)
 
 

@@ -71,7 +71,7 @@ class LargeMove(Statistic):
 
 
 def stays(reading: WindowFeatures, i: int, column: int) -> bool:
-    """Whether no move of the window reverses this one: a split has no way back."""
+    """Answer True if no move of the window reverses this one: a split has no way back."""
     scale = float(reading.around_one[i, column])
     return way_back(reading.returns[i], column, scale) is None
 

@@ -158,7 +158,7 @@ def _filled(adjusted: list[Column], plain: list[Column]) -> list[Column]:
 def rows_of_symbol(
     table: Table, columns: Sequence[Column], symbol: str | None
 ) -> tuple[NDArray[np.bool_] | None, int, tuple[str, ...]]:
-    """Which rows are the symbol's, how many name none, and the symbols of the file.
+    """Rows of the symbol, the number that name none, and the symbols of the file.
 
     ``None`` for the rows where no column names symbols. Without a symbol the rows are those of
     the first one in the file.
@@ -321,7 +321,7 @@ def _is_flag(column: Column) -> bool:
 
 
 def _flags(column: Column) -> set[bool]:
-    """What a column of true and false says; empty for a column of closes."""
+    """Values of a column of true and false; empty for a column of closes."""
     found: set[bool] = set()
     for cell in column.cells:
         if is_missing(cell):

@@ -38,7 +38,7 @@ _UNREADABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a file holds once it is unpacked.
+    """Content of a file once it is unpacked.
 
     Attributes
     ----------

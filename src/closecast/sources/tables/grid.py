@@ -216,7 +216,7 @@ def _is_words(row: Sequence[Any], width: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _RowRule:
-    """Which rows are data, and how their cells are cut to the width of the table."""
+    """Select the rows of data, their cells cut to the width of the table."""
 
     width: int
     header: Sequence[Sequence[Any]]

@@ -46,7 +46,7 @@ _LONGEST = 60  # characters of a cell that may be a number
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """How a file writes numbers, and where that was found if the closes alone leave it open."""
+    """Number format of a file, and where it was found if the closes alone leave it open."""
 
     decimal: Mark
     found_in: str = ""

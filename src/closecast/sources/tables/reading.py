@@ -43,7 +43,7 @@ from closecast.sources.tables.words import layout_name, notes_on, seen_of
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read for one symbol, and how.
+    """Rows read for one symbol, and the way they were read.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class Span:
     end: np.datetime64 | None = None
 
     def holds(self, dates: NDArray[np.datetime64]) -> NDArray[np.bool_]:
-        """Which dates are wanted; a row without a date is wanted in any span."""
+        """Mask of the wanted dates; a row without a date is wanted in any span."""
         wanted = np.ones(len(dates), dtype=bool)
         if self.start is not None:
             wanted &= ~(dates < self.start)

@@ -40,7 +40,7 @@ def notes_on(table: Table, nameless: int) -> tuple[PriceProblem, ...]:
 
 
 def seen_of(table: Table) -> tuple[tuple[str, str], ...]:
-    """What is known of a table that is refused."""
+    """Properties found in a table that is refused."""
     found = {
         "layout": _exporter_name(table.exporter) if table.exporter else "",
         "read with": ", ".join(table.made_of),
