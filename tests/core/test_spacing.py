@@ -96,6 +96,15 @@ def test_bars_of_another_frequency_at_the_beginning_are_left_out(step: int, name
     assert name in before.message
 
 
+def with_gaps(parts: list[tuple[int, int]]) -> Prices:
+    """Closes of runs of sessions, each followed by a gap: pairs of their lengths."""
+    kept, row = [], 0
+    for closes, gap in parts:
+        kept += range(row, row + closes)
+        row += closes + gap
+    return on(NYSE[[i for i in kept if i < len(NYSE)]])
+
+
 @patiently
 @given(
     st.lists(st.tuples(st.integers(1, 250), st.integers(0, 40)), min_size=1, max_size=8),
@@ -105,11 +114,7 @@ def test_no_window_or_target_of_a_stretch_spans_a_long_gap(
     parts: list[tuple[int, int]], length: int
 ) -> None:
     """Whatever runs of closes and gaps a history is made of."""
-    kept, row = [], 0
-    for closes, gap in parts:
-        kept += range(row, row + closes)
-        row += closes + gap
-    prices = on(NYSE[[i for i in kept if i < len(NYSE)]])
+    prices = with_gaps(parts)
     stretch, before = newest_stretch(prices)
     assert (before is None) == (len(stretch) == len(prices))
     assert stretch.sessions.tolist() == prices.sessions[-len(stretch) :].tolist()
@@ -142,11 +147,7 @@ def test_a_coin_counts_days() -> None:
 def test_windows_over_a_gap_are_those_with_a_gap_inside(
     parts: list[tuple[int, int]], length: int
 ) -> None:
-    kept, row = [], 0
-    for closes, gap in parts:
-        kept += range(row, row + closes)
-        row += closes + gap
-    prices = on(NYSE[kept])
+    prices = with_gaps(parts)
     over = windows_over_gaps(prices, length)
     for end in range(length - 1, len(prices)):
         window = prices.sessions[end - length + 1 : end + 1]
