@@ -1,0 +1,47 @@
+"""Storage: models, data, results, database and MLflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, Field, field_validator
+
+
+class StorageSettings(BaseModel):
+    """Storage: models, data, results, database and MLflow."""
+
+    models_url: str = Field(
+        "models", description="Where bundles and pointers live: a folder or any fsspec URL."
+    )
+    data_dir: Path = Field(
+        Path("data"),
+        description="Folder of the price cache, calendars, prepared splits and API keys; the "
+        "database is at LEDGER_URL.",
+    )
+    results_dir: Path = Field(Path("results"), description="Evaluations, plots, training logs.")
+    ledger_url: str = Field(
+        "sqlite:///data/ledger.sqlite", description="SQLAlchemy URL of the ledger."
+    )
+    mlflow_tracking_uri: str = Field(
+        "sqlite:///mlruns/mlflow.sqlite", description="MLflow tracking URI; empty turns MLflow off."
+    )
+    mlflow_artifact_dir: Path = Field(
+        Path("mlruns/artifacts"), description="Folder of MLflow's artefacts."
+    )
+    mlflow_ui_url: str = Field(
+        "", description="Where people reach the MLflow UI: GET /mlflow leads there; http or https."
+    )
+
+    @field_validator("mlflow_ui_url")
+    @classmethod
+    def _is_web_address(cls, value: str) -> str:
+        if not value:
+            return value
+        parts = urlsplit(value)
+        printable = value.isascii() and value.isprintable() and " " not in value
+        if parts.scheme not in ("http", "https") or not parts.hostname or not printable:
+            raise ValueError(f"{value[:100]!r} is no address like https://mlflow.example/")
+        if parts.username is not None:
+            raise ValueError("a password in an address that everybody is led to is none")
+        return value
