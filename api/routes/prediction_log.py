@@ -155,6 +155,7 @@ def _answer(row: _Row) -> LoggedPrediction:
         drift_warning=record.drift_warning,
         drift_findings=list(record.findings),
         response_time_sec=record.duration_ms / 1000,
+        memory_usage_percent=record.memory_percent,
     )
 
 

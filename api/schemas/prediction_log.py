@@ -10,7 +10,7 @@ from api.schemas.base import EXAMPLE_VERSION, Answer
 
 COLUMNS = (
     *("id", "time", "request_id", "symbol", "model_version", "last_close", "predicted_price"),
-    *("drift_warning", "drift_findings", "response_time_sec"),
+    *("drift_warning", "drift_findings", "response_time_sec", "memory_usage_percent"),
 )
 """Of the export, in this order; :class:`LoggedPrediction` has the same members."""
 
@@ -28,6 +28,11 @@ class LoggedPrediction(Answer):
     drift_warning: bool
     drift_findings: list[str] = Field(description="Codes.", examples=[["volatility_high"]])
     response_time_sec: float = Field(description="Time that the answer took to compute.")
+    memory_usage_percent: float | None = Field(
+        description="Of the machine's memory, in use by all its processes, measured at most a "
+        "second before; `null` for answers of versions that did not log it.",
+        examples=[41.5],
+    )
 
 
 class PredictionPage(Answer):

@@ -135,6 +135,7 @@ class PredictionService:
             drift_warning=verdict.warning,
             findings=tuple(finding.code for finding in verdict.findings),
             duration_ms=1000 * (time.perf_counter() - started),
+            memory_percent=self.telemetry.machine.memory_percent,
         )
         self.telemetry.predicted(record)
         self.log.put(record)

@@ -33,6 +33,7 @@ def answered(i: int, **changes: Any) -> PredictionRecord:
         "drift_warning": False,
         "findings": (),
         "duration_ms": 0.25,
+        "memory_percent": 41.5,
     }
     return PredictionRecord(**{**values, **changes})
 
@@ -80,10 +81,17 @@ def test_an_answer_of_predict_is_found_there(client: TestClient) -> None:
     codes = [finding["code"] for finding in said.json()["drift_findings"]]
     assert found["drift_findings"] == row["drift_findings"].split() == codes
     assert found["response_time_sec"] > 0
+    assert 0 < found["memory_usage_percent"] == float(row["memory_usage_percent"]) <= 100
 
 
 def test_the_table_has_the_members_of_the_pages() -> None:
     assert tuple(LoggedPrediction.model_fields) == COLUMNS
+
+
+def test_an_answer_without_a_measured_memory_has_none(empty_client: TestClient, log: Log) -> None:
+    log(answered(0, memory_percent=None))
+    assert listed(empty_client)["predictions"][0]["memory_usage_percent"] is None
+    assert table(empty_client)[0]["memory_usage_percent"] == ""
 
 
 def test_pages_follow_each_other_without_gap_or_repetition(

@@ -140,7 +140,9 @@ def test_other_tables_of_2a7cc8d_are_read_and_written(of_2a7cc8d: Database) -> N
     page = predictions.page(PredictionFilter("MSFT"), limit=9)
     assert [number for number, _ in page] == [3, 2, 1]
     assert {(record.version, record.at) for _, record in page} == {(VERSION, DECEMBER_1)}
-    predictions.log([page[0][1]])
+    assert {record.memory_percent for _, record in page} == {None}
+    predictions.log([page[0][1]._replace(memory_percent=41.5)])
+    assert predictions.page(PredictionFilter(), limit=1)[0][1].memory_percent == 41.5
     assert len(predictions.page(PredictionFilter(), limit=9)) == 4
     configuration = of_2a7cc8d.configurations.newest("MSFT")
     assert (configuration.revision, configuration.hyperparameters) == (1, {"forecaster": "ewma"})

@@ -29,6 +29,7 @@ def answered(i: int = 0) -> PredictionRecord:
         drift_warning=i % 2 == 1,
         findings=("volatility", "level_gap")[: i % 3],
         duration_ms=1.5,
+        memory_percent=None if i % 3 else 41.5,
     )
 
 

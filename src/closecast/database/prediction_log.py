@@ -32,6 +32,7 @@ _predictions = sa.Table(
     sa.Column("drift_warning", sa.Boolean, nullable=False),
     sa.Column("findings", sa.JSON, nullable=False),
     sa.Column("duration_ms", sa.Double, nullable=False),
+    sa.Column("memory_percent", sa.Double),
     sqlite_autoincrement=True,  # a pruned number is not used again: numbers give the order
 )
 _BATCH = 2_000
@@ -50,6 +51,11 @@ class PredictionRecord(NamedTuple):
         Last close of the window, and the predicted close one session later, in one unit.
     findings : tuple of str
         Codes of the drift findings.
+    duration_ms : float
+        Time that the answer took to compute.
+    memory_percent : float or None
+        Of the machine's memory in use meanwhile, in [0, 100]; ``None`` in rows that are older than
+        this column.
     """
 
     at: datetime
@@ -61,6 +67,7 @@ class PredictionRecord(NamedTuple):
     drift_warning: bool
     findings: tuple[str, ...]
     duration_ms: float
+    memory_percent: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
