@@ -19,6 +19,7 @@ from filelock import FileLock
 from closecast.infra.leftovers import HOUR_S, is_abandoned, name_of_owner, owner_in
 from closecast.infra.processes import owner_name
 from closecast.settings import Settings
+from closecast.tracking.artifact_folder import follow_folder, keep_in_folder
 
 if TYPE_CHECKING:  # it takes seconds to import
     from mlflow import MlflowClient
@@ -74,7 +75,12 @@ def connected(settings: Settings) -> Iterator[MlflowClient]:
         Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     # Processes that create the database at once break each other's migrations.
     with FileLock(folder.parent / ".mlflow.lock", timeout=120):
-        yield _client(settings)
+        client = _client(settings)
+        try:
+            follow_folder(client, folder)
+        except Exception as error:  # as of a database that is read-only: it can be read as it is
+            log.warning("places of artefacts not corrected", extra={"reason": repr(error)})
+        yield client
 
 
 def _client(settings: Settings) -> MlflowClient:
@@ -120,6 +126,7 @@ def _record(
     run_id = str(run.info.run_id)
     status = "FAILED"
     try:
+        keep_in_folder(client, run, folder)
         now = int(run.info.start_time)
         client.log_batch(
             run_id,
