@@ -135,8 +135,9 @@ class ModelAnswer(WorkersAnswer):
     left_out: dict[str, str] = Field(description="Symbols without usable data, with the reason.")
     evaluation: dict[str, Any] = Field(
         description="Scores of this symbol: every forecaster, from windows alone and with history, "
-        "per step, naive beside every score. `p_mae` and `p_crps` are two-sided Diebold-Mariano "
-        "p-values."
+        "per step, naive beside every score. The row `as trained`, where there is one, is of the "
+        "point forecast before it was shrunk to naive's, as a published recipe would state it. "
+        "`p_mae` and `p_crps` are two-sided Diebold-Mariano p-values."
     )
     gate: dict[str, Any] = Field(
         description="Outcome, reason, comparisons and the model confidence set. The gate decides "

@@ -14,7 +14,10 @@ class StepScores(Answer):
 
     step: int = Field(ge=1, examples=[1])
     mape: float | None = Field(description="Per cent.")
+    mae: float | None = Field(None, description="In price; `null` in files of earlier versions.")
+    mse: float | None = Field(None, description="In price squared.")
     rmse: float | None = Field(description="In price.")
+    r2: float | None = Field(None, description="Near 1 for any forecast that repeats the close.")
 
 
 class RunStatistics(Answer):
@@ -33,10 +36,16 @@ class RunStatistics(Answer):
     params: dict[str, str]
     tags: dict[str, str]
     metrics: dict[str, float | None] = Field(
-        description="The last value of every metric that has no curve."
+        description="The last value of every metric that has no curve. `overall_rmse` is served, "
+        "`overall_naive_rmse` naive's, `raw_overall_rmse` that of the point forecast as trained."
     )
     steps: list[StepScores] = Field(description="Per session ahead, windows alone.")
     steps_with_history: list[StepScores]
+    steps_as_trained: list[StepScores] = Field(
+        default_factory=list,
+        description="Of the point forecast as trained, before it was shrunk to naive's; its other "
+        "scores are the metrics that begin with `raw_`. None for runs of earlier versions.",
+    )
     curves: dict[str, list[tuple[int, float | None]]] = Field(
         description="Metrics of several epochs as pairs of epoch and value, thinned to 200."
     )

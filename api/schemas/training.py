@@ -76,8 +76,9 @@ class JobAnswer(Answer):
         "`paused` while it makes room for predictions that have become slow."
     )
     result: dict[str, Any] | None = Field(
-        description="When succeeded: version, promoted, gate, metrics beside naive. The gate's "
-        "`p_one_sided` is one-sided, `p_mae` and `p_crps` of the metrics are two-sided."
+        description="When succeeded: version, promoted, gate, metrics beside naive (`as_trained`: "
+        "before the point forecast was shrunk to naive's). The gate's `p_one_sided` is one-sided, "
+        "`p_mae` and `p_crps` of the metrics are two-sided."
     )
     reason: str | None = Field(description="Reason of a failure or cancellation.")
     created_at: datetime

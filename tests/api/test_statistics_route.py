@@ -32,8 +32,9 @@ def run(name: str) -> dict[str, Any]:
         "params": {"hidden_size": "64"},
         "tags": {"gate": "promoted"},
         "metrics": {"overall_mape": None},
-        "steps": [{"step": 1, "mape": 1.25, "rmse": 0.5}],
+        "steps": [{"step": 1, "mape": 1.25, "mae": 0.4, "mse": 0.25, "rmse": 0.5, "r2": 0.9}],
         "steps_with_history": [],
+        "steps_as_trained": [],
         "curves": {"valid_loss": [[1, 0.5], [2, None]]},
     }
 
@@ -63,6 +64,21 @@ def test_what_was_recorded_is_served_with_its_age(client: TestClient, settings: 
     assert (msft["name"], msft["has_more"], ko["runs"]) == ("closecast/MSFT", False, [])
     shown = {**run("v1"), "started_at": "2026-01-02T11:00:00Z", "ended_at": "2026-01-02T11:01:00Z"}
     assert msft["runs"][0] == shown
+
+
+def test_a_file_of_an_earlier_version_has_scores_that_are_not_known(
+    client: TestClient, settings: Settings
+) -> None:
+    write(settings, "v0")
+    path = experiments_path(settings)
+    stored = json.loads(path.read_text())
+    former = stored["experiments"][0]["runs"][0]
+    del former["steps_as_trained"]
+    former["steps"] = [{"step": 1, "mape": 1.25, "rmse": 0.5}]
+    path.write_text(json.dumps(stored))
+    [shown] = client.get("/statistics").json()["experiments"][0]["runs"]
+    assert shown["steps_as_trained"] == []
+    assert (shown["steps"][0]["rmse"], shown["steps"][0]["mse"]) == (0.5, None)
 
 
 def test_one_experiment_and_some_of_its_runs(client: TestClient, settings: Settings) -> None:

@@ -124,7 +124,7 @@ def test_everybody_stands_beside_the_same_naive_scores(evaluation: Evaluation) -
         for ours, theirs in zip(
             (row.overall, *row.steps), (naive.overall, *naive.steps), strict=True
         ):
-            for score in ("mape", "mae", "rmse", "r2", "crps"):
+            for score in ("mape", "mae", "mse", "rmse", "r2", "crps"):
                 assert getattr(ours, f"naive_{score}") == getattr(theirs, score)
 
 
@@ -141,6 +141,7 @@ def test_naive_scores_by_hand(evaluation: Evaluation, step: int) -> None:
     today, then = closes[origins], closes[origins + step]
     scores = evaluation.row("naive").steps[step - 1]
     assert scores.mae == pytest.approx(np.abs(then - today).mean())
+    assert scores.mse == pytest.approx(((then - today) ** 2).mean())
     assert scores.rmse == pytest.approx(((then - today) ** 2).mean() ** 0.5)
     assert scores.mape == pytest.approx(100 * (np.abs(then - today) / then).mean())
     in_sample = np.abs(log_returns(SPLIT.train.closes)).mean()
@@ -217,14 +218,14 @@ def test_coverage_is_of_the_price_intervals() -> None:
             assert getattr(scores.steps[step], shown) == inside[:, step].mean()
 
 
-def test_only_mae_and_rmse_depend_on_the_currency() -> None:
+def test_only_mae_mse_and_rmse_depend_on_the_currency() -> None:
     dear = split_by_share(as_prices(5 * PRICES.closes), 0.6, LENGTH, HORIZON)
     here, there = (
         asdict(evaluate(s, fit("naive", s), [(fit("ewma", s), None)]).row("ewma").overall)
         for s in (SPLIT, dear)
     )
     for name, value in here.items():
-        factor = 5 if name.removeprefix("naive_") in ("mae", "rmse") else 1
+        factor = {"mae": 5, "mse": 25, "rmse": 5}.get(name.removeprefix("naive_"), 1)
         assert there[name] == pytest.approx(factor * value, rel=1e-6), name
 
 

@@ -31,12 +31,12 @@ def draws(seed: int, *shape: int) -> FloatArray:
 def test_point_scores_by_hand() -> None:
     scores = point_scores(np.array([100.0, 200.0]), np.array([110.0, 190.0]))
     # Errors 10 and 10: 10 % and 5 %; squares 200 in all, 5000 around the mean.
-    assert scores == pytest.approx({"mape": 7.5, "mae": 10, "rmse": 10, "r2": 0.96})
+    assert scores == pytest.approx({"mape": 7.5, "mae": 10, "mse": 100, "rmse": 10, "r2": 0.96})
 
 
 def test_a_perfect_forecast() -> None:
     actual = random_walk(50, seed=0).closes
-    assert point_scores(actual, actual) == {"mape": 0, "mae": 0, "rmse": 0, "r2": 1}
+    assert point_scores(actual, actual) == {"mape": 0, "mae": 0, "mse": 0, "rmse": 0, "r2": 1}
 
 
 def test_one_large_error_weighs_more_in_rmse_than_in_mae() -> None:
@@ -47,10 +47,10 @@ def test_one_large_error_weighs_more_in_rmse_than_in_mae() -> None:
 
 @patiently
 @given(SEEDS, st.floats(1e-3, 1e3))
-def test_only_mae_and_rmse_depend_on_the_currency(seed: int, rate: float) -> None:
+def test_only_mae_mse_and_rmse_depend_on_the_currency(seed: int, rate: float) -> None:
     actual, predicted = np.exp(draws(seed, 2, 30))
     here, there = point_scores(actual, predicted), point_scores(rate * actual, rate * predicted)
-    for name, factor in (("mape", 1), ("r2", 1), ("mae", rate), ("rmse", rate)):
+    for name, factor in (("mape", 1), ("r2", 1), ("mae", rate), ("mse", rate**2), ("rmse", rate)):
         assert there[name] == pytest.approx(factor * here[name], rel=1e-9)
 
 

@@ -98,6 +98,7 @@ def test_each_step_says_what_it_wrote_and_what_to_run_next(tmp_path: Path) -> No
         ("naive", "window only"),
         ("lstm", "window only"),
         ("lstm", "with history"),
+        ("lstm", "as trained"),
         ("random_walk_drift", "window only"),
         ("ewma", "window only"),
         ("ewma", "with history"),

@@ -52,6 +52,7 @@ def record(settings: Settings, experiment: str, name: str, mape: float) -> None:
             **{f"mape_step_{h:02}": mape * h for h in steps},
             **{f"rmse_step_{h:02}": 0.1 * h for h in steps},
             **{f"history_mape_step_{h:02}": 0.5 * h for h in steps},
+            **{f"raw_mse_step_{h:02}": 1.0 * h for h in steps},
             **{f"naive_mape_step_{h:02}": 7.0 for h in steps},
         },
         curves={"train_loss": [1 / (k + 1) for k in range(450)], "valid_loss": [0.5, 0.25]},
@@ -106,8 +107,10 @@ def test_a_run_says_what_was_trained_and_how_long_it_took(tracked: Settings) -> 
 def test_scores_come_per_step(tracked: Settings) -> None:
     run = runs_of(written(tracked), "closecast/MSFT")[1]
     assert [row["step"] for row in run["steps"]] == list(range(1, 11))
-    assert run["steps"][9] == {"step": 10, "mape": 20.0, "rmse": pytest.approx(1.0)}
-    assert run["steps_with_history"][1] == {"step": 2, "mape": 1.0, "rmse": None}
+    unknown = {"mape": None, "mae": None, "mse": None, "rmse": None, "r2": None}
+    assert run["steps"][9] == {**unknown, "step": 10, "mape": 20.0, "rmse": pytest.approx(1.0)}
+    assert run["steps_with_history"][1] == {**unknown, "step": 2, "mape": 1.0}
+    assert run["steps_as_trained"][2] == {**unknown, "step": 3, "mse": pytest.approx(3.0)}
     assert run["metrics"]["overall_mape"] == 2.0
 
 

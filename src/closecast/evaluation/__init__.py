@@ -8,6 +8,7 @@ from closecast.evaluation.rolling import (
     roll_with_history,
 )
 from closecast.evaluation.scores import (
+    AS_TRAINED,
     MODES,
     Evaluation,
     EvaluationResult,
@@ -21,6 +22,7 @@ from closecast.evaluation.scores import (
 from closecast.evaluation.tables import as_table, summary_table
 
 __all__ = [
+    "AS_TRAINED",
     "MODES",
     "Evaluation",
     "EvaluationResult",

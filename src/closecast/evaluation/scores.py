@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,16 @@ from closecast.core.forecast import Forecast
 from closecast.core.progress import FractionWatch, ignore_fraction, part
 from closecast.evaluation.rolling import HistoryForecasts, ScoredModel, roll, roll_with_history
 from closecast.forecasters import REFERENCE, Predictor
+from closecast.forecasters.shrunk import without_shrinkage
 from closecast.metrics.scores import coverage, crps_from_quantiles, mase, point_scores
 from closecast.metrics.significance import diebold_mariano
 
-Mode = Literal["window only", "with history"]
-MODES: tuple[Mode, ...] = get_args(Mode)
+Mode = Literal["window only", "with history", "as trained"]
+MODES: tuple[Mode, ...] = ("window only", "with history")
+"""The modes that are served, and that the gate judges."""
+
+AS_TRAINED: Mode = "as trained"
+"""The point forecast before its location was shrunk, with the quantiles of its own law."""
 
 _HISTORY_SHARE = 0.9
 """Share of the time of an evaluation that the forecasts with history take."""
@@ -30,7 +35,8 @@ _HISTORY_SHARE = 0.9
 class Scores:
     """Scores of one forecaster at one step, or over all of them, beside the naive ones.
 
-    Units: ``mape`` in per cent, ``mae`` and ``rmse`` in price, ``crps`` in log return.
+    Units: ``mape`` in per cent, ``mae`` and ``rmse`` in price, ``mse`` in price squared, ``crps``
+    in log return.
     ``relative_mae`` and ``crps_ratio`` are ours over naive's on the same rows: below 1 is
     better. ``p_mae`` and ``p_crps`` are two-sided Diebold-Mariano p-values of that difference.
     """
@@ -39,6 +45,8 @@ class Scores:
     naive_mape: float
     mae: float
     naive_mae: float
+    mse: float
+    naive_mse: float
     rmse: float
     naive_rmse: float
     r2: float
@@ -78,6 +86,11 @@ class Evaluation:
         """The row of a forecaster."""
         return next(r for r in self.rows if (r.forecaster, r.mode) == (forecaster, mode))
 
+    def as_trained(self, forecaster: str) -> Row:
+        """A forecaster's scores before shrinkage; where nothing was shrunk, from windows alone."""
+        rows = {row.mode: row for row in self.rows if row.forecaster == forecaster}
+        return rows.get(AS_TRAINED) or rows["window only"]
+
     def to_dict(self) -> dict[str, Any]:
         """JSON types only."""
         return asdict(self)
@@ -107,8 +120,9 @@ class EvaluationResult:
     Attributes
     ----------
     evaluations : mapping of symbol to Evaluation
-        With rows "window only" and "with history" per contender. A contender that has learned
-        from some of the rows has none.
+        With rows "window only" and "with history" per contender, and a row "as trained" where its
+        location was shrunk; a champion has no such row. A contender that has learned from some of
+        the rows has none.
     followed : list of (HistoryForecasts or None)
         Per contender its forecasts with history; None where it has none.
     losses : mapping of symbol to mapping of (name, mode) to Losses
@@ -193,6 +207,10 @@ def evaluate_panel(
                 found.setdefault((name, mode), _losses(forecast, examples, split, fresh))
                 if fresh.all():
                     rows.append(_score(name, mode, forecast, base, examples, split))
+            own = without_shrinkage(predictor)
+            if own is not predictor and not contender.label and fresh.all():
+                raw = roll(own, None, examples, split)
+                rows.append(_score(name, AS_TRAINED, raw, base, examples, split))
         sessions = split.test.sessions[examples.origins]
         first, last = str(sessions[0]), str(sessions[-1])
         evaluations[symbol] = Evaluation(symbol, len(examples), first, last, tuple(rows))

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from closecast.core.arrays import FloatArray
-from closecast.evaluation.scores import Evaluation, Scores
+from closecast.evaluation.scores import Evaluation, Mode, Scores
 from closecast.forecasters import REFERENCE
 
 _COLUMNS = (
     ("MAPE %", "mape", "{:.3f}"),
     (REFERENCE, "naive_mape", "{:.3f}"),
     ("MAE", "mae", "{:.4g}"),
+    ("MSE", "mse", "{:.4g}"),
     ("RMSE", "rmse", "{:.4g}"),
     ("R²", "r2", "{:.4f}"),
     (REFERENCE, "naive_r2", "{:.4f}"),
@@ -41,7 +42,7 @@ def summary_table(evaluations: Sequence[Evaluation], steps: Sequence[int] = (1, 
     for key in keys:
         name, mode = key
         rows = [row for e in evaluations for row in e.rows if (row.forecaster, row.mode) == key]
-        label = name if mode == "window only" else f"{name} + history"
+        label = _label(name, mode)
         if len(rows) < len(evaluations):
             label += f" ({len(rows)})"
         for step in (s for s in steps if s <= min(len(row.steps) for row in rows)):
@@ -63,12 +64,18 @@ def summary_table(evaluations: Sequence[Evaluation], steps: Sequence[int] = (1, 
     return "\n".join(lines)
 
 
+def _label(forecaster: str, mode: Mode) -> str:
+    """Name of a row: the forecaster, and the mode where that is not the window alone."""
+    marks: dict[Mode, str] = {"with history": " + history", "as trained": " as trained"}
+    return forecaster + marks.get(mode, "")
+
+
 def as_table(evaluation: Evaluation, steps: Sequence[int] = (1, 5, 10)) -> str:
     """The evaluation for a terminal: one line per forecaster, mode and step."""
     head = ["forecaster", "step", *(title for title, _, _ in _COLUMNS)]
     body = []
     for row in evaluation.rows:
-        label = row.forecaster if row.mode == "window only" else f"{row.forecaster} + history"
+        label = _label(row.forecaster, row.mode)
         shown = [(str(s), row.steps[s - 1]) for s in steps if s <= len(row.steps)]
         for step, scores in [*shown, ("all", row.overall)]:
             body.append([label, step, *(f.format(getattr(scores, k)) for _, k, f in _COLUMNS)])

@@ -46,6 +46,7 @@ def train(context: TaskContext, arguments: Mapping[str, Any]) -> dict[str, Any]:
                 "overall": asdict(evaluation.row(name).overall),
                 "step_1": asdict(evaluation.row(name).steps[0]),
                 "with_history": asdict(evaluation.row(name, "with history").overall),
+                "as_trained": asdict(evaluation.as_trained(name).overall),
                 "origins": evaluation.origins,
             }
             for symbol, evaluation in published.evaluations.items()

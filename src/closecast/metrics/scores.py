@@ -9,7 +9,7 @@ from closecast.core.arrays import FloatArray
 
 
 def point_scores(actual: FloatArray, predicted: FloatArray) -> dict[str, float]:
-    """MAPE (%), MAE, RMSE and R² of point forecasts.
+    """MAPE (%), MAE, MSE, RMSE and R² of point forecasts.
 
     Parameters
     ----------
@@ -25,6 +25,7 @@ def point_scores(actual: FloatArray, predicted: FloatArray) -> dict[str, float]:
     return {
         "mape": float(100 * sk.mean_absolute_percentage_error(y, f)),
         "mae": float(sk.mean_absolute_error(y, f)),
+        "mse": float(sk.mean_squared_error(y, f)),
         "rmse": float(sk.root_mean_squared_error(y, f)),
         "r2": float(sk.r2_score(y, f)),
     }

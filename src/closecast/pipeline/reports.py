@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from closecast.core.symbols import panel_name
-from closecast.evaluation import Evaluation, Mode
+from closecast.evaluation import Evaluation
 from closecast.forecasters import TrainingReport
 from closecast.infra.files import write_atomically
 from closecast.registry.documents import TABLE_FILE, Manifest
@@ -66,15 +66,20 @@ def track(
 ) -> str | None:
     """Record a bundle, its scores and results as one MLflow run, and return its id.
 
-    Metrics are means over symbols; those with history begin with ``history_``.
+    Metrics are means over symbols; those with history begin with ``history_``, those of the
+    forecast before its location was shrunk with ``raw_``.
     """
     info, data = manifest.info, manifest.info.data[0]
     metrics: dict[str, float] = {"training_seconds": report.seconds}
     if report.best_valid_loss is not None:
         metrics["best_valid_loss"] = report.best_valid_loss
-    modes: dict[str, Mode] = {"": "window only", "history_": "with history"}
-    for prefix, mode in modes.items():
-        rows = [e.row(info.forecaster, mode) for e in evaluations.values()]
+    name = info.forecaster
+    of_mode = {
+        "": [e.row(name) for e in evaluations.values()],
+        "history_": [e.row(name, "with history") for e in evaluations.values()],
+        "raw_": [e.as_trained(name) for e in evaluations.values()],
+    }
+    for prefix, rows in of_mode.items():
         metrics |= _means(f"{prefix}overall_{{}}", [asdict(row.overall) for row in rows])
         for step in range(1, info.horizon + 1):
             scores = [asdict(row.steps[step - 1]) for row in rows]

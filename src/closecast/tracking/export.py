@@ -26,7 +26,8 @@ _MOST_EXPERIMENTS = 200
 _MOST_CURVES = 20
 _MOST_POINTS = 200
 _Curves = dict[str, list[tuple[int, float | None]]]
-_STEP = re.compile(r"(history_)?(mape|rmse)_step_(\d{2})")
+_STEP_SCORES = ("mape", "mae", "mse", "rmse", "r2")
+_STEP = re.compile(rf"(history_|raw_)?({'|'.join(_STEP_SCORES)})_step_(\d{{2}})")
 
 
 def write_experiments(settings: Settings) -> Path:
@@ -132,6 +133,7 @@ def _run(client: Any, run: Any, known: Mapping[str, _Curves]) -> dict[str, Any]:
         "metrics": single,
         "steps": _steps(single, ""),
         "steps_with_history": _steps(single, "history_"),
+        "steps_as_trained": _steps(single, "raw_"),
         "curves": curves,
     }
 
@@ -143,13 +145,14 @@ def _curve(client: Any, run_id: str, name: str) -> list[tuple[int, float | None]
 
 
 def _steps(metrics: Mapping[str, float | None], prefix: str) -> list[dict[str, float | None]]:
-    """MAPE and RMSE per session ahead, out of the names that the pipeline gives them."""
+    """Scores per session ahead, out of the names that the pipeline gives them."""
     rows: dict[int, dict[str, float | None]] = {}
     for name, value in metrics.items():
         found = _STEP.fullmatch(name)
         if found and (found[1] or "") == prefix:
             step = int(found[3])
-            rows.setdefault(step, {"step": step, "mape": None, "rmse": None})[found[2]] = value
+            row = rows.setdefault(step, {"step": step, **dict.fromkeys(_STEP_SCORES)})
+            row[found[2]] = value
     return [rows[step] for step in sorted(rows)]
 
 
