@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,13 +146,36 @@ def _allowed_source(service: Service, named: str | None) -> str:
 
     A caller cannot name a file or an address, or could have the service read any of them; nor
     is the configured one shown, which may hold a password.
+
+    Raises
+    ------
+    UnknownName
     """
-    configured = service.settings.source.partition(":")[0]
-    allowed = source_names(with_urls=False)
-    if configured == "file":
-        allowed.append(configured)
+    has_file = service.settings.source.partition(":")[0] == "file"
     if named is None:
-        return "file" if configured == "file" else service.settings.source
-    if named not in allowed:
-        raise UnknownName("price source", named[:40].partition(":")[0], allowed)
-    return named
+        return "file" if has_file else service.settings.source
+    allowed = [*source_names(with_urls=False), *(["file"] if has_file else [])]
+    name = named.strip().lower()
+    if name in allowed:
+        return name
+    raise UnknownName("price source", named, allowed, sentence=_refused_source(named, allowed))
+
+
+def _refused_source(named: str, allowed: Sequence[str]) -> str | None:
+    """Sentence on a name that is refused though it looks like one of a source."""
+    kind, colon, argument = named.strip().partition(":")
+    kind = kind.lower()
+    if kind == "file" or _LOOKS_LIKE_A_FILE.search(named):
+        meant = (
+            'send "source": "file" for the one that this service is configured with'
+            if "file" in allowed
+            else "this service is configured with another source, and its operator can set "
+            "CLOSECAST_SOURCE=file:URL"
+        )
+        return f"a request cannot name a file or an address to read: {meant}"
+    if colon and kind in allowed:
+        return f"the price source {kind!r} has no variant {argument[:40]!r}"
+    return None
+
+
+_LOOKS_LIKE_A_FILE = re.compile(r"[/\\]|\.(?:csv|parquet|json|xlsx?|zip|gz|txt)\Z", re.I)

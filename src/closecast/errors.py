@@ -10,9 +10,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Any, ClassVar, Literal
 
 Fault = Literal["caller", "service", "upstream"]
+
+
+_SHOWN_OF_A_NAME = 60  # characters
+
+
+def nearest(name: str, valid: Iterable[str]) -> str | None:
+    """The valid name that a misspelt one resembles most, in any case; ``None`` if none does.
+
+    >>> nearest("horzion", ["horizon", "levels"]), nearest("Levels", ["horizon", "levels"])
+    ('horizon', 'levels')
+    >>> nearest("x", ["horizon", "levels"]) is None
+    True
+    """
+    by_folded = {one.casefold(): one for one in valid}
+    found = get_close_matches(name[:_SHOWN_OF_A_NAME].casefold(), by_folded, 1)
+    return by_folded[found[0]] if found else None
 
 
 class ClosecastError(Exception):
@@ -139,11 +156,19 @@ class CalendarTooShort(ClosecastError, code="calendar_too_short"):
 
 
 class UnknownName(ClosecastError, code="unknown_name", fault="caller"):
-    """A name that is not in its list; the message holds the valid ones."""
+    """A name that is not in its list; the message holds the nearest and all valid ones."""
 
-    def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
+    def __init__(
+        self, kind: str, name: str, valid: Iterable[str], *, sentence: str | None = None
+    ) -> None:
+        """``sentence``: in place of "unknown KIND NAME", where there is more to say."""
         self.valid = sorted(valid)
-        super().__init__(f"unknown {kind} {name!r}; valid: {', '.join(self.valid) or 'none yet'}")
+        near = None if sentence else nearest(name, self.valid)
+        super().__init__(
+            f"{sentence or f'unknown {kind} {name[:_SHOWN_OF_A_NAME]!r}'}; "
+            f"valid: {', '.join(self.valid) or 'none yet'}"
+            f"{f'; did you mean {near!r}?' if near else ''}"
+        )
 
     def details(self) -> dict[str, Any]:
         return {"valid": self.valid}

@@ -170,6 +170,45 @@ def test_the_configured_file_is_named_without_its_address(published: Settings) -
     assert "SECRET" not in queued.text + refused.text
 
 
+SEVERAL = ["file:/data/{symbol}.csv", "FILE:s3://b/p", "/srv/closes.csv", "https://h/p", "a.csv"]
+
+
+@pytest.mark.parametrize("named", SEVERAL)
+def test_a_path_is_refused_in_a_sentence_that_names_the_way(
+    published: Settings, named: str
+) -> None:
+    with_file = published.model_copy(update={"source": "file:/srv/own/{symbol}.csv"})
+    details = []
+    for settings in (with_file, published):
+        with LocalClient(create_app(settings)) as client:
+            answer = client.post("/train", json={"symbol": "KO", "source": named})
+        assert (answer.status_code, answer.json()["code"]) == (422, "unknown_name")
+        details.append(answer.json()["detail"])
+    assert '"source": "file"' in details[0]
+    assert "CLOSECAST_SOURCE=file:URL" in details[1]
+    for detail in details:
+        assert "unknown" not in detail
+        assert "cannot name a file" in detail
+
+
+@pytest.mark.parametrize("named", ["yahoo:split", "sample:x"])
+def test_a_variant_that_a_source_lacks_is_named_and_not_the_source(
+    client: TestClient, named: str
+) -> None:
+    detail = client.post("/train", json={"source": named}).json()["detail"]
+    name, _, variant = named.partition(":")
+    assert detail.startswith(f"the price source '{name}' has no variant '{variant}'; valid: ")
+
+
+def test_a_source_may_be_written_in_capitals_and_a_misspelt_one_names_the_nearest(
+    client: TestClient,
+) -> None:
+    right = client.post("/train", json={"source": " Sample "})
+    wrong = client.post("/train", json={"source": "yaho"})
+    assert right.json()["request"]["source"] == "sample"
+    assert wrong.json()["detail"].endswith("did you mean 'yahoo'?")
+
+
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 def test_a_page_of_another_site_cannot_retrain(client: TestClient, site: str) -> None:
     answer = client.post("/train", headers={"sec-fetch-site": site})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from closecast.errors import UnknownName
 from closecast.settings import Settings
 from closecast.sources import make_source
 from closecast.sources.sample import SampleSource
@@ -35,3 +36,19 @@ def test_twenty_symbols_over_the_same_sessions() -> None:
 def test_no_session_is_missing(symbol: str) -> None:
     notes = SampleSource().fetch(symbol, now=LONG_AFTER).notes
     assert not [note for note in notes if note.rule == "missing_sessions"]
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("prices/KO.csv", "file:prices/{symbol}.csv"),
+        ("https://host/p", "'file:' before it"),
+        ("sample:daily", "'sample' has no variant 'daily'"),
+        ("yaho", "did you mean 'yahoo'?"),
+    ],
+)
+def test_a_name_that_is_no_source_says_how_one_is_written(name: str, named: str) -> None:
+    with pytest.raises(UnknownName) as caught:
+        make_source(name, Settings(_env_file=None))
+    assert named in str(caught.value)
+    assert "file:URL" in str(caught.value)

@@ -20,6 +20,9 @@ _SENSITIVE_NAME = (
     r"[a-z0-9_.-]{0,40}(?:api[_-]?key|secret|passw(?:or)?d|pwd|token|signature|credentials?"
     r"|access[_-]?key(?:[_-]?id)?)"
 )
+# What our own sentences show in the place of a secret: the whole value, and in capitals.
+_PLACEHOLDER = r"(?-i:KEY|TOKEN|PASSWORD|SECRET)"
+_UNHIDDEN = rf"(?!\*\*\*|{_PLACEHOLDER}(?:[\s&'\"\\,;}}\])]|`[\s,;)]|`?\Z))"
 _NAMED = rf"\b{_SENSITIVE_NAME}\\{{0,7}}['\"]?\s{{0,20}}[=:]\s{{0,20}}"
 _PATTERNS = (
     # scheme://user:password@host, with any character but blanks and quotes in the password.
@@ -36,12 +39,15 @@ _PATTERNS = (
     (re.compile(r"\b((?:bearer|basic)\s{1,20})[A-Za-z0-9._~+/=-]{8,}", re.I), rf"\1{HIDDEN}"),
     # "name": "several words" in a document, escaped or not, up to the closing quote.
     (
-        re.compile(rf"({_NAMED}(\\{{0,7}}(['\"])))(?!\*\*\*)(?:(?!\3)[^\\]){{1,1000}}(?=\2)", re.I),
+        re.compile(
+            rf"({_NAMED}(\\{{0,7}}(['\"])))(?!\*\*\*|{_PLACEHOLDER}\2)(?:(?!\3)[^\\]){{1,1000}}(?=\2)",
+            re.I,
+        ),
         rf"\1{HIDDEN}",
     ),
     # name=value in a query or an environment, and what is left of the others.
     (
-        re.compile(rf"({_NAMED}\\{{0,7}}['\"]?)(?!\*\*\*)[^\s&'\"\\,;}}\])]+", re.I),
+        re.compile(rf"({_NAMED}\\{{0,7}}['\"]?){_UNHIDDEN}[^\s&'\"\\,;}}\])]+", re.I),
         rf"\1{HIDDEN}",
     ),
 )

@@ -71,11 +71,22 @@ def make_source(name: str, settings: Settings) -> PriceSource:
         If no source has this name.
     """
     kind, _, argument = name.partition(":")
-    if kind not in SOURCES:
-        raise UnknownName("price source", kind, SOURCES)
+    entry = SOURCES.get(kind)
+    if entry is None:
+        raise UnknownName("price source", name, source_names(with_urls=True), sentence=_path(name))
+    if argument and not entry.takes_url and not entry.arguments:
+        sentence = f"the price source {kind!r} has no variant {argument[:40]!r}"
+        raise UnknownName("price source", name, source_names(with_urls=True), sentence=sentence)
     if name == "file" and settings.source.startswith("file:"):
         argument = settings.source.removeprefix("file:")
-    return SOURCES[kind].source().from_settings(settings, argument)
+    return entry.source().from_settings(settings, argument)
+
+
+def _path(name: str) -> str | None:
+    """Sentence on a path or an address without the name of its source."""
+    if "/" not in name and "\\" not in name and not name.lower().endswith(".csv"):
+        return None
+    return "a file or an address is named with 'file:' before it, such as file:prices/{symbol}.csv"
 
 
 def source_again(recorded: str, settings: Settings) -> str:
