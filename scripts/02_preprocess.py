@@ -9,7 +9,7 @@ from scripts.common import parser, run, working_on
 
 
 def main() -> None:
-    """Only seq_length, horizon and train_size matter here."""
+    """Only seq_length, horizon, train_size and valid_size matter here."""
     made = parser("Split closes by time and write the drift baseline.")
     add_origin(made)
     add_hyperparameters(made)

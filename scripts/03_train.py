@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from closecast.cli.options import add_fine_tune, add_hyperparameters, add_origin, hyperparameters
+from closecast.cli.options import (
+    add_fine_tune,
+    add_hyperparameters,
+    add_origin,
+    chosen_forecaster,
+    hyperparameters,
+)
 from closecast.cli.progress import ProgressBar
 from closecast.forecasters import Runtime
 from closecast.pipeline import train_candidate
@@ -23,7 +29,7 @@ def main() -> None:
             candidate = train_candidate(
                 settings,
                 workspace.symbols,
-                arguments.forecaster,
+                chosen_forecaster(arguments),
                 hyperparameters(arguments),
                 fine_tune=arguments.fine_tune,
                 runtime=Runtime(settings.accelerator, settings.training_threads),
@@ -37,7 +43,7 @@ def main() -> None:
                 f"validation loss {report['best_valid_loss']:.4f}, {report['seconds']:.0f} s)"
             )
         print(
-            f"wrote a {arguments.forecaster} candidate for {workspace.name}{learned} to "
+            f"wrote a {chosen_forecaster(arguments)} candidate for {workspace.name}{learned} to "
             f"{workspace.folder}; next: python -m scripts.04_evaluate {workspace.option}"
         )
 

@@ -20,7 +20,8 @@ from closecast.forecasters import (
     forecaster_for,
     make_parameters,
     parameters_type,
-    presets_of,
+    preset,
+    preset_names,
 )
 
 router = APIRouter(prefix="/config", tags=["configuration"], route_class=StrictRoute)
@@ -52,12 +53,16 @@ def update_config(
         newest = service.database.configurations.newest(canonical)
         revision = _revision(if_match, newest)
         before = SymbolConfiguration.of(newest)
+        named = _named_forecaster(body, before)
+        values = before.values
+        if body.preset is not None and named is not None:
+            values = {**values, **preset(named, body.preset)}
         changed = {
             name: value
-            for name, value in {**before.values, **body.hyperparameters}.items()
+            for name, value in {**values, **body.hyperparameters}.items()
             if value is not None
         }
-        forecaster = canonical_name(body.forecaster or before.forecaster or forecaster_for(changed))
+        forecaster = canonical_name(named or forecaster_for(changed))
         known = parameters_type(forecaster).model_fields
         for name in body.hyperparameters:
             if name not in known:
@@ -66,7 +71,7 @@ def update_config(
         # Another forecaster was chosen: parameters that it does not have are dropped.
         changed = {name: value for name, value in changed.items() if name in known}
         make_parameters(forecaster, changed)
-        is_named = body.forecaster or before.forecaster or forecaster != DEFAULT_FORECASTER
+        is_named = named or forecaster != DEFAULT_FORECASTER
         chosen = {"forecaster": forecaster} if is_named else {}
         try:
             stored = service.database.configurations.store(
@@ -77,6 +82,14 @@ def update_config(
                 raise
             continue  # changed by another request meanwhile: build on that
         return _answer(stored, response)
+
+
+def _named_forecaster(body: ConfigBody, before: SymbolConfiguration) -> str | None:
+    """The forecaster that a change names, also by a preset; else the one configured before."""
+    if body.forecaster is not None or body.preset is None:
+        return body.forecaster or before.forecaster
+    preferred = [before.forecaster] if before.forecaster else []
+    return forecaster_for(body.hyperparameters, body.preset, preferred)
 
 
 def _revision(if_match: str | None, newest: Configuration) -> int:
@@ -102,5 +115,5 @@ def _answer(configuration: Configuration, response: Response) -> ConfigAnswer:
         forecaster=forecaster,
         hyperparameters=make_parameters(forecaster, configured.values).model_dump(),
         changed=configured.values,
-        presets=sorted({"default", *presets_of(forecaster)}),
+        presets=preset_names(),
     )

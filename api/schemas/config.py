@@ -20,6 +20,12 @@ class ConfigBody(Request):
     forecaster: ForecasterName = Field(
         None, description="Forecaster of the next training, where it changes."
     )
+    preset: str | None = Field(
+        None,
+        max_length=40,
+        description="Named hyper-parameters, which `hyperparameters` may override.",
+        examples=["quick"],
+    )
 
 
 class ConfigAnswer(Answer):

@@ -38,7 +38,9 @@ class TrainBody(Request):
         f"configured one, the default (`{DEFAULT_FORECASTER}`) and all others.",
     )
     preset: str | None = Field(
-        None, max_length=40, description="Named hyper-parameters to start from, e.g. `quick`."
+        None,
+        max_length=40,
+        description="Named hyper-parameters to start from, e.g. `quick`; `GET /config` lists them.",
     )
     hyperparameters: Hyperparameters = Field(
         default_factory=dict, description="Override preset and configuration."

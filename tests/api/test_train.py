@@ -8,6 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.main import create_app
+from closecast.forecasters.lstm.parameters import PRESETS
 from closecast.jobs import supervisor
 from closecast.settings import Settings
 from tests.support.local_client import LocalClient
@@ -150,14 +151,40 @@ def test_fine_tuning_nothing_is_a_404(client: TestClient) -> None:
     assert client.post("/train", json={"symbol": "KO", "fine_tune": True}).status_code == 404
 
 
-def test_a_preset_is_the_published_recipe(client: TestClient) -> None:
-    used = client.post("/train", json={"preset": "b3-ten-day"}).json()["request"]["hyperparameters"]
+@pytest.mark.parametrize("name", ["vale3-20-10", "b3-ten-day"])
+def test_a_preset_is_the_published_recipe(client: TestClient, name: str) -> None:
+    used = client.post("/train", json={"preset": name}).json()["request"]["hyperparameters"]
     assert (used["seq_length"], used["horizon"], used["seed"], used["loss"]) == (
         20,
         10,
         6544,
         "mse",
     )
+
+
+def test_no_configuration_changes_a_published_recipe(client: TestClient) -> None:
+    other = {"forecaster": "lstm", "hyperparameters": {"weight_decay": 0.01, "learning_rate": 0.1}}
+    client.post("/config", json=other)
+    used = client.post("/train", json={"preset": "cmig4-60-1"}).json()["request"]
+    assert used["forecaster"] == "lstm"
+    assert used["hyperparameters"] == dict(PRESETS["cmig4-60-1"])
+
+
+def test_a_configuration_takes_a_preset_and_values_over_it(client: TestClient) -> None:
+    asked = {"preset": "itub4-60-1", "hyperparameters": {"num_epochs": 2}}
+    answer = client.post("/config", json=asked)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["forecaster"] == "lstm"
+    assert answer.json()["hyperparameters"] == {**PRESETS["itub4-60-1"], "num_epochs": 2}
+    assert "itub4-60-1" in answer.json()["presets"]
+    assert client.post("/train").json()["request"]["hyperparameters"]["valid_size"] == 0.08
+
+
+def test_an_unknown_preset_is_answered_with_those_that_exist(client: TestClient) -> None:
+    for path in ("/train", "/config"):
+        answer = client.post(path, json={"preset": "itub4"})
+        assert answer.status_code == 422
+        assert "itub4-60-1" in answer.json()["detail"]
 
 
 def test_the_configured_file_is_named_without_its_address(published: Settings) -> None:

@@ -162,7 +162,7 @@ def test_every_problem_is_listed_at_once() -> None:
     with pytest.raises(InvalidHyperparameters) as caught:
         make_parameters("naive", {"seq_length": 1, "horizon": 99, "layers": 2})
     assert [name for name, _ in caught.value.problems] == ["seq_length", "horizon", "layers"]
-    assert "unknown; valid: horizon, seed, seq_length, train_size" in str(caught.value)
+    assert "unknown; valid: horizon, seed, seq_length, train_size, valid_size" in str(caught.value)
     assert json.loads(json.dumps(caught.value.details()))["hyperparameters"].keys() == {
         "seq_length",
         "horizon",

@@ -25,9 +25,10 @@ def evidence_of(
     length: int = 20,
     horizon: int = 3,
     train_size: float = 0.6,
+    valid_size: float = 0.0,
 ) -> LeakEvidence:
     """Split, fitted and calibrated; series too short in a part are left out."""
-    splits, _ = split_panel(series, train_size, length, horizon)
+    splits, _ = split_panel(series, train_size, length, horizon, valid_share=valid_size)
     values = {"seq_length": length, "horizon": horizon, **SIZES[name]}
     train, valid = [split.train for split in splits], [split.valid for split in splits]
     forecaster = make_forecaster(name, make_parameters(name, values))
@@ -41,4 +42,5 @@ def evidence_of(
         predictor=predictor,
         training=fitted.training,
         calibrations={s.test.symbol: calibrate(predictor, [s.valid]) for s in splits},
+        valid_size=valid_size,
     )

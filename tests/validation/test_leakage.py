@@ -129,14 +129,20 @@ def panels(draw: st.DrawFn) -> list[Prices]:
     name=st.sampled_from(["naive", "random_walk_drift", "ewma"]),
     horizon=st.integers(1, 4),
     train_size=st.sampled_from([0.4, 0.5, 0.6]),
+    valid_size=st.sampled_from([0.0, 0.2, 0.3]),
     seed=st.integers(0, 99),
 )
 @settings(patiently, max_examples=200)
 def test_whatever_is_honest_passes(
-    series: list[Prices], name: str, horizon: int, train_size: float, seed: int
+    series: list[Prices],
+    name: str,
+    horizon: int,
+    train_size: float,
+    valid_size: float,
+    seed: int,
 ) -> None:
     try:
-        evidence = evidence_of(series, name, 10, horizon, train_size)
+        evidence = evidence_of(series, name, 10, horizon, train_size, valid_size)
     except TooFewCloses:
         assume(False)
     assert check_leaks(evidence, seed, cuts=2).failures == ()

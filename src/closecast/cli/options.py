@@ -14,9 +14,11 @@ from closecast.forecasters import (
     FORECASTERS,
     Parameters,
     canonical_name,
+    forecaster_for,
     make_parameters,
     parameters_type,
     preset,
+    preset_names,
 )
 from closecast.sources import source_names
 
@@ -38,10 +40,12 @@ def add_hyperparameters(
         "--forecaster",
         type=canonical_name,
         choices=forecasters,
-        default=DEFAULT_FORECASTER,
-        help="model",
+        help=f"model; by default the first that has the preset and the hyper-parameters, of "
+        f"{DEFAULT_FORECASTER} and all others",
     )
-    made.add_argument("--preset", default="default", help="named values of the forecaster")
+    made.add_argument(
+        "--preset", default="default", help=f"named values: {', '.join(preset_names())}"
+    )
     made.add_argument(
         "--set",
         action="append",
@@ -58,6 +62,13 @@ def add_fine_tune(made: argparse.ArgumentParser) -> None:
     )
 
 
+def chosen_forecaster(arguments: argparse.Namespace) -> str:
+    """The forecaster of ``--forecaster``, or the first that has what the other options name."""
+    named: str | None = arguments.forecaster
+    names = [item.partition("=")[0] for item in arguments.set]
+    return named or forecaster_for(names, arguments.preset)
+
+
 def hyperparameters(arguments: argparse.Namespace) -> Parameters:
     """Checked hyper-parameters from ``--preset`` and ``--set``.
 
@@ -65,8 +76,9 @@ def hyperparameters(arguments: argparse.Namespace) -> Parameters:
     ------
     UnknownName, InvalidHyperparameters
     """
-    known = parameters_type(arguments.forecaster).model_fields
-    values: dict[str, Any] = preset(arguments.forecaster, arguments.preset)
+    forecaster = chosen_forecaster(arguments)
+    known = parameters_type(forecaster).model_fields
+    values: dict[str, Any] = preset(forecaster, arguments.preset)
     for item in arguments.set:
         name, equals, text = item.partition("=")
         if not equals:
@@ -77,4 +89,4 @@ def hyperparameters(arguments: argparse.Namespace) -> Parameters:
             values[name] = json.loads(text)
         except json.JSONDecodeError:
             values[name] = text
-    return make_parameters(arguments.forecaster, values)
+    return make_parameters(forecaster, values)

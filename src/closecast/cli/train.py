@@ -9,7 +9,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
-from closecast.cli.options import hyperparameters
+from closecast.cli.options import chosen_forecaster, hyperparameters
 from closecast.core.symbols import canonical, canonical_list, panel_name
 from closecast.errors import JobCancelled
 from closecast.forecasters import AUTO, canonical_name
@@ -26,7 +26,8 @@ def run_train(arguments: argparse.Namespace, settings: Settings) -> None:
     """Collect, train, evaluate and publish a model, and print its scores."""
     source = arguments.source or settings.source
     symbols = symbols_to_train(arguments.symbols, source, settings)
-    if arguments.if_missing and every_symbol_has_a_model(settings, symbols, arguments.forecaster):
+    forecaster = chosen_forecaster(arguments)
+    if arguments.if_missing and every_symbol_has_a_model(settings, symbols, forecaster):
         print(f"{panel_name(symbols)}: every symbol has a model already")
         return
     require_training()
@@ -39,7 +40,7 @@ def run_train(arguments: argparse.Namespace, settings: Settings) -> None:
         source=source,
         start=arguments.start,
         end=arguments.end,
-        forecaster=arguments.forecaster,
+        forecaster=forecaster,
         hyperparameters=hyperparameters(arguments).model_dump(),
         fine_tune=arguments.fine_tune,
     )

@@ -201,13 +201,19 @@ class Split:
 
 
 def split_by_share(
-    prices: Prices, train_share: float, seq_length: int, horizon: int, least_origins: int = 1
+    prices: Prices,
+    train_share: float,
+    seq_length: int,
+    horizon: int,
+    least_origins: int = 1,
+    valid_share: float = 0.0,
 ) -> Split:
     """The first ``train_share`` of the rows, then two equal parts of the rest.
 
-    Where half of the rest holds fewer than 250 origins to judge by, the test part takes from the
-    validation part until it does, or that one is down to 100. Only the *number* of rows decides,
-    never a value.
+    With ``valid_share`` that share of the rows is the validation part, and the test part the rest.
+    Else, where half of the rest holds fewer than 250 origins to judge by, the test part takes from
+    the validation part until it does, or that one is down to 100. Only the *number* of rows
+    decides, never a value.
 
     Raises
     ------
@@ -215,11 +221,12 @@ def split_by_share(
         If a part would hold fewer than ``least_origins`` windows with their targets.
     """
     first = int(len(prices) * train_share)
-    second = _second_cut(first, len(prices), seq_length, horizon)
+    second = _second_cut(first, len(prices), seq_length, horizon, valid_share)
     smallest = min(first, second - first, len(prices) - second)
     needed = seq_length + horizon + least_origins - 1
     if smallest < needed:
-        total = int(np.ceil(needed / min(train_share, (1 - train_share) / 2))) + 1
+        valid = valid_share or (1 - train_share) / 2
+        total = int(np.ceil(needed / min(train_share, valid, 1 - train_share - valid))) + 1
         raise TooFewCloses(
             f"{prices.symbol}: {len(prices)} closes leave a part of {smallest} rows, "
             f"{needed} are needed in each; about {total} closes in all are enough"
@@ -233,6 +240,7 @@ def split_panel(
     seq_length: int,
     horizon: int,
     least_origins: int = 1,
+    valid_share: float = 0.0,
 ) -> tuple[list[Split], dict[str, str]]:
     """One calendar cut-off for series that are learned from together.
 
@@ -250,10 +258,13 @@ def split_panel(
         If none is.
     """
     if len(series) == 1:
-        return [split_by_share(series[0], train_share, seq_length, horizon, least_origins)], {}
+        only = split_by_share(
+            series[0], train_share, seq_length, horizon, least_origins, valid_share
+        )
+        return [only], {}
     days = np.unique(np.concatenate([prices.sessions for prices in series]))
     first = int(len(days) * train_share)
-    second = _second_cut(first, len(days), seq_length, horizon)
+    second = _second_cut(first, len(days), seq_length, horizon, valid_share)
     needed = seq_length + horizon + least_origins - 1
     splits, left_out = [], {}
     for prices in series:
@@ -280,8 +291,12 @@ def split_at(prices: Prices, valid_start: str, test_start: str) -> Split:
     return _cut(prices, int(cuts[0]), int(cuts[1]))
 
 
-def _second_cut(first: int, rows: int, seq_length: int, horizon: int) -> int:
+def _second_cut(
+    first: int, rows: int, seq_length: int, horizon: int, valid_share: float = 0.0
+) -> int:
     """First session of the test part, if validation begins at ``first``."""
+    if valid_share:
+        return first + int(rows * valid_share)
     half = first + (rows - first) // 2
     enough_to_judge = rows - (TEST_ORIGINS + seq_length + horizon - 1)
     enough_to_choose = first + VALID_ORIGINS + seq_length + horizon - 1

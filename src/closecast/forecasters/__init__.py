@@ -94,6 +94,15 @@ def presets_of(name: str) -> Mapping[str, Mapping[str, Any]]:
     return _entry(name).presets()
 
 
+def preset_names() -> list[str]:
+    """Names of all presets, of any forecaster.
+
+    >>> {"default", "quick", "vale3-20-10"} <= set(preset_names())
+    True
+    """
+    return sorted({"default"}.union(*(presets_of(name) for name in FORECASTERS)))
+
+
 def preset(forecaster: str, name: str) -> dict[str, Any]:
     """The named hyper-parameters; ``default`` exists for every forecaster and changes nothing.
 
@@ -104,6 +113,9 @@ def preset(forecaster: str, name: str) -> dict[str, Any]:
     """
     known = {"default": {}, **presets_of(forecaster)}
     if name not in known:
+        everywhere = preset_names()
+        if name not in everywhere:
+            raise UnknownName("preset", name, everywhere)
         raise UnknownName(f"preset of {forecaster}", name, known)
     return dict(known[name])
 
@@ -187,5 +199,6 @@ __all__ = [
     "make_parameters",
     "parameters_type",
     "preset",
+    "preset_names",
     "presets_of",
 ]

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, final
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from closecast.core.arrays import FloatArray, read_only
 from closecast.core.dataset import log_returns, make_examples
@@ -32,6 +32,10 @@ It may raise to stop the training: :class:`closecast.errors.JobCancelled`.
 """
 
 
+MOST_BEFORE_TEST = 0.95
+"""Largest share of rows before the test part, where the validation part has a share of its own."""
+
+
 def ignore_progress(progress: Mapping[str, Any]) -> None:
     """Watch nothing."""
 
@@ -46,7 +50,23 @@ class Parameters(BaseModel):
     train_size: float = Field(
         0.7, ge=0.3, le=0.9, description="Share of rows to train on; the rest is halved."
     )
+    valid_size: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="Share of rows after those to choose and calibrate by; the rest judges. "
+        "0: half of what training leaves.",
+    )
     seed: int = Field(42, ge=0, le=2**31 - 1, description="Seed of everything random.")
+
+    @model_validator(mode="after")
+    def _leaves_rows_to_judge(self) -> Self:
+        if self.train_size + self.valid_size > MOST_BEFORE_TEST:
+            raise ValueError(
+                f"train_size {self.train_size:g} and valid_size {self.valid_size:g} leave fewer "
+                f"than {1 - MOST_BEFORE_TEST:.0%} of the rows to judge by"
+            )
+        return self
 
 
 @dataclass(frozen=True, slots=True)

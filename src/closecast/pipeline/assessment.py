@@ -200,6 +200,7 @@ def evidence_of(
         contest.predictor,
         report,
         contest.calibrations,
+        contest.prepared.valid_size,
     )
 
 

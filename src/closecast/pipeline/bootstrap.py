@@ -46,7 +46,10 @@ def publish_first(
     except MissingStep:
         waiting = None
     parameters = Parameters(
-        seq_length=prepared.seq_length, horizon=prepared.horizon, train_size=prepared.train_size
+        seq_length=prepared.seq_length,
+        horizon=prepared.horizon,
+        train_size=prepared.train_size,
+        valid_size=prepared.valid_size,
     )
     try:
         train_candidate(settings, symbols, BOOTSTRAP, parameters)

@@ -91,6 +91,7 @@ def preprocess(
         horizon=p.horizon,
         train_size=p.train_size,
         first_sessions={prices.symbol: prices.span[0] for prices in sound.series},
+        valid_size=p.valid_size,
     )
     workspace.put_prepared(prepared)
     return prepared
@@ -115,7 +116,7 @@ def _split(sound: SoundCloses, parameters: Parameters) -> tuple[list[Split], dic
         if not sound.series:
             raise TooFewCloses("no sound close of any symbol")
         splits, short = split_panel(
-            sound.series, p.train_size, p.seq_length, p.horizon, LEAST_SCORES
+            sound.series, p.train_size, p.seq_length, p.horizon, LEAST_SCORES, p.valid_size
         )
     except TooFewCloses as error:
         if not sound.left_out:

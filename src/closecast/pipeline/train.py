@@ -51,8 +51,9 @@ def train_candidate(
     """
     workspace = Workspace(settings, symbols)
     prepared = workspace.prepared()
-    sizes = {key: getattr(parameters, key) for key in ("seq_length", "horizon", "train_size")}
-    if any(prepared.identity[key] != value for key, value in sizes.items()):
+    names = ("seq_length", "horizon", "train_size", "valid_size")
+    sizes = {key: getattr(parameters, key) for key in names}
+    if any(getattr(prepared, key) != value for key, value in sizes.items()):
         shown = ", ".join(f"{key} {value}" for key, value in sizes.items())
         options = " ".join(f"--set {key}={value}" for key, value in sizes.items())
         raise MissingStep(

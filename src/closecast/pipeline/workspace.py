@@ -47,6 +47,8 @@ class Prepared:
         ``baseline_stats.json``.
     first_sessions : mapping of symbol to str
         First sound session of each symbol that took part in the split, ISO dates.
+    valid_size : float
+        Share of the validation part; 0: half of what training leaves.
     """
 
     series: tuple[PreparedSeries, ...]
@@ -56,6 +58,7 @@ class Prepared:
     horizon: int
     train_size: float
     first_sessions: Mapping[str, str]
+    valid_size: float = 0.0
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -78,6 +81,8 @@ class Prepared:
             "train_size": self.train_size,
             "valid_start": valid_start,
             "test_start": test_start,
+            # Only where it is set: candidates of earlier versions are known without it.
+            **({"valid_size": self.valid_size} if self.valid_size else {}),
         }
 
 
@@ -245,6 +250,7 @@ class Workspace:
             about["horizon"],
             about["train_size"],
             {symbol: one.span[0] for symbol, one in prices.items()},
+            about.get("valid_size", 0.0),
         )
 
     def closes_in_split(self) -> list[Prices]:

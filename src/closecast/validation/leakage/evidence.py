@@ -27,8 +27,8 @@ class LeakEvidence:
         is cut, also those that were too short in the end.
     splits : sequence of Split
         The parts that training and evaluation really worked on, one per symbol.
-    train_size : float
-        The share that the splits were made with.
+    train_size, valid_size : float
+        The shares that the splits were made with; ``valid_size`` 0 halves what training leaves.
     forecaster : Forecaster
         With the candidate's hyper-parameters: its ``training_rows`` are what was learned from.
     training : TrainingReport
@@ -42,6 +42,7 @@ class LeakEvidence:
     predictor: Predictor
     training: TrainingReport
     calibrations: Mapping[str, SplitConformal]
+    valid_size: float = 0.0
 
     def closes_of(self, split: Split) -> Prices:
         """The collected closes of a split's symbol."""

@@ -52,6 +52,8 @@ def _cuts(rows: int, evidence: LeakEvidence) -> tuple[int, int]:
     """Rows at which validation and test begin, by the rule in ``split_by_share``'s docstring."""
     around = evidence.predictor.seq_length + evidence.predictor.horizon - 1
     first = int(rows * evidence.train_size)
+    if evidence.valid_size:
+        return first, first + int(rows * evidence.valid_size)
     test = (rows - first + 1) // 2
     if test < TEST_ORIGINS + around:
         spare = max(rows - first - test - (VALID_ORIGINS + around), 0)
