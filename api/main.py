@@ -50,6 +50,10 @@ Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem documents 
 `code`. Every answer carries `X-Request-ID`; answers of a model carry `X-Model-Version` and
 `X-Model-Generation`, those of its living calibration `X-Calibration-Revision`. Drift is told in
 English, or in Portuguese where `Accept-Language` prefers it.
+
+Bodies are JSON in UTF-8, with or without a byte order mark. They may be compressed, with
+`Content-Encoding: gzip` or `deflate`; the limits of size hold for what comes out as well. Another
+coding is answered 415 with `Accept-Encoding`, which lists both.
 """
 
 

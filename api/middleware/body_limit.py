@@ -1,4 +1,4 @@
-"""Limits on request bodies: size, time of arrival and depth of JSON."""
+"""Limits on request bodies, compressed or not: size, time of arrival and depth of JSON."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import asyncio
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.middleware.body_coding import codings_of, decoded, refused_codings
 from api.middleware.negotiation import NDJSON
 from api.middleware.request_context import header, routed_path
 from api.problems.refusals import Refusal, refuse
@@ -15,16 +16,19 @@ from closecast.infra.json_depth import NestingScanner, nests_deeper
 _BATCH = "/predict/batch"
 MOST_JSON_OF_A_BATCH = 262_144
 """Bytes of a batch that is one JSON document, parsed without a pause in a few milliseconds."""
+_UTF8_MARK = b"\xef\xbb\xbf"
 _AT_ONCE = 65_536  # bytes scanned before other requests have their turn: less than a millisecond
 
 
 class BodyLimit:
     """ASGI middleware that refuses large, slow and deeply nested bodies before they are parsed.
 
+    What the application gets is not compressed, and has no byte order mark before its UTF-8.
+
     Parameters
     ----------
     max_bytes : int
-        Largest body, also when no length was announced.
+        Largest body, as it came and after it was inflated, also when no length was announced.
     max_batch_bytes : int
         The same of ``POST /predict/batch`` in lines; a JSON document may have 256 kB of it.
     max_depth : int
@@ -56,6 +60,10 @@ class BodyLimit:
             most, advice = self._max_batch_bytes, _OF_LINES
             if not header(scope, b"content-type").lower().startswith(NDJSON.encode()):
                 most, advice = min(most, MOST_JSON_OF_A_BATCH), _OF_JSON
+        codings = codings_of(scope)
+        if codings and (refusal := refused_codings(codings)):
+            await refuse(scope, send, refusal)
+            return
         announced = header(scope, b"content-length", b"0")
         # Python refuses to read a number of thousands of digits.
         if announced.isdigit() and (len(announced) > 18 or int(announced) > most):
@@ -63,7 +71,7 @@ class BodyLimit:
             return
         try:
             async with asyncio.timeout(self._timeout_s):
-                body = await self._read_whole(receive, most, advice)
+                body = await self._read_whole(receive, most, advice, codings)
         except TimeoutError:
             detail = f"the body did not arrive within {self._timeout_s:g} s"
             await refuse(scope, send, Refusal(408, "body_too_slow", detail))
@@ -73,6 +81,10 @@ class BodyLimit:
         if isinstance(body, Refusal):
             await refuse(scope, send, body)
             return
+        if body.startswith(_UTF8_MARK):
+            body = body[len(_UTF8_MARK) :]
+        if codings:
+            scope["headers"] = _without_coding(scope, len(body))
         delivered = False
 
         async def replay() -> Message:
@@ -84,7 +96,9 @@ class BodyLimit:
 
         await self._app(scope, replay, send)
 
-    async def _read_whole(self, receive: Receive, most: int, advice: str) -> bytes | Refusal:
+    async def _read_whole(
+        self, receive: Receive, most: int, advice: str, codings: list[str]
+    ) -> bytes | Refusal:
         """Receive the whole body, or find the reason to refuse it as soon as there is one."""
         parts: list[bytes] = []
         length = 0
@@ -98,21 +112,51 @@ class BodyLimit:
             length += len(part)
             if length > most:
                 return _too_large(most, advice)
+            if codings:
+                parts.append(part)
+                if not more:
+                    return await self._inflate(b"".join(parts), most, advice, codings)
+                continue
             if not more and not parts and length <= _AT_ONCE:  # nearly all are so small
                 brackets = part.count(b"[") + part.count(b"{")
                 if brackets > self._max_depth and nests_deeper(part, self._max_depth):
                     return _too_deep(self._max_depth)
                 return part
             nesting = nesting or NestingScanner(self._max_depth)
-            for first in range(0, len(part), _AT_ONCE):
-                if nesting.feed(part[first : first + _AT_ONCE]):
-                    return _too_deep(self._max_depth)
-                await asyncio.sleep(0)
+            if await _nests_too_deep(part, nesting):
+                return _too_deep(self._max_depth)
             parts.append(part)
             if not more:
                 body = b"".join(parts)
                 await asyncio.sleep(0)
                 return body
+
+    async def _inflate(
+        self, body: bytes, most: int, advice: str, codings: list[str]
+    ) -> bytes | Refusal:
+        found = await decoded(body, codings, most)
+        if found is None:
+            return _too_large(most, advice, " after it is inflated")
+        if isinstance(found, bytes) and await _nests_too_deep(
+            found, NestingScanner(self._max_depth)
+        ):
+            return _too_deep(self._max_depth)
+        return found
+
+
+async def _nests_too_deep(part: bytes, nesting: NestingScanner) -> bool:
+    for first in range(0, len(part), _AT_ONCE):
+        if nesting.feed(part[first : first + _AT_ONCE]):
+            return True
+        await asyncio.sleep(0)
+    return False
+
+
+def _without_coding(scope: Scope, length: int) -> list[tuple[bytes, bytes]]:
+    """Headers of a request that fit its body as it is passed on."""
+    coded = (b"content-encoding", b"content-length")
+    kept = [item for item in scope["headers"] if item[0] not in coded]
+    return [*kept, (b"content-length", b"%d" % length)]
 
 
 _OF_ONE = "a window of closes needs a few thousand"
@@ -120,8 +164,8 @@ _OF_JSON = "send a larger batch as application/x-ndjson, one window per line"
 _OF_LINES = "send it as several batches"
 
 
-def _too_large(most: int, advice: str) -> Refusal:
-    detail = f"the body is larger than {most} bytes; {advice}"
+def _too_large(most: int, advice: str, when: str = "") -> Refusal:
+    detail = f"the body is larger than {most} bytes{when}; {advice}"
     return Refusal(413, "body_too_large", detail)
 
 

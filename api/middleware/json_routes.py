@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.middleware.request_context import routed_path
+from api.problems.not_json import why_not_json
 
 Model = TypeVar("Model", bound=BaseModel)
 Handler = Callable[[Request, Exception], Awaitable[Response]]
@@ -108,8 +109,7 @@ def strict_json(text: bytes, where: str = "") -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        item = {"type": "json_invalid", "loc": ("body",), "msg": "JSON decode error"}
-        raise RequestValidationError([{**item, "ctx": {"error": where + error.msg}}]) from error
+        raise _no_json(where + why_not_json(text, error.msg)) from error
 
 
 def parse(model: type[Model], body: bytes) -> Model:
@@ -123,6 +123,9 @@ def parse(model: type[Model], body: bytes) -> Model:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            raise _no_json(why_not_json(body, first["ctx"]["error"])) from error
         raise in_body(error) from error
 
 
@@ -149,6 +152,11 @@ def in_body(error: ValidationError, *where: str | int) -> RequestValidationError
     return RequestValidationError(items)
 
 
+def _no_json(reason: str) -> RequestValidationError:
+    item = {"type": "json_invalid", "loc": ("body",), "msg": "JSON decode error"}
+    return RequestValidationError([{**item, "ctx": {"error": reason}}])
+
+
 def _invalid(kind: str, message: str) -> RequestValidationError:
     return RequestValidationError([{"type": kind, "loc": ("body",), "msg": message}])
 
@@ -171,7 +179,8 @@ class StrictRoute(APIRoute):
 
 class _StrictRequest(Request):
     async def json(self) -> Any:
+        body = await self.body()
         try:
-            return from_json(await self.body())
-        except ValueError as error:
-            raise json.JSONDecodeError(str(error), "", 0) from error  # which FastAPI understands
+            return from_json(body)
+        except ValueError as error:  # FastAPI understands one kind of them
+            raise json.JSONDecodeError(why_not_json(body, str(error)), "", 0) from error

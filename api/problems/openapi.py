@@ -18,9 +18,12 @@ Problems = Mapping[int, Mapping[str, str | Mapping[str, Any]]]
 
 _EXAMPLES: Problems = {
     400: {
-        "invalid_json": "the body is not JSON: Expecting value",
+        "invalid_json": "the body is not JSON: it is in UTF-16; send it in UTF-8",
         "json_too_deep": "the body has more than 16 brackets inside each other; no request needs "
         "more than a few",
+        "invalid_encoding": "the body was sent with content-encoding: gzip, and it ends too early, "
+        "a part of it is missing; compress the whole body once, or send it as it is without that "
+        "header",
     },
     401: {
         "key_needed": "send an API key: `Authorization: Bearer KEY` or `X-API-Key: KEY`",
@@ -31,7 +34,11 @@ _EXAMPLES: Problems = {
     408: {"body_too_slow": "the body did not arrive within 30 s"},
     412: {"precondition_failed": "the configuration of MSFT is at revision 3, not 2"},
     413: {"body_too_large": "the body is larger than 1000000 bytes"},
-    415: {"not_sent_as_json": "send the body with the header content-type: application/json"},
+    415: {
+        "not_sent_as_json": "send the body with the header content-type: application/json",
+        "unsupported_encoding": "the body was sent with content-encoding: br, which is not read "
+        "here; send it as it is, without that header, or compressed by gzip or deflate",
+    },
     422: {"wrong_window_length": "got 3 closes, the model needs exactly 60"},
     429: {"rate_limited": "the key dashboard may send 600/minute here; try again in 3 s"},
     503: {

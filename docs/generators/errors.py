@@ -32,10 +32,12 @@ REQUESTS = """## Requests refused before a route
 | code | status | meaning |
 |---|---|---|
 | `invalid_request` | 422 | A parameter or member is missing, unknown or out of bounds. |
-| `invalid_json` | 400 | The body is not JSON. |
+| `invalid_json` | 400 | The body is not JSON; the cause is named where it shows. |
+| `invalid_encoding` | 400 | The body does not inflate: cut, damaged, or not compressed at all. |
 | `json_too_deep` | 400 | The body nests deeper than `CLOSECAST_MAX_JSON_DEPTH`. |
 | `not_sent_as_json` | 415 | The header `content-type: application/json` is missing. |
-| `body_too_large` | 413 | The body exceeds `CLOSECAST_MAX_BODY_BYTES`, a batch in JSON 256 kB. |
+| `unsupported_encoding` | 415 | The body is compressed by another method than gzip or deflate. |
+| `body_too_large` | 413 | The body exceeds `CLOSECAST_MAX_BODY_BYTES`, or 256 kB (JSON batch). |
 | `body_too_slow` | 408 | The body took longer than `CLOSECAST_BODY_TIMEOUT_S`. |
 | `key_needed` | 401 | API keys exist, and the request carries none. |
 | `unknown_key` | 401 | The API key is not known, or was revoked. |

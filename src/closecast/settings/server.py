@@ -12,7 +12,10 @@ class ServerSettings(BaseModel):
     port: int = Field(8000, ge=1, le=65535, description="Port to bind.")
     workers: int = Field(1, ge=1, le=64, description="API processes.")
     max_body_bytes: int = Field(
-        1_000_000, ge=1_000, le=100_000_000, description="Larger request bodies answer 413."
+        1_000_000,
+        ge=1_000,
+        le=100_000_000,
+        description="Bytes of a request body, as it came or inflated; a larger one answers 413.",
     )
     max_batch_body_bytes: int = Field(
         8_000_000,
