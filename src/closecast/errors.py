@@ -210,6 +210,10 @@ class DamagedBundle(ClosecastError, code="damaged_bundle"):
     """A bundle that is incomplete, altered, or not one of ours. It is never served."""
 
 
+class OtherFormat(DamagedBundle, code="other_format"):
+    """A whole bundle or pointer that an older or newer closecast made, and this one cannot use."""
+
+
 class UnverifiedBundle(ClosecastError, code="unverified_bundle"):
     """A bundle without a passed leak check: it is never made current."""
 

@@ -231,7 +231,7 @@ def test_a_manifest_cannot_name_a_file_outside_its_bundle(local: Place, name: st
 
 
 @pytest.mark.parametrize(
-    "change", [{"schema_version": 2}, {"unknown": 1}, {"sha256": None}, {"info": {}}], ids=str
+    "change", [{"schema_version": 0}, {"unknown": 1}, {"sha256": None}, {"info": {}}], ids=str
 )
 def test_a_manifest_of_another_kind_is_refused(local: Place, change: dict[str, Any]) -> None:
     with pytest.raises(DamagedBundle, match=r"manifest\.json is not one of ours"):

@@ -76,9 +76,14 @@ def every_symbol_has_a_model(settings: Settings, symbols: Sequence[str], forecas
     The first training publishes ``ewma`` before the network; one that was interrupted in
     between has pointers, and still no network.
     """
+    # Not at the top: the parent of the API processes rarely needs ONNX Runtime.
+    from closecast.serving.loading import is_outdated
+
     registry = Registry(settings.models_url)
-    if any(registry.pointer(symbol) is None for symbol in symbols):
-        return False
+    for symbol in symbols:
+        pointer = registry.pointer(symbol)
+        if pointer is None or is_outdated(registry, pointer.version, symbol):
+            return False
     made = (manifest.info for manifest in registry.versions(symbols[0]))
     return any(
         (info.chosen_from if forecaster == AUTO else canonical_name(info.forecaster) == forecaster)

@@ -240,13 +240,10 @@ class Baseline:
 
 
 def _refuse_other_members(values: Mapping[str, Any]) -> None:
-    """Refuse a baseline of older code, naming its missing members and the command to train."""
+    """Refuse a baseline of older code, naming its missing members."""
     missing = [field.name for field in fields(Baseline) if field.name not in values]
     if missing and "symbol" in values:
-        raise ValueError(
-            f"it has no {', '.join(missing)}, so an older closecast made it: train again with "
-            f"`closecast train --symbol {values['symbol']}`"
-        )
+        raise ValueError(f"it has no {', '.join(missing)}")
 
 
 def _threshold(stored: Mapping[str, Any]) -> Threshold:

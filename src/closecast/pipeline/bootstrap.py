@@ -11,6 +11,7 @@ from closecast.pipeline.evaluate import evaluate_candidate
 from closecast.pipeline.train import train_candidate
 from closecast.pipeline.workspace import Workspace
 from closecast.registry.registry import Registry
+from closecast.serving.loading import is_outdated
 from closecast.settings import Settings
 
 
@@ -61,12 +62,13 @@ def publish_first(
 
 
 def _without_model(settings: Settings, symbols: Sequence[str]) -> list[str]:
-    """The symbols that have no pointer, or a damaged one."""
+    """The symbols that have no pointer, a damaged one, or one to a bundle of an older format."""
     registry = Registry(settings.models_url)
     found = []
     for symbol in symbols:
         try:
-            if registry.pointer(symbol) is None:
+            pointer = registry.pointer(symbol)
+            if pointer is None or is_outdated(registry, pointer.version, symbol):
                 found.append(symbol)
         except DamagedBundle:
             found.append(symbol)

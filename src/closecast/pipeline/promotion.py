@@ -33,6 +33,7 @@ from closecast.registry.documents import (
     of_symbol,
 )
 from closecast.registry.registry import Registry
+from closecast.serving.loading import require_servable
 from closecast.settings import Settings
 from closecast.sources.price_cache import PriceCache
 from closecast.validation.gate import CURRENT, Decision, GatePolicy, ServingVersion, decide
@@ -85,6 +86,7 @@ def champions_of(settings: Settings, registry: Registry, splits: Sequence[Split]
             )
             try:
                 bundle = registry.load_to_serve(version, next(iter(generations)))
+                require_servable(bundle, generations)  # what answers nothing defends no place
                 members = [of_symbol[symbol] for symbol in generations]
                 model = _scored_model(bundle, members, cache, newest)
             except TooFewCloses as error:

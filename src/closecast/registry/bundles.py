@@ -21,6 +21,7 @@ from closecast.registry.documents import (
     require_symbol,
     require_verified,
 )
+from closecast.registry.formats import refuse_newer_bundle
 from closecast.registry.former_names import renamed_bundle, renamed_manifest
 from closecast.registry.object_store import Store
 
@@ -71,6 +72,7 @@ class Bundles:
             if self._store.exists(f"bundles/{version}"):
                 raise DamagedBundle(f"bundle {version} has no {MANIFEST}: half written") from None
             raise UnknownVersion(f"no bundle {version}; GET /model/versions lists them") from None
+        refuse_newer_bundle(version, content)
         try:
             manifest = Manifest.model_validate_json(content)
         except ValidationError as error:

@@ -26,6 +26,17 @@ GATE = "closecast"
 """Author of a step that no person requested."""
 
 
+FORMAT = 2
+"""Number of the format that bundles are made in. It is raised when their files get members that
+serving needs; older numbers are read as far as they have those members.
+
+1: all bundles before the number was used, some without thresholds per channel of drift.
+2: thresholds and rates per channel, live states, evaluation of every row."""
+
+POINTER_FORMAT = 1
+"""Number of the format of pointers, likewise."""
+
+
 class _Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -90,7 +101,7 @@ class BundleInfo(_Document):
 class Manifest(_Document):
     """``manifest.json``: the identity card of a bundle, and the hash of every other file."""
 
-    schema_version: Literal[1] = 1
+    schema_version: int = Field(FORMAT, ge=1, le=FORMAT, description="Number of the format.")
     version: str
     created_at: datetime
     info: BundleInfo
@@ -112,7 +123,9 @@ class Promotion(_Document):
 class Pointer(_Document):
     """The bundle that is current for a symbol, and its history, oldest first."""
 
-    schema_version: Literal[1] = 1
+    schema_version: int = Field(
+        POINTER_FORMAT, ge=1, le=POINTER_FORMAT, description="Number of the format."
+    )
     symbol: str
     version: str
     generation: int

@@ -14,12 +14,14 @@ from pydantic import ValidationError
 from closecast.core.symbols import canonical, folder_name, former_names, present_name, quoted
 from closecast.errors import (
     DamagedBundle,
+    OtherFormat,
     PointerMoved,
     RolledBack,
     UnknownVersion,
     UnverifiedBundle,
 )
 from closecast.registry.documents import GATE, Bundle, Pointer, Promotion, problems_in
+from closecast.registry.formats import refuse_newer_pointer
 from closecast.registry.object_store import Stamps, Store
 
 HISTORY_KEPT = 100
@@ -52,6 +54,7 @@ class Pointers(ABC):
         content = self._content(wanted)
         if content is None:
             return None
+        refuse_newer_pointer(symbol, content)
         try:
             pointer = Pointer.model_validate_json(content)
         except ValidationError as error:
@@ -222,6 +225,8 @@ class Pointers(ABC):
         """The pointer to replace, and the generation that the next one comes after."""
         try:
             before = self.pointer(symbol)
+        except OtherFormat:
+            raise  # whole, and of use to the code that wrote it
         except DamagedBundle:
             if expected is not None:
                 raise

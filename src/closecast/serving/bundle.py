@@ -19,6 +19,7 @@ from closecast.registry.documents import (
     Bundle,
     Manifest,
 )
+from closecast.registry.formats import judged_by_format
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,15 @@ class LoadedBundle:
     ------
     DamagedBundle
         If a file is missing or does not parse.
+    OtherFormat
+        If that is because older code made the bundle.
     """
 
     def __init__(self, bundle: Bundle) -> None:
+        with judged_by_format(bundle.manifest):
+            self._read(bundle)
+
+    def _read(self, bundle: Bundle) -> None:
         self.manifest: Manifest = bundle.manifest
         self.predictor: Predictor = load_predictor(bundle.manifest.info.forecaster, bundle.files)
         self.size = sum(map(len, bundle.files.values()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -13,8 +13,16 @@ import numpy as np
 from closecast.calibration import SplitConformal
 from closecast.core.forecast import PROBABILITIES
 from closecast.drift import Baseline, DriftDetector, warn_of_unmeasured
-from closecast.errors import DamagedBundle
-from closecast.registry.documents import BASELINE_FILE, EVALUATION_FILE, INTERVALS_FILE
+from closecast.errors import DamagedBundle, OtherFormat, UnknownVersion, UnverifiedBundle
+from closecast.registry.documents import (
+    BASELINE_FILE,
+    EVALUATION_FILE,
+    FORMAT,
+    INTERVALS_FILE,
+    Bundle,
+)
+from closecast.registry.formats import judged_by_format
+from closecast.registry.registry import Registry
 from closecast.serving.bundle import AnswerSpeed, LoadedBundle
 from closecast.serving.snapshot import Snapshot
 
@@ -39,7 +47,45 @@ def load_snapshot(symbol: str, generation: int, parts: LoadedBundle) -> Snapshot
     ------
     DamagedBundle
         If anything is missing, does not parse, or does not answer a harmless window.
+    OtherFormat
+        If that is because older code made the bundle.
     """
+    with judged_by_format(parts.manifest, symbol):
+        return _load(symbol, generation, parts)
+
+
+def require_servable(bundle: Bundle, symbols: Iterable[str]) -> None:
+    """Check that a bundle would be served for symbols, by loading it as a serving process does.
+
+    Raises
+    ------
+    DamagedBundle
+        :class:`OtherFormat` if older code made it.
+    """
+    parts = LoadedBundle(bundle)
+    for symbol in symbols:
+        load_snapshot(symbol, 0, parts)
+
+
+def is_outdated(registry: Registry, version: str, symbol: str) -> bool:
+    """Check whether a bundle is of an older format that cannot be served any more.
+
+    Costs no more than reading the manifest where the format is today's.
+    """
+    try:
+        if registry.manifest(version).schema_version >= FORMAT:
+            return False
+        bundle = registry.load_to_serve(version, symbol)
+    except (DamagedBundle, UnverifiedBundle, UnknownVersion):
+        return False  # a person has to look at it
+    try:
+        require_servable(bundle, [symbol])
+    except OtherFormat:
+        return True
+    return False
+
+
+def _load(symbol: str, generation: int, parts: LoadedBundle) -> Snapshot:
     parts.document(EVALUATION_FILE, symbol)
     baseline = Baseline.from_json(parts.document(BASELINE_FILE, symbol))
     warn_of_unmeasured(baseline, parts.manifest.version)

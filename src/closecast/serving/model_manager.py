@@ -15,6 +15,7 @@ from closecast.errors import (
     ClosecastError,
     DamagedBundle,
     NoModel,
+    OtherFormat,
     StorageFailed,
     UnknownSymbol,
     UnverifiedBundle,
@@ -124,6 +125,8 @@ class ModelManager:
             failure = self._failures.get(wanted)
             if isinstance(failure, StorageFailed):
                 raise StorageFailed(f"the models cannot be read: {outcome.reason}")
+            if isinstance(failure, OtherFormat):
+                raise OtherFormat(f"the model of {wanted} cannot be served: {outcome.reason}")
             if isinstance(failure, UnverifiedBundle):
                 raise UnverifiedModel(f"the model of {wanted} is not served: {outcome.reason}")
             raise DamagedBundle(f"the model of {wanted} cannot be served: {outcome.reason}")
