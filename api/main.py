@@ -17,7 +17,8 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from api import contracts
 from api.middleware.body_limit import BodyLimit
 from api.middleware.json_routes import FastDispatch
-from api.middleware.request_context import RequestContext, RouteTemplates
+from api.middleware.request_context import RequestContext
+from api.middleware.route_templates import RouteTemplates
 from api.problems.handlers import HANDLERS, add_error_handlers
 from api.problems.openapi import document_problems
 from api.routes import ROUTERS, predict, predict_batch

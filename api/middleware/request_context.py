@@ -6,11 +6,12 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
-from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.middleware.head import answer_head
+from api.middleware.route_templates import RouteTemplates
 from api.problems.refusals import Refusal, refuse
 from api.telemetry.requests import Telemetry
 from closecast.infra.logging import REQUEST_ID
@@ -24,9 +25,6 @@ CALLER_LEFT = 499
 _LOGGED_OF_A_PATH = 500
 """Characters; a caller without a key may send a path of any length."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-UNMATCHED = "unmatched"
-"""One label for all paths without a route."""
 
 KEY_NAME = "closecast.key"
 """The member of an ASGI scope that holds the name of the key of a request."""
@@ -79,35 +77,6 @@ def header(scope: Scope, name: bytes, default: bytes = b"") -> bytes:
     return default
 
 
-class RouteTemplates:
-    """Route templates (``/train/{job_id}``) by path: labels as few as there are routes."""
-
-    def __init__(self) -> None:
-        self._whole: dict[str, str] = {}
-        self._patterns: list[tuple[re.Pattern[str], str]] = []
-
-    def add(self, routes: Iterable[BaseRoute]) -> None:
-        """Add the templates of some routes."""
-        for route in routes:
-            if isinstance(route, Mount):
-                self._patterns.append((route.path_regex, route.path))
-            elif isinstance(route, Route):
-                if "{" in route.path:
-                    self._patterns.append((route.path_regex, route.path))
-                else:
-                    self._whole[route.path] = route.path
-
-    def of(self, path: str) -> str:
-        """Template that a path fits, for any method; :data:`UNMATCHED` without one."""
-        found = self._whole.get(path)
-        if found is not None:
-            return found
-        for pattern, template in self._patterns:
-            if pattern.match(path):
-                return template
-        return UNMATCHED
-
-
 class RequestContext:
     """ASGI middleware around every request: id, access checks, headers, count and log line.
 
@@ -124,7 +93,7 @@ class RequestContext:
 
     def __init__(self, app: ASGIApp, templates: RouteTemplates, checks: Sequence[Check]) -> None:
         self._app = app
-        self._route_of = templates.of
+        self._templates = templates
         self._checks = checks
         self._bits = random.Random().getrandbits  # noqa: S311  # nosec B311
 
@@ -138,8 +107,9 @@ class RequestContext:
         scope["request_id"] = request_id
         REQUEST_ID.set(request_id)
         came, started = time.time(), time.perf_counter()
+        method = scope["method"]
         path = routed_path(scope)  # now: a mounted application moves the scope's root
-        route = self._route_of(path)
+        route = self._templates.of(path)
         # From the lifespan's state, which is missing if the application was never started.
         telemetry: Telemetry | None = scope.get("state", {}).get("telemetry")
         if telemetry is not None:
@@ -156,6 +126,9 @@ class RequestContext:
                         version = item[1].decode("latin-1")
                     if item[0] != b"x-request-id":
                         headers.append(item)
+                if status == 405:  # the router names the methods of one route among several
+                    headers = [item for item in headers if item[0] != b"allow"]
+                    headers.append((b"allow", self._templates.allow_at(path)))
                 add_security_headers(headers, path, scope)
                 message["headers"] = headers
             await send(message)
@@ -165,14 +138,19 @@ class RequestContext:
                 if (refusal := check(scope)) is not None:
                     await refuse(scope, send_enveloped, refusal)
                     return
-            await self._app(scope, receive, send_enveloped)
+            if method == "HEAD":
+                await answer_head(self._app, scope, receive, send_enveloped)
+            elif method == "OPTIONS" and (allowed := self._templates.allow_at(path)):
+                await send_enveloped(_methods(allowed))
+                await send_enveloped({"type": "http.response.body", "body": b""})
+            else:
+                await self._app(scope, receive, send_enveloped)
         except Exception:
             status = 500  # also of an answer that broke off after its head
             raise
         finally:
             status = status or CALLER_LEFT
             took_s = time.perf_counter() - started
-            method = scope["method"]
             if telemetry is not None:
                 telemetry.end(came, request_id, method, route, status, took_s, version)
             if log.isEnabledFor(logging.INFO):
@@ -186,6 +164,11 @@ class RequestContext:
                         "ms": round(1000 * took_s, 2),
                     },
                 )
+
+
+def _methods(allowed: bytes) -> Message:
+    """Head of the answer to OPTIONS: the methods of a path."""
+    return {"type": "http.response.start", "status": 204, "headers": [(b"allow", allowed)]}
 
 
 def add_security_headers(headers: list[tuple[bytes, bytes]], path: str, scope: Scope) -> None:

@@ -13,7 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.main import create_app
-from api.middleware.request_context import RouteTemplates
+from api.middleware.route_templates import RouteTemplates
 from closecast.infra.logging import JsonFormatter
 from closecast.settings import Settings
 from tests.conftest import settings_in
