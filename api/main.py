@@ -81,7 +81,7 @@ def create_app(
         if own_process:
             set_up_logging(chosen.log_level, chosen.log_format)
             die_with_server()
-        keys.load()
+        keys.load(required=bool(chosen.api_keys_file))
         use_markets(chosen)
         service = Service.from_settings(chosen, clock, kind)
         await run_in_threadpool(service.start)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from closecast.settings import Settings, describe, get_settings
+from closecast.settings import Settings, as_environment, describe, get_settings
+from closecast.settings.listing import default_text, value_text
 
 FIELDS = Settings.model_fields
 
@@ -105,12 +106,15 @@ def test_a_quantity_has_its_unit_in_its_name(name: str) -> None:
 def test_a_setting_is_read_from_its_variable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     unchanged = Settings().model_dump()
     monkeypatch.setenv(f"CLOSECAST_{name.upper()}", str(CHANGED[name]))
-    assert Settings().model_dump() == {**unchanged, name: CHANGED[name]}
+    expected = {**unchanged, name: CHANGED[name]}
+    if name == "data_dir":
+        expected["ledger_url"] = "sqlite:////somewhere/data/ledger.sqlite"
+    assert Settings().model_dump() == expected
 
 
 def test_without_any_variable_a_setting_has_its_default() -> None:
-    assert {name: getattr(Settings(), name) for name in FIELDS} == {
-        name: field.default for name, field in FIELDS.items()
+    assert {name: value_text(getattr(Settings(), name)) for name in FIELDS} == {
+        name: default_text(name) for name in FIELDS
     }
 
 
@@ -182,7 +186,6 @@ def test_a_number_is_taken_within_its_bounds_only(
         ("job_lease_s", "nan"),
         ("worker_idle_s", "inf"),
         ("port", "http"),
-        ("port", ""),
         ("port", "80.5"),
         ("mlflow_ui_url", "mlflow:5000"),
         ("mlflow_ui_url", "javascript:alert(1)"),
@@ -192,13 +195,11 @@ def test_a_number_is_taken_within_its_bounds_only(
         ("mlflow_ui_url", "https://mlflow.example/a b"),
         ("worker_enabled", "perhaps"),
         ("accelerator", "abacus"),
-        ("log_level", "debug"),
         ("log_level", "TRACE"),
         ("log_format", "yaml"),
         ("retrain_on", "sunday"),
         ("retrain_on", "schedule;regime"),
         ("retrain_on", "['schedule']"),
-        ("retrain_cron", ""),
         ("retrain_cron", "weekly"),
         ("retrain_cron", "0 0 22 * * 6"),  # with seconds
         ("retrain_cron", "60 22 * * 6"),
@@ -208,7 +209,6 @@ def test_a_number_is_taken_within_its_bounds_only(
         *((f"drift_{channel}_rate", "0.201") for channel in ("fault", "regime")),
         *((f"drift_{channel}_rate", "nan") for channel in ("fault", "regime")),
         ("drift_on_fault", "ignore"),
-        ("drift_on_fault", ""),
         ("drift_on_regime", "refuse"),  # a market is no fault of the caller's
     ],
 )
@@ -286,6 +286,67 @@ def test_a_file_is_read_and_the_environment_outranks_it(
     assert (Settings().port, Settings().workers) == (2222, 2)
 
 
+@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("empty", ["", "  "], ids=["empty", "blanks"])
+def test_an_empty_variable_counts_as_unset(
+    name: str, empty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unchanged = Settings()
+    monkeypatch.setenv(f"CLOSECAST_{name.upper()}", empty)
+    assert Settings() == unchanged
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_an_empty_line_of_the_file_counts_as_unset(name: str, tmp_path: Path) -> None:
+    unchanged = Settings()
+    (tmp_path / ".env").write_text(f"CLOSECAST_{name.upper()}=\n")
+    assert Settings() == unchanged
+
+
+@pytest.mark.parametrize(
+    "name", ["mlflow_tracking_uri", "rate_limit", "rate_limit_train", "api_keys_file", "retrain_on"]
+)
+@pytest.mark.parametrize("spelling", ["off", "OFF"])
+def test_off_empties_a_setting_of_text(
+    name: str, spelling: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"CLOSECAST_{name.upper()}", spelling)
+    assert not getattr(Settings(), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("log_level", "debug", "DEBUG"),
+        ("log_format", "JSON", "json"),
+        ("accelerator", " Cpu ", "cpu"),
+        ("host", '"0.0.0.0"', "0.0.0.0"),
+        ("port", "'8080'", 8080),
+        ("models_url", " s3://bucket/Models ", "s3://bucket/Models"),
+        ("worker_enabled", "False ", False),
+    ],
+)
+def test_quotes_blanks_and_the_case_of_choices_do_not_matter(
+    name: str, text: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Docker's ``--env-file`` keeps quotes and blanks; people write levels in any case."""
+    monkeypatch.setenv(f"CLOSECAST_{name.upper()}", text)
+    assert getattr(Settings(), name) == value
+
+
+def test_the_ledger_follows_the_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOSECAST_DATA_DIR", "/srv/closecast")
+    assert Settings().ledger_url == "sqlite:////srv/closecast/ledger.sqlite"
+    monkeypatch.setenv("CLOSECAST_LEDGER_URL", "sqlite:///elsewhere.sqlite")
+    assert Settings().ledger_url == "sqlite:///elsewhere.sqlite"
+
+
+def test_a_data_folder_that_cannot_be_is_the_only_fault_named() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings(data_dir=3)  # type: ignore[arg-type]
+    assert [error["loc"] for error in caught.value.errors()] == [("data_dir",)]
+
+
 def test_an_argument_outranks_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLOSECAST_PORT", "2222")
     assert Settings(port=3333).port == 3333
@@ -294,8 +355,18 @@ def test_an_argument_outranks_the_environment(monkeypatch: pytest.MonkeyPatch) -
 def test_settings_pass_to_another_process_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """The supervisor hands them to its worker this way."""
     settings = Settings(**CHANGED)
-    for name, value in settings.model_dump().items():
-        monkeypatch.setenv(f"CLOSECAST_{name.upper()}", str(value))
+    for name, value in as_environment(settings).items():
+        monkeypatch.setenv(name, value)
+    assert Settings() == settings
+
+
+def test_settings_that_are_empty_pass_to_another_process_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("CLOSECAST_RATE_LIMIT=5/minute\n")
+    settings = Settings(mlflow_tracking_uri="", rate_limit="", rate_limit_train="")
+    for name, value in as_environment(settings).items():
+        monkeypatch.setenv(name, value)
     assert Settings() == settings
 
 

@@ -10,8 +10,9 @@ from starlette.types import Scope
 
 from api.middleware.request_context import ASSETS, KEY_NAME, header, routed_path
 from api.problems.refusals import Refusal
-from api.security.locality import address_of, is_local, is_loopback
+from api.security.locality import address_of, is_local
 from api.security.rate_limit import RateLimit
+from closecast.infra.addresses import is_loopback
 from closecast.infra.api_keys import ApiKey, KeyStore
 from closecast.infra.api_keys import Scope as KeyScope
 from closecast.settings import Settings

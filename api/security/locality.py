@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
 
 from starlette.types import Scope
+
+from closecast.infra.addresses import is_loopback
 
 _BY_A_PROXY = frozenset({b"forwarded", b"via", b"x-real-ip", b"true-client-ip"})
 
@@ -25,24 +27,6 @@ def is_local(scope: Scope) -> bool:
             host = value
     ends = (scope.get("client"), scope.get("server"))
     return is_loopback(_without_port(host.decode("latin-1"))) and all(map(_is_here, ends))
-
-
-@lru_cache(maxsize=1024)
-def is_loopback(host: str) -> bool:
-    """True for a name or an address of this machine.
-
-    >>> is_loopback("localhost"), is_loopback("::ffff:127.0.0.1"), is_loopback("0.0.0.0")
-    (True, True, False)
-    """
-    if host.lower() == "localhost":
-        return True
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped.is_loopback
-    return address.is_loopback
 
 
 def address_of(scope: Scope) -> str:

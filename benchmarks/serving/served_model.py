@@ -53,7 +53,7 @@ def settings_in(folder: Path) -> dict[str, str]:
         "CLOSECAST_DATA_DIR": str(folder / "data"),
         "CLOSECAST_RESULTS_DIR": str(folder / "results"),
         "CLOSECAST_LEDGER_URL": f"sqlite:///{folder}/data/ledger.sqlite",
-        "CLOSECAST_MLFLOW_TRACKING_URI": "",
+        "CLOSECAST_MLFLOW_TRACKING_URI": "off",
         "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
     }
 

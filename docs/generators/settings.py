@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-import typing
-from collections.abc import Iterator
-from typing import Any, Literal
-
-from annotated_types import Ge, Gt, Le, Lt
-from pydantic.fields import FieldInfo
-
+from closecast.settings.listing import default_text, meaning
 from generators.names import SETTINGS, resolve
 from generators.tables import table
-
-_SIGNS = {
-    Ge: ("at least", "ge"),
-    Gt: ("more than", "gt"),
-    Le: ("at most", "le"),
-    Lt: ("less than", "lt"),
-}
 
 HEAD = """# Settings
 
@@ -33,39 +20,11 @@ def page() -> str:
     kind = resolve(SETTINGS)
     prefix = kind.model_config["env_prefix"]
     rows = [
-        (f"`{prefix}{name.upper()}`", _default(field), f"{field.description} {_bounds(field)}")
+        (f"`{prefix}{name.upper()}`", _code(default_text(name)), meaning(field))
         for name, field in kind.model_fields.items()
     ]
     return HEAD + table(("variable", "default", "meaning"), rows)
 
 
-def _default(field: FieldInfo) -> str:
-    value = field.get_default(call_default_factory=True)
-    if isinstance(value, frozenset | tuple | list):
-        value = ",".join(sorted(value))
-    if isinstance(value, bool):
-        value = str(value).lower()
-    return f"`{value}`" if str(value) else "empty"
-
-
-def _bounds(field: FieldInfo) -> str:
-    if choices := list(_choices(field.annotation)):
-        return f"({', '.join(f'`{choice}`' for choice in choices)})"
-    found = [
-        f"{sign} {getattr(bound, name):,.12g}" for bound, sign, name in _limits(field.metadata)
-    ]
-    return f"({', '.join(found)})" if found else ""
-
-
-def _limits(metadata: list[Any]) -> Iterator[tuple[Any, str, str]]:
-    for bound in metadata:
-        if type(bound) in _SIGNS:
-            yield (bound, *_SIGNS[type(bound)])
-
-
-def _choices(annotation: Any) -> Iterator[str]:
-    if typing.get_origin(annotation) is Literal:
-        yield from map(str, typing.get_args(annotation))
-        return
-    for part in typing.get_args(annotation):
-        yield from _choices(part)
+def _code(default: str) -> str:
+    return f"`{default}`" if default else "empty"

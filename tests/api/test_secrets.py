@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from closecast.infra.api_keys import KeyStore
-from closecast.settings import Settings
+from closecast.settings import Settings, as_environment
 from tests.support.service_process import ServiceProcess
 
 LEDGER, MODELS, MLFLOW, AWS, SESSION = (f"s3cr3t-{name}-9Xq" for name in "lmfas")
@@ -72,7 +72,7 @@ WORKER, TRAIN = ("worker", "--once"), ("train", "--if-missing", "--symbol", "KO"
 def test_an_error_of_the_command_tells_none(
     settings: Settings, tmp_path: Path, command: tuple[str, ...], name: str, value: str
 ) -> None:
-    chosen = {f"CLOSECAST_{k.upper()}": str(v) for k, v in settings.model_dump().items()}
+    chosen = as_environment(settings)
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "closecast.cli", *command],
         env={**os.environ, **chosen, "AWS_SECRET_ACCESS_KEY": AWS, f"CLOSECAST_{name}": value},

@@ -31,7 +31,7 @@ from benchmarks.serving.served_model import LENGTH, Served, asked_windows
 from benchmarks.serving.server_process import ServerFailed, ServerProcess, free_port
 from benchmarks.serving.training_latency import Pair, summary
 from closecast.registry.registry import Registry
-from closecast.settings import Settings
+from closecast.settings import Settings, as_environment
 
 
 def measured(ms: float, count: int = 100, **more: object) -> Measured:
@@ -80,7 +80,7 @@ def test_windows_are_all_different() -> None:
 
 
 def test_a_real_service_is_reloaded_under_load(published: Settings, tmp_path: Path) -> None:
-    environment = {f"CLOSECAST_{k.upper()}": str(v) for k, v in published.model_dump().items()}
+    environment = as_environment(published)
     manifests = [*Registry(published.models_url).versions("MSFT")]
     versions = tuple(manifest.version for manifest in reversed(manifests))
     assert len(versions) >= 3

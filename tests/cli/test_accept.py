@@ -10,7 +10,7 @@ import pytest
 from closecast.cli.main import main
 from closecast.core.records import HeldCloses
 from closecast.database import Database
-from closecast.settings import Settings
+from closecast.settings import Settings, as_environment
 
 SINCE = date(2022, 12, 27)
 ACCEPT = ["accept", "msft", "2022-12-27", "--reason", "a real halving"]
@@ -19,8 +19,8 @@ ACCEPT = ["accept", "msft", "2022-12-27", "--reason", "a real halving"]
 @pytest.fixture
 def database(published: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Database:
     """Its settings are those of the command."""
-    for name, value in published.model_dump().items():
-        monkeypatch.setenv(f"CLOSECAST_{name.upper()}", str(value))
+    for name, value in as_environment(published).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("LOGNAME", "ana")
     monkeypatch.chdir(tmp_path)
     made = Database(published.ledger_url)

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from closecast.cli.main import main
+from closecast.settings import as_environment
 from tests.conftest import settings_in
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name, value in settings_in(tmp_path).model_dump().items():
-        monkeypatch.setenv(f"CLOSECAST_{name.upper()}", str(value))
+    for name, value in as_environment(settings_in(tmp_path)).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -20,7 +20,7 @@ from closecast.core.symbols import panel_name
 from closecast.database import Database
 from closecast.errors import ClosecastError, NoModel, TrainingUnavailable
 from closecast.pipeline import TrainRequest
-from closecast.settings import Settings
+from closecast.settings import Settings, as_environment
 from tests.conftest import settings_in
 
 
@@ -32,7 +32,7 @@ def database(settings: Settings) -> Iterator[Database]:
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
-    return {f"CLOSECAST_{k.upper()}": str(v) for k, v in settings.model_dump().items()}
+    return as_environment(settings)
 
 
 def free_port() -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from closecast.settings import Settings
+from closecast.settings import Settings, as_environment
 from tests.docs.blocks import (
     BLOCKS,
     NOT_RUN,
@@ -33,7 +33,7 @@ PROGRAMS = [block for block in BLOCKS if block.language == "python" and not bloc
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
-    chosen = {f"CLOSECAST_{k.upper()}": str(v) for k, v in settings.model_dump().items()}
+    chosen = as_environment(settings)
     return {**os.environ, **chosen}
 
 

@@ -17,6 +17,7 @@ from closecast.cli.main import main
 from closecast.errors import InvalidKeyName, StorageFailed, UnknownName
 from closecast.infra import api_keys as keys_module
 from closecast.infra.api_keys import KeyStore, Scope
+from closecast.settings import as_environment
 from tests.conftest import settings_in
 from tests.support.synthetic_prices import patiently
 
@@ -321,8 +322,8 @@ def test_a_damaged_file_is_not_overwritten(store: KeyStore) -> None:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name, value in settings_in(tmp_path).model_dump().items():
-        monkeypatch.setenv(f"CLOSECAST_{name.upper()}", str(value))
+    for name, value in as_environment(settings_in(tmp_path)).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "data" / "api_keys.json"
 

@@ -50,7 +50,7 @@ from closecast.registry.documents import INTERVALS_FILE, LIVE_FILE, Bundle, of_s
 from closecast.registry.registry import Registry
 from closecast.serving.bundle import LoadedBundle
 from closecast.serving.loading import load_snapshot
-from closecast.settings import Settings
+from closecast.settings import Settings, as_environment
 from closecast.sources.price_cache import PriceCache
 from closecast.sources.sample import SampleSource
 from tests.conftest import settings_in
@@ -554,7 +554,7 @@ def test_kill_9_in_the_middle_of_an_update_changes_no_bit(
     extend(twin)
     update(pool, "AAA", ledger_of(pool))
 
-    environment = {f"CLOSECAST_{k.upper()}": str(v) for k, v in twin.model_dump().items()}
+    environment = as_environment(twin)
     done = subprocess.run(
         [sys.executable, "-c", KILLED, where, str(after)],
         env={**os.environ, **environment},

@@ -22,7 +22,7 @@ from closecast.pipeline.verification.receipt import (
     spread_over_seeds,
 )
 from closecast.registry.registry import Registry
-from closecast.settings import Settings
+from closecast.settings import Settings, as_environment
 from tests.support.csv_pool import CLOSES, POOL, TINY_MLP, pool_request, pool_settings, write_pool
 
 
@@ -38,9 +38,8 @@ def _published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pool(_published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     shutil.copytree(_published, tmp_path, dirs_exist_ok=True)
     settings = pool_settings(tmp_path)
-    for name, value in settings.model_dump().items():
-        if value is not None:
-            monkeypatch.setenv(f"CLOSECAST_{name.upper()}", str(value))
+    for name, value in as_environment(settings).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     return settings
 

@@ -32,7 +32,7 @@ from closecast.registry.documents import (
 )
 from closecast.registry.registry import Registry
 from closecast.serving.bundle import LoadedBundle
-from closecast.settings import Settings
+from closecast.settings import Settings, as_environment
 from tests.conftest import settings_in
 from tests.support.csv_pool import POOL, pool_request, pool_settings, write_pool
 
@@ -325,9 +325,8 @@ def test_other_libraries_are_named(pool: Settings) -> None:
 
 @pytest.fixture
 def here(pool: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    for name, value in pool.model_dump().items():
-        if value is not None:
-            monkeypatch.setenv(f"CLOSECAST_{name.upper()}", str(value))
+    for name, value in as_environment(pool).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.chdir(pool.data_dir.parent)
     return pool
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from closecast.settings import Settings
+from closecast.settings import Settings, as_environment
 from tests.conftest import settings_in
 from tests.support.synthetic_prices import garch
 
@@ -27,7 +27,7 @@ Done = subprocess.CompletedProcess[str]
 
 def environment(folder: Path) -> dict[str, str]:
     settings = settings_in(folder, mlflow_tracking_uri=f"sqlite:///{folder}/mlruns/mlflow.sqlite")
-    return {f"CLOSECAST_{k.upper()}": str(v) for k, v in settings.model_dump().items()}
+    return as_environment(settings)
 
 
 def run(folder: Path, step: str, *arguments: str) -> Done:

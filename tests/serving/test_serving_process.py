@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from closecast.settings import Settings
+from closecast.settings import Settings, as_environment
 
 FORBIDDEN = [
     "torch",
@@ -52,7 +52,7 @@ print(json.dumps({"answered": answered, "loaded": loaded}))
 
 
 def test_no_route_loads_what_training_needs(published: Settings) -> None:
-    environment = {f"CLOSECAST_{k.upper()}": str(v) for k, v in published.model_dump().items()}
+    environment = as_environment(published)
     done = subprocess.run(
         [
             sys.executable,

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx2 as httpx
 
-from closecast.settings import Settings
+from closecast.settings import Settings, as_environment
 
 
 class ServiceProcess:
@@ -23,7 +23,7 @@ class ServiceProcess:
     def __init__(self, settings: Settings, log: Path, **environment: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
-        chosen = {f"CLOSECAST_{k.upper()}": str(v) for k, v in settings.model_dump().items()}
+        chosen = as_environment(settings)
         chosen |= {"CLOSECAST_WORKER_ENABLED": "true", "CLOSECAST_PORT": str(self.port)}
         self._environment = {**os.environ, **chosen, **environment}
         self._log = log

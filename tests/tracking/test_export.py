@@ -13,7 +13,7 @@ import pytest
 from closecast.cli.main import main
 from closecast.errors import BadSetting, NothingRecorded, StorageFailed
 from closecast.jobs.worker import run_worker
-from closecast.settings import Settings
+from closecast.settings import Settings, as_environment
 from closecast.tracking import export as experiments
 from closecast.tracking.export import renew_experiments, write_experiments
 from closecast.tracking.exported import experiments_path, read_experiments
@@ -167,7 +167,7 @@ def test_where_nothing_was_ever_tracked_there_is_nothing_and_no_database(tmp_pat
 
 
 def test_turned_off_it_is_an_error_only_for_who_asks(settings: Settings) -> None:
-    with pytest.raises(BadSetting, match="CLOSECAST_MLFLOW_TRACKING_URI is empty"):
+    with pytest.raises(BadSetting, match="MLflow is turned off"):
         write_experiments(settings)
     renew_experiments(settings)
     with pytest.raises(NothingRecorded, match="closecast statistics"):
@@ -209,8 +209,8 @@ def test_the_command_writes_them_now(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     settings = settings_in(tmp_path, mlflow_tracking_uri=tracked.mlflow_tracking_uri)
-    for name, value in settings.model_dump().items():
-        monkeypatch.setenv(f"CLOSECAST_{name.upper()}", str(value))
+    for name, value in as_environment(settings).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     main(["statistics"])
     assert capsys.readouterr().out == f"wrote {experiments_path(settings)}\n"

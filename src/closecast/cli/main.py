@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from datetime import date
@@ -14,13 +15,18 @@ from closecast.cli.inspect import run_inspect
 from closecast.cli.keys import create_key, list_keys, revoke_key
 from closecast.cli.options import add_fine_tune, add_hyperparameters, add_origin
 from closecast.cli.serve import run_serve
+from closecast.cli.settings import run_settings
 from closecast.cli.train import run_show, run_statistics, run_train, run_verify, run_worker_process
 from closecast.errors import ClosecastError
 from closecast.forecasters import AUTO, FORECASTERS
 from closecast.infra.logging import set_up_logging
 from closecast.infra.redaction import redacted
 from closecast.settings import Settings, describe
+from closecast.settings.env_file import UnreadableEnvFile
+from closecast.settings.remarks import remarks
 from closecast.sources.market_cache import use_markets
+
+log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -29,11 +35,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         settings = Settings()
         set_up_logging(settings.log_level, settings.log_format)
+        if getattr(arguments, "parent", None) is None:  # a service has said so to its worker's logs
+            for remark in remarks(settings):
+                log.warning(remark)
         use_markets(settings)
         arguments.run(arguments, settings)
     except ValidationError as error:
         sys.exit(redacted(f"closecast: {describe(error)}"))
-    except ClosecastError as error:
+    except (ClosecastError, UnreadableEnvFile) as error:
         sys.exit(redacted(f"closecast: {error}"))
     except KeyboardInterrupt:
         sys.exit(130)
@@ -119,6 +128,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     accepting.set_defaults(run=accept.run_accept)
 
+    listing = commands.add_parser(
+        "settings", help="list every setting with its value, its source and its meaning"
+    )
+    shown = listing.add_mutually_exclusive_group()
+    shown.add_argument("--changed", action="store_true", help="only those that are set")
+    shown.add_argument(
+        "--example", action="store_true", help="print a file .env with every default instead"
+    )
+    listing.set_defaults(run=run_settings)
+
     statistics = commands.add_parser(
         "statistics", help="read MLflow and write the data of GET /statistics"
     )
@@ -129,8 +148,8 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument("name", metavar="NAME")
     create.add_argument("--scope", choices=("read", "admin"), required=True)
     create.set_defaults(run=create_key)
-    listing = actions.add_parser("list", help="list names, scopes and dates of creation")
-    listing.set_defaults(run=list_keys)
+    listed = actions.add_parser("list", help="list names, scopes and dates of creation")
+    listed.set_defaults(run=list_keys)
     revoke = actions.add_parser("revoke", help="revoke a key")
     revoke.add_argument("name", metavar="NAME")
     revoke.set_defaults(run=revoke_key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import logging
 import os
 import signal
 import sys
@@ -15,11 +16,14 @@ from closecast.cli.train import every_symbol_has_a_model, symbols_to_train
 from closecast.core.symbols import canonical
 from closecast.errors import ClosecastError, DamagedBundle
 from closecast.forecasters import DEFAULT_FORECASTER
+from closecast.infra.addresses import is_loopback
 from closecast.infra.api_keys import KeyStore
 from closecast.infra.ports import check_port_is_free, port_of_several
 from closecast.infra.shared_counters import shared_metrics
 from closecast.registry.registry import Registry
 from closecast.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 def run_serve(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -32,7 +36,7 @@ def run_serve(arguments: argparse.Namespace, settings: Settings) -> None:
     settings = Settings(**changes)
     # Spawned API processes read their settings from the environment.
     os.environ |= {f"CLOSECAST_{key.upper()}": str(value) for key, value in changes.items()}
-    KeyStore(settings.keys_path).load()  # damaged keys end the command here, with one line
+    _check_keys(settings)
     check_port_is_free(settings.host, settings.port)
     check_start(settings, trains=arguments.train_if_missing)
     if not (arguments.train_if_missing and _train_first(settings, arguments.symbols)):
@@ -53,6 +57,18 @@ def run_serve(arguments: argparse.Namespace, settings: Settings) -> None:
             server_header=False,
             ws="none",  # no route uses it, and uvicorn would refuse it outside of the application
             timeout_graceful_shutdown=settings.drain_s,
+        )
+
+
+def _check_keys(settings: Settings) -> None:
+    """End the command here if the keys cannot be used; warn where the network needs none."""
+    keys = KeyStore(settings.keys_path)
+    keys.load(required=bool(settings.api_keys_file))
+    if not keys.are_there and not is_loopback(settings.host):
+        log.warning(
+            f"no API keys: every program that reaches {settings.host}:{settings.port} may read "
+            "forecasts; `closecast keys create NAME --scope read` makes a key, and from then on "
+            "every request needs one"
         )
 
 

@@ -78,15 +78,26 @@ class KeyStore:
 
     # -- while serving -----------------------------------------------------------------------
 
-    def load(self) -> None:
+    def load(self, *, required: bool = False) -> None:
         """Read the file, at the start of a process.
+
+        Parameters
+        ----------
+        required : bool
+            A setting names the file: that there is none is a fault, not a service without keys.
 
         Raises
         ------
         StorageFailed
-            If it is there and cannot be used.
+            If it cannot be used, or is required and missing.
         """
         self._stamp = self._stamp_now()
+        if required and self._stamp is None:
+            raise StorageFailed(
+                f"CLOSECAST_API_KEYS_FILE names {self.path}, which is missing: restore it, make a "
+                "first key with `closecast keys create NAME --scope admin`, or unset the variable "
+                "to serve without keys"
+            )
         self._take(self._read())
         self._look_at = time.monotonic() + _LOOK_S
 

@@ -21,7 +21,7 @@ from closecast.database import Database
 from closecast.errors import ClosecastError, TrainingUnavailable
 from closecast.infra.processes import is_alive
 from closecast.jobs.retraining_triggers import queue_scheduled
-from closecast.settings import Settings
+from closecast.settings import Settings, as_environment
 from closecast.tracking.mlflow import has_abandoned_runs
 
 log = logging.getLogger(__name__)
@@ -155,7 +155,7 @@ class Supervisor:
         threads = str(self._settings.training_threads)
         environment = {
             **os.environ,
-            **{f"CLOSECAST_{k.upper()}": str(v) for k, v in self._settings.model_dump().items()},
+            **as_environment(self._settings),
             **dict.fromkeys(
                 ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads
             ),

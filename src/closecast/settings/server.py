@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 class ServerSettings(BaseModel):
     """The API processes: address, limits on requests, restart."""
 
-    host: str = Field("127.0.0.1", description="Address to bind.")
+    host: str = Field("127.0.0.1", min_length=1, description="Address to bind.")
     port: int = Field(8000, ge=1, le=65535, description="Port to bind.")
     workers: int = Field(1, ge=1, le=64, description="API processes.")
     max_body_bytes: int = Field(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 
 class StorageSettings(BaseModel):
@@ -16,15 +16,17 @@ class StorageSettings(BaseModel):
     )
     data_dir: Path = Field(
         Path("data"),
-        description="Folder of the price cache, calendars, prepared splits and API keys; the "
-        "database is at LEDGER_URL.",
+        description="Folder of the ledger, the price cache, calendars, prepared splits and API "
+        "keys.",
     )
     results_dir: Path = Field(Path("results"), description="Evaluations, plots, training logs.")
     ledger_url: str = Field(
-        "sqlite:///data/ledger.sqlite", description="SQLAlchemy URL of the ledger."
+        "",
+        validate_default=True,
+        description="SQLAlchemy URL of the ledger; by default ledger.sqlite in the data folder.",
     )
     mlflow_tracking_uri: str = Field(
-        "sqlite:///mlruns/mlflow.sqlite", description="MLflow tracking URI; empty turns MLflow off."
+        "sqlite:///mlruns/mlflow.sqlite", description="MLflow tracking URI; `off` for no MLflow."
     )
     mlflow_artifact_dir: Path = Field(
         Path("mlruns/artifacts"), description="Folder of MLflow's artefacts."
@@ -45,3 +47,9 @@ class StorageSettings(BaseModel):
         if parts.username is not None:
             raise ValueError("a password in an address that everybody is led to is none")
         return value
+
+    @field_validator("ledger_url")
+    @classmethod
+    def _in_the_data_folder(cls, value: str, info: ValidationInfo) -> str:
+        # The data folder is missing here if it is a fault itself.
+        return value or f"sqlite:///{info.data.get('data_dir', 'data')}/ledger.sqlite"

@@ -41,7 +41,7 @@ def write_experiments(settings: Settings) -> Path:
         If MLflow cannot be read, or the file not be written.
     """
     if not settings.mlflow_tracking_uri:
-        raise BadSetting("MLflow is turned off: CLOSECAST_MLFLOW_TRACKING_URI is empty")
+        raise BadSetting("MLflow is turned off (CLOSECAST_MLFLOW_TRACKING_URI=off)")
     try:
         experiments = _experiments(settings)
     except Exception as error:  # MLflow raises errors of half a dozen libraries

@@ -19,7 +19,7 @@ from closecast.core.records import SCORED_PROBABILITIES
 from closecast.database import ACTIVE, Database
 from closecast.errors import ClosecastError
 from closecast.registry.registry import Registry
-from closecast.settings import Settings
+from closecast.settings import Settings, as_environment
 from tests.system.chaos.callers import Answers, Callers
 from tests.system.chaos.family import Family
 from tests.system.chaos.operations import damage_of_database
@@ -40,12 +40,12 @@ service says where they come from only while it knows closes of then."""
 
 def environment_of(settings: Settings) -> dict[str, str]:
     """Of a service that asks for closes often, and forgets nothing of what it is asked."""
-    chosen = {f"CLOSECAST_{k.upper()}": str(v) for k, v in settings.model_dump().items()}
+    chosen = as_environment(settings)
     return chosen | {
         "CLOSECAST_WORKER_ENABLED": "true",
         "CLOSECAST_FORECAST_WAIT_S": "0.5",
         "CLOSECAST_REFRESH_AFTER_S": "5",
-        "CLOSECAST_RATE_LIMIT_TRAIN": "",
+        "CLOSECAST_RATE_LIMIT_TRAIN": "off",
         "CLOSECAST_TRAINING_PAUSE_P95_MS": "0",
         "CLOSECAST_DRAIN_S": "2",
         "CLOSECAST_WITHOUT_EVIDENCE": "promote",
