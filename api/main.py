@@ -126,6 +126,12 @@ def create_app(
                 "name": "models",
                 "description": "Models that serve, their versions and their history.",
             },
+            {
+                "name": "aliases",
+                "description": "Calls of other systems, answered as theirs were. `POST /predict` "
+                'and `POST /train` take bodies of theirs, too: `{"predict": [closes]}`, '
+                '`{"stock": "VALE3"}`, `{"stock", "inicio", "fim"}`.',
+            },
             {"name": "health", "description": "Liveness, readiness, metrics and recent requests."},
         ],
     )

@@ -168,6 +168,10 @@ def forecasts(service: Recorder, settings: Settings) -> None:
     call("POST", "/predict", "a symbol, with the date of its last close", dated)
     call("POST", "/predict", "other levels", {"prices": window, "levels": [0.5, 0.9]})
     call("POST", "/predict", "the last close in cents", {"prices": in_cents(window)})
+    call(
+        "POST", "/predict", "closes as predict, answered with time and memory", {"predict": window}
+    )
+    call("POST", "/predict", "a stock by its name, answered with preco", {"stock": "MSFT"})
     call("POST", "/predict", "", {"prices": window[:3]})
     call("POST", "/predict", "", {"prices": window, "sessions": ["2022-12-28"]})
     batch = {"windows": [{"prices": window}, {"prices": window, "symbol": "ACME"}]}
@@ -177,6 +181,8 @@ def forecasts(service: Recorder, settings: Settings) -> None:
     call("GET", "/forecast/{symbol}?horizon=30", "", symbol="MSFT")
     call("GET", "/forecast/{symbol}?levels=0.4", "", symbol="MSFT")
     call("GET", "/forecast/{symbol}/today", "the next session", symbol="MSFT")
+    call("GET", "/fechamento/hoje", "the next session")
+    call("GET", "/fechamento/proximos", "the five sessions after it")
     first = call("GET", "/forecasts?limit=2", "two")["forecasts"][1]["forecast_id"]
     call("GET", "/forecasts/{forecast_id}", "scored", forecast_id=first)
     identifier = given["forecast_id"]
@@ -271,6 +277,9 @@ def trainings(service: Recorder) -> None:
     call("GET", path, "", job_id="0123456789abcdef")
     call("GET", "/train?limit=1", "one job")
     other = service.call("POST", "/train", "another span", {**recipe, "start": "2017-01-03"})
+    between = {"stock": "KO", "inicio": "2016-01-04", "fim": "2021-12-31"}
+    stock = call("POST", "/train", "a stock between two dates", between)
+    call("DELETE", path, "a job that waited or ran", job_id=stock["id"])
     call("POST", "/train", "", recipe)
     call("DELETE", path, "a job that waited or ran", job_id=other["id"])
     call("GET", "/statistics", "one experiment")

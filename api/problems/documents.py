@@ -21,6 +21,11 @@ UNEXPECTED = 500, "internal_error", "something failed that should not; the log h
 MEDIA_TYPE = "application/problem+json"
 
 
+CLOSES_MEMBER = "closecast.closes_member"
+"""The member of an ASGI scope that holds the name under which closes were sent, if another one
+than `prices`: problems point there."""
+
+
 class PartError(Exception):
     """An error of ours about one part of what was sent.
 
@@ -70,17 +75,18 @@ def document_of(
         extra["findings"] = [FindingAnswer.model_validate(f).model_dump(mode="json") for f in said]
         headers = language_headers(language)
     detail = str(error) if part is None else f"{part}: {error}"
-    request_id, items = request.scope.get("request_id"), _items_of(error, part)
+    closes = request.scope.get(CLOSES_MEMBER, "prices")
+    request_id, items = request.scope.get("request_id"), _items_of(error, part, closes)
     content = problem_document(status_of(error), error.code, detail, request_id, items)
     return {**content, **extra}, headers
 
 
-def _items_of(error: e.ClosecastError, part: str | None) -> list[dict[str, str]]:
+def _items_of(error: e.ClosecastError, part: str | None, closes: str) -> list[dict[str, str]]:
     """Places of the fault in the body; none for a symbol that came in the path."""
     if isinstance(error, e.InvalidHyperparameters):
         pairs = [(f"/hyperparameters/{name}", message) for name, message in error.problems]
     elif isinstance(error, e.WrongWindowLength | e.InvalidPrices):
-        pairs = [(f"{part or ''}/prices", str(error))]
+        pairs = [(f"{part or ''}/{closes}", str(error))]
     elif part is not None:
         about_symbol = isinstance(error, e.UnknownSymbol | e.InvalidSymbol | e.NoModel)
         pairs = [(f"{part}/symbol" if about_symbol else part, str(error))]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.responses import JSONResponse
 
-from api.middleware.negotiation import GENERATION_HEADER, LanguageDep, name_model
+from api.middleware.negotiation import GENERATION_HEADER, LanguageDep
 from api.problems.openapi import Problems, responses
 from api.schemas.base import SymbolText
 from api.schemas.forecasts import (
@@ -23,6 +23,7 @@ from api.schemas.forecasts import (
 )
 from api.schemas.training import JobAnswer
 from api.service import ServiceDep
+from api.services.dated_forecasts import forecast_headers, spoken
 from api.services.prediction import LEVELS_TEXT, levels_of
 from api.services.training import job_answer
 from closecast.core.records import (
@@ -33,7 +34,6 @@ from closecast.core.records import (
     Outcome,
 )
 from closecast.database import Job
-from closecast.drift import in_language
 from closecast.serving.dated import DatedAnswer
 
 router = APIRouter(tags=["forecasts"])
@@ -79,9 +79,10 @@ _COMMITTED_HEADERS: dict[str, Any] = {
         "description": "How many closes its calibration had learned from.",
     },
 }
-_HEADERS: dict[str, Any] = {**_COMMITTED_HEADERS, **GENERATION_HEADER}
+FORECAST_HEADERS: dict[str, Any] = {**_COMMITTED_HEADERS, **GENERATION_HEADER}
+"""Headers of a dated forecast in the OpenAPI document."""
 _JOB: dict[int | str, dict[str, Any]] = {
-    200: {"headers": _HEADERS},
+    200: {"headers": FORECAST_HEADERS},
     202: {
         "model": JobAnswer,
         "description": "No closes here yet: this job collects them; repeat the request afterwards.",
@@ -102,11 +103,8 @@ class ForecastParameters:
 
     def finish(self, answer: DatedAnswer) -> DatedAnswer:
         """Name the model in the headers of the answer; its sentences in the caller's language."""
-        name_model(self.response, answer.model_version, answer.generation)
-        self.response.headers["X-Calibration-Revision"] = str(answer.calibration_revision)
-        if answer.verdict is None:
-            return answer
-        return replace(answer, verdict=in_language(answer.verdict, self.language))
+        self.response.headers.update(forecast_headers(answer))
+        return spoken(answer, self.language)
 
 
 ForecastParametersDep = Annotated[ForecastParameters, Depends()]

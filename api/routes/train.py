@@ -6,9 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Header, Path, Query, Response
 
+from api.contracts.other_names import AnyTraining
 from api.middleware.json_routes import StrictRoute
 from api.problems.openapi import responses
-from api.schemas.training import JobAnswer, JobList, TrainBody
+from api.schemas.training import JobAnswer, JobList, QueuedJob, TrainBody
 from api.service import ServiceDep
 from api.services.training import job_answer, submit_training
 from closecast.database import ACTIVE
@@ -23,7 +24,7 @@ JobId = Annotated[str, Path(max_length=64, description="As answered by `POST /tr
 def train(
     service: ServiceDep,
     response: Response,
-    body: Annotated[TrainBody | None, Body()] = None,
+    body: Annotated[AnyTraining | None, Body()] = None,
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -32,15 +33,21 @@ def train(
             description="The same key with the same request always returns the first job.",
         ),
     ] = None,
-) -> JobAnswer:
+) -> QueuedJob:
     """Collect, train, evaluate, publish, in the background; predictions go on meanwhile.
 
     The same request while the job runs returns the same job; another request for the same symbol
-    is a conflict (409) that names the running job.
+    is a conflict (409) that names the running job. A call of another system is understood, too:
+    `{"stock": "VALE3", "inicio": "2015-01-01", "fim": "2024-12-31"}`.
     """
     job = submit_training(service, body or TrainBody(), idempotency_key)
-    response.headers["Location"] = f"/train/{job.id}"
-    return job_answer(job)
+    answer = job_answer(job)
+    response.headers["Location"] = answer.url
+    return QueuedJob(**answer.model_dump(), message=_message(answer))
+
+
+def _message(job: JobAnswer) -> str:
+    return f"the training of {job.symbol} is {job.state}: GET {job.url} shows its progress"
 
 
 @router.get("", responses=responses(422, 503))

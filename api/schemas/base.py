@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from datetime import date
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 EXAMPLE_VERSION = "20260102T030405Z-0a1b2c3d"
 
@@ -17,6 +19,19 @@ SymbolText = Annotated[
         examples=["MSFT"],
     ),
 ]
+
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+def _written_out(value: object) -> object:
+    # Without this a number is taken for seconds since 1970.
+    if not (isinstance(value, str) and _ISO_DATE.fullmatch(value)):
+        raise ValueError("write it as YYYY-MM-DD")
+    return value
+
+
+IsoDate = Annotated[date, BeforeValidator(_written_out)]
+"""A date that is written out; numbers and other forms are refused."""
 
 
 class Request(BaseModel):

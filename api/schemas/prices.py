@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date, datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
-from api.schemas.base import Answer, Request
+from api.schemas.base import Answer, IsoDate, Request
 from api.schemas.forecasts import HeldClosesAnswer
 from api.schemas.training import JobAnswer
 from closecast.core.reasons import (
@@ -18,22 +17,11 @@ from closecast.core.reasons import (
     checked_reason,
 )
 
-_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-
-
-def _written_out(value: object) -> object:
-    # Without this a number is taken for seconds since 1970.
-    if not (isinstance(value, str) and _ISO_DATE.fullmatch(value)):
-        raise ValueError("write it as YYYY-MM-DD")
-    return value
-
 
 class AcceptBody(Request):
     """A close that is right although it looks faulty."""
 
-    session: Annotated[date, BeforeValidator(_written_out)] = Field(
-        description="Session of the close.", examples=["2022-12-01"]
-    )
+    session: IsoDate = Field(description="Session of the close.", examples=["2022-12-01"])
     reason: Annotated[str, AfterValidator(checked_reason)] = Field(
         min_length=1,
         max_length=LONGEST_REASON,

@@ -88,6 +88,14 @@ class JobAnswer(Answer):
     finished_at: datetime | None
 
 
+class QueuedJob(JobAnswer):
+    """A training that was queued, or an equal one that is queued or running already."""
+
+    message: str = Field(
+        examples=["the training of MSFT is queued: GET /train/0123456789abcdef shows its progress"]
+    )
+
+
 class JobList(Answer):
     """Trainings, newest first."""
 

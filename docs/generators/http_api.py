@@ -122,8 +122,15 @@ def _examples(part: Json) -> list[str]:
 
 def _members(api: Json, part: Json) -> list[str]:
     schema = part.get("content", {}).get("application/json", {}).get("schema", {})
-    rows = list(members(api, named(api, schema)))
-    return [table(("member", "type", "meaning"), rows)] if rows else []
+    found = []
+    for choice in schema.get("anyOf", [schema]):
+        target = named(api, choice)
+        rows = list(members(api, target))
+        if rows and found:  # the first is the usual one
+            found.append(f"Or: {target['description']}")
+        if rows:
+            found.append(table(("member", "type", "meaning"), rows))
+    return found
 
 
 def _errors(operation: Json) -> list[str]:

@@ -307,6 +307,7 @@ def bodies_of(
         "/predict": [
             *({**one, "levels": [0.5, 0.9], "timing": True} for one in windows),
             *(window, {**window, "symbol": "MSFT", "as_of": sessions[-1]}, dated),
+            *({"predict": [*closes], "symbol": "AAPL"}, {"stock": "MSFT", "levels": [0.9]}),
         ],
         "/predict/batch": [{"windows": windows, "levels": [0.8]}, {"windows": [window] * 3}],
         "/drift": [{"windows": windows[:2]}, {"windows": [dated]}],
@@ -314,6 +315,7 @@ def bodies_of(
             {"hyperparameters": {"num_epochs": 2, "learning_rate": 0.005}, "preset": "quick"},
             {"symbols": ["MSFT", "KO"], "source": "sample", "start": "2016-01-04", "end": None},
             {"symbol": "KO", "forecaster": "ewma", "fine_tune": False},
+            {"stock": "KO", "inicio": "2016-01-04", "fim": "2021-12-31", "forecaster": "ewma"},
             {"symbol": "MSFT", "fine_tune": True},
         ],
         "/config": [
