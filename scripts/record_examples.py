@@ -147,11 +147,11 @@ def serving(settings: Settings, clock: Clock, *, real_time: bool = False) -> Ite
         yield client
 
 
-def closes(settings: Settings) -> list[float]:
-    """The newest 60 closes of MSFT."""
+def closes(settings: Settings, count: int = 60) -> list[float]:
+    """The newest closes of MSFT."""
     prices = PriceCache(settings.data_dir / "prices").get("MSFT")
     assert prices is not None
-    return [round(float(close), 2) for close in prices.closes[-60:]]
+    return [round(float(close), 2) for close in prices.closes[-count:]]
 
 
 def in_cents(window: list[float]) -> list[float]:
@@ -174,7 +174,9 @@ def forecasts(service: Recorder, settings: Settings) -> None:
     call("POST", "/predict", "a stock by its name, answered with preco", {"stock": "MSFT"})
     call("POST", "/predict", "", {"prices": window[:3]})
     call("POST", "/predict", "", {"prices": window, "sessions": ["2022-12-28"]})
-    batch = {"windows": [{"prices": window}, {"prices": window, "symbol": "ACME"}]}
+    own = {"prices": [round(close / 5, 2) for close in closes(settings, 80)], "symbol": "ACME"}
+    call("POST", "/predict", "80 closes of a symbol without a model", own)
+    batch = {"windows": [{"prices": window}, {"prices": window[:3], "symbol": "KO"}]}
     call("POST", "/predict/batch", "one answered, one refused", {**batch, "levels": [0.8, 0.95]})
     given = call("GET", "/forecast/{symbol}?horizon=2", "two sessions", symbol="MSFT")
     call("GET", "/forecast/{symbol}", "", symbol="ACME")
@@ -201,7 +203,6 @@ def drift(service: Recorder, window: list[float]) -> None:
     call("POST", "/drift", "two windows, the second with its last close in cents", body)
     foreign = {"windows": [{"prices": window, "symbol": "KO"}]}
     call("POST", "/drift", "closes of another symbol, in Portuguese", foreign, language="pt-BR")
-    call("POST", "/drift", "", {"windows": [one, {"prices": window, "symbol": "ACME"}]})
     call("POST", "/drift", "", {"windows": [one, {"prices": window[:3]}]})
     call("GET", "/drift/{symbol}?limit=1", "a model that fits", symbol="MSFT")
     call("GET", "/drift", "models that fit")

@@ -39,7 +39,7 @@ _EXAMPLES: Problems = {
         "unsupported_encoding": "the body was sent with content-encoding: br, which is not read "
         "here; send it as it is, without that header, or compressed by gzip or deflate",
     },
-    422: {"wrong_window_length": "got 3 closes, the model needs exactly 60"},
+    422: {"wrong_window_length": "got 3 closes, the model needs at least 60"},
     429: {"rate_limited": "the key dashboard may send 600/minute here; try again in 3 s"},
     503: {
         "no_model": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query, Request, Response
@@ -29,6 +30,7 @@ from api.schemas.forecasts import HeldClosesAnswer
 from api.schemas.predictions import Window
 from api.service import Service, ServiceDep
 from api.services.prediction import log_findings, verdict_members
+from api.services.windows import context_of, fit_to_model, notes_of
 from closecast.core.records import SCORED_PROBABILITIES, DriftDay
 from closecast.core.verdict import Verdict
 from closecast.drift import ARL0, Language, discoveries
@@ -76,9 +78,10 @@ def check_drift(
     # Not async: many windows take long, so they are checked in a thread.
     checked = [_checked(service, row, window) for row, window in enumerate(body.windows)]
     request_id = request.scope.get("request_id")
-    for row, (snapshot, verdict) in enumerate(checked):
-        log_findings(verdict, snapshot.symbol, snapshot.version, request_id, window=row)
-    return VerdictList(verdicts=[_answer(*one, language) for one in checked])
+    for row, one in enumerate(checked):
+        about = one.symbol or one.snapshot.symbol
+        log_findings(one.verdict, about, one.snapshot.version, request_id, window=row)
+    return VerdictList(verdicts=[_answer(one, language) for one in checked])
 
 
 @router.get("", responses=responses(503))
@@ -161,24 +164,41 @@ def get_drift(
     )
 
 
-def _checked(service: Service, row: int, window: Window) -> tuple[Snapshot, Verdict]:
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A window that was judged: the symbol named for it, and the older closes left out of it."""
+
+    symbol: str | None
+    snapshot: Snapshot
+    left_out: int
+    verdict: Verdict
+
+
+def _checked(service: Service, row: int, window: Window) -> _Checked:
     try:
-        snapshot = service.models.get(window.symbol)
-        context = service.models.closes.context(
-            snapshot, window.symbol is not None, window.as_of, window.sessions, window.volume
-        )
-        return snapshot, snapshot.check(window.prices, context)
+        models = service.models
+        symbol = None if window.symbol is None else models.canonical(window.symbol)
+        snapshot = models.find_answering(symbol or models.default_symbol)
+        window, left_out = fit_to_model(window, snapshot)
+        context = context_of(window, symbol, snapshot, models.closes)
+        return _Checked(symbol, snapshot, left_out, snapshot.check(window.prices, context))
     except ClosecastError as error:
         raise PartError(error, f"/windows/{row}") from error
 
 
-def _answer(snapshot: Snapshot, verdict: Verdict, language: Language) -> WindowVerdict:
+def _answer(one: _Checked, language: Language) -> WindowVerdict:
+    snapshot = one.snapshot
+    used = snapshot.manifest.info.seq_length
+    unknown = one.symbol if snapshot.is_pooled else None
     about: Mapping[str, Any] = {
-        "symbol": snapshot.symbol,
+        "symbol": one.symbol,
+        "model_symbol": snapshot.symbol,
         "model_version": snapshot.version,
-        "level": verdict.level,
+        "level": one.verdict.level,
+        "closes_used": used,
+        "notes": notes_of(snapshot.symbol, unknown, used, one.left_out, language),
     }
-    return WindowVerdict.model_validate({**about, **verdict_members(verdict, language)})
+    return WindowVerdict.model_validate({**about, **verdict_members(one.verdict, language)})
 
 
 def _newest(service: Service, snapshot: Snapshot, language: Language) -> WindowVerdict | None:
@@ -187,7 +207,7 @@ def _newest(service: Service, snapshot: Snapshot, language: Language) -> WindowV
     if prices is None or len(prices) < length:
         return None
     verdict = snapshot.check(prices.closes[-length:].tolist(), context)
-    return _answer(snapshot, verdict, language)
+    return _answer(_Checked(snapshot.symbol, snapshot, 0, verdict), language)
 
 
 def _monitor(days: list[DriftDay]) -> DriftEvidence:

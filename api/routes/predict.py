@@ -59,8 +59,10 @@ async def predict(
     The answer has intervals for every step (80 and 95 %, or any `levels`), and warnings if the
     window looks unlike the closes that the model learned from. If a symbol is named and its
     collected closes end with this window, its whole history is used (`mode`: `with history`).
-    If drift finds something, the service may be set to answer with the last close and a wide
-    interval (`degraded`), or to refuse data that are probably wrong (409 `data_fault`).
+    Any symbol is answered, by the default symbol's model where it has none (`calibration`); of
+    more closes than the model reads the newest are used (`notes`). If drift finds something, the
+    service may be set to answer with the last close and a wide interval (`degraded`), or to refuse
+    data that are probably wrong (409 `data_fault`).
 
     Two calls of other systems are answered as theirs were: `{"predict": [closes]}` like `prices`,
     with time and memory at the top; `{"stock": "VALE3"}` with the newest dated forecast.

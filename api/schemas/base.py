@@ -54,7 +54,7 @@ class ProblemDocument(BaseModel):
     type: str = Field(examples=["urn:closecast:error:wrong_window_length"])
     title: str = Field(examples=["Unprocessable Content"])
     status: int = Field(examples=[422])
-    detail: str = Field(examples=["got 3 closes, the model needs exactly 60"])
+    detail: str = Field(examples=["got 3 closes, the model needs at least 60"])
     code: str = Field(examples=["wrong_window_length"])
     errors: list[ProblemItem] = Field(default_factory=list)
     request_id: str | None = None

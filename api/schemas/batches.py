@@ -38,7 +38,7 @@ BATCH_LINES: dict[str, Any] = {
     "schema": {
         "type": "string",
         "description": "One window per line: a JSON object with the members of an item of "
-        "`windows` in a JSON body. At most 4,096 lines of 64 kB each.",
+        "`windows` in a JSON body. At most 4,096 lines of 256 kB each.",
     },
 }
 """The request body as ``application/x-ndjson``."""

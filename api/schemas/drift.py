@@ -11,7 +11,7 @@ from api.schemas.base import EXAMPLE_VERSION, Answer, Request
 from api.schemas.findings import LEVEL_MEANS, DriftAnswer
 from api.schemas.forecasts import HeldClosesAnswer
 from api.schemas.performance import EstimateAnswer
-from api.schemas.predictions import Window
+from api.schemas.predictions import CLOSES_USED_MEANS, EXAMPLE_NOTES, NOTES_MEAN, Window
 from closecast.core.verdict import Level
 from closecast.drift import Baseline
 
@@ -19,7 +19,7 @@ MOST_WINDOWS = 256
 
 
 class DriftRequest(Request):
-    """Windows of closes, of any symbols that have a model."""
+    """Windows of closes, of any symbols."""
 
     windows: Annotated[
         list[Window],
@@ -31,7 +31,17 @@ class DriftRequest(Request):
 class WindowVerdict(DriftAnswer):
     """Verdict on one window, the same as in `POST /predict`."""
 
-    symbol: str = Field(examples=["MSFT"])
+    symbol: str | None = Field(
+        description="Of the closes, as the caller named it; `null` where it named none.",
+        examples=["MSFT"],
+    )
+    model_symbol: str = Field(
+        description="Symbol whose model judged: the same, or the default symbol. Closes of a "
+        "symbol without a model are measured by their own volatility.",
+        examples=["MSFT"],
+    )
+    closes_used: int = Field(description=CLOSES_USED_MEANS, examples=[60])
+    notes: list[str] = Field(description=NOTES_MEAN, examples=[EXAMPLE_NOTES])
     model_version: str = Field(
         description="Model with whose training data the window was compared.",
         examples=[EXAMPLE_VERSION],

@@ -14,7 +14,10 @@ from closecast.core.forecast import DEFAULT_LEVELS
 from closecast.core.prices import MAX_PRICE, MIN_PRICE
 from closecast.core.verdict import Level
 
-_MAX_WINDOW = 512  # the largest seq_length any bundle can have
+LONGEST_OF_A_MODEL = 512
+"""Closes; the largest ``seq_length`` that any bundle can have."""
+
+_MAX_WINDOW = 10_000  # forty years of sessions: closes that a file may hold
 _MAX_VOLUME = 1e18  # of the most traded coins 1e15 change hands in a day
 
 # Strict: "5" and true are no prices. Integers are.
@@ -30,13 +33,14 @@ class Window(Request):
         Field(
             min_length=1,
             max_length=_MAX_WINDOW,
-            description="Closes, oldest first; as many as the model's window has (60 by default).",
+            description="Closes, oldest first; at least as many as the model's window has (60 by "
+            "default). Of more, the newest are used.",
         ),
     ]
     symbol: SymbolText | None = Field(
         None,
         description="Without it the default symbol's model answers, and closes of another symbol "
-        "are no fault.",
+        "are no fault. For a symbol that has no model it answers too: see `calibration`.",
     )
     as_of: date | None = Field(
         None, description="Date of the last close; lets its level be compared with known closes."
@@ -63,6 +67,30 @@ class Window(Request):
         return value
 
 
+class CutWindow(Window):
+    """The newest closes of a longer window; `sent` counts all."""
+
+    sent: int
+
+
+def newest_of(window: Window, count: int) -> CutWindow:
+    """Keep the newest closes of a longer window, with their dates and volumes.
+
+    They are at its end, unless its dates say that the newest come first.
+    """
+    days = window.sessions
+    newest_first = days is not None and days[0] > days[-1]
+    kept = slice(count) if newest_first else slice(-count, None)
+    return CutWindow.model_construct(
+        prices=window.prices[kept],
+        symbol=window.symbol,
+        as_of=window.as_of,
+        sessions=None if days is None else days[kept],
+        volume=None if window.volume is None else window.volume[kept],
+        sent=window.sent if isinstance(window, CutWindow) else len(window.prices),
+    )
+
+
 Levels = Annotated[
     Annotated[list[float], Field(min_length=1, max_length=10)] | None,
     Field(
@@ -77,6 +105,19 @@ class PredictRequest(Window):
 
     levels: Levels = None
     timing: bool = Field(False, description="Add `timing` to the answer.")
+
+
+CLOSES_USED_MEANS = "The newest of the closes sent, as many as the model reads."
+NOTES_MEAN = (
+    "Sentences on how the request was read: closes that were left out, a symbol without a model."
+)
+EXAMPLE_NOTES = ["440 older closes were left out: the model reads the newest 60."]
+CalibrationName = Literal["symbol", "pooled"]
+CALIBRATION_MEANS = (
+    "`symbol`: by past errors of `model_symbol`. `pooled`: the symbol has no model, so the default "
+    "symbol's answers, by past errors of all symbols that it was trained on (one, if it was "
+    "trained alone)."
+)
 
 
 class IntervalAnswer(Answer):
@@ -113,7 +154,15 @@ class Predicted(Answer):
     naive_price: FiniteFloat = Field(description='"Tomorrow = today": the last close.')
     intervals: list[IntervalAnswer] = Field(description="Of the next close.")
     path: list[StepAnswer] = Field(description="Every step of the horizon.")
-    symbol: str
+    symbol: str | None = Field(
+        description="Of the closes, as the caller named it; `null` where it named none.",
+        examples=["MSFT"],
+    )
+    model_symbol: str = Field(
+        description="Symbol whose model answered: the same, or the default symbol.",
+        examples=["MSFT"],
+    )
+    calibration: CalibrationName = Field(description=CALIBRATION_MEANS)
     model_version: str = Field(examples=[EXAMPLE_VERSION])
     model_generation: int = Field(
         description="Counts the moves of the symbol's pointer: the same version may be current "
@@ -127,6 +176,8 @@ class Predicted(Answer):
     calibration_revision: int | None = Field(
         description="Closes that the live calibration had learned from, with history."
     )
+    closes_used: int = Field(description=CLOSES_USED_MEANS, examples=[60])
+    notes: list[str] = Field(description=NOTES_MEAN, examples=[EXAMPLE_NOTES])
 
 
 class PredictAnswer(DriftAnswer, Predicted):

@@ -21,7 +21,7 @@ from api.service import Service
 from api.services.prediction import prediction_members
 from closecast.drift import Language
 from closecast.errors import ClosecastError
-from closecast.serving import BatchForecast, Prediction, Snapshot, unknown
+from closecast.serving import BatchForecast, Prediction, Snapshot
 from closecast.serving.batching import PredictionQuery, answer_all
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class BatchPrediction:
         missing = []
         for symbol in dict.fromkeys(symbols):
             try:
-                snapshot = self.service.models.serving(self.service.models.canonical(symbol))
+                snapshot = self.service.models.answering(self.service.models.canonical(symbol))
             except ClosecastError as error:
                 self._models[symbol] = error
                 continue
@@ -76,15 +76,9 @@ class BatchPrediction:
     def _load(self, symbols: Sequence[str | None]) -> dict[str | None, Snapshot | ClosecastError]:
         models = self.service.models
         loaded: dict[str | None, Snapshot | ClosecastError] = {}
-        published: list[str] | None = None
         for symbol in symbols:
             try:
-                name = models.canonical(symbol)
-                # Each of thousands of invented names would look into the store.
-                published = models.registry.symbols() if published is None else published
-                if name not in published and name != models.default_symbol:
-                    raise unknown(name, published)
-                loaded[symbol] = models.get(symbol)
+                loaded[symbol] = models.find_answering(models.canonical(symbol))
             except ClosecastError as error:
                 loaded[symbol] = error
         return loaded
@@ -190,7 +184,9 @@ class _Group:
                 forecast = self.finish(await asyncio.wrap_future(self.network))
                 snapshot = self.queries[0].snapshot
                 answers = snapshot.check_forecast(
-                    forecast, [query.context for query in self.queries]
+                    forecast,
+                    [query.context for query in self.queries],
+                    [query.symbol for query in self.queries],
                 )
                 await asyncio.sleep(0)  # others have their turn before these are written
                 return answers

@@ -6,7 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +16,8 @@ from starlette.concurrency import run_in_threadpool
 
 from api.schemas.findings import FindingAnswer
 from api.schemas.predictions import Window
-from api.telemetry.requests import Telemetry
+from api.services.windows import context_of, fit_to_model, notes_of
+from api.telemetry.requests import UNKNOWN, Telemetry
 from closecast.calibration import AdaptiveState
 from closecast.core.forecast import DEFAULT_LEVELS
 from closecast.core.verdict import Verdict
@@ -27,6 +28,7 @@ from closecast.errors import InvalidLevels
 from closecast.serving import FallbackPolicy, ModelManager, Prediction, Snapshot
 from closecast.serving.batching import Batcher, PredictionQuery, answer_all
 from closecast.serving.dated import DatedForecastService, checked_levels
+from closecast.serving.fallback_policy import own_volatility
 
 log = logging.getLogger("closecast.drift")
 
@@ -80,14 +82,15 @@ class PredictionService:
         Raises
         ------
         ClosecastError
-            Without a model of the symbol, or if the window, the levels or the policy forbid it.
+            Without a model that could answer, or if the window, the levels or the policy forbid
+            it.
         """
         symbol = self.models.canonical(window.symbol)
-        snapshot = self.models.serving(symbol)
+        snapshot = self.models.answering(symbol)
         if snapshot is None:
-            snapshot = await run_in_threadpool(self.models.get, symbol)
+            snapshot = await run_in_threadpool(self.models.find_answering, symbol)
         query = await self.query(window, snapshot, interval_levels(levels))
-        if snapshot.is_slow or len(window.prices) > _LONG:
+        if snapshot.is_slow or len(query.closes) > _LONG:
             [made] = await run_in_threadpool(answer_all, [query])
             if isinstance(made, Exception):
                 raise made
@@ -98,17 +101,28 @@ class PredictionService:
     async def query(
         self, window: Window, snapshot: Snapshot, levels: tuple[float, ...]
     ) -> PredictionQuery:
-        """Look up the collected closes and the live calibration that belong to a window."""
-        closes, named = self.models.closes, window.symbol is not None
+        """Cut a window to the model's length; look up the closes and calibration that belong to it.
+
+        Raises
+        ------
+        InvalidSymbol
+        """
+        window, left_out = fit_to_model(window, snapshot)
+        named, closes = window.symbol is not None, self.models.closes
+        symbol = self.models.canonical(window.symbol) if named else None
         state: AdaptiveState | None = None
-        if named and (prices := closes.that_end_with(snapshot.symbol, window.prices)) is not None:
+        if (
+            named
+            and not snapshot.is_pooled
+            and (prices := closes.that_end_with(snapshot.symbol, window.prices)) is not None
+        ):
             known, state = self.forecasting.calibrations.recent(snapshot)
             if not known:
                 state = await run_in_threadpool(self.forecasting.calibrations.newest, snapshot)
             if state is not None and state.session != prices.sessions[-1]:
                 state = None  # a newer close came meanwhile
-        context = closes.context(snapshot, named, window.as_of, window.sessions, window.volume)
-        return PredictionQuery(snapshot, window.prices, context, levels, state)
+        context = context_of(window, symbol, snapshot, closes)
+        return PredictionQuery(snapshot, window.prices, context, levels, state, symbol, left_out)
 
     def settle(
         self, query: PredictionQuery, prediction: Prediction, request_id: str | None, started: float
@@ -121,14 +135,19 @@ class PredictionService:
             If the policy is to refuse faults.
         """
         verdict = prediction.verdict
+        about = prediction.symbol or prediction.model_symbol
+        if query.left_out:
+            prediction = replace(prediction, left_out=query.left_out)
         if verdict.findings:
-            log_findings(verdict, prediction.symbol, prediction.model_version, request_id)
+            log_findings(verdict, about, prediction.model_version, request_id)
             volatility = query.snapshot.detector.baseline.volatility
+            if prediction.pooled:
+                volatility = own_volatility(query.closes, volatility)
             prediction = self.policy.apply(prediction, query.closes, volatility)
         record = PredictionRecord(
             at=self.clock(),
             request_id=request_id,
-            symbol=prediction.symbol,
+            symbol=about,
             version=prediction.model_version,
             last_close=prediction.naive_price,
             predicted_price=prediction.rows[0][0],
@@ -137,7 +156,7 @@ class PredictionService:
             duration_ms=1000 * (time.perf_counter() - started),
             memory_percent=self.telemetry.machine.memory_percent,
         )
-        self.telemetry.predicted(record)
+        self.telemetry.predicted(record, UNKNOWN if prediction.pooled else about)
         self.log.put(record)
         return prediction
 
@@ -183,10 +202,20 @@ def prediction_members(prediction: Prediction, language: Language) -> dict[str, 
         "intervals": Fragment(intervals % numbers[1 : len(rows[0])]),
         "path": Fragment(path % numbers),
         "symbol": prediction.symbol,
+        "model_symbol": prediction.model_symbol,
+        "calibration": "pooled" if prediction.pooled else "symbol",
         "model_version": prediction.model_version,
         "model_generation": prediction.generation,
         "mode": "window only" if prediction.calibration_revision is None else "with history",
         "calibration_revision": prediction.calibration_revision,
+        "closes_used": prediction.closes_used,
+        "notes": notes_of(
+            prediction.model_symbol,
+            prediction.symbol if prediction.pooled else None,
+            prediction.closes_used,
+            prediction.left_out,
+            language,
+        ),
         **drift,
         "drift_findings": [
             FindingAnswer.model_validate(finding).model_dump()

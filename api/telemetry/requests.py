@@ -33,6 +33,9 @@ MOST_SERIES = 2_000
 """Requests are counted by no more combinations of method, route, status and version than this, and
 predictions by no more of symbol, version and warning: every training makes another version."""
 
+UNKNOWN = "unknown"
+"""Label of all symbols without a model: they are answered by the default symbol's."""
+
 _Request = tuple[str, str, int, str]
 _Counted = tuple[Callable[[], None], Callable[[float], None]]
 
@@ -210,12 +213,16 @@ class Telemetry:
             )
         )
 
-    def predicted(self, prediction: PredictionRecord) -> None:
+    def predicted(self, prediction: PredictionRecord, label: str) -> None:
         """Count an answer and what drift found.
 
-        Only symbols that have a model are answered: there are no more labels than models.
+        Parameters
+        ----------
+        label : str
+            The symbol if it has a model, else :data:`UNKNOWN`: callers may name any symbol, and
+            there are no more labels than models.
         """
-        answered = (prediction.symbol, prediction.version, prediction.drift_warning)
+        answered = (label, prediction.version, prediction.drift_warning)
         count = self._by_answer.get(answered)
         if count is None:
             symbol, version, warned = answered
@@ -226,7 +233,7 @@ class Telemetry:
                 self._by_answer[answered] = count
         count()
         for code in prediction.findings:
-            found = (prediction.symbol, code)
+            found = (label, code)
             count = self._by_finding.get(found)
             if count is None:
                 count = self._by_finding[found] = self._findings.labels(*found).inc

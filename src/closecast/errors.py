@@ -101,8 +101,8 @@ class WrongWindowLength(ClosecastError, code="wrong_window_length", fault="calle
 
     def __init__(self, got: int, expected: int, version: str) -> None:
         super().__init__(
-            f"got {got} closes, model {version} needs exactly {expected}: "
-            f"send the last {expected} closes, oldest first"
+            f"got {got} closes, model {version} needs at least {expected}: "
+            f"send the last {expected} closes or more, oldest first"
         )
         self.expected = expected
 

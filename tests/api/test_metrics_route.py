@@ -143,7 +143,8 @@ def test_predictions_of_however_many_versions_are_bounded(tmp_path: Path) -> Non
     telemetry = Telemetry(tmp_path, recent_requests=0)
     now = datetime.now(UTC)
     for i in range(MOST_SERIES + 50):
-        telemetry.predicted(PredictionRecord(now, None, "MSFT", f"v{i}", 1.0, 1.0, False, (), 1.0))
+        record = PredictionRecord(now, None, "MSFT", f"v{i}", 1.0, 1.0, False, (), 1.0)
+        telemetry.predicted(record, "MSFT")
     [*series] = text_string_to_metric_families(telemetry.exposition().decode())
     [counted] = [family for family in series if family.name == "closecast_predictions"]
     assert len(counted.samples) == MOST_SERIES + 1

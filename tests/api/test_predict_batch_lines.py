@@ -60,12 +60,12 @@ def test_json_of_more_than_256_kb_is_refused_and_taken_as_lines(client: TestClie
 
 
 def test_a_window_without_an_answer_is_named_by_its_line(client: TestClient) -> None:
-    windows = [WINDOW, {"prices": walk(1), "symbol": "ACME"}, {"prices": walk(2, length=59)}]
+    windows = [WINDOW, {"prices": walk(1), "symbol": "A B"}, {"prices": walk(2, length=59)}]
     answer = post(client, lines_of(windows)).json()
     assert (answer["answered"], answer["refused"]) == (1, 2)
     pointers = [r["problem"]["errors"][0]["pointer"] for r in answer["results"][1:]]
     assert pointers == ["/line 2/symbol", "/line 3/prices"]
-    assert answer["results"][1]["problem"]["detail"].startswith("/line 2: no model for ACME")
+    assert answer["results"][1]["problem"]["detail"].startswith("/line 2: 'A B' is not a ticker")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_window_without_an_answer_is_named_by_its_line(client: TestClient) -> 
         ({"prices": [1], "levels": [0.8]}, "/line 1235/levels", "extra_forbidden"),
         ([], "/line 1235", "model_type"),
         ({"prices": [1], "symbol": "x" * 33}, "/line 1235/symbol", "string_too_long"),
-        ({"prices": [1], "symbol": "x" * 66_000}, "/line 1235", "line_too_long"),
+        ({"prices": [1], "symbol": "x" * 263_000}, "/line 1235", "line_too_long"),
     ],
 )
 def test_a_wrong_line_is_refused_and_named(
@@ -140,7 +140,7 @@ def test_levels_of_a_json_body_go_before_those_of_the_query(client: TestClient) 
 def test_an_answer_in_lines_has_the_results_of_the_json_answer(
     client: TestClient, accept: str, in_lines: bool
 ) -> None:
-    windows = [*mixed(40), {"prices": walk(3), "symbol": "ACME"}]
+    windows = [*mixed(40), {"prices": walk(3), "symbol": "A B"}]
     answer = post(client, lines_of(windows), accept=accept)
     expected = without_request_id(ask(client, windows))["results"]
     expected[-1]["problem"] = json.loads(

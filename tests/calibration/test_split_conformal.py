@@ -157,3 +157,15 @@ GOOD = json.loads(SplitConformal(np.zeros((2, 40))).to_json())
 def test_damaged_json_is_refused(content: bytes) -> None:
     with pytest.raises(DamagedBundle, match=r"intervals\.json"):
         SplitConformal.from_json(content)
+
+
+def test_a_pool_holds_scores_of_every_symbol_and_day_and_no_more_than_3000() -> None:
+    days = 750
+    members = [SplitConformal(np.full((2, days), i) + np.arange(days) / 1000) for i in range(20)]
+    pool = SplitConformal.pooled(members)
+    assert pool.scores.shape == (2, 3000)
+    symbols, day = np.divmod(pool.scores[0], 1)
+    assert np.array_equal(np.unique(symbols, return_counts=True)[1], [150] * 20)
+    assert len(np.unique(day.round(3))) == days
+    assert np.array_equal(SplitConformal.pooled(members[:4]).scores.shape, (2, 3000))
+    assert np.array_equal(SplitConformal.pooled(members[:1]).scores, members[0].scores)

@@ -32,7 +32,10 @@ OWN = ((7.0, 6.0, 8.0), (7.1, 5.9, 8.1))
 
 
 def prediction(*findings: Finding) -> Prediction:
-    return Prediction("MSFT", "v1", 3, 400, float(WINDOW[-1]), (0.9,), OWN, Verdict(findings))
+    return Prediction(
+        *("MSFT", "MSFT", False, "v1", 3, 400, float(WINDOW[-1])),
+        *((0.9,), OWN, Verdict(findings), len(WINDOW)),
+    )
 
 
 # -- the policy ---------------------------------------------------------------------------------

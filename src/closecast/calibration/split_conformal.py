@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -13,6 +14,9 @@ from closecast.calibration.quantiles import MEMORY, half_quantiles
 from closecast.core.arrays import FloatArray, read_only
 from closecast.core.forecast import PROBABILITIES, Forecast
 from closecast.errors import DamagedBundle
+
+MOST_POOLED = 3000
+"""Scores per step of a pool: those of one day are alike, so that more would only take time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +37,14 @@ class SplitConformal:
         """From a batch of forecasts, oldest first, and the log returns that came, (n, horizon)."""
         scores = (targets - forecast.location) / forecast.scale
         return cls(read_only(scores[-MEMORY:].T.round(6)))
+
+    @classmethod
+    def pooled(cls, members: Sequence[Self]) -> Self:
+        """Scores of all symbols of a panel together, each thinned alike to 3,000 in all."""
+        every = -(-sum(member.scores.shape[1] for member in members) // MOST_POOLED)
+        # Each begins on another day, so that no day of the panel is left out.
+        thinned = [member.scores[:, i % every :: every] for i, member in enumerate(members)]
+        return cls(read_only(np.concatenate(thinned, axis=1)))
 
     def apply(self, forecast: Forecast) -> Forecast:
         """The same locations and scales with calibrated quantiles, at the same probabilities."""

@@ -50,6 +50,9 @@ class Context:
         Of the symbol's exchange.
     market : MarketMoves
         Moves of the other symbols of the symbol's market: a move that they share is news.
+    by_own_levels : bool
+        Whether the window is measured by its own volatility, and closes of another symbol are
+        expected: no model was trained on its symbol, so the baseline is another symbol's.
     """
 
     known: Prices | None = None
@@ -61,6 +64,7 @@ class Context:
     volume: FloatArray | None = None
     calendar: SessionTable | None = None
     market: MarketMoves | None = None
+    by_own_levels: bool = False
 
     @property
     def last_session(self) -> np.datetime64 | None:

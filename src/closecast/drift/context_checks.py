@@ -228,9 +228,11 @@ def _elsewhere(context: Context, other: Prices, place: Match) -> KnownContext:
         name = "share of returns that are another symbol's"
         fact = ContextFinding(cause, "fault", name, 1.0, 0.85)
         return KnownContext(provenance, (fact,), sessions=_sessions_of(other, place))
-    facts = _of_unit(context, place.log_factor)
-    if place.comparison is not None:
-        facts += _facts(context, place.comparison, other)
+    facts: list[ContextFinding] = []
+    if not context.by_own_levels:
+        facts = _of_unit(context, place.log_factor)
+        if place.comparison is not None:
+            facts += _facts(context, place.comparison, other)
     before = history_of(other).volatility_before(place.first)
     return KnownContext(
         provenance,

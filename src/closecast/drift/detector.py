@@ -12,7 +12,6 @@ import numpy as np
 
 from closecast.core.arrays import FloatArray
 from closecast.core.dataset import long_run_volatility
-from closecast.core.prices import Prices
 from closecast.core.verdict import Channel, Code, Finding, Verdict
 from closecast.drift.baseline import Baseline
 from closecast.drift.context import Context, ContextFinding, check_dates, check_volume
@@ -76,10 +75,12 @@ class DriftDetector:
         if windows.shape[1] >= LEAST:
             for known in (False, True):
                 rows = [i for i, m in enumerate(memories) if (m.before is not None) is known]
-                # Windows that turned out to be another symbol's are measured by its own levels.
-                strange = [i for i in rows if memories[i].own is not None]
+                # Windows of other symbols than the baseline's are measured by their own levels.
+                strange = [i for i in rows if _is_strange(memories[i], contexts[i])]
                 for i in strange:
-                    judge = self._scaled_to(memories[i].own)
+                    own = memories[i].own
+                    moves = returns.returns[i] if own is None else np.diff(own.log_closes)
+                    judge = self._scaled_to(moves)
                     judge._measure(returns, [i], memories, contexts, findings)
                 if strange:
                     rows = [i for i in rows if i not in strange]
@@ -89,7 +90,7 @@ class DriftDetector:
         for i, (context, memory) in enumerate(zip(contexts, memories, strict=True)):
             if context is not None:
                 facts: list[ContextFinding] = [
-                    *check_dates(context, memory.own),
+                    *check_dates(context, None if context.by_own_levels else memory.own),
                     *check_volume(windows[i], context.volume),
                     *memory.facts,
                 ]
@@ -125,10 +126,8 @@ class DriftDetector:
                 found[:] = [finding for finding in judged if finding is not None]
         return check_market(float(windows.returns[i, -1]), n - 1, dates[-1], context.market)
 
-    def _scaled_to(self, prices: Prices | None) -> DriftDetector:
-        """Detector with the levels of another symbol, by its known closes."""
-        assert prices is not None
-        moves = np.diff(prices.log_closes)
+    def _scaled_to(self, moves: FloatArray) -> DriftDetector:
+        """Detector with the levels of another symbol, by its log returns, shape (n,)."""
         own = replace(
             self.baseline,
             volatility=long_run_volatility(moves),
@@ -217,6 +216,11 @@ class DriftDetector:
             )
             for known, (covered, _) in enumerate(self._measured)
         )
+
+
+def _is_strange(memory: KnownContext, context: Context | None) -> bool:
+    """Answer True if the baseline is of another symbol than the window."""
+    return memory.own is not None or (context is not None and context.by_own_levels)
 
 
 def _limit(threshold: Threshold) -> float:

@@ -5,7 +5,7 @@ from closecast.serving.fallback_policy import COLLECT_AGAIN, FallbackPolicy
 from closecast.serving.fleet import Fleet, FleetReporter, ServingProcess
 from closecast.serving.follower import PointerFollower
 from closecast.serving.market_context import MarketContext
-from closecast.serving.model_manager import ModelManager, Reload, unknown
+from closecast.serving.model_manager import ModelManager, Reload
 from closecast.serving.snapshot import Snapshot
 
 __all__ = [
@@ -21,5 +21,4 @@ __all__ = [
     "Reload",
     "ServingProcess",
     "Snapshot",
-    "unknown",
 ]

@@ -24,6 +24,10 @@ class PredictionQuery:
     ----------
     state : AdaptiveState or None
         Live calibration of the history that the window ends, if there is one.
+    symbol : str or None
+        Canonical, that the caller named.
+    left_out : int
+        Older closes that were sent and are not part of the window.
     """
 
     snapshot: Snapshot
@@ -31,6 +35,8 @@ class PredictionQuery:
     context: Context
     levels: tuple[float, ...]
     state: AdaptiveState | None
+    symbol: str | None = None
+    left_out: int = 0
 
     @property
     def kind(self) -> tuple[int, tuple[float, ...], int, int]:
@@ -111,4 +117,5 @@ def _together(queries: Sequence[PredictionQuery]) -> list[Prediction]:
         [query.context for query in queries],
         first.levels,
         first.state,
+        [query.symbol for query in queries],
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import orjson
 
-from closecast.calibration import AdaptiveState, StatesFile
+from closecast.calibration import AdaptiveState, SplitConformal, StatesFile
 from closecast.errors import DamagedBundle
 from closecast.forecasters import Predictor, load_predictor
 from closecast.registry.documents import (
@@ -86,6 +87,18 @@ class LoadedBundle:
             return self._documents[name][symbol]
         except KeyError:
             raise DamagedBundle(f"{name} holds nothing of {symbol}") from None
+
+    @cached_property
+    def pooled_calibration(self) -> SplitConformal:
+        """Calibration by past errors of all symbols of the bundle, for symbols without a model.
+
+        Raises
+        ------
+        DamagedBundle
+            If that of one does not parse.
+        """
+        own = self._documents[INTERVALS_FILE].values()
+        return SplitConformal.pooled([SplitConformal.from_json(content) for content in own])
 
     def first_state(self, symbol: str) -> AdaptiveState:
         """Live calibration of a symbol at the end of the bundle's data.

@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 import numpy as np
 
-from closecast.core.dataset import ewma_volatility, log_returns
+from closecast.core.dataset import ewma_volatility, log_returns, long_run_volatility
 from closecast.core.forecast import MAX_LOG_RETURN
 from closecast.core.verdict import Verdict
 from closecast.errors import DataFault
@@ -45,13 +45,15 @@ class FallbackPolicy:
         """Read ``CLOSECAST_DRIFT_ON_FAULT`` and ``CLOSECAST_DRIFT_ON_REGIME``."""
         return cls(settings.drift_on_fault, settings.drift_on_regime)
 
-    def refuse(self, symbol: str, verdict: Verdict | None, advice: str = _SEND_OTHERS) -> None:
+    def refuse(
+        self, symbol: str | None, verdict: Verdict | None, advice: str = _SEND_OTHERS
+    ) -> None:
         """Refuse a window with a fault, where that is the policy; else do nothing.
 
         Parameters
         ----------
-        symbol : str
-            Canonical.
+        symbol : str or None
+            Canonical, if the caller named one.
         verdict : Verdict, optional
             Without one, nothing is refused.
         advice : str
@@ -65,8 +67,9 @@ class FallbackPolicy:
         if self.on_fault != "refuse" or verdict is None or verdict.level != "fault":
             return
         codes = ", ".join(f.code for f in verdict.findings if f.level == "fault")
+        about = "the closes" if symbol is None else f"the closes of {symbol}"
         raise DataFault(
-            f"the closes of {symbol} are probably wrong ({codes}): `findings` says how and where. "
+            f"{about} are probably wrong ({codes}): `findings` says how and where. "
             f"{advice}; or have the service answer with a warning instead "
             "(CLOSECAST_DRIFT_ON_FAULT=warn)",
             verdict.findings,
@@ -102,6 +105,23 @@ class FallbackPolicy:
         reason = "; ".join(f"{cause.level}: {cause.code}" for cause in causes)
         rows = naive_rows(np.asarray(closes), volatility, len(prediction.rows), prediction.levels)
         return replace(prediction, calibration_revision=None, rows=rows, degraded_reason=reason)
+
+
+def own_volatility(closes: Sequence[float], otherwise: float) -> float:
+    """Volatility of a window's usual moves, for a symbol whose long-run one is not known.
+
+    Parameters
+    ----------
+    otherwise : float
+        Answered where more than half of the closes stand still.
+    """
+    returns = _clipped(log_returns(np.asarray(closes, dtype=np.float64)))
+    return long_run_volatility(returns) if returns.any() else otherwise
+
+
+def _clipped(returns: np.ndarray) -> np.ndarray:
+    limit = _CLIP * float(np.median(np.abs(returns)))
+    return np.asarray(np.clip(returns, -limit, limit))
 
 
 def naive_rows(
@@ -141,9 +161,7 @@ def naive_rows(
     """
     window = np.asarray(window, dtype=np.float64)
     last = float(window[-1])
-    returns = log_returns(window)
-    limit = _CLIP * float(np.median(np.abs(returns)))
-    scale = max(volatility, float(ewma_volatility(np.clip(returns, -limit, limit))))
+    scale = max(volatility, float(ewma_volatility(_clipped(log_returns(window)))))
     quantiles = [WIDENING * NormalDist().inv_cdf((1 + level) / 2) for level in levels]
     rows = []
     for step in range(1, horizon + 1):

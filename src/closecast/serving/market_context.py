@@ -44,6 +44,7 @@ class MarketContext:
         self._others = OtherSymbols([])
         self._markets: dict[str, MarketPanel] = {}
         self._undated: dict[tuple[str, bool], Context] = {}
+        self._pooled: dict[str | None, Context] = {}
         self._stamp: int | None = None
         self._last_error = ""
 
@@ -66,6 +67,7 @@ class MarketContext:
             self._others = OtherSymbols(found)
             self._markets = _by_calendar(self._others.series)
             self._undated = {}  # or each would keep all closes as they were
+            self._pooled = {}
         self._looked_at = {}
         settled = stamp is None or time.time_ns() - stamp > TICK_NS
         self._stamp = stamp if settled else None
@@ -128,6 +130,38 @@ class MarketContext:
             sessions=dates,
             volume=None if volume is None else np.asarray(volume, dtype=np.float64),
             calendar=None if newest is None else self._calendar(snapshot.symbol),
+        )
+
+    def context_without_model(
+        self,
+        symbol: str,
+        as_of: date | None = None,
+        sessions: Sequence[date] | None = None,
+        volume: Sequence[float] | None = None,
+    ) -> Context:
+        """Build the context of a window of a canonical symbol that has no model.
+
+        Its volatility is compared with that of no other symbol, its level with nothing, its dates
+        with no calendar. Reads no file: callers may name any symbol.
+        """
+        known = self._others.of(symbol)
+        key = None if known is None else symbol
+        context = self._pooled.get(key)
+        if context is None:
+            context = self._pooled[key] = Context(
+                known=known,
+                others=self._others,
+                symbol_named=False,
+                level_known=False,
+                by_own_levels=True,
+            )
+        if as_of is None and sessions is None and volume is None:
+            return context
+        return replace(
+            context,
+            as_of=None if as_of is None else np.datetime64(as_of, "D"),
+            sessions=None if sessions is None else np.array(sessions, dtype="datetime64[D]"),
+            volume=None if volume is None else np.asarray(volume, dtype=np.float64),
         )
 
     def _without_dates(self, snapshot: Snapshot, named: bool) -> Context:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal
 from weakref import WeakValueDictionary
@@ -24,6 +24,7 @@ from closecast.errors import (
 from closecast.registry.documents import require_symbol
 from closecast.registry.registry import Registry
 from closecast.serving.bundle import AnswerSpeed, LoadedBundle
+from closecast.serving.listed_symbols import ListedSymbols
 from closecast.serving.loading import load_snapshot
 from closecast.serving.market_context import MarketContext
 from closecast.serving.snapshot import Snapshot
@@ -72,6 +73,8 @@ class ModelManager:
         self.default_symbol = canonical(default_symbol)
         self._describe_missing = describe_missing
         self._snapshots: dict[str, Snapshot] = {}
+        self._listed = ListedSymbols(lambda: registry.symbols())
+        self._pooled: tuple[Snapshot, Snapshot] | None = None
         self._failures: dict[str, Exception] = {}
         self._refused: dict[str, int] = {}
         self._loading = threading.Lock()
@@ -86,6 +89,42 @@ class ModelManager:
     def serving(self, symbol: str) -> Snapshot | None:
         """Return the snapshot in memory for a canonical symbol; never loads one."""
         return self._snapshots.get(symbol)
+
+    def answering(self, symbol: str) -> Snapshot | None:
+        """Return the snapshot in memory that answers windows of a canonical symbol.
+
+        For a symbol that has no model that is the default one's, pooled. ``None`` where the store
+        must be looked into: see :meth:`find_answering`.
+        """
+        snapshot = self._snapshots.get(symbol)
+        if snapshot is None and self._pooled is not None and self._listed.surely_lack(symbol):
+            default, pooled = self._pooled
+            return pooled if default is self._snapshots.get(self.default_symbol) else None
+        return snapshot
+
+    def find_answering(self, symbol: str) -> Snapshot:
+        """Return the snapshot that answers windows of a canonical symbol, loading what it takes.
+
+        Raises
+        ------
+        UnknownSymbol
+            If neither the symbol nor the default one has a model.
+
+        And as :meth:`get`.
+        """
+        if symbol == self.default_symbol or symbol in self._snapshots:
+            return self.get(symbol)
+        known = self._listed.newest()
+        if symbol in known:
+            return self.get(symbol)
+        default = self._snapshots.get(self.default_symbol)
+        if default is None:
+            if self.default_symbol not in known:
+                raise unknown(symbol, known)
+            default = self.get()
+        if self._pooled is None or self._pooled[0] is not default:
+            self._pooled = default, default.pooled()
+        return self._pooled[1]
 
     def loaded(self) -> list[Snapshot]:
         """Return every snapshot in memory."""
@@ -220,10 +259,10 @@ class ModelManager:
         return pointer.version, next(s.last_session for s in spans if s.symbol == symbol)
 
 
-def unknown(symbol: str, known: Sequence[str]) -> UnknownSymbol:
+def unknown(symbol: str, known: Collection[str]) -> UnknownSymbol:
     """Make the error for a canonical symbol without a model; ``known`` have one."""
     return UnknownSymbol(
-        f"no model for {symbol}; there are models for: {', '.join(known[:20]) or 'none'}. "
+        f"no model for {symbol}; there are models for: {', '.join(sorted(known)[:20]) or 'none'}. "
         f'Train one with POST /train {{"symbol": "{symbol}"}}'
     )
 

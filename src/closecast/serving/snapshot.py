@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -50,6 +50,8 @@ class Snapshot:
     detector: DriftDetector
     loaded_at: datetime
     speed: AnswerSpeed = field(default_factory=AnswerSpeed)
+    is_pooled: bool = False
+    """Answers for symbols without a model."""
     _tables: dict[tuple[float, ...], FloatArray] = field(default_factory=dict, repr=False)
     _states: dict[tuple[float, ...], tuple[AdaptiveState, FloatArray]] = field(
         default_factory=dict, repr=False
@@ -81,6 +83,19 @@ class Snapshot:
         """True if one answer takes too long (over 5 ms) for an event loop."""
         return self.speed.alone > _SLOW_S
 
+    def pooled(self) -> Snapshot:
+        """The same model for symbols that it was not trained on.
+
+        Its intervals are calibrated by past errors of all symbols of the bundle. May parse them:
+        call it in a thread.
+
+        Raises
+        ------
+        DamagedBundle
+        """
+        pool = self.parts.pooled_calibration
+        return replace(self, calibration=pool, is_pooled=True, _tables={}, _states={})
+
     def predict(
         self,
         closes: Sequence[float],
@@ -97,6 +112,7 @@ class Snapshot:
         contexts: Sequence[Context | None],
         levels: Sequence[float] = DEFAULT_LEVELS,
         state: AdaptiveState | None = None,
+        symbols: Sequence[str | None] | None = None,
     ) -> list[Prediction]:
         """Answer several windows, each as if it were alone, in a fraction of the time.
 
@@ -112,6 +128,8 @@ class Snapshot:
             Of central intervals, inside (0, 1).
         state : AdaptiveState, optional
             Live calibration of a history that ends with these windows: its forecast is used.
+        symbols : sequence of str or None, optional
+            Canonical symbols that callers named, or ``None``; the model's own by default.
 
         Raises
         ------
@@ -119,7 +137,8 @@ class Snapshot:
         TooFewCloses
             If a level needs more past errors than there are.
         """
-        return self.check_forecast(self.forecast(self.closes(windows), levels, state), contexts)
+        forecast = self.forecast(self.closes(windows), levels, state)
+        return self.check_forecast(forecast, contexts, symbols)
 
     def forecast(
         self,
@@ -177,15 +196,21 @@ class Snapshot:
         return BatchForecast(closes, levels, closes[:, -1, None, None] * growth(returns), state)
 
     def check_forecast(
-        self, forecast: BatchForecast, contexts: Sequence[Context | None]
+        self,
+        forecast: BatchForecast,
+        contexts: Sequence[Context | None],
+        symbols: Sequence[str | None] | None = None,
     ) -> list[Prediction]:
         """Check forecast windows for drift: the other half of :meth:`predict_batch`."""
         verdicts = self.detector.check_batch(forecast.closes, contexts)
         revision = None if forecast.state is None else forecast.state.revision
-        rows = forecast.prices.tolist()
+        rows, closes_used = forecast.prices.tolist(), forecast.closes.shape[1]
+        named = [self.symbol] * len(rows) if symbols is None else symbols
         return [
             Prediction(
+                named[i],
                 self.symbol,
+                self.is_pooled,
                 self.version,
                 self.generation,
                 revision,
@@ -193,6 +218,7 @@ class Snapshot:
                 forecast.levels,
                 rows[i],
                 verdicts[i],
+                closes_used,
             )
             for i, naive in enumerate(forecast.closes[:, -1].tolist())
         ]
