@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated
@@ -139,6 +140,8 @@ class Service:
         """Load the default model, follow pointers, report to the fleet, supervise the worker."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
         self.telemetry.start(self.predictions)
+        with suppress(ClosecastError):  # models that cannot be written: their writer completes it
+            self.registry.finish_moves()
         self.models.look(self.models.default_symbol)
         self.follower.start()
         self.fleet.start()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Request, Response
@@ -29,6 +29,7 @@ from api.schemas.models import (
 )
 from api.security.access import caller_name
 from api.service import Service, ServiceDep
+from closecast.core.point_forecasts import flat_path_note
 from closecast.core.symbols import canonical
 from closecast.infra.processes import host_of
 from closecast.registry.documents import Manifest, Pointer
@@ -89,6 +90,7 @@ def get_model(service: ServiceDep, response: Response, symbol: SymbolQuery = Non
         hyperparameters=info.hyperparameters,
         training=info.training,
         location=info.location,
+        note=flat_path_note(info.location),
         chosen_from=info.chosen_from,
         symbols=list(info.symbols),
         left_out=info.left_out,
@@ -148,10 +150,14 @@ def promote_model(
 ) -> PointerMoveAnswer:
     """Make a bundle current for a symbol, also one that the gate rejected, and load it.
 
+    All symbols that are served by the same version as this one, and that the bundle was made for,
+    move with it; `only` moves one. The answer lists them all under `steps`.
+
     This is a person's override of the gate. A damaged bundle, or one without a passed leak check,
     is refused all the same. The caller and the reason stay in the pointer's history.
     """
-    return _move(service, request, body, body.version, service.registry.promote)
+    registry = service.registry
+    return _move(service, request, body, body.version, registry.promote_panel, registry.promote)
 
 
 @router.post(
@@ -165,11 +171,15 @@ def rollback_model(
 ) -> PointerMoveAnswer:
     """Make the model before this one current again (or a named earlier one), and load it.
 
+    A panel goes back whole: all symbols that the same version serves, or none of them where one
+    has no earlier version; `only` moves one. The answer lists them all under `steps`.
+
     "Before" is the version that was current when the present one first became current: a version
     that was rolled back does not return by another rollback. The gate never promotes the abandoned
     version again; a person can.
     """
-    return _move(service, request, body, body.version, service.registry.rollback)
+    registry = service.registry
+    return _move(service, request, body, body.version, registry.rollback_panel, registry.rollback)
 
 
 def _move(
@@ -177,26 +187,28 @@ def _move(
     request: Request,
     body: PointerMoveBody,
     version: str | None,
-    move: Callable[..., Pointer],
+    move_all: Callable[..., list[Pointer]],
+    move_one: Callable[..., Pointer],
 ) -> PointerMoveAnswer:
-    """Move a symbol's pointer by a method of the registry, and load the version it leads to."""
-    pointer = move(
-        service.models.canonical(body.symbol),
-        version=version,
-        reason=body.reason,
-        by=caller_name(request.scope, body.by),
-        expected=body.expected_generation,
-    )
-    loaded = _reloaded(service, [service.models.look(pointer.symbol)], pointer)
-    step = PointerStep.model_validate(pointer.history[-1])
-    return PointerMoveAnswer(**dict(loaded), steps={pointer.symbol: step})
+    """Move pointers by a method of the registry, and load the versions they lead to."""
+    arguments = {
+        "version": version,
+        "reason": body.reason,
+        "by": caller_name(request.scope, body.by),
+        "expected": body.expected_generation,
+    }
+    symbol = service.models.canonical(body.symbol)
+    moved = [move_one(symbol, **arguments)] if body.only else move_all(symbol, **arguments)
+    loaded = _reloaded(service, [service.models.look(one.symbol) for one in moved], moved)
+    steps = {one.symbol: PointerStep.model_validate(one.history[-1]) for one in moved}
+    return PointerMoveAnswer(**dict(loaded), steps=steps)
 
 
 def _reloaded(
-    service: Service, outcomes: list[Reload], moved: Pointer | None = None
+    service: Service, outcomes: list[Reload], moved: Sequence[Pointer] = ()
 ) -> ReloadAnswer:
     """Outcome of following the pointers here, and in every other process."""
-    pointers = [moved] if moved else [service.pointer(outcome.symbol) for outcome in outcomes]
+    pointers: Sequence[Pointer | None] = moved or [service.pointer(one.symbol) for one in outcomes]
     generations = {pointer.symbol: pointer.generation for pointer in pointers if pointer}
     fleet = service.fleet.wait_for(generations)
     return ReloadAnswer(

@@ -95,6 +95,13 @@ class ForecastSummary(Answer):
         description="Newest attempt to get newer closes, while `stale`; `null` where it is fresh, "
         "or no worker collects closes."
     )
+    note: str | None = Field(
+        description="Reason where all prices are the last close, or some; else `null`.",
+        examples=[
+            "its point forecast was no better than today's close, so it was set to that: all ten "
+            "prices are the same"
+        ],
+    )
 
 
 class ForecastAnswer(ForecastSummary):

@@ -128,6 +128,13 @@ class ModelAnswer(WorkersAnswer):
         description="Per step the share of the predicted location that is used (0: naive), and "
         "the reason."
     )
+    note: str | None = Field(
+        description="Reason where all prices of its forecasts are the same, or some; else `null`.",
+        examples=[
+            "its point forecast was no better than today's close, so it was set to that: all ten "
+            "prices are the same"
+        ],
+    )
     chosen_from: dict[str, Any] = Field(
         description="For `auto`: p-values of the model confidence set, and forecasters left out."
     )
@@ -184,6 +191,11 @@ class PointerMoveBody(SymbolBody):
     reason: ReasonText
     by: WhoText | None = None
     expected_generation: ExpectedGeneration = None
+    only: bool = Field(
+        False,
+        description="Move this symbol alone. By default all symbols that its current version "
+        "serves move together, or none of them does.",
+    )
 
 
 class PromoteBody(PointerMoveBody):
@@ -230,4 +242,6 @@ class ReloadAnswer(WorkersAnswer):
 class PointerMoveAnswer(ReloadAnswer):
     """The step of each symbol's pointer, and the versions served after it."""
 
-    steps: dict[str, PointerStep]
+    steps: dict[str, PointerStep] = Field(
+        description="Every symbol that was moved, the named one first."
+    )

@@ -78,7 +78,8 @@ class JobAnswer(Answer):
         "`paused` while it makes room for predictions that have become slow."
     )
     result: dict[str, Any] | None = Field(
-        description="When succeeded: version, promoted, gate, metrics beside naive (`as_trained`: "
+        description="When succeeded: version, promoted, `note` (the reason where all prices of "
+        "its forecasts are the same), gate, metrics beside naive (`as_trained`: "
         "before the point forecast was shrunk to naive's). The gate's `p_one_sided` is one-sided, "
         "`p_mae` and `p_crps` of the metrics are two-sided."
     )

@@ -114,6 +114,9 @@ def test_a_recipe_trains_and_its_own_scores_stand_beside_naives(
     if not np.any(info.location["factor"]):
         assert evaluation.as_trained("lstm").mode == AS_TRAINED
         assert "lstm as trained" in as_table(evaluation)
+        sentence = "its point forecast was no better than today's close, so it was set to that"
+        assert sentence in published.decisions["KO"].reason
+        assert f"lstm: {sentence}" in published.table
 
 
 def test_the_command_line_takes_a_preset_without_a_forecaster(

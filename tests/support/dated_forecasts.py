@@ -40,7 +40,12 @@ class FakeModels:
         wanted = canonical(symbol or "MSFT")
         span = SimpleNamespace(symbol=wanted, basis="raw", source="made")
         info = SimpleNamespace(
-            horizon=10, forecaster="ewma", data=(span,), symbols=(wanted,), seq_length=60
+            horizon=10,
+            forecaster="ewma",
+            data=(span,),
+            symbols=(wanted,),
+            seq_length=60,
+            location={},
         )
         detector = SimpleNamespace(check=lambda window, context: Verdict((finding_of(window),)))
         return SimpleNamespace(

@@ -32,7 +32,7 @@ def run_accept(arguments: argparse.Namespace, settings: Settings) -> None:
             arguments.symbol,
             arguments.session,
             arguments.reason,
-            arguments.by or _user(),
+            arguments.by or user(),
         )
     finally:
         database.close()
@@ -55,7 +55,8 @@ def _checked(text: str, check: Callable[[str], str]) -> str:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _user() -> str:
+def user() -> str:
+    """Author of a decision where none is named: the system's user."""
     try:
         return checked_author(f"cli:{getpass.getuser()}")
     except (KeyError, OSError, ValueError):  # a container's user often has no name

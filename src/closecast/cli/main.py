@@ -10,7 +10,7 @@ from datetime import date
 
 from pydantic import ValidationError
 
-from closecast.cli import accept
+from closecast.cli import accept, move
 from closecast.cli.inspect import run_inspect
 from closecast.cli.keys import create_key, list_keys, revoke_key
 from closecast.cli.options import add_fine_tune, add_hyperparameters, add_origin
@@ -46,6 +46,33 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(redacted(f"closecast: {error}"))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _add_moves(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """``promote`` and ``rollback``."""
+    promoting = commands.add_parser(
+        "promote", help="make a bundle current, also one that the gate rejected"
+    )
+    promoting.add_argument("version", metavar="VERSION")
+    promoting.set_defaults(run=move.run_promote)
+    back = commands.add_parser("rollback", help="make the model before this one current again")
+    back.add_argument("--version", metavar="VERSION", help="an earlier one; by default the last")
+    back.set_defaults(run=move.run_rollback)
+    for made in (promoting, back):
+        made.add_argument("--symbol", metavar="S", help="symbol (CLOSECAST_DEFAULT_SYMBOL)")
+        made.add_argument(
+            "--only",
+            action="store_true",
+            help="move this symbol alone; by default all that the same version serves move",
+        )
+        made.add_argument(
+            "--reason", type=accept.reason, required=True, help="reason, which is kept"
+        )
+        made.add_argument(
+            "--by",
+            type=accept.author,
+            help="name of the person; by default that of the system's user",
+        )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -138,6 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     listing.set_defaults(run=run_settings)
 
+    _add_moves(commands)
     statistics = commands.add_parser(
         "statistics", help="read MLflow and write the data of GET /statistics"
     )

@@ -8,6 +8,7 @@ import numpy as np
 
 from closecast.core.arrays import read_only
 from closecast.core.dataset import make_examples
+from closecast.core.point_forecasts import NAIVE_BY_DESIGN
 from closecast.core.prices import Prices
 from closecast.forecasters.base import Predictor
 from closecast.forecasters.shrunk import Shrinkage, ShrunkPredictor
@@ -34,7 +35,7 @@ def learn_shrinkage(predictor: Predictor, valid: Sequence[Prices]) -> Shrinkage:
     predicted = [predictor.predict_batch(e.windows).location for e in parts]
     steps = predictor.horizon
     if not any(location.any() for location in predicted):
-        return Shrinkage(read_only(np.ones(steps)), "the location is the naive one as it is")
+        return Shrinkage(read_only(np.ones(steps)), NAIVE_BY_DESIGN)
     days = np.concatenate([s.sessions[e.origins] for s, e in zip(valid, parts, strict=True)])
     _, place, count = np.unique(days, return_inverse=True, return_counts=True)
     actual, location = np.concatenate([e.targets for e in parts]), np.concatenate(predicted)

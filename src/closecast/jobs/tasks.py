@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from closecast.core.point_forecasts import flat_path_note
 from closecast.database import Database
 from closecast.settings import Settings
 
@@ -35,9 +36,11 @@ def train(context: TaskContext, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
     request = TrainRequest.model_validate(arguments)
     published = run_training(context.settings, request, watch=context.report)
-    name = published.manifest.info.forecaster
+    info = published.manifest.info
+    name = info.forecaster
     return {
         "version": published.manifest.version,
+        "note": flat_path_note(info.location),
         "promoted": list(published.promoted),
         "left_out": dict(published.left_out),
         "gate": {symbol: asdict(decision) for symbol, decision in published.decisions.items()},

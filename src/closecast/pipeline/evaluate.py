@@ -81,6 +81,7 @@ def evaluate_candidate(
     prepared = workspace.prepared()
     candidate = workspace.candidate(prepared)
     registry = Registry(settings.models_url)
+    registry.finish_moves()
     eligible = [s for s in prepared.splits if only is None or s.test.symbol in only]
     champions = champions_of(settings, registry, eligible)
     assessment = assess(

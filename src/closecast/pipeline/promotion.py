@@ -11,6 +11,7 @@ import numpy as np
 
 from closecast.calibration import SplitConformal
 from closecast.core.dataset import Split
+from closecast.core.point_forecasts import flat_path_note, is_unearned
 from closecast.core.prices import Prices
 from closecast.errors import (
     ClosecastError,
@@ -133,6 +134,9 @@ def decide_all(
     for champion in champions:
         rows = {symbol: by_symbol[symbol] for symbol in champion.symbols}
         decisions |= decide(rows, name, champion.serving, policy, refused, attempts)
+    if is_unearned(assessment.about["location"]):
+        note = flat_path_note(assessment.about["location"])
+        decisions = {s: replace(d, reason=f"{d.reason}; {note}") for s, d in decisions.items()}
     return {symbol: decisions[symbol] for symbol in by_symbol if symbol in decisions}
 
 

@@ -108,6 +108,17 @@ class Store:
         with _reaching("write", path), storage(path):
             self._fs.pipe_file(path, content)
 
+    def remove(self, place: str) -> None:
+        """Remove a file; nothing happens where there is none.
+
+        Raises
+        ------
+        StorageFailed
+        """
+        path = self._inside(place)
+        with suppress(FileNotFoundError), _reaching("remove", path), storage(path):
+            self._fs.rm_file(path)
+
     def publish(self, folder: str, files: Mapping[str, bytes]) -> None:
         """Make a folder visible whole: by one rename, or, on an object store, the last file last.
 

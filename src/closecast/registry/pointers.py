@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from urllib.parse import unquote
 
 from pydantic import ValidationError
@@ -20,7 +21,14 @@ from closecast.errors import (
     UnknownVersion,
     UnverifiedBundle,
 )
-from closecast.registry.documents import GATE, Bundle, Pointer, Promotion, problems_in
+from closecast.registry.documents import (
+    GATE,
+    Bundle,
+    Manifest,
+    Pointer,
+    Promotion,
+    problems_in,
+)
 from closecast.registry.formats import refuse_newer_pointer
 from closecast.registry.object_store import Stamps, Store
 
@@ -41,6 +49,10 @@ class Pointers(ABC):
     @abstractmethod
     def load_to_serve(self, version: str, symbol: str) -> Bundle:
         """A bundle that may be current for a symbol, or an error."""
+
+    @abstractmethod
+    def manifest(self, version: str) -> Manifest:
+        """The manifest of a bundle, or an error."""
 
     def pointer(self, symbol: str) -> Pointer | None:
         """The pointer of a symbol, or ``None``; one under an earlier spelling where that is all.
@@ -140,18 +152,26 @@ class Pointers(ABC):
         symbol = canonical(symbol)
         self.load_to_serve(version, symbol)
         with self._store.one_writer():
-            before, generation = self._before(symbol, expected)
-            if before is not None and by == GATE and version in before.rolled_back:
-                left = next(s for s in reversed(before.history) if s.rolled_back == version)
-                raise RolledBack(symbol, version, left.by, left.at, left.reason)
-            step = Promotion(
-                version=version,
-                generation=generation + 1,
-                at=datetime.now(UTC),
-                reason=reason,
-                by=by,
-            )
-            return self._point(symbol, before, step)
+            pointer = self._promoted(symbol, version, reason, by, expected)
+            self._put(pointer)
+        return pointer
+
+    def _promoted(
+        self, symbol: str, version: str, reason: str, by: str, expected: int | None
+    ) -> Pointer:
+        """The pointer after a promotion; nothing is written."""
+        before, generation = self._before(symbol, expected)
+        if before is not None and by == GATE and version in before.rolled_back:
+            left = next(s for s in reversed(before.history) if s.rolled_back == version)
+            raise RolledBack(symbol, version, left.by, left.at, left.reason)
+        step = Promotion(
+            version=version,
+            generation=generation + 1,
+            at=datetime.now(UTC),
+            reason=reason,
+            by=by,
+        )
+        return _after(symbol, before, step)
 
     def rollback(
         self,
@@ -188,38 +208,58 @@ class Pointers(ABC):
         """
         symbol = canonical(symbol)
         with self._store.one_writer():
-            if expected is None:
-                pointer = self.pointer(symbol)
-            else:
-                pointer, _ = self._before(symbol, expected)
-            if pointer is None:
-                raise UnknownVersion(
-                    f"{symbol} has no model yet, so there is nothing to go back to"
-                )
-            earlier = _earlier_versions(pointer)
-            if version is not None and version not in earlier:
-                raise UnknownVersion(
-                    f"{version[:40]!r} was never current for {symbol} before {pointer.version}; "
-                    f"earlier ones: {', '.join(earlier) or 'none'}"
-                )
-            for candidate in [version] if version else earlier:
-                try:
-                    self.load_to_serve(candidate, symbol)
-                except (DamagedBundle, UnknownVersion, UnverifiedBundle):
-                    if version:
-                        raise
-                    continue
-                step = Promotion(
-                    version=candidate,
-                    generation=pointer.generation + 1,
-                    at=datetime.now(UTC),
-                    reason=reason,
-                    by=by,
-                    kind="rollback",
-                    rolled_back=pointer.version,
-                )
-                return self._point(symbol, pointer, step)
-            raise UnknownVersion(f"{symbol} has no earlier bundle that is whole and verified")
+            pointer = self._rolled_back(
+                symbol, reason, version, by, expected, partial(self.load_to_serve, symbol=symbol)
+            )
+            self._put(pointer)
+        return pointer
+
+    def _rolled_back(
+        self,
+        symbol: str,
+        reason: str,
+        version: str | None,
+        by: str,
+        expected: int | None,
+        require: Callable[[str], object],
+    ) -> Pointer:
+        """The pointer after a rollback; nothing is written.
+
+        Parameters
+        ----------
+        require : callable
+            Raises for a version that may not be current for the symbol.
+        """
+        if expected is None:
+            pointer = self.pointer(symbol)
+        else:
+            pointer, _ = self._before(symbol, expected)
+        if pointer is None:
+            raise UnknownVersion(f"{symbol} has no model yet, so there is nothing to go back to")
+        earlier = _earlier_versions(pointer)
+        if version is not None and version not in earlier:
+            raise UnknownVersion(
+                f"{version[:40]!r} was never current for {symbol} before {pointer.version}; "
+                f"earlier ones: {', '.join(earlier) or 'none'}"
+            )
+        for candidate in [version] if version else earlier:
+            try:
+                require(candidate)
+            except (DamagedBundle, UnknownVersion, UnverifiedBundle):
+                if version:
+                    raise
+                continue
+            step = Promotion(
+                version=candidate,
+                generation=pointer.generation + 1,
+                at=datetime.now(UTC),
+                reason=reason,
+                by=by,
+                kind="rollback",
+                rolled_back=pointer.version,
+            )
+            return _after(symbol, pointer, step)
+        raise UnknownVersion(f"{symbol} has no earlier bundle that is whole and verified")
 
     def _before(self, symbol: str, expected: int | None) -> tuple[Pointer | None, int]:
         """The pointer to replace, and the generation that the next one comes after."""
@@ -239,15 +279,19 @@ class Pointers(ABC):
             raise PointerMoved(symbol, (expected, was), found)
         return before, generation
 
-    def _point(self, symbol: str, before: Pointer | None, step: Promotion) -> Pointer:
-        pointer = Pointer(
-            symbol=symbol,
-            version=step.version,
-            generation=step.generation,
-            history=_kept((*(before.history if before else ()), step)),
-        )
-        self._store.write(_place_of(symbol), pointer.model_dump_json(indent=1).encode())
-        return pointer
+    def _put(self, pointer: Pointer) -> None:
+        content = pointer.model_dump_json(indent=1).encode()
+        self._store.write(_place_of(pointer.symbol), content)
+
+
+def _after(symbol: str, before: Pointer | None, step: Promotion) -> Pointer:
+    """The pointer of a symbol after one more step."""
+    return Pointer(
+        symbol=symbol,
+        version=step.version,
+        generation=step.generation,
+        history=_kept((*(before.history if before else ()), step)),
+    )
 
 
 def _place_of(symbol: str) -> str:

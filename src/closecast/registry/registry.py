@@ -1,6 +1,7 @@
 """Registry: bundles of trained models, and the pointers to the current ones.
 
-``<root>/bundles/<version>/`` holds a bundle, ``<root>/current/<symbol>.json`` a pointer.
+``<root>/bundles/<version>/`` holds a bundle, ``<root>/current/<symbol>.json`` a pointer, and
+``<root>/moves/`` a move of several pointers until all of them are written.
 The root is a folder or any fsspec URL.
 """
 
@@ -8,10 +9,10 @@ from __future__ import annotations
 
 from closecast.registry.bundles import Bundles
 from closecast.registry.object_store import Store
-from closecast.registry.pointers import Pointers
+from closecast.registry.panel_moves import PanelMoves
 
 
-class Registry(Bundles, Pointers):
+class Registry(Bundles, PanelMoves):
     """Reads and writes one root. Safe for several processes on one local folder.
 
     Parameters

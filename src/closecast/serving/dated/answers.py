@@ -82,6 +82,8 @@ class DatedAnswer:
         The fault for which closes after the origin are held back.
     last_update : UpdateAttempt or None
         ``None`` while the forecast is fresh, or where no worker collects closes.
+    note : str or None
+        Reason where prices are the last close because the point forecast was no better.
     """
 
     forecast_id: str
@@ -100,6 +102,7 @@ class DatedAnswer:
     held: HeldCloses | None
     last_update: UpdateAttempt | None
     path: tuple[DatedRow, ...]
+    note: str | None = None
 
     @property
     def drift_warning(self) -> bool:

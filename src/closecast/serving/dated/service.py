@@ -13,6 +13,7 @@ import numpy as np
 
 from closecast.core.calendars import SessionTable, as_date
 from closecast.core.forecast import DEFAULT_LEVELS
+from closecast.core.point_forecasts import flat_path_note
 from closecast.core.prices import Prices
 from closecast.core.records import SCORED_PROBABILITIES, DatedForecast, DatedStep, Kind
 from closecast.core.symbols import exchange_of
@@ -280,4 +281,5 @@ class DatedForecastService:
             held=held,
             last_update=last_update(start),
             path=rows,
+            note=flat_path_note(info.location),
         )
