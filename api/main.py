@@ -84,6 +84,7 @@ def create_app(
         keys.load(required=bool(chosen.api_keys_file))
         use_markets(chosen)
         service = Service.from_settings(chosen, clock, kind)
+        service.health.others.append(keys.trouble)
         await run_in_threadpool(service.start)
         app.state.service = service
         if own_process:

@@ -17,11 +17,14 @@ from api.telemetry.requests import Telemetry
 from closecast.core.records import Kind
 from closecast.database import Database, PredictionLogWriter
 from closecast.database.engine import Clock
-from closecast.errors import ClosecastError
+from closecast.errors import ClosecastError, StorageFailed
+from closecast.infra.bounded import BoundedCall
 from closecast.infra.latency import Latencies
 from closecast.jobs.backends.local import LocalBackend
 from closecast.jobs.supervisor import Supervisor, can_train
+from closecast.jobs.worker_failures import worker_trouble
 from closecast.registry.documents import Pointer
+from closecast.registry.places import require_places
 from closecast.registry.registry import Registry
 from closecast.serving import (
     FallbackPolicy,
@@ -31,6 +34,7 @@ from closecast.serving import (
     PointerFollower,
 )
 from closecast.serving.dated import DatedForecastService
+from closecast.serving.health import HealthMonitor
 from closecast.settings import Settings
 from closecast.sources.calendar_cache import CalendarCache
 from closecast.sources.price_cache import PriceCache
@@ -53,6 +57,7 @@ class Service:
     telemetry: Telemetry
     clock: Clock
     kind: Kind
+    health: HealthMonitor
     prediction: PredictionService = field(init=False)
     network: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, "batch-network")
@@ -68,6 +73,7 @@ class Service:
             log=self.predictions,
             clock=self.clock,
         )
+        self._places = BoundedCall("places", self._places_failure, patience_s=2.0)
         self.gauges = ServiceGauges(
             registry=self.registry,
             models=self.models,
@@ -97,6 +103,15 @@ class Service:
         supervisor = (
             Supervisor(settings, database) if settings.worker_enabled and can_train() else None
         )
+        telemetry = Telemetry(settings.data_dir, settings.recent_requests)
+        health = HealthMonitor(
+            settings,
+            models,
+            database,
+            trains=supervisor is not None,
+            free_bytes=lambda: telemetry.machine.disk()[0],
+            others=[partial(worker_trouble, settings.data_dir), fleet.trouble],
+        )
         backend = LocalBackend(database, wake=supervisor.wake if supervisor else None)
         database.jobs.publish_with(backend.publish)
         return cls(
@@ -119,10 +134,18 @@ class Service:
                 has_worker=supervisor is not None,
             ),
             predictions=PredictionLogWriter(database.predictions, keep=settings.predictions_kept),
-            telemetry=Telemetry(settings.data_dir, settings.recent_requests),
+            telemetry=telemetry,
             clock=clock,
             kind=kind,
+            health=health,
         )
+
+    def _places_failure(self) -> StorageFailed | None:
+        try:
+            require_places(self.settings)
+        except StorageFailed as error:
+            return error
+        return None
 
     def pointer(self, symbol: str) -> Pointer | None:
         """The pointer of a symbol; ``None`` also where it cannot be read."""
@@ -136,6 +159,26 @@ class Service:
         pointer = self.pointer(symbol)
         return pointer.version if pointer else None
 
+    def require_places(self) -> None:
+        """Check that the worker of this service can write a model where it will have to.
+
+        Raises
+        ------
+        StorageFailed
+            If not, or if the disk does not answer within two seconds.
+        """
+        if self.supervisor is None:
+            return  # another machine trains, with folders of its own
+        self._places.begin()
+        found = self._places.answer()
+        if found.silent_s:
+            raise StorageFailed(
+                "the folders that a training writes to do not answer: check the disk; nothing was "
+                "begun"
+            )
+        if found.value is not None:
+            raise found.value
+
     def start(self) -> None:
         """Load the default model, follow pointers, report to the fleet, supervise the worker."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -145,6 +188,7 @@ class Service:
         self.models.look(self.models.default_symbol)
         self.follower.start()
         self.fleet.start()
+        self.health.start()
         if self.supervisor is not None:
             self.supervisor.start()
 

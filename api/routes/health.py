@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from fastapi import APIRouter
 
 from api.problems.openapi import responses
-from api.schemas.health import Alive, Artefacts, HealthAnswer, ServedAnswer
-from api.service import Service, ServiceDep
+from api.schemas.health import Alive, Artefacts, HealthAnswer, ReasonAnswer, ServedAnswer
+from api.service import ServiceDep
 from closecast import __version__
-from closecast.core.records import HeldCloses
-from closecast.errors import ClosecastError
+from closecast.infra.trouble import Trouble
 from closecast.jobs.supervisor import can_train
 
 router = APIRouter(prefix="/health", tags=["health"])
@@ -17,49 +18,54 @@ router = APIRouter(prefix="/health", tags=["health"])
 
 @router.get("")
 def get_health(service: ServiceDep) -> HealthAnswer:
-    """CPU, memory, artefacts, and the served beside the published models."""
+    """CPU, memory, artefacts, the served beside the published models, and what is amiss.
+
+    Answers within a second or two, also where a disk or the ledger does not. The status code is
+    200 as long as the process lives: `status` and `reasons` hold the verdict.
+    """
     models = service.models
     served = models.serving(models.default_symbol)
-    failures = models.failures()
-    files: set[str] = set()
-    try:
-        files = service.registry.files_of(served.version) if served else files
-    except ClosecastError as error:
-        failures.setdefault(models.default_symbol, str(error))
-    database, held = _ledger_state(service)
+    found = service.health.look()
     machine = service.telemetry.machine
-    free, _ = machine.disk()
+    failures = models.failures()
+    if found.store.failure is not None:
+        failures.setdefault(models.default_symbol, found.store.failure)
+    troubles = list(found.troubles)
+    if served is None and not failures:
+        troubles.insert(0, _no_model(models.default_symbol))
     if served is None:
         status = "no_model"
     else:
-        status = "ok" if database == "ok" and not failures else "degraded"
+        status = "degraded" if troubles or failures or found.ledger.said != "ok" else "ok"
+    files = found.store.files
     return HealthAnswer.model_validate(
         {
             "status": status,
+            "reasons": [ReasonAnswer(**asdict(trouble)) for trouble in troubles],
             "version": __version__,
             "uptime_s": round(machine.uptime_s, 1),
             "cpu_percent": machine.cpu_percent,
             "memory_percent": machine.memory_percent,
             "process_memory_mb": round(machine.resident_bytes / 1e6, 1),
-            "disk_free_gb": round(free / 1e9, 1),
+            "disk_free_gb": None if found.free_bytes is None else round(found.free_bytes / 1e9, 1),
             "default_symbol": models.default_symbol,
             "artefacts": Artefacts(
                 model="predictor.json" in files,
                 intervals="intervals.json" in files,
                 drift_baseline="baseline_stats.json" in files,
-                collected_prices=models.closes.cache.path(models.default_symbol).exists(),
+                collected_prices=found.store.collected,
             ),
             "models": [
                 ServedAnswer(
                     symbol=snapshot.symbol,
                     serving_version=snapshot.version,
-                    published_version=service.published_version(snapshot.symbol),
+                    published_version=found.store.published.get(snapshot.symbol),
                 )
                 for snapshot in models.loaded()
             ],
             "failures": failures,
-            "held": held,
-            "ledger": database,
+            "held": found.ledger.held,
+            "ledger": found.ledger.said,
             "can_train": can_train(),
         }
     )
@@ -78,9 +84,9 @@ def get_readiness(service: ServiceDep) -> Alive:
     return Alive(status="ready")
 
 
-def _ledger_state(service: Service) -> tuple[str, dict[str, HeldCloses]]:
-    """State of the ledger, and the closes that it holds back."""
-    try:
-        return "ok", service.database.close_decisions.all_held()
-    except ClosecastError as error:
-        return str(error), {}
+def _no_model(symbol: str) -> Trouble:
+    return Trouble(
+        "no_model",
+        f"there is no model for {symbol} yet (CLOSECAST_DEFAULT_SYMBOL)",
+        "Train one: POST /train, or `closecast train`; GET /train shows one that is under way",
+    )

@@ -8,6 +8,15 @@ from pydantic import Field
 
 from api.schemas.base import Answer
 from api.schemas.forecasts import HeldClosesAnswer
+from closecast.infra.trouble import TroubleCode
+
+
+class ReasonAnswer(Answer):
+    """One reason for which the service is degraded."""
+
+    code: TroubleCode = Field(description="Stable, for machines.")
+    message: str = Field(description="A sentence that names the place and the reason.")
+    remedy: str = Field(description="The next step.")
 
 
 class ServedAnswer(Answer):
@@ -31,6 +40,9 @@ class HealthAnswer(Answer):
     """The state of this process and its machine."""
 
     status: Literal["ok", "degraded", "no_model"]
+    reasons: list[ReasonAnswer] = Field(
+        description="Reasons for a status that is not `ok`, each with the next step."
+    )
     version: str
     uptime_s: float
     cpu_percent: float | None = Field(
@@ -38,7 +50,9 @@ class HealthAnswer(Answer):
     )
     memory_percent: float = Field(description="Memory use of the machine.")
     process_memory_mb: float = Field(description="Resident memory of this process.")
-    disk_free_gb: float
+    disk_free_gb: float | None = Field(
+        description="Free space on the disk of the data folder; `null` while it does not answer."
+    )
     default_symbol: str
     artefacts: Artefacts
     models: list[ServedAnswer]

@@ -36,6 +36,7 @@ def submit_training(service: Service, body: TrainBody, idempotency_key: str | No
     ------
     TrainingUnavailable, InvalidSymbol, UnknownName, InvalidHyperparameters, JobConflict
     StorageFailed
+        Also where the worker of this service could not write its model: at once, not after hours.
     """
     request = body.model_dump_json()
     # A repeated request gets the first one's job, even if models or settings changed meanwhile.
@@ -44,6 +45,7 @@ def submit_training(service: Service, body: TrainBody, idempotency_key: str | No
         if job is not None:
             return job
     require_training()
+    service.require_places()
     symbols = _symbols(service, body)
     source = _allowed_source(service, body.source)
     if source.partition(":")[0] != "file":  # a column of the file may name the exchange

@@ -7,6 +7,8 @@ state of live calibration, the drift history, decisions about closes, the log of
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from closecast.core.records import DriftDay, ScoredStep
 from closecast.database.calibrations import CalibrationChange, Calibrations, StoredCalibration
 from closecast.database.close_decisions import CloseDecisions
@@ -16,6 +18,7 @@ from closecast.database.engine import Clock, Engine, utc_now
 from closecast.database.forecast_ledger import ForecastLedger
 from closecast.database.job_records import ACTIVE, Job, JobState
 from closecast.database.jobs import Jobs
+from closecast.database.ledger_watch import LedgerWatch
 from closecast.database.prediction_log import (
     PredictionFilter,
     PredictionLog,
@@ -52,6 +55,16 @@ class Database:
         """Close all connections."""
         self._engine.close()
 
+    @property
+    def folder(self) -> Path | None:
+        """The folder of a SQLite file; ``None`` of a server's database."""
+        file = self._engine.sqlite_file
+        return None if file is None else file.parent
+
+    def watch(self, note: Path) -> LedgerWatch:
+        """Make a watch that notices a replaced or damaged ledger, with its note at a path."""
+        return LedgerWatch(self._engine, note, self.clock)
+
     def check(self) -> None:
         """Raise :class:`closecast.errors.StorageFailed` if the database cannot be used."""
         self._engine.check()
@@ -72,6 +85,7 @@ __all__ = [
     "Job",
     "JobState",
     "Jobs",
+    "LedgerWatch",
     "PredictionFilter",
     "PredictionLog",
     "PredictionLogWriter",

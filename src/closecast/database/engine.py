@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +20,16 @@ from sqlalchemy.schema import CreateColumn
 from closecast.database.former_names import rename_symbols
 from closecast.errors import BadSetting, StorageFailed
 
+log = logging.getLogger(__name__)
+
 METADATA = sa.MetaData()
+
+_DAMAGE = ("malformed", "not a database", "Could not decode", "disk image")
+"""Signs of a damaged file in SQLite's messages."""
+
+_UNREADABLE = (json.JSONDecodeError, UnicodeDecodeError)
+"""Errors of a row whose bytes were altered in a way that SQLite does not notice."""
+
 _READ_ONLY = "closecast_read_only"
 Clock = Callable[[], datetime]
 
@@ -43,7 +54,7 @@ class Engine:
             raise BadSetting(f"CLOSECAST_LEDGER_URL: {error}") from error
         except ValueError:  # it shows what was taken for a port: without a host, the password
             raise BadSetting("CLOSECAST_LEDGER_URL: what follows host: is no port number") from None
-        self._shown_url = parsed.render_as_string(hide_password=True)
+        self.shown_url = parsed.render_as_string(hide_password=True)
         self._sqlite_file = parsed.database if parsed.get_backend_name() == "sqlite" else None
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
@@ -65,6 +76,8 @@ class Engine:
         if self._sqlite_file is not None:
             sa.event.listen(self._engine, "connect", _prepare_sqlite)
             sa.event.listen(self._engine, "begin", _begin_immediate)
+        self.damage: str | None = None
+        """The first fault of the file's content that a statement met; ``None`` without one."""
         self._ready = False
         self._created: tuple[int, int] | None = None
 
@@ -98,14 +111,34 @@ class Engine:
                 yield connection
         except sa.exc.IntegrityError:
             raise
-        except (sa.exc.SQLAlchemyError, OSError) as error:
+        except (sa.exc.SQLAlchemyError, OSError, *_UNREADABLE) as error:
             cause = getattr(error, "orig", None) or error
+            self._notice_damage(cause)
             raise StorageFailed(
-                f"the ledger {self._shown_url} cannot be used: {cause}. POST /predict goes on. "
+                f"the ledger {self.shown_url} cannot be used: {cause}. POST /predict goes on. "
                 "Free space, check permissions, or move a damaged file away; a new one is made"
             ) from error
 
+    @property
+    def sqlite_file(self) -> Path | None:
+        """The file of a SQLite database; ``None`` of a server's, or one in memory."""
+        return Path(self._sqlite_file) if self._sqlite_file not in (None, ":memory:") else None
+
+    def _notice_damage(self, cause: BaseException) -> None:
+        text = str(cause)
+        damaged = isinstance(cause, _UNREADABLE) or any(sign in text for sign in _DAMAGE)
+        if self._sqlite_file is None or not damaged or self.damage is not None:
+            return
+        self.damage = text
+        log.error("the ledger is damaged", extra={"ledger": self.shown_url, "reason": text})
+
     def _create(self) -> None:
+        if self._ready:
+            log.warning(
+                "the file of the ledger was deleted or replaced while it was in use",
+                extra={"ledger": self.shown_url},
+            )
+        self.damage = None
         if self._sqlite_file:
             Path(self._sqlite_file).parent.mkdir(parents=True, exist_ok=True)
             self._engine.dispose()  # a connection to a file that was moved away would write there

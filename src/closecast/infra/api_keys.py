@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from closecast.errors import InvalidKeyName, StorageFailed, UnknownName
 from closecast.infra.files import storage, write_atomically
 from closecast.infra.redaction import KEY_PREFIX
+from closecast.infra.trouble import Trouble
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,8 @@ class KeyStore:
         self.path = path
         self._keys: tuple[tuple[bytes, ApiKey], ...] = ()
         self._locked = False
+        self.failure: str | None = None
+        """Reason for which the file could not be read again; ``None`` if it could."""
         self._stamp: tuple[int, ...] | None = None
         self._look_at = 0.0
 
@@ -107,6 +110,16 @@ class KeyStore:
         if time.monotonic() >= self._look_at:
             self._look()
         return self._locked or bool(self._keys)
+
+    def trouble(self) -> Trouble | None:
+        """The failure to read the file again as a trouble; ``None`` without one."""
+        if self.failure is None:
+            return None
+        return Trouble(
+            "keys_unreadable",
+            f"the API keys cannot be read again: {self.failure}",
+            "Restore the file or its permissions; keys that were read last stay in force",
+        )
 
     def find(self, token: bytes) -> ApiKey | None:
         """The key that a token belongs to; takes the same time for every key."""
@@ -190,6 +203,7 @@ class KeyStore:
             self._tell(str(error))
 
     def _tell(self, reason: str) -> None:
+        self.failure = reason
         force = "those read last stay in force"
         if not self._keys:
             force = "nobody passes" if self._locked else "there were none"
@@ -200,7 +214,7 @@ class KeyStore:
 
     def _take(self, document: _Document) -> None:
         self._keys = tuple((bytes.fromhex(key.sha256), key) for key in document.keys)
-        self._locked = False
+        self._locked, self.failure = False, None
 
     def _stamp_now(self) -> tuple[int, ...] | None:
         """Stamp that any change alters, also of owner and permissions; ``None`` without a file."""

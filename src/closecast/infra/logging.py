@@ -9,12 +9,13 @@ import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import orjson
 from pythonjsonlogger.core import RESERVED_ATTRS, BaseJsonFormatter
 
 from closecast.infra.redaction import has_signs, redacted, without_secrets
+from closecast.infra.trouble import Trouble
 
 LogFormat = Literal["auto", "json", "text"]
 
@@ -150,6 +151,31 @@ def _writable(value: object) -> object:
     return value
 
 
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes to standard error, and remembers whether the last line could be written."""
+
+    failure: str | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        type(self).failure = None
+        super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        # The inherited one prints a traceback to the very stream that cannot be written.
+        type(self).failure = repr(sys.exc_info()[1])
+
+
+def log_trouble() -> Trouble | None:
+    """Trouble of the log; ``None`` while its lines can be written."""
+    if _Handler.failure is None:
+        return None
+    return Trouble(
+        "log_failing",
+        f"the last line of the log could not be written: {_Handler.failure}",
+        "Free space where standard error leads to, or start the program that reads it again",
+    )
+
+
 def set_up_logging(level: str = "INFO", log_format: LogFormat = "auto") -> None:
     """Send the records of every logger of this process to standard error in one format.
 
@@ -163,7 +189,7 @@ def set_up_logging(level: str = "INFO", log_format: LogFormat = "auto") -> None:
     # No line mentions threads, processes and places in the code, so none is looked up.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None  # documented; only the name looks private
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(sys.stderr)
     terminal = sys.stderr.isatty()
     if log_format == "text" or (log_format == "auto" and terminal):
         handler.setFormatter(TextFormatter(erases_line=terminal))

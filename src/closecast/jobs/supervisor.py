@@ -21,6 +21,7 @@ from closecast.database import Database
 from closecast.errors import ClosecastError, TrainingUnavailable
 from closecast.infra.processes import is_alive
 from closecast.jobs.retraining_triggers import queue_scheduled
+from closecast.jobs.worker_failures import note_failures, reason_of_exit
 from closecast.settings import Settings, as_environment
 from closecast.tracking.mlflow import has_abandoned_runs
 
@@ -99,17 +100,24 @@ class Supervisor:
             return
         if self._worker is not None and (code := self._worker.poll()) is not None:
             self._worker = None
-            self._failures = self._failures + 1 if code else 0
             if code:
                 log.error("worker ended unexpectedly", extra={"exit_code": code})
-                pause_s = min(60.0, 0.5 * 2**self._failures)
-                self._not_before = time.monotonic() + pause_s
-                self._runs_not_before = 0.0
+                self._count_failure(reason_of_exit(code))
+            else:
+                self._failures = 0
+                note_failures(self._settings.data_dir, 0, "")
         self._bury_dead()
         self._follow_schedule()
         may_start = self._worker is None and time.monotonic() >= self._not_before
         if may_start and self._has_work():
             self._start_worker()
+
+    def _count_failure(self, reason: str) -> None:
+        """Wait twice as long before the next worker as before the last one, a minute at most."""
+        self._failures += 1
+        self._not_before = time.monotonic() + min(60.0, 0.5 * 2**self._failures)
+        self._runs_not_before = 0.0
+        note_failures(self._settings.data_dir, self._failures, reason)
 
     def _has_work(self) -> bool:
         """Check for queued jobs, and for MLflow runs that a killed worker left open."""
@@ -130,6 +138,7 @@ class Supervisor:
             self._lock.acquire(timeout=0)
         except Timeout:
             return False
+        note_failures(self._settings.data_dir, 0, "")  # those of a service that has ended
         return True
 
     def _bury_dead(self) -> None:
@@ -161,7 +170,12 @@ class Supervisor:
             ),
         }
         command = [sys.executable, "-m", "closecast.cli", "worker", "--parent", str(os.getpid())]
-        self._worker = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)  # nosec B603
+        try:
+            self._worker = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)  # nosec B603
+        except OSError as error:  # no memory or no process is left for it
+            log.error("worker cannot be started", extra={"reason": str(error)})
+            self._count_failure(str(error))
+            return
         log.info("worker started", extra={"pid": self._worker.pid})
 
     def _end_worker(self) -> None:

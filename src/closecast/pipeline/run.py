@@ -30,6 +30,7 @@ from closecast.pipeline.preprocess import preprocess
 from closecast.pipeline.progress import OverallProgress
 from closecast.pipeline.train import train_candidate
 from closecast.pipeline.workspace import Workspace
+from closecast.registry.places import require_places
 from closecast.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ def run_training(
     if request.fine_tune and request.forecaster == AUTO:
         raise InvalidHyperparameters([("fine_tune", "auto trains from scratch: name a forecaster")])
 
+    require_places(settings)
     report = OverallProgress(watch)
 
     def tell(stage: str, progress: Mapping[str, Any] | None = None) -> None:

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from closecast.errors import BadSetting, ClosecastError, DamagedBundle, StorageF
 from closecast.infra.files import TICK_NS, storage, sync_folder, write_atomically
 from closecast.infra.leftovers import remove_old
 from closecast.infra.paths import leads_out
+from closecast.infra.write_probe import require_writable
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,23 @@ class Store:
             else:
                 for name, blob in files.items():
                     self._fs.pipe_file(f"{target}/{name}", blob)
+
+    def require_writable(self, folders: Sequence[str], reserve_bytes: int) -> None:
+        """Try out folders, or one object of a store, before work that ends with writing there.
+
+        Raises
+        ------
+        StorageFailed
+        """
+        if self.is_local:
+            places = [(Path(self._inside(folder)), "CLOSECAST_MODELS_URL") for folder in folders]
+            require_writable(places, reserve_bytes)
+            return
+        path = self._inside(".write-probe")  # one name: a store may refuse to remove it
+        with _reaching("write", path), storage(path):
+            self._fs.pipe_file(path, b"-")
+        with suppress(Exception):
+            self._fs.rm_file(path)
 
     def stamps(self, folder: str, before: Stamps | None = None) -> Stamps:
         """Something per file that is another one after the file was replaced.

@@ -23,3 +23,13 @@ class Registry(Bundles, PanelMoves):
 
     def __init__(self, url: str) -> None:
         self._store = Store(url)
+
+    def require_writable(self, reserve_bytes: int = 0) -> None:
+        """Check that bundles can be published and pointers moved, without doing either.
+
+        Raises
+        ------
+        StorageFailed
+            If one of the folders cannot be written, or less than ``reserve_bytes`` are free.
+        """
+        self._store.require_writable(("bundles", "current"), reserve_bytes)

@@ -13,6 +13,7 @@ from closecast.database import ApiProcesses, ProcessState, ServedModel
 from closecast.errors import ClosecastError
 from closecast.infra.latency import Latencies
 from closecast.infra.processes import is_alive, owner_name
+from closecast.infra.trouble import Trouble
 from closecast.serving.model_manager import ModelManager
 
 log = logging.getLogger(__name__)
@@ -81,7 +82,8 @@ class FleetReporter:
         self._started_at = datetime.now(UTC)
         self._reported: Mapping[str, ServedModel] | None = None
         self._beaten = self._forgotten = 0.0
-        self._failing = False
+        self.failure: str | None = None
+        """Reason for which the last report could not be written; ``None`` if it could."""
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="fleet-reporter", daemon=True)
@@ -103,6 +105,16 @@ class FleetReporter:
     def wake(self) -> None:
         """Signal that something may have changed; returns at once."""
         self._wake.set()
+
+    def trouble(self) -> Trouble | None:
+        """The failure of the last report as a trouble: the ledger cannot be written."""
+        if self.failure is None:
+            return None
+        return Trouble(
+            "ledger_unusable",
+            f"this process cannot write to the ledger: {self.failure.partition('. POST /')[0]}",
+            "Free space, check permissions of the file and its folder; predictions go on",
+        )
 
     def fleet(self, symbols: Sequence[str]) -> Fleet:
         """Read the models of every live process for symbols; this one's are always current."""
@@ -188,11 +200,11 @@ class FleetReporter:
         while not self._stopping:
             try:
                 self.look()
-                self._failing = False
+                self.failure = None
             except ClosecastError as error:
-                if not self._failing:
+                if self.failure is None:
                     log.warning("other processes are not told", extra={"reason": str(error)})
-                self._failing = True
+                self.failure = str(error)
                 self._reported = None  # the next report is written in full
             except Exception:  # the thread must survive any error
                 log.exception("reporting to other processes failed")

@@ -134,6 +134,10 @@ class ModelManager:
         """Return the symbols whose pointer names a model that could not be loaded, with reasons."""
         return {symbol: _reason_of(error) for symbol, error in list(self._failures.items())}
 
+    def errors(self) -> dict[str, Exception]:
+        """Return the same symbols with the errors themselves."""
+        return dict(self._failures)
+
     def refused_generation(self, symbol: str) -> int | None:
         """Return the pointer's generation of a symbol's failure, if it could be read."""
         return self._refused.get(symbol)

@@ -31,6 +31,13 @@ class StorageSettings(BaseModel):
     mlflow_artifact_dir: Path = Field(
         Path("mlruns/artifacts"), description="Folder of MLflow's artefacts."
     )
+    disk_reserve_mb: int = Field(
+        200,
+        ge=0,
+        le=1_000_000,
+        description="Free megabytes of each disk that is written to, below which GET /health is "
+        "degraded and no training begins; 0: until the disk is full.",
+    )
     mlflow_ui_url: str = Field(
         "", description="Where people reach the MLflow UI: GET /mlflow leads there; http or https."
     )
