@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from closecast.core.symbols import canonical_list
 from closecast.errors import ClosecastError
+from closecast.infra.library_folders import use_writable_folders
 from closecast.infra.logging import set_up_logging
 from closecast.pipeline.workspace import Workspace
 from closecast.settings import Settings, describe
@@ -52,6 +53,7 @@ def run(step: Callable[[Settings], None]) -> None:
         level = "ERROR" if settings.log_level == "INFO" else settings.log_level
         set_up_logging(level, settings.log_format)
         use_markets(settings)
+        use_writable_folders(settings.data_dir)
         step(settings)
     except ValidationError as error:
         sys.exit(f"error: {describe(error)}")

@@ -19,6 +19,7 @@ from closecast.cli.settings import run_settings
 from closecast.cli.train import run_show, run_statistics, run_train, run_verify, run_worker_process
 from closecast.errors import ClosecastError
 from closecast.forecasters import AUTO, FORECASTERS
+from closecast.infra.library_folders import use_writable_folders
 from closecast.infra.logging import set_up_logging
 from closecast.infra.redaction import redacted
 from closecast.settings import Settings, describe
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             for remark in remarks(settings):
                 log.warning(remark)
         use_markets(settings)
+        use_writable_folders(settings.data_dir)
         arguments.run(arguments, settings)
     except ValidationError as error:
         sys.exit(redacted(f"closecast: {describe(error)}"))

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from closecast.core.arrays import FloatArray
 from closecast.core.prices import Prices
 from closecast.core.records import SCORED_LEVELS, SCORED_PROBABILITIES, DatedForecast, Kind
 from closecast.metrics.live import PIT_BINS, Estimate, Performance, StepPerformance
+
+if TYPE_CHECKING:  # it looks for a folder to write to as soon as it is imported
+    from matplotlib.figure import Figure
 
 # Blue and orange stay apart for every kind of colour blindness, and in grey by their lightness.
 _OURS, _NAIVE, _ACTUAL, _IDEAL = "#1f5fa8", "#d1762b", "#222222", "#777777"
@@ -24,6 +24,8 @@ _KINDS = {"live": "live forecasts", "replay": "REPLAY (made afterwards, with a s
 
 def performance_plot(symbol: str, kind: Kind, performance: Performance) -> Figure:
     """Errors beside naive's, coverage beside what was stated, and the PIT; 95 % intervals."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(13, 4.8), layout="constrained")
     overall = performance.overall
     if overall is None:
@@ -75,6 +77,8 @@ def forecast_plot(
         raise ValueError(f"no close of {forecast.symbol} at the origin {forecast.origin}")
     closes = prices.closes * (forecast.origin_close / prices.closes[row])
     ahead = np.array([step.session for step in forecast.steps], dtype="datetime64[D]")
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(12, 5.6), layout="constrained")
     axes = figure.subplots()
     _tidy(axes, "")
@@ -119,6 +123,8 @@ def forecast_plot(
             label="close that came",
         )
     axes.set_ylabel(f"price ({forecast.basis} closes, {forecast.source})")
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
     locator = AutoDateLocator(minticks=5, maxticks=10)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
@@ -156,6 +162,8 @@ def _coverage(axes: Any, overall: StepPerformance) -> None:
     _promises(axes, [(i, c.promised) for i, c in enumerate(overall.coverage) if c.promised])
     axes.set_xticks(places, [f"{level:.0%}" for level in SCORED_LEVELS])
     axes.set_xlabel("interval")
+    from matplotlib.ticker import PercentFormatter
+
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_ylim(top=1.02)
     _legend_below(axes)

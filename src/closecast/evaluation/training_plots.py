@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from closecast.core.dataset import Examples
 from closecast.core.forecast import Forecast
 from closecast.core.prices import Prices
 from closecast.evaluation import Row
+
+if TYPE_CHECKING:  # it looks for a folder to write to as soon as it is imported
+    from matplotlib.figure import Figure
 
 _OURS, _NAIVE, _ACTUAL, _IDEAL = "#1f5fa8", "#b5651d", "#222222", "#999999"
 _SHOWN = 120  # newest origins in the picture of forecasts
@@ -125,6 +127,8 @@ def learning_curve(
 
 
 def _canvas(title: str) -> tuple[Figure, Any]:
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.subplots()
     axes.set_title(title, loc="left", fontsize=11)
