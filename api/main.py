@@ -17,6 +17,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from api import contracts
 from api.middleware.body_limit import BodyLimit
 from api.middleware.json_routes import FastDispatch
+from api.middleware.query_parameters import QueryParameters
 from api.middleware.request_context import RequestContext
 from api.middleware.route_templates import RouteTemplates
 from api.problems.handlers import HANDLERS, add_error_handlers
@@ -152,13 +153,17 @@ def create_app(
     templates = RouteTemplates()
     templates.add(app.routes)
     # What a page of another site sends takes nothing from the owner's rates.
-    checks = (cross_site, Guard(chosen, keys))
+    queries = QueryParameters(templates)
+    checks = (cross_site, Guard(chosen, keys), queries)
     app.add_middleware(RequestContext, templates=templates, checks=checks)
     if chosen.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=chosen.trusted_proxies)
+    app.state.operations = []
     for router in (*ROUTERS, *contracts.CONTRACTS):
         app.include_router(router)
         templates.add(router.routes)
+        queries.add(router.routes)
+        app.state.operations += router.routes
 
     generate = app.openapi
     document: dict[str, Any] = {}

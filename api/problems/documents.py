@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastapi import Request
@@ -41,7 +41,11 @@ class PartError(Exception):
 
 
 def problem_document(
-    status: int, code: str, detail: str, request_id: str | None, errors: Iterable[Any] = ()
+    status: int,
+    code: str,
+    detail: str,
+    request_id: str | None,
+    errors: Iterable[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The members that every problem has."""
     return {
@@ -50,7 +54,10 @@ def problem_document(
         "status": status,
         "detail": redacted(detail),
         "code": code,
-        "errors": list(errors),
+        "errors": [
+            {**item, "pointer": redacted(item["pointer"]), "detail": redacted(item["detail"])}
+            for item in errors
+        ],
         "request_id": request_id,
     }
 

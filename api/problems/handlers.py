@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from api.middleware.request_context import OF_A_PROBLEM
+from api.middleware.request_context import OF_A_PROBLEM, routed_path
 from api.problems.documents import (
     MEDIA_TYPE,
     UNEXPECTED,
@@ -19,9 +19,12 @@ from api.problems.documents import (
     document_of,
     problem_document,
 )
+from api.problems.paths import methods_at, nearest_path
+from api.problems.validation import problems_of, summary
 from closecast.errors import ClosecastError
 
 _RETRY_AFTER_S = 5
+_SHOWN = 100  # characters of a path
 
 
 def _problem(
@@ -92,18 +95,14 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     if any(item["type"] == "json_invalid" for item in items):
         reason = items[0].get("ctx", {}).get("error", "it does not parse")
         return _problem(request, 400, "invalid_json", f"the body is not JSON: {reason}")
-    errors = [_item(item) for item in items]
-    shown = "; ".join(f"{item['pointer']}: {item['detail']}" for item in errors[:3])
-    more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
-    return _problem(request, 422, "invalid_request", f"{shown}{more}", errors=errors[:100])
+    problems = problems_of(items, _body_of(request))
+    return _problem(request, 422, "invalid_request", summary(problems), errors=problems[:100])
 
 
-def _item(item: dict[str, Any]) -> dict[str, str]:
-    where, *path = item["loc"]
-    pointer = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
-    if where != "body":
-        pointer = f"{where}:{'/'.join(map(str, path))}"
-    return {"pointer": pointer, "detail": str(item["msg"]), "code": str(item["type"])}
+def _body_of(request: Request) -> type[Any] | None:
+    """Model of the body of the route that a request found."""
+    body = getattr(request.scope.get("route"), "body_field", None)
+    return None if body is None else body.field_info.annotation
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
@@ -112,11 +111,18 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
         return _problem(request, 400, "invalid_json", "the body cannot be read as JSON")
     code = http.HTTPStatus(error.status_code).name.lower()
     detail = str(error.detail)
-    if error.status_code == 404:
-        detail = f"nothing at {request.url.path[:100]}; /docs lists what there is"
-    elif error.status_code == 405:
-        detail = f"{request.method} is not possible here; /docs lists what is"
     headers = dict(error.headers or {})
+    path, operations = routed_path(request.scope), request.app.state.operations
+    if error.status_code == 404:
+        near = nearest_path(operations, path)
+        meant = f", did you mean {near}?" if near else ";"
+        detail = f"nothing at {path[:_SHOWN]}{meant} /docs lists what there is"
+    elif error.status_code == 405:
+        possible = " and ".join(methods_at(operations, path)) or headers.get("Allow", "")
+        detail = (
+            f"{request.method} is not possible at {path[:_SHOWN]}; {possible} can be sent there, "
+            "and /docs shows how"
+        )
     return _problem(request, error.status_code, code, detail, headers=headers)
 
 

@@ -62,7 +62,7 @@ def document_problems(openapi: dict[str, Any]) -> dict[str, Any]:
 
     FastAPI describes the model of an error under the media type of the route's answer. Added
     here are the recorded examples, and the answers that any route may give before it is reached:
-    no key, too often, too slow.
+    no key, too often, too slow, a parameter that the route does not have.
     """
     schemes = openapi.setdefault("components", {}).setdefault("securitySchemes", {})
     schemes |= _SECURITY_SCHEMES
@@ -70,6 +70,7 @@ def document_problems(openapi: dict[str, Any]) -> dict[str, Any]:
         for method, operation in operations.items():
             add_examples(operation)
             _document_guard(operation, needed_scope(method.upper(), path))
+            _document_query(operation)
             for status, answer in operation["responses"].items():
                 content = answer.get("content", {})
                 if not status.startswith("2") and MEDIA_TYPE in content:
@@ -137,6 +138,20 @@ def _document_guard(operation: dict[str, Any], needed: Needed) -> None:
         # A route's own examples (a request from another site) stay beside these.
         own = operation["responses"].setdefault(str(status), answer)
         own["content"][MEDIA_TYPE]["examples"] |= answer["content"][MEDIA_TYPE]["examples"]
+
+
+_NO_PARAMETER: Problems = {
+    422: {"invalid_request": "GET /health has no parameter 'horizon'; it takes none in the query"}
+}
+
+
+def _document_query(operation: dict[str, Any]) -> None:
+    """Document the answer to an unknown query parameter where a route has no 422 of its own."""
+    if "422" not in operation["responses"]:
+        answer = responses(422, examples=_NO_PARAMETER)[422]
+        del answer["model"]
+        answer["content"][MEDIA_TYPE]["schema"] = _SCHEMA
+        operation["responses"]["422"] = answer
 
 
 _RETRY_AFTER = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from starlette.types import Scope, Send
@@ -21,12 +22,15 @@ class Refusal(NamedTuple):
         Of the problem document.
     headers : tuple of pairs of bytes
         Of the answer, beside those that every answer has.
+    errors : tuple of mappings
+        Offending parts of the request, with the members of a problem's ``errors``.
     """
 
     status: int
     code: str
     detail: str
     headers: Headers = ()
+    errors: tuple[Mapping[str, str], ...] = ()
 
 
 async def refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
@@ -34,8 +38,9 @@ async def refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
 
     The rest of the body, unread, must not be taken for the next request.
     """
-    status, code, detail, headers = refusal
-    content = json.dumps(problem_document(status, code, detail, scope.get("request_id"))).encode()
+    status, code, detail, headers, errors = refusal
+    document = problem_document(status, code, detail, scope.get("request_id"), errors)
+    content = json.dumps(document).encode()
     sent = [
         (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", str(len(content)).encode()),

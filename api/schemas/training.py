@@ -52,7 +52,7 @@ class TrainBody(Request):
         if self.start and self.end and self.start > self.end:
             raise ValueError(f"start {self.start} is after end {self.end}")
         if self.symbol is not None and self.symbols is not None:
-            raise ValueError("name either symbol or symbols")
+            raise ValueError("symbol and symbols are both there: send one of them")
         return self
 
 

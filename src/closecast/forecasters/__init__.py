@@ -157,7 +157,7 @@ def make_parameters(name: str, values: Mapping[str, Any]) -> Parameters:
         problems = []
         for item in error.errors(include_url=False, include_input=False):
             field = ".".join(str(part) for part in item["loc"]) or "hyperparameters"
-            message = item["msg"]
+            message = item["msg"].removeprefix("Value error, ")
             if item["type"] == "extra_forbidden":
                 message = f"unknown; valid: {', '.join(sorted(kind.model_fields))}"
             problems.append((field, message))

@@ -25,7 +25,7 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _CODE = re.compile(r"[a-z][a-z0-9_]*")
 _OF_AN_OPERATION = re.compile(r"\{\w+\}")
 # Of a body that no route asked for, and of methods and paths that are no operation.
-_OF_A_BODY = {400, 408, 413}
+_OF_A_BODY = {400, 408, 413, 415}
 _ELSEWHERE = {401, 403, 404, 405, 429} | _OF_A_BODY
 _ASSETS = "/static-offline-docs/"
 _UNDOCUMENTED_PAGES = ("/docs", "/redoc", "/openapi.json", _ASSETS)
