@@ -6,9 +6,10 @@ Chosen: a page or JSON, English or Portuguese. Described: the language, and the 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import Depends, Header, Query, Request, Response
 
 from closecast.drift import Language
 
@@ -55,6 +56,26 @@ def prefers_ndjson(accept: str) -> bool:
         return False
     named = qualities(accept)
     return named.get(NDJSON, 0.0) > named.get("application/json", 0.0)
+
+
+def prefers_csv(accept: str) -> bool:
+    """Prefer a table: true if ``text/csv`` has a higher weight than JSON, ranges included.
+
+    >>> prefers_csv("text/csv"), prefers_csv("text/csv;q=0.5, application/json"), prefers_csv("*/*")
+    (True, False, False)
+    >>> prefers_csv("text/csv, */*;q=0.1"), prefers_csv("text/csv;q=0"), prefers_csv("")
+    (True, False, False)
+    """
+    if "text/" not in accept.lower():
+        return False
+    named = qualities(accept)
+    return _weight(named, "text", "csv") > _weight(named, "application", "json")
+
+
+def _weight(named: Mapping[str, float], kind: str, subtype: str) -> float:
+    """Weight of a media type: that of the narrowest range that holds it."""
+    ranges = (f"{kind}/{subtype}", f"{kind}/*", "*/*")
+    return next((named[one] for one in ranges if one in named), 0.0)
 
 
 def language_of(accept_language: str) -> Language:
@@ -111,12 +132,31 @@ def _chosen(
     request: Request, response: Response, _accept_language: AcceptLanguage = None
 ) -> Language:
     language = request_language(request)
-    response.headers.update(language_headers(language))
+    response.headers["Content-Language"] = language
+    response.headers.add_vary_header("Accept-Language")
     return language
 
 
 LanguageDep = Annotated[Language, Depends(_chosen)]
 """Dependency: the language of the sentences, which the headers of the answer then name."""
+
+
+def _as_table(
+    request: Request,
+    response: Response,
+    named: Annotated[
+        Literal["json", "csv"] | None,
+        Query(alias="format", description="`csv`: a table. Goes before the header `Accept`."),
+    ] = None,
+) -> bool:
+    response.headers.add_vary_header("Accept")
+    if named is not None:
+        return named == "csv"
+    return prefers_csv(",".join(request.headers.getlist("accept")))
+
+
+CsvDep = Annotated[bool, Depends(_as_table)]
+"""Dependency: true if the answer is to be CSV; the headers of the answer then say what chose it."""
 
 
 GENERATION_HEADER: dict[str, Any] = {

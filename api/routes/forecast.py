@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.responses import JSONResponse
 
-from api.middleware.negotiation import GENERATION_HEADER, LanguageDep
+from api.middleware.negotiation import GENERATION_HEADER, CsvDep, LanguageDep
 from api.problems.openapi import Problems, responses
 from api.schemas.base import SymbolText
 from api.schemas.forecasts import (
@@ -17,12 +17,15 @@ from api.schemas.forecasts import (
     CommittedList,
     CommittedRow,
     ForecastAnswer,
+    ForecastRow,
+    ForecastSummary,
     KindName,
     OutcomeAnswer,
     TodayAnswer,
 )
 from api.schemas.training import JobAnswer
 from api.service import ServiceDep
+from api.services.csv_tables import CSV_CONTENT, csv_answer, row_of
 from api.services.dated_forecasts import forecast_headers, spoken
 from api.services.prediction import LEVELS_TEXT, levels_of
 from api.services.training import job_answer
@@ -82,13 +85,21 @@ _COMMITTED_HEADERS: dict[str, Any] = {
 FORECAST_HEADERS: dict[str, Any] = {**_COMMITTED_HEADERS, **GENERATION_HEADER}
 """Headers of a dated forecast in the OpenAPI document."""
 _JOB: dict[int | str, dict[str, Any]] = {
-    200: {"headers": FORECAST_HEADERS},
+    200: {"headers": FORECAST_HEADERS, "content": CSV_CONTENT},
     202: {
         "model": JobAnswer,
         "description": "No closes here yet: this job collects them; repeat the request afterwards.",
         "headers": {"Location": {"schema": {"type": "string"}}},
     },
 }
+
+
+FORECAST_COLUMNS = ("forecast_id", "symbol", "model_version", "origin", "last_close")
+"""Members of an answer that every row of its table repeats."""
+_COMMITTED_COLUMNS = (
+    *("forecast_id", "kind", "symbol", "model_version", "calibration_revision", "forecaster"),
+    *("origin", "origin_close", "basis", "issued_at"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +110,18 @@ class ForecastParameters:
     service: ServiceDep
     response: Response
     language: LanguageDep
+    as_table: CsvDep
     levels: Levels = LEVELS_TEXT
 
     def finish(self, answer: DatedAnswer) -> DatedAnswer:
         """Name the model in the headers of the answer; its sentences in the caller's language."""
         self.response.headers.update(forecast_headers(answer))
         return spoken(answer, self.language)
+
+    def table(self, answer: ForecastSummary, path: Sequence[ForecastRow]) -> Response:
+        """Table of some sessions of an answer."""
+        rows = [row_of(row, answer, FORECAST_COLUMNS) for row in path]
+        return csv_answer(self.response, ForecastRow, rows, "forecast", answer.symbol)
 
 
 ForecastParametersDep = Annotated[ForecastParameters, Depends()]
@@ -122,13 +139,15 @@ def get_forecast(parameters: ForecastParametersDep, horizon: Horizon = None) -> 
     is collected first; the answer waits for that a few seconds at most, and `age` shows how many
     sessions have passed since the newest close. The forecast is stored in the ledger before it is
     answered. Closes with a fault are refused where the service is set so (409 `data_fault`).
+    As CSV a row per session.
     """
     answer = parameters.service.forecasting.answer(
         parameters.symbol, horizon, levels_of(parameters.levels)
     )
     if isinstance(answer, Job):
         return _accepted(answer)
-    return ForecastAnswer.model_validate(parameters.finish(answer))
+    finished = ForecastAnswer.model_validate(parameters.finish(answer))
+    return parameters.table(finished, finished.path) if parameters.as_table else finished
 
 
 @router.get(
@@ -144,27 +163,42 @@ def get_forecast_today(parameters: ForecastParametersDep) -> object:
     answer, row = found
     answer = parameters.finish(answer)
     about = {name: getattr(answer, name) for name in TodayAnswer.model_fields if name != "today"}
-    return TodayAnswer.model_validate({**about, "today": row})
+    finished = TodayAnswer.model_validate({**about, "today": row})
+    return parameters.table(finished, [finished.today]) if parameters.as_table else finished
 
 
-@router.get("/forecasts", responses=responses(422, 503))
+@router.get(
+    "/forecasts",
+    response_model=CommittedList,
+    responses={200: {"content": CSV_CONTENT}, **responses(422, 503)},
+)
 def list_forecasts(
     service: ServiceDep,
+    response: Response,
+    as_table: CsvDep,
     symbol: Annotated[
         SymbolText | None, Query(description="The default symbol without it.")
     ] = None,
     kind: Annotated[KindName | None, Query(description="Both without it.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 20,
-) -> CommittedList:
-    """Committed forecasts of a symbol, the last issued first, with outcomes once scored."""
-    found = service.database.forecasts.newest(service.models.canonical(symbol), kind, limit)
-    return CommittedList(forecasts=[_committed(*one) for one in found])
+) -> object:
+    """Committed forecasts of a symbol, the last issued first, with outcomes once scored.
+
+    As CSV a row per session of each.
+    """
+    canonical = service.models.canonical(symbol)
+    found = service.database.forecasts.newest(canonical, kind, limit)
+    forecasts = [_committed(*one) for one in found]
+    if not as_table:
+        return CommittedList(forecasts=forecasts)
+    return _table(response, forecasts, "forecasts", canonical)
 
 
 @router.get(
     "/forecasts/{forecast_id}",
+    response_model=CommittedAnswer,
     responses={
-        200: {"headers": _COMMITTED_HEADERS},
+        200: {"headers": _COMMITTED_HEADERS, "content": CSV_CONTENT},
         **responses(
             404, 422, 503, examples={404: {"unknown_forecast": "no forecast '0f1e2d3c4b5a6978'"}}
         ),
@@ -174,12 +208,19 @@ def get_committed_forecast(
     forecast_id: Annotated[str, Path(max_length=64, description="As `GET /forecast` answered.")],
     service: ServiceDep,
     response: Response,
-) -> CommittedAnswer:
+    as_table: CsvDep,
+) -> object:
     """A forecast as it was committed, with the outcome of each step that is scored."""
     forecast, outcomes = service.database.forecasts.get(forecast_id)
     response.headers["X-Model-Version"] = forecast.version
     response.headers["X-Calibration-Revision"] = str(forecast.revision)
-    return _committed(forecast_id, forecast, outcomes)
+    committed = _committed(forecast_id, forecast, outcomes)
+    return _table(response, [committed], "forecast", forecast_id) if as_table else committed
+
+
+def _table(response: Response, forecasts: Sequence[CommittedAnswer], *names: str) -> Response:
+    rows = [row_of(row, one, _COMMITTED_COLUMNS) for one in forecasts for row in one.path]
+    return csv_answer(response, CommittedRow, rows, *names)
 
 
 def _accepted(job: Job) -> JSONResponse:

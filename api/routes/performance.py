@@ -10,11 +10,13 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import FileResponse
 
+from api.middleware.negotiation import CsvDep
 from api.problems.openapi import responses
 from api.schemas.base import SymbolText
 from api.schemas.forecasts import KindName
-from api.schemas.performance import PerformanceAnswer
+from api.schemas.performance import PerformanceAnswer, StepPerformanceAnswer
 from api.service import Service, ServiceDep
+from api.services.csv_tables import CSV_CONTENT, csv_answer, row_of
 from closecast.core.symbols import folder_name
 from closecast.errors import NotDrawnYet, UnknownSymbol
 from closecast.infra.paths import leads_out
@@ -40,25 +42,31 @@ _PICTURE: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/{symbol}", responses=responses(404, 422, 503))
+@router.get(
+    "/{symbol}",
+    response_model=PerformanceAnswer,
+    responses={200: {"content": CSV_CONTENT}, **responses(404, 422, 503)},
+)
 def get_performance(
     symbol: SymbolPath,
     service: ServiceDep,
     response: Response,
+    as_table: CsvDep,
     kind: KindQuery = "live",
     version: Annotated[
         str | None, Query(max_length=60, description="Of one model; of all without it.")
     ] = None,
-) -> PerformanceAnswer:
+) -> object:
     """Relative MAE, coverage, bias and PIT of scored forecasts, with confidence intervals.
 
     Beside them the same scores in the evaluation of the served model (or of the named version).
+    As CSV a row over all steps, whose `step` is empty, and one per step.
     """
     canonical = service.models.canonical(symbol)
     promised_by, promise = _promising(service, canonical, version)
     found = summarise(service.database.forecasts.scored(canonical, kind, version), promise)
     response.headers["X-Model-Version"] = promised_by
-    return PerformanceAnswer.model_validate(
+    answer = PerformanceAnswer.model_validate(
         {
             "symbol": canonical,
             "kind": kind,
@@ -71,6 +79,11 @@ def get_performance(
             "plot": f"/performance/{quote(canonical)}/plot.png?kind={kind}",
         }
     )
+    if not as_table:
+        return answer
+    scored = [answer.overall, *answer.steps] if answer.overall else answer.steps
+    rows = [row_of(row, answer, ("symbol", "kind", "model_version")) for row in scored]
+    return csv_answer(response, StepPerformanceAnswer, rows, "performance", canonical, kind)
 
 
 @router.get(

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 
+from api.middleware.negotiation import CsvDep
 from api.problems.openapi import responses
 from api.schemas.base import SymbolText
-from api.schemas.prediction_log import COLUMNS, LoggedPrediction, PredictionPage
+from api.schemas.prediction_log import LoggedPrediction, PredictionPage
 from api.service import ServiceDep
+from api.services.csv_tables import (
+    CSV_CONTENT,
+    columns_of,
+    csv_answer,
+    csv_headers,
+    csv_text,
+    header_line,
+    row_of,
+)
 from closecast.database import PredictionFilter, PredictionLog, PredictionRecord
 
 router = APIRouter(tags=["forecasts"])
@@ -24,7 +32,9 @@ router = APIRouter(tags=["forecasts"])
 CHUNK = 1_000
 """Rows of an export that are in memory at once."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_NEXT = {
+    "Link": {"schema": {"type": "string"}, "description": "As CSV: the page of the older ones."}
+}
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 _Row = tuple[int, PredictionRecord]
@@ -61,26 +71,40 @@ def _filter(
 FilterDep = Annotated[PredictionFilter, Depends(_filter)]
 
 
-@router.get("/predictions", responses=responses(422, 503))
+@router.get(
+    "/predictions",
+    response_model=PredictionPage,
+    responses={200: {"content": CSV_CONTENT, "headers": _NEXT}, **responses(422, 503)},
+)
 def list_predictions(
     service: ServiceDep,
+    response: Response,
+    as_table: CsvDep,
     selection: FilterDep,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 50,
     before_id: Annotated[
         int | None, Query(ge=0, le=2**63 - 1, description="Taken from `next` of the page before.")
     ] = None,
-) -> PredictionPage:
+) -> object:
     """Windows that `POST /predict` and `/predict/batch` answered, the last logged first.
 
     Each is logged within a second or two, without a guarantee: losses are counted in
-    `closecast_predictions_dropped_total`. The newest `CLOSECAST_PREDICTIONS_KEPT` are kept.
+    `closecast_predictions_dropped_total`. The newest `CLOSECAST_PREDICTIONS_KEPT` are kept. As CSV
+    one page, too, with the address of the next one in the header `Link`; `GET /predictions.csv`
+    answers the whole log.
     """
     rows = service.database.predictions.page(selection, limit + 1, before_id)
     shown = rows[:limit]
-    return PredictionPage(
+    page = PredictionPage(
         predictions=[_answer(row) for row in shown],
         next=_next(selection, limit, shown[-1][0]) if len(rows) > limit else None,
     )
+    if not as_table:
+        return page
+    if page.next:
+        response.headers["Link"] = f'<{page.next}&format=csv>; rel="next"'
+    table = [row_of(one) for one in page.predictions]
+    return csv_answer(response, LoggedPrediction, table, "predictions")
 
 
 @router.get(
@@ -89,7 +113,7 @@ def list_predictions(
     responses={
         200: {
             "description": "UTF-8, the last logged first.",
-            "content": {"text/csv": {"schema": {"type": "string"}}},
+            "content": CSV_CONTENT,
         },
         **responses(422, 503),
     },
@@ -110,36 +134,21 @@ def export_predictions(
     return StreamingResponse(
         _lines(predictions, selection, limit, first),
         media_type="text/csv",
-        headers={"Content-Disposition": 'attachment; filename="predictions.csv"'},
+        headers=csv_headers("predictions"),
     )
 
 
 def _lines(
     predictions: PredictionLog, selection: PredictionFilter, limit: int, rows: Sequence[_Row]
 ) -> Iterator[str]:
-    yield _table([COLUMNS])
+    columns = [*columns_of(LoggedPrediction)]
+    yield header_line(columns)
     while rows:
-        yield _table(_cells(row) for row in rows)
+        yield csv_text(columns, (row_of(_answer(row)) for row in rows))
         limit -= len(rows)
         if not limit:
             return
         rows = predictions.page(selection, min(CHUNK, limit), before_id=rows[-1][0])
-
-
-def _table(rows: Iterator[Sequence[object]] | list[tuple[str, ...]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerows(rows)
-    return text.getvalue()
-
-
-def _cells(row: _Row) -> list[object]:
-    values = _answer(row).model_dump(mode="json")
-    values["drift_findings"] = " ".join(values["drift_findings"])
-    return [_harmless(values[name]) for name in COLUMNS]
-
-
-def _harmless(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _answer(row: _Row) -> LoggedPrediction:

@@ -7,11 +7,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 
 from api.middleware.json_routes import StrictRoute
+from api.middleware.negotiation import CsvDep
 from api.problems.openapi import Problems, responses
 from api.schemas.base import SymbolText
 from api.schemas.prices import AcceptAnswer, AcceptBody, NewestClose, PricesAnswer
 from api.security.access import caller_name
 from api.service import ServiceDep
+from api.services.csv_tables import CSV_CONTENT, csv_answer, row_of
 from api.services.training import job_answer
 from closecast.core.calendars import as_date
 from closecast.errors import NotCollected
@@ -48,17 +50,26 @@ _QUEUED: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/{symbol}", responses=responses(404, 422, 503, examples=_NOT_SHOWN))
+@router.get(
+    "/{symbol}",
+    response_model=PricesAnswer,
+    responses={
+        200: {"content": CSV_CONTENT},
+        **responses(404, 422, 503, examples=_NOT_SHOWN),
+    },
+)
 def get_prices(
     symbol: SymbolPath,
     service: ServiceDep,
-    limit: Annotated[int, Query(ge=1, le=250, description="Closes of `newest`.")] = 10,
-) -> PricesAnswer:
+    response: Response,
+    as_table: CsvDep,
+    limit: Annotated[int, Query(ge=1, le=20_000, description="Closes of `newest`.")] = 10,
+) -> object:
     """Closes of a symbol as they were collected: span, newest, held back and accepted ones.
 
     Closes that are probably wrong are held back: no calibration learns from them, no forecast is
     scored by them, and forecasts start from the close before, until the source has corrected them
-    or a person has accepted them.
+    or a person has accepted them. As CSV a row per close of `newest`.
     """
     canonical = service.models.canonical(symbol)
     prices = service.models.closes.of(canonical)
@@ -79,7 +90,7 @@ def get_prices(
                 accepted=session in accepted,
             )
         )
-    return PricesAnswer.model_validate(
+    answer = PricesAnswer.model_validate(
         {
             "symbol": canonical,
             "source": prices.source,
@@ -94,6 +105,10 @@ def get_prices(
             "newest": newest,
         }
     )
+    if not as_table:
+        return answer
+    rows = [row_of(row, answer, ("symbol", "basis")) for row in answer.newest]
+    return csv_answer(response, NewestClose, rows, "prices", canonical)
 
 
 @router.post(

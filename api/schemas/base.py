@@ -20,6 +20,9 @@ SymbolText = Annotated[
     ),
 ]
 
+PRICE = "price"
+"""Marks a member as a price (``Annotated[float, PRICE]``): tables for people show it rounded."""
+
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 

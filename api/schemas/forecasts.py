@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from api.schemas.base import EXAMPLE_VERSION, Answer
+from api.schemas.base import EXAMPLE_VERSION, PRICE, Answer
 from api.schemas.findings import FindingAnswer
 from api.schemas.predictions import IntervalAnswer
 from closecast.database import JobState
@@ -23,8 +23,8 @@ class ForecastRow(Answer):
     session: date
     closes_at: datetime = Field(description="The closing bell.")
     elapsed: bool = Field(description="Whether the bell had rung when this was answered.")
-    price: float = Field(description="Median; often the last close.")
-    naive_price: float = Field(description='"Tomorrow = today": the last close.')
+    price: Annotated[float, PRICE] = Field(description="Median; often the last close.")
+    naive_price: Annotated[float, PRICE] = Field(description='"Tomorrow = today": the last close.')
     intervals: list[IntervalAnswer] = Field(
         description="Intervals of this session alone, one per requested level."
     )
@@ -75,7 +75,7 @@ class ForecastSummary(Answer):
     model_version: str
     calibration_revision: int
     origin: date = Field(description="Session of the newest close it starts from.")
-    last_close: float
+    last_close: Annotated[float, PRICE]
     basis: Literal["raw", "adjusted", "unknown"] = Field(description="Price basis of all prices.")
     age: int = Field(ge=0, description="Sessions completed since the origin.")
     stale: bool = Field(description="Whether `age` is above 0.")
@@ -119,7 +119,9 @@ class TodayAnswer(ForecastSummary):
 class OutcomeAnswer(Answer):
     """Outcome of one step, once its close is known."""
 
-    actual: float = Field(description="The close, in the forecast's own price basis.")
+    actual: Annotated[float, PRICE] = Field(
+        description="The close, in the forecast's own price basis."
+    )
     log_return: float
     error: float = Field(description="Actual minus forecast log return.")
     naive_error: float
@@ -136,7 +138,7 @@ class CommittedRow(Answer):
 
     step: int
     session: date
-    price: float
+    price: Annotated[float, PRICE]
     quantiles: dict[str, float] = Field(
         description="Probability to log return from `origin_close`.",
         examples=[{"0.050": -0.026, "0.950": 0.025}],
@@ -154,7 +156,7 @@ class CommittedAnswer(Answer):
     calibration_revision: int
     forecaster: str
     origin: date
-    origin_close: float
+    origin_close: Annotated[float, PRICE]
     basis: str
     source: str
     issued_at: datetime

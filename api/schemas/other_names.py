@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Annotated
 
 from pydantic import ConfigDict, Field, FiniteFloat
 
-from api.schemas.base import IsoDate, Request, SymbolText
+from api.schemas.base import PRICE, IsoDate, Request, SymbolText
 from api.schemas.forecasts import ForecastAnswer, ForecastRow, ForecastSummary, TodayAnswer
 from api.schemas.predictions import Levels, PredictAnswer, PredictRequest
 from api.schemas.training import TrainBody
@@ -73,7 +74,7 @@ class ClosingRow(ForecastRow):
         examples=["D+0"],
     )
     data: date = Field(description="As `session`.")
-    preco: FiniteFloat = Field(description="As `price`.")
+    preco: Annotated[FiniteFloat, PRICE] = Field(description="As `price`.")
 
 
 class TodaysClosing(TodayAnswer):
@@ -81,7 +82,7 @@ class TodaysClosing(TodayAnswer):
 
     dia: str = Field(examples=["D+0"])
     data: date = Field(description="Its date.")
-    preco: FiniteFloat = Field(description="Its close.")
+    preco: Annotated[FiniteFloat, PRICE] = Field(description="Its close.")
 
 
 class NextClosings(ForecastSummary):

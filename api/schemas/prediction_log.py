@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 from pydantic import Field
 
-from api.schemas.base import EXAMPLE_VERSION, Answer
-
-COLUMNS = (
-    *("id", "time", "request_id", "symbol", "model_version", "last_close", "predicted_price"),
-    *("drift_warning", "drift_findings", "response_time_sec", "memory_usage_percent"),
-)
-"""Of the export, in this order; :class:`LoggedPrediction` has the same members."""
+from api.schemas.base import EXAMPLE_VERSION, PRICE, Answer
 
 
 class LoggedPrediction(Answer):
@@ -23,8 +18,8 @@ class LoggedPrediction(Answer):
     request_id: str | None = Field(description="As in the header `X-Request-ID` and in the logs.")
     symbol: str = Field(examples=["MSFT"])
     model_version: str = Field(examples=[EXAMPLE_VERSION])
-    last_close: float = Field(description="The newest close that was sent.")
-    predicted_price: float = Field(description="One session ahead.")
+    last_close: Annotated[float, PRICE] = Field(description="The newest close that was sent.")
+    predicted_price: Annotated[float, PRICE] = Field(description="One session ahead.")
     drift_warning: bool
     drift_findings: list[str] = Field(description="Codes.", examples=[["volatility_high"]])
     response_time_sec: float = Field(description="Time that the answer took to compute.")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, FiniteFloat, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from api.schemas.base import EXAMPLE_VERSION, Answer, Request, SymbolText
+from api.schemas.base import EXAMPLE_VERSION, PRICE, Answer, Request, SymbolText
 from api.schemas.findings import LEVEL_MEANS, DriftAnswer
 from closecast.core.forecast import DEFAULT_LEVELS
 from closecast.core.prices import MAX_PRICE, MIN_PRICE
@@ -124,8 +124,8 @@ class IntervalAnswer(Answer):
     """A central interval of the close."""
 
     level: float = Field(examples=[0.8])
-    lower: FiniteFloat
-    upper: FiniteFloat
+    lower: Annotated[FiniteFloat, PRICE]
+    upper: Annotated[FiniteFloat, PRICE]
 
 
 class StepAnswer(Answer):

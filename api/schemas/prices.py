@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from api.schemas.base import Answer, IsoDate, Request
+from api.schemas.base import PRICE, Answer, IsoDate, Request
 from api.schemas.forecasts import HeldClosesAnswer
 from api.schemas.training import JobAnswer
 from closecast.core.reasons import (
@@ -66,7 +66,7 @@ class NewestClose(Answer):
     """A collected close, and its distance from the one before."""
 
     session: date
-    close: float
+    close: Annotated[float, PRICE]
     change: float | None = Field(
         description="From the close before, as a share of it; `null` for the first close."
     )

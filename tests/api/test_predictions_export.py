@@ -14,11 +14,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.routes.prediction_log import CHUNK
-from api.schemas.prediction_log import COLUMNS, LoggedPrediction
+from api.schemas.prediction_log import LoggedPrediction
 from closecast.database import Database, PredictionRecord
 from closecast.errors import StorageFailed
 from closecast.settings import Settings
 
+COLUMNS = tuple(LoggedPrediction.model_fields)
 FIRST = datetime(2026, 1, 2, tzinfo=UTC)
 
 
@@ -82,10 +83,6 @@ def test_an_answer_of_predict_is_found_there(client: TestClient) -> None:
     assert found["drift_findings"] == row["drift_findings"].split() == codes
     assert found["response_time_sec"] > 0
     assert 0 < found["memory_usage_percent"] == float(row["memory_usage_percent"]) <= 100
-
-
-def test_the_table_has_the_members_of_the_pages() -> None:
-    assert tuple(LoggedPrediction.model_fields) == COLUMNS
 
 
 def test_an_answer_without_a_measured_memory_has_none(empty_client: TestClient, log: Log) -> None:
@@ -183,10 +180,13 @@ def test_commas_quotes_and_lines_stay_inside_their_cells(
     assert (row["drift_warning"], row["drift_findings"]) == ("True", "spike trend")
 
 
-def test_numbers_keep_every_digit(empty_client: TestClient, log: Log) -> None:
-    log(answered(0, predicted_price=0.1 + 0.2, request_id=None))
+def test_prices_are_rounded_in_the_table_and_whole_in_json(
+    empty_client: TestClient, log: Log
+) -> None:
+    log(answered(0, predicted_price=0.1 + 0.2, last_close=1.23e-7 / 3, request_id=None))
     [row] = table(empty_client)
-    assert float(row["predicted_price"]) == 0.1 + 0.2
+    assert (row["predicted_price"], row["last_close"]) == ("0.3", "4.1e-08")
+    assert listed(empty_client)["predictions"][0]["predicted_price"] == 0.1 + 0.2
     assert row["request_id"] == ""
     assert datetime.fromisoformat(row["time"]) == FIRST
 
