@@ -84,6 +84,21 @@ def test_a_ledger_replaced_between_two_starts_is_said_by_every_process(
         again.close()
 
 
+def test_a_replaced_ledger_is_logged_at_the_start(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    codes(database, tmp_path)
+    database.close()
+    remove(tmp_path)
+    again = Database(f"sqlite:///{tmp_path}/ledger.sqlite")
+    watch = again.watch(tmp_path / ".ledger.json")
+    with caplog.at_level(logging.WARNING):
+        watch.start()
+        watch._thread.join(30)
+    again.close()
+    assert "the ledger is new; its history is gone" in [r.getMessage() for r in caplog.records]
+
+
 def test_a_ledger_that_comes_back_from_a_backup_is_the_old_one(
     database: Database, tmp_path: Path, clock: Clock
 ) -> None:

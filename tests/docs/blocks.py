@@ -18,6 +18,7 @@ PAGES = [
 NOT_RUN = frozenset(
     {
         *("needs Docker", "needs a cluster", "needs AWS", "needs Yahoo", "needs Prometheus"),
+        *("needs systemd", "changes the machine"),
         *("starts a server", "changes the environment"),
     }
 )

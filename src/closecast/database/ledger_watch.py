@@ -57,7 +57,7 @@ class LedgerWatch:
         self._thread = threading.Thread(target=self._check_file, name="ledger-check", daemon=True)
 
     def start(self) -> None:
-        """Check the file in the background: of all processes on one data folder, one does."""
+        """Look, then check the file, in the background; of all processes here, one checks it."""
         self._thread.start()
 
     def look(self) -> list[Trouble]:
@@ -140,6 +140,8 @@ class LedgerWatch:
             write_atomically(self._note, json.dumps(note, indent=1).encode())
 
     def _check_file(self) -> None:
+        with suppress(StorageFailed):
+            self.look()  # logs a new ledger at the start, before anything is asked for
         path = self._engine.sqlite_file
         if path is None or not path.is_file():
             return
