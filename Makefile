@@ -12,9 +12,11 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 # Only what is given here is exported; the rest may stand in the environment or in .env.
 ifdef SYMBOLS
-SYMBOLS_OPTION := --symbols $(SYMBOLS)
+# In quotes: "VALE3, ITUB4" is one list. closecast reads its commas, semicolons and blanks.
+quote := '
 comma := ,
-SYMBOL ?= $(firstword $(subst $(comma), ,$(SYMBOLS)))
+SYMBOLS_OPTION := --symbols '$(subst $(quote),,$(SYMBOLS))'
+SYMBOL ?= $(firstword $(subst ;, ,$(subst $(comma), ,$(subst ",,$(subst $(quote),,$(SYMBOLS))))))
 endif
 ifdef SYMBOL
 export CLOSECAST_DEFAULT_SYMBOL := $(SYMBOL)

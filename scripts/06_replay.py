@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 
 from closecast.cli.progress import ProgressBar
-from closecast.core.symbols import canonical_list, exchange_of
+from closecast.core.symbols import canonical_list, exchange_of, typed_symbols
 from closecast.database import Database
 from closecast.forecasters import DEFAULT_FORECASTER, make_parameters, preset
 from closecast.pipeline import TrainRequest, run_training
@@ -60,7 +60,7 @@ def main() -> None:
             log_level="ERROR",
         )
         listed = make_source("sample", own).symbols() or ()
-        symbols = canonical_list(arguments.symbols.split(",") if arguments.symbols else listed)
+        symbols = canonical_list(typed_symbols(arguments.symbols) if arguments.symbols else listed)
         name = arguments.forecaster
         parameters = make_parameters(name, preset(name, arguments.preset))
         request = TrainRequest(

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 from pydantic import ValidationError
 
-from closecast.core.symbols import canonical_list
+from closecast.cli.options import add_symbols
+from closecast.core.symbols import typed_symbols
 from closecast.errors import ClosecastError
 from closecast.infra.library_folders import use_writable_folders
 from closecast.infra.logging import set_up_logging
@@ -23,18 +24,16 @@ def parser(description: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    made.add_argument(
-        "--symbols",
-        "--symbol",
-        metavar="A,B,C",
-        help="ticker symbols, learned from together; VALE3 means VALE3.SA (default: the setting)",
+    add_symbols(
+        made,
+        "ticker symbols, learned from together; VALE3 means VALE3.SA (default: the setting)",
     )
     return made
 
 
 def symbols_of(arguments: argparse.Namespace, settings: Settings) -> tuple[str, ...]:
     """Canonical symbols from ``--symbols``, or the default one."""
-    return canonical_list((arguments.symbols or settings.default_symbol).split(","))
+    return tuple(sorted(typed_symbols(arguments.symbols or settings.default_symbol)))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from closecast.cli import accept, move
 from closecast.cli.inspect import run_inspect
 from closecast.cli.keys import create_key, list_keys, revoke_key
-from closecast.cli.options import add_fine_tune, add_hyperparameters, add_origin
+from closecast.cli.options import add_fine_tune, add_hyperparameters, add_origin, add_symbols
 from closecast.cli.serve import run_serve
 from closecast.cli.settings import run_settings
 from closecast.cli.train import run_show, run_statistics, run_train, run_verify, run_worker_process
@@ -92,21 +92,18 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="train first, in the background, if a symbol has no model; answer 503 meanwhile",
     )
-    serve.add_argument(
-        "--symbols",
-        "--symbol",
-        metavar="A,B,C",
-        help="symbols that --train-if-missing trains one model for; as for closecast train",
+    add_symbols(
+        serve,
+        "symbols that --train-if-missing trains one model for; as for closecast train. The first "
+        "is the default one unless CLOSECAST_DEFAULT_SYMBOL is set",
     )
     serve.set_defaults(run=run_serve)
 
     train = commands.add_parser("train", help="collect, train, evaluate, publish; in this process")
-    train.add_argument(
-        "--symbols",
-        "--symbol",
-        metavar="A,B,C",
-        help="symbols to train one model for; by default all of the sample, "
-        "or CLOSECAST_DEFAULT_SYMBOL with another source",
+    add_symbols(
+        train,
+        "symbols to train one model for; by default all of the sample, or "
+        "CLOSECAST_DEFAULT_SYMBOL with another source",
     )
     add_origin(train)
     add_hyperparameters(train, (AUTO, *FORECASTERS))

@@ -23,6 +23,26 @@ from closecast.forecasters import (
 from closecast.sources import source_names
 
 
+class _Joined(argparse.Action):
+    """Texts of one option with commas between, so that blanks in a list need no quotes."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, ",".join(values or ()))
+
+
+def add_symbols(made: argparse.ArgumentParser, meaning: str) -> None:
+    """``--symbols A,B,C``, as a person writes a list."""
+    made.add_argument(
+        "--symbols", "--symbol", nargs="+", action=_Joined, metavar="A,B,C", help=meaning
+    )
+
+
 def add_origin(made: argparse.ArgumentParser) -> None:
     """``--source``, ``--start``, ``--end``: which closes are meant."""
     made.add_argument(

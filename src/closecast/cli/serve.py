@@ -13,7 +13,7 @@ from typing import Any
 
 from closecast.cli.startup import FirstTraining, check_start
 from closecast.cli.train import every_symbol_has_a_model, symbols_to_train
-from closecast.core.symbols import canonical
+from closecast.core.symbols import canonical, typed_symbols
 from closecast.errors import ClosecastError, DamagedBundle
 from closecast.forecasters import DEFAULT_FORECASTER
 from closecast.infra.addresses import is_loopback
@@ -33,6 +33,9 @@ def run_serve(arguments: argparse.Namespace, settings: Settings) -> None:
         for key in ("host", "port", "workers")
         if (value := getattr(arguments, key)) is not None
     }
+    # The first symbol that a person names is the one that is meant where none is named.
+    if arguments.symbols is not None and "default_symbol" not in settings.model_fields_set:
+        changes["default_symbol"] = typed_symbols(arguments.symbols)[0]
     settings = Settings(**changes)
     # Spawned API processes read their settings from the environment.
     os.environ |= {f"CLOSECAST_{key.upper()}": str(value) for key, value in changes.items()}

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Sequence
 
 from closecast.cli.options import chosen_forecaster, hyperparameters
-from closecast.core.symbols import canonical, canonical_list, panel_name
+from closecast.core.symbols import canonical, canonical_list, panel_name, typed_symbols
 from closecast.errors import JobCancelled
 from closecast.forecasters import AUTO, canonical_name
 from closecast.infra.redaction import redacted
@@ -60,8 +60,8 @@ def run_train(arguments: argparse.Namespace, settings: Settings) -> None:
 def symbols_to_train(named: str | None, source: str, settings: Settings) -> tuple[str, ...]:
     """Symbols that were named; else all of the source's list if it holds the default symbol."""
     default = canonical(settings.default_symbol)
-    if named:
-        return canonical_list(named.split(","))
+    if named is not None:
+        return tuple(sorted(typed_symbols(named)))
     listed: Sequence[str] = ()
     if can_train():
         from closecast.sources import make_source

@@ -22,10 +22,13 @@ __all__ = [
     "panel_name",
     "present_name",
     "quoted",
+    "typed_symbols",
 ]
 
 _LONGEST = 40
 
+_BETWEEN_NAMES = re.compile(r"[\s,;|]+")
+_AROUND_NAMES = "'\"`\u201c\u201d\u2018\u2019[](){}"
 _SYMBOL = re.compile(r"\^?[A-Z0-9][A-Z0-9&]{0,11}(?:[.\-=][A-Z0-9]{1,6}){0,2}", re.ASCII)
 # Four characters and a number: of shares and rights (1 to 19), of receipts of foreign shares (31
 # to 39), or of a future's year. A digit before the number is one of funds only (B5P211).
@@ -98,6 +101,31 @@ def canonical_list(symbols: Iterable[str]) -> tuple[str, ...]:
     ('AAPL', 'MSFT')
     """
     return tuple(sorted({canonical(symbol) for symbol in symbols}))
+
+
+def typed_symbols(text: str) -> tuple[str, ...]:
+    """Canonical spellings of a list that a person typed, each once, in the order given.
+
+    Commas, semicolons and blanks separate; quotes and brackets around names are passed over.
+
+    Raises
+    ------
+    InvalidSymbol
+        If a part is no symbol, or there is none.
+
+    Examples
+    --------
+    >>> typed_symbols("vale3, ITUB4;'btc/usdt',")
+    ('VALE3.SA', 'ITUB4.SA', 'BTC-USDT')
+    """
+    named = [part.strip(_AROUND_NAMES) for part in _BETWEEN_NAMES.split(text)]
+    found = tuple(dict.fromkeys(canonical(name) for name in named if name))
+    if not found:
+        raise InvalidSymbol(
+            f"there is no symbol in {text[:40]!r}; name one or several with commas between, such "
+            "as VALE3,ITUB4"
+        )
+    return found
 
 
 def panel_name(symbols: Sequence[str]) -> str:
