@@ -12,7 +12,6 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api import contracts
 from api.middleware.body_limit import BodyLimit
@@ -23,11 +22,14 @@ from api.middleware.route_templates import RouteTemplates
 from api.problems.handlers import HANDLERS, add_error_handlers
 from api.problems.openapi import document_problems
 from api.routes import ROUTERS, predict, predict_batch
-from api.security.access import Guard, cross_site
+from api.security.access import Guard
+from api.security.proxies import TrustedProxies
+from api.security.sites import SiteCheck
 from api.service import Service
 from closecast import __version__
 from closecast.core.records import Kind
 from closecast.database.engine import Clock, utc_now
+from closecast.errors import BadSetting
 from closecast.infra.api_keys import KeyStore
 from closecast.infra.logging import set_up_logging
 from closecast.infra.processes import die_with_server
@@ -152,18 +154,25 @@ def create_app(
     )
     templates = RouteTemplates()
     templates.add(app.routes)
-    # What a page of another site sends takes nothing from the owner's rates.
+    # A page of another site takes nothing from the owner's rates.
     queries = QueryParameters(templates)
-    checks = (cross_site, Guard(chosen, keys), queries)
-    app.add_middleware(RequestContext, templates=templates, checks=checks)
+    checks = (SiteCheck(chosen, keys), Guard(chosen, keys), queries)
+    app.add_middleware(RequestContext, templates=templates, checks=checks, prefix=chosen.root_path)
     if chosen.trusted_proxies:
-        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=chosen.trusted_proxies)
+        app.add_middleware(
+            TrustedProxies, trusted=chosen.trusted_proxies, takes_prefix=not chosen.root_path
+        )
     app.state.operations = []
     for router in (*ROUTERS, *contracts.CONTRACTS):
         app.include_router(router)
         templates.add(router.routes)
         queries.add(router.routes)
         app.state.operations += router.routes
+    if chosen.root_path and templates.has_below(chosen.root_path):
+        raise BadSetting(
+            f"CLOSECAST_ROOT_PATH: {chosen.root_path} is a path of the service itself; choose "
+            "another prefix, such as /closecast"
+        )
 
     generate = app.openapi
     document: dict[str, Any] = {}

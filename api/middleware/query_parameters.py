@@ -7,7 +7,7 @@ ten sessions.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -60,7 +60,7 @@ class QueryParameters:
                 for method in route.methods or ():
                     self._taken[method, route.path] = taken
 
-    def __call__(self, scope: Scope) -> Refusal | None:
+    def __call__(self, scope: Scope, _headers: Mapping[bytes, bytes]) -> Refusal | None:
         """Refusal of a request; ``None`` if it may pass."""
         query: bytes = scope.get("query_string", b"")
         if not query:

@@ -6,11 +6,12 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.middleware.head import answer_head
+from api.middleware.prefix import PREFIX, put_below
 from api.middleware.route_templates import RouteTemplates
 from api.problems.refusals import Refusal, refuse
 from api.telemetry.requests import Telemetry
@@ -18,7 +19,7 @@ from closecast.infra.logging import REQUEST_ID
 
 log = logging.getLogger("closecast.access")
 
-Check = Callable[[Scope], Refusal | None]
+Check = Callable[[Scope, Mapping[bytes, bytes]], Refusal | None]
 
 CALLER_LEFT = 499
 """Status that is counted and logged, never sent, if the caller hung up before an answer."""
@@ -29,6 +30,12 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 KEY_NAME = "closecast.key"
 """The member of an ASGI scope that holds the name of the key of a request."""
 
+SHARING = "closecast.sharing"
+"""The member of a scope that holds the headers by which pages of other origins may read."""
+
+PREFLIGHT = "closecast.preflight"
+"""The member of a scope that holds headers of the answer to a page's preflight (OPTIONS)."""
+
 ASSETS = "/static-offline-docs/"
 """Path of the documentation's scripts and styles; open like the documentation."""
 
@@ -36,8 +43,8 @@ _ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
 )
+_SHARED_WITH_NONE = ((b"cross-origin-resource-policy", b"same-origin"),)
 _POLICY = b"content-security-policy"
 _NOTHING = (_POLICY, b"default-src 'none'; frame-ancestors 'none'")
 # Swagger UI and ReDoc start by a script inside their page, and ReDoc searches in a worker.
@@ -50,11 +57,6 @@ _DOCUMENTATION = (
 _DOCUMENTED_AT = frozenset({"/docs", "/docs/oauth2-redirect", "/redoc"})
 # A shared cache keeps no answer to a request with Authorization, but it knows no X-API-Key.
 _PRIVATE = (b"cache-control", b"no-store")
-
-OF_A_PROBLEM = {
-    name.decode("latin-1"): value.decode("latin-1") for name, value in (*_ALWAYS, _NOTHING)
-}
-"""Security headers of answers that are sent outside of :class:`RequestContext`."""
 
 
 def routed_path(scope: Scope) -> str:
@@ -87,12 +89,17 @@ class RequestContext:
     templates : RouteTemplates
         Labels that requests are counted by; paths would be a label per symbol and job.
     checks : sequence of callables
-        From a request's scope, before its body is read, to a refusal or ``None``; the first
-        refusal is sent.
+        From a request's scope and headers, before its body is read, to a refusal or ``None``; the
+        first refusal is sent. Of a header that came twice, the last value counts.
+    prefix : str
+        Prefix of the paths behind a proxy; empty for none.
     """
 
-    def __init__(self, app: ASGIApp, templates: RouteTemplates, checks: Sequence[Check]) -> None:
+    def __init__(
+        self, app: ASGIApp, templates: RouteTemplates, checks: Sequence[Check], prefix: str
+    ) -> None:
         self._app = app
+        self._prefix = prefix
         self._templates = templates
         self._checks = checks
         self._bits = random.Random().getrandbits  # noqa: S311  # nosec B311
@@ -101,12 +108,17 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = header(scope, b"x-request-id").decode("latin-1")
+        sent: dict[bytes, bytes] = dict(scope["headers"])
+        given = sent.get(b"x-request-id", b"").decode("latin-1")
         # Unique is enough: uuid4 reads secrets of the kernel, and takes five times as long.
         request_id = given if _REQUEST_ID.fullmatch(given) else f"{self._bits(128):032x}"
         scope["request_id"] = request_id
         REQUEST_ID.set(request_id)
         came, started = time.time(), time.perf_counter()
+        if self._prefix:
+            put_below(scope, self._prefix, removed=False)
+        if root := scope.get("root_path"):
+            PREFIX.set(root)
         method = scope["method"]
         path = routed_path(scope)  # now: a mounted application moves the scope's root
         route = self._templates.of(path)
@@ -135,13 +147,13 @@ class RequestContext:
 
         try:
             for check in self._checks:
-                if (refusal := check(scope)) is not None:
+                if (refusal := check(scope, sent)) is not None:
                     await refuse(scope, send_enveloped, refusal)
                     return
             if method == "HEAD":
                 await answer_head(self._app, scope, receive, send_enveloped)
-            elif method == "OPTIONS" and (allowed := self._templates.allow_at(path)):
-                await send_enveloped(_methods(allowed))
+            elif method == "OPTIONS" and (answer := self._options(path, scope)):
+                await send_enveloped(answer)
                 await send_enveloped({"type": "http.response.body", "body": b""})
             else:
                 await self._app(scope, receive, send_enveloped)
@@ -165,10 +177,22 @@ class RequestContext:
                     },
                 )
 
+    def _options(self, path: str, scope: Scope) -> Message | None:
+        """Head of the answer to OPTIONS: the methods of a path; ``None`` where nothing is."""
+        allowed = self._templates.allow_at(path)
+        preflight = scope.get(PREFLIGHT)
+        if not allowed and preflight is None:
+            return None
+        headers = [(b"allow", allowed)]
+        if preflight is not None:
+            headers += (*preflight, (b"access-control-allow-methods", allowed or b"GET"))
+        return {"type": "http.response.start", "status": 204, "headers": headers}
 
-def _methods(allowed: bytes) -> Message:
-    """Head of the answer to OPTIONS: the methods of a path."""
-    return {"type": "http.response.start", "status": 204, "headers": [(b"allow", allowed)]}
+
+def headers_of_a_problem(scope: Scope) -> dict[str, str]:
+    """Security headers of an answer that is sent outside of :class:`RequestContext`."""
+    headers = (*_ALWAYS, _NOTHING, *scope.get(SHARING, _SHARED_WITH_NONE))
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
 
 
 def add_security_headers(headers: list[tuple[bytes, bytes]], path: str, scope: Scope) -> None:
@@ -181,6 +205,7 @@ def add_security_headers(headers: list[tuple[bytes, bytes]], path: str, scope: S
     """
     given = {name for name, _ in headers}
     headers += _ALWAYS
+    headers += scope.get(SHARING, _SHARED_WITH_NONE)
     if _POLICY not in given:
         headers.append(_policy_at(path))
     if KEY_NAME in scope and b"cache-control" not in given:

@@ -52,3 +52,8 @@ class RouteTemplates:
         if "GET" in methods:
             methods.add("HEAD")
         return ", ".join(sorted(methods | {"OPTIONS"})).encode()
+
+    def has_below(self, prefix: str) -> bool:
+        """True if a prefix is a route, or the beginning of one's path."""
+        known = (*self._whole, *self._patterns)
+        return self.of(prefix) != UNMATCHED or any(p.startswith(f"{prefix}/") for p in known)

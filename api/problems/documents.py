@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import Request
 
 from api.middleware.negotiation import language_headers, request_language
+from api.middleware.prefix import public
 from api.problems.statuses import status_of
 from api.schemas.findings import FindingAnswer
 from closecast import errors as e
@@ -75,7 +76,7 @@ def document_of(
     headers: dict[str, str] = {}
     extra = error.details()
     if isinstance(error, e.JobConflict) and error.job_id:
-        extra["url"] = f"/train/{error.job_id}"
+        extra["url"] = public(f"/train/{error.job_id}")
     if isinstance(error, e.DataFault) and error.findings:
         language = request_language(request)
         said = in_language(Verdict(error.findings), language).findings

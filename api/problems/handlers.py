@@ -11,7 +11,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from api.middleware.request_context import OF_A_PROBLEM, routed_path
+from api.middleware.prefix import public
+from api.middleware.request_context import headers_of_a_problem, routed_path
 from api.problems.documents import (
     MEDIA_TYPE,
     UNEXPECTED,
@@ -81,7 +82,7 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
             request,
             422,
             "invalid_request",
-            f"{request.method} {request.url.path} needs a JSON body; /docs shows one",
+            f"{request.method} {request.url.path} needs a JSON body; {public('/docs')} shows one",
             errors=[{"pointer": "", "detail": "a body is required", "code": "missing"}],
         )
     if "json" not in sent_as.lower() and whole:
@@ -116,19 +117,19 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     if error.status_code == 404:
         near = nearest_path(operations, path)
         meant = f", did you mean {near}?" if near else ";"
-        detail = f"nothing at {path[:_SHOWN]}{meant} /docs lists what there is"
+        detail = f"nothing at {path[:_SHOWN]}{meant} {public('/docs')} lists what there is"
     elif error.status_code == 405:
         possible = " and ".join(methods_at(operations, path)) or headers.get("Allow", "")
         detail = (
             f"{request.method} is not possible at {path[:_SHOWN]}; {possible} can be sent there, "
-            "and /docs shows how"
+            f"and {public('/docs')} shows how"
         )
     return _problem(request, error.status_code, code, detail, headers=headers)
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     # Starlette logs the traceback after this answer; nothing of it goes to the caller.
-    return _problem(request, *UNEXPECTED, headers=OF_A_PROBLEM)
+    return _problem(request, *UNEXPECTED, headers=headers_of_a_problem(request.scope))
 
 
 HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[JSONResponse]]] = {

@@ -9,10 +9,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from api.middleware.negotiation import prefers_html
+from api.middleware.prefix import public
 from api.pages.index import page
 from api.problems.openapi import responses
 from api.schemas.forecasts import HeldClosesAnswer
 from api.schemas.summary import SummaryAnswer, SymbolSummary
+from api.security.proxies import FORWARDED_HOST
 from api.service import Service, ServiceDep
 from closecast import __version__
 from closecast.core.records import HeldCloses
@@ -37,11 +39,19 @@ def get_summary(service: ServiceDep, request: Request) -> object:
 
     A page where `text/html` is preferred (a browser), else JSON.
     """
-    answer = _summary(service, str(request.base_url).rstrip("/"))
+    answer = _summary(service, _address(request))
     headers = {"Vary": "Accept"}
     if prefers_html(request.headers.get("accept", "")):
         return HTMLResponse(page(answer), headers={**headers, "Content-Security-Policy": _POLICY})
     return JSONResponse(answer.model_dump(mode="json"), headers=headers)
+
+
+def _address(request: Request) -> str:
+    """Address of the service as the client wrote it."""
+    host = request.scope.get(FORWARDED_HOST)
+    if host is None:
+        return str(request.base_url).rstrip("/")
+    return f"{request.url.scheme}://{host.decode('latin-1')}{public('')}"
 
 
 def _summary(service: Service, address: str) -> SummaryAnswer:
@@ -68,10 +78,10 @@ def _summary(service: Service, address: str) -> SummaryAnswer:
         left_off=max(0, len(ordered) - _MOST_SHOWN),
         try_next=asking if ordered else training,
         links={
-            "documentation": "/docs",
-            "health": "/health",
-            "models": "/model/versions",
-            "drift": "/drift",
+            "documentation": public("/docs"),
+            "health": public("/health"),
+            "models": public("/model/versions"),
+            "drift": public("/drift"),
         },
     )
 
@@ -100,12 +110,12 @@ def _of_symbol(service: Service, symbol: str, held: Mapping[str, HeldCloses]) ->
         held=HeldClosesAnswer.model_validate(held[symbol]) if symbol in held else None,
         problem=problem,
         links={
-            "forecast": f"/forecast/{name}",
-            "today": f"/forecast/{name}/today",
-            "performance": f"/performance/{name}",
-            "prices": f"/prices/{name}",
-            "drift": f"/drift/{name}",
-            "plot": f"/performance/{name}/plot.png",
-            "model": f"/model?symbol={name}",
+            "forecast": public(f"/forecast/{name}"),
+            "today": public(f"/forecast/{name}/today"),
+            "performance": public(f"/performance/{name}"),
+            "prices": public(f"/prices/{name}"),
+            "drift": public(f"/drift/{name}"),
+            "plot": public(f"/performance/{name}/plot.png"),
+            "model": public(f"/model?symbol={name}"),
         },
     )

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import FileResponse
 
 from api.middleware.negotiation import CsvDep
+from api.middleware.prefix import public
 from api.problems.openapi import responses
 from api.schemas.base import SymbolText
 from api.schemas.forecasts import KindName
@@ -76,7 +77,7 @@ def get_performance(
             "overall": found.overall,
             "steps": found.steps,
             "corrected": found.corrected,
-            "plot": f"/performance/{quote(canonical)}/plot.png?kind={kind}",
+            "plot": public(f"/performance/{quote(canonical)}/plot.png?kind={kind}"),
         }
     )
     if not as_table:

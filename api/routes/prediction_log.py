@@ -12,6 +12,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 
 from api.middleware.negotiation import CsvDep
+from api.middleware.prefix import public
 from api.problems.openapi import responses
 from api.schemas.base import SymbolText
 from api.schemas.prediction_log import LoggedPrediction, PredictionPage
@@ -178,4 +179,4 @@ def _next(selection: PredictionFilter, limit: int, before_id: int) -> str:
         "before_id": before_id,
     }
     given = {name: value for name, value in parameters.items() if value is not None}
-    return f"/predictions?{urlencode(given)}"
+    return public(f"/predictions?{urlencode(given)}")

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Path, Query, Request, Response
 
 from api.middleware.json_routes import StrictRoute
 from api.middleware.negotiation import CsvDep
+from api.middleware.prefix import public
 from api.problems.openapi import Problems, responses
 from api.schemas.base import SymbolText
 from api.schemas.prices import AcceptAnswer, AcceptBody, NewestClose, PricesAnswer
@@ -143,7 +144,7 @@ def accept_close(
     )
     if done.job is not None:
         response.status_code = 202
-        response.headers["Location"] = f"/train/{done.job.id}"
+        response.headers["Location"] = public(f"/train/{done.job.id}")
     return AcceptAnswer.model_validate(
         {
             "symbol": done.accepted.symbol,

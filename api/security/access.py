@@ -8,10 +8,11 @@ from typing import Literal
 
 from starlette.types import Scope
 
-from api.middleware.request_context import ASSETS, KEY_NAME, header, routed_path
+from api.middleware.request_context import ASSETS, KEY_NAME, PREFLIGHT, routed_path
 from api.problems.refusals import Refusal
 from api.security.locality import address_of, is_local
 from api.security.rate_limit import RateLimit
+from api.security.sites import ANY_PAGE, HEALTH
 from closecast.infra.addresses import is_loopback
 from closecast.infra.api_keys import ApiKey, KeyStore
 from closecast.infra.api_keys import Scope as KeyScope
@@ -84,12 +85,14 @@ class Guard:
         self._rate = RateLimit(settings.rate_limit) if settings.rate_limit else None
         self._training = RateLimit(settings.rate_limit_train) if settings.rate_limit_train else None
 
-    def __call__(self, scope: Scope) -> Refusal | None:
+    def __call__(self, scope: Scope, _headers: Mapping[bytes, bytes]) -> Refusal | None:
         """Refusal of a request; ``None`` if it may pass."""
         method, path = scope["method"], routed_path(scope)
+        if method == "OPTIONS" and PREFLIGHT in scope:  # a browser sends none of the page's keys
+            return None
         needed = needed_scope(method, path)
         if needed == "nothing":
-            return self._too_often(self._rate, scope, None) if path not in _HEALTH else None
+            return self._too_often(self._rate, scope, None) if path not in HEALTH else None
         key, refused = None, None
         if self._keys.are_there:
             token = _token(scope)
@@ -105,7 +108,9 @@ class Guard:
                 )
             else:
                 scope[KEY_NAME] = key.name
-        elif needed == "admin" and not (self._on_loopback and is_local(scope)):
+        elif needed == "admin" and (
+            not (self._on_loopback and is_local(scope)) or scope.get(ANY_PAGE)
+        ):
             refused = _NEEDS_KEY
         # Before a refusal is sent: guessing counts, too.
         if (limited := self._too_often(self._rate, scope, key)) or refused:
@@ -132,18 +137,6 @@ class Guard:
         )
 
 
-def cross_site(scope: Scope) -> Refusal | None:
-    """Refuse requests that a page of another site makes a browser send.
-
-    A service on loopback has no password; without this any open web page could retrain it.
-    """
-    if scope["method"] in ("GET", "HEAD", "OPTIONS"):
-        return None
-    from_site = header(scope, b"sec-fetch-site")
-    return _CROSS_SITE if from_site in (b"cross-site", b"same-site") else None
-
-
-_HEALTH = frozenset({"/health/live", "/health/ready"})
 _CHALLENGE = ((b"www-authenticate", b'Bearer realm="closecast"'),)
 _NO_KEY = Refusal(
     401,
@@ -163,7 +156,6 @@ _NEEDS_KEY = Refusal(
     "without API keys, only programs on the machine itself may change something, and only while "
     f"the service listens on a loopback address: {_CREATE} on that machine makes a key",
 )
-_CROSS_SITE = Refusal(403, "cross_site_request", "pages of other sites may not call this")
 
 
 def _token(scope: Scope) -> bytes:

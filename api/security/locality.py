@@ -7,9 +7,9 @@ from ipaddress import IPv6Address
 
 from starlette.types import Scope
 
+from api.security.proxies import came_through_a_proxy
 from closecast.infra.addresses import is_loopback
-
-_BY_A_PROXY = frozenset({b"forwarded", b"via", b"x-real-ip", b"true-client-ip"})
+from closecast.settings.addresses import split_host
 
 
 def is_local(scope: Scope) -> bool:
@@ -21,12 +21,27 @@ def is_local(scope: Scope) -> bool:
     """
     host = b""
     for name, value in scope["headers"]:
-        if name in _BY_A_PROXY or name.startswith(b"x-forwarded-"):
-            return False
         if name == b"host":
             host = value
+    named = split_host(host.decode("latin-1"))
     ends = (scope.get("client"), scope.get("server"))
-    return is_loopback(_without_port(host.decode("latin-1"))) and all(map(_is_here, ends))
+    return (
+        named is not None
+        and is_loopback_name(named[0])
+        and all(map(is_here, ends))
+        and not came_through_a_proxy(name for name, _ in scope["headers"])
+    )
+
+
+def is_loopback_name(name: str) -> bool:
+    """True for the name of a ``Host``, in lower case, that always leads to the client's machine.
+
+    Names below ``localhost`` belong to no domain (RFC 6761, 6.3).
+
+    >>> is_loopback_name("app.localhost"), is_loopback_name("[::1]"), is_loopback_name("x.example")
+    (True, True, False)
+    """
+    return name.endswith(".localhost") or is_loopback(name.strip("[]"))
 
 
 def address_of(scope: Scope) -> str:
@@ -55,12 +70,6 @@ def _network_of(host: str) -> str:
     return f"{IPv6Address(address.packed[:8] + bytes(8))}/64"
 
 
-def _is_here(end: tuple[str, int | None] | None) -> bool:
-    """Of one end of a connection; a Unix socket has none, or a path for an address."""
+def is_here(end: tuple[str, int | None] | None) -> bool:
+    """True for a loopback end of a connection. A Unix socket has none, or a path for an address."""
     return end is None or end[1] is None or is_loopback(end[0])
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]

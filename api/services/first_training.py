@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from api.middleware.prefix import public
 from closecast.database import ACTIVE, Job, Jobs, JobState
 from closecast.errors import ClosecastError, NoModel
 
@@ -40,7 +41,7 @@ def with_training(error: NoModel, symbol: str, jobs: Jobs) -> NoModel:
         "state": job.state,
         "phase": phase,
         "percent": percent,
-        "url": f"/train/{job.id}",
+        "url": public(f"/train/{job.id}"),
         "reason": job.reason,
     }
     subject = str(error).partition(":")[0]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from api.middleware.prefix import public
 from api.schemas.training import JobAnswer, TrainBody
 from api.service import Service
 from closecast.core.symbols import canonical_list, exchange_of, panel_name
@@ -84,7 +85,7 @@ def job_answer(job: Job) -> JobAnswer:
     """Answer that shows a job."""
     return JobAnswer(
         id=job.id,
-        url=f"/train/{job.id}",
+        url=public(f"/train/{job.id}"),
         task=job.task,
         symbol=job.symbol,
         state=job.state,

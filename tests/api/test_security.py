@@ -14,6 +14,7 @@ from starlette.routing import Mount, Route
 
 from api.main import create_app
 from api.security.access import CHANGING, OPEN, needed_scope
+from api.security.proxies import SIGNS, SIGNS_BEGIN
 from closecast.infra import api_keys as keys_module
 from closecast.infra.api_keys import KeyStore
 from closecast.registry.registry import Registry
@@ -338,6 +339,8 @@ def test_reading_stays_open_to_everybody(
 LOCAL: dict[str, dict[str, Any]] = {
     "by address": {},
     "by name": {"base_url": "http://localhost:8000"},
+    "by name in capitals with a last dot": {"headers": {"host": "LOCALHOST.:8000"}},
+    "by a name below localhost": {"headers": {"host": "closecast.localhost:8000"}},
     "by IPv6": {"base_url": "http://[::1]:8000", "client": ("::1", 5)},
     "by mapped IPv6": {"client": ("::ffff:127.0.0.1", 5)},
 }
@@ -346,10 +349,6 @@ NOT_LOCAL: dict[str, dict[str, Any]] = {
     "another client, IPv6": {"client": ("2001:db8::1", 5)},
     "a name for a client": {"client": ("testclient", 5)},
     "another address of this machine": {"base_url": "http://192.0.2.1:8000"},
-    "a name that leads here": {"headers": {"host": "rebound.example"}},
-    "a name that leads here, with a port": {"headers": {"host": "rebound.example:8000"}},
-    "a name that looks like this one": {"headers": {"host": "localhost.example"}},
-    "an address that looks like this one": {"headers": {"host": "127.0.0.1.example"}},
     "no name": {"headers": {"host": ""}},
     "Forwarded": {"headers": {"forwarded": "for=127.0.0.1"}},
     "X-Forwarded-For": {"headers": {"x-forwarded-for": "127.0.0.1"}},
@@ -357,6 +356,14 @@ NOT_LOCAL: dict[str, dict[str, Any]] = {
     "X-Forwarded-Proto": {"headers": {"x-forwarded-proto": "https"}},
     "X-Real-IP": {"headers": {"x-real-ip": "127.0.0.1"}},
     "Via": {"headers": {"via": "1.1 proxy"}},
+    **{
+        name: {"headers": {name: "203.0.113.7"}}
+        for name in sorted(sign.decode() for sign in SIGNS - {b"forwarded", b"via", b"x-real-ip"})
+    },
+    **{
+        f"{name}…": {"headers": {f"{name}something": "203.0.113.7"}}
+        for name in sorted(sign.decode() for sign in SIGNS_BEGIN)
+    },
 }
 
 

@@ -1,4 +1,4 @@
-"""Access: API keys, proxies, rates."""
+"""Access: API keys, hosts, origins, proxies, rates."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from ipaddress import ip_network
 
 from pydantic import BaseModel, Field, field_validator
 
+from closecast.settings.addresses import host_patterns, origin_list, path_prefix
+
 
 class AccessSettings(BaseModel):
-    """Access: API keys, proxies, rates."""
+    """Access: API keys, hosts, origins, proxies, rates."""
 
     api_keys_file: str = Field(
         "",
@@ -17,8 +19,26 @@ class AccessSettings(BaseModel):
     )
     trusted_proxies: str = Field(
         "",
-        description="Addresses and networks (10.0.0.0/8) of proxies whose X-Forwarded-For and "
-        "X-Forwarded-Proto count, with commas between them; empty for none.",
+        description="Addresses and networks (10.0.0.0/8) of proxies whose X-Forwarded-For, -Proto, "
+        "-Host and -Prefix count, with commas between them; empty for none.",
+    )
+    allowed_hosts: str = Field(
+        "",
+        description="Names by which clients call the service beside localhost: of a container, a "
+        "tunnel, a proxy; such as closecast, *.example.org, with commas between them; * for any. "
+        "Another Host is then refused; without this it is only on loopback without API keys.",
+    )
+    cors_origins: str = Field(
+        "",
+        description="Origins of web pages elsewhere that may call the service, such as "
+        "https://app.example, http://localhost:3000, with commas between them; * for any page; "
+        "empty for none.",
+    )
+    root_path: str = Field(
+        "",
+        description="Prefix of the service's paths behind a proxy, such as /closecast, whether "
+        "the proxy removes it or not; empty for none, or for what a trusted proxy's "
+        "X-Forwarded-Prefix says.",
     )
     rate_limit: str = Field(
         "",
@@ -42,6 +62,27 @@ class AccessSettings(BaseModel):
                     "'10.0.0.7, 10.1.0.0/16'"
                 ) from None
         return ",".join(named)
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts(cls, value: str) -> str:
+        return host_patterns(value)
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        return origin_list(value)
+
+    @field_validator("root_path")
+    @classmethod
+    def _prefix(cls, value: str) -> str:
+        prefix = path_prefix(value.strip())
+        if prefix is None:
+            raise ValueError(
+                f"{value[:100]!r} is no prefix; expected a path of letters, digits and ._~- that "
+                "begins with a slash, such as '/closecast'"
+            )
+        return prefix
 
     @field_validator("rate_limit", "rate_limit_train")
     @classmethod
