@@ -213,7 +213,7 @@ def test_every_header_of_an_answer_in_the_document_is_exposed(settings: Settings
 
 
 def test_errors_carry_the_headers_too(published: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.routes.health._ledger_state", lambda service: 1 / 0)
+    monkeypatch.setattr("api.routes.health.HealthAnswer", None)
     key = bearer(KeyStore(published.keys_path).create("page", "read"))
     chosen = shared(published, APP).model_copy(
         update={"rate_limit": "6/day", "max_body_bytes": 1_000}
