@@ -22,7 +22,7 @@ from starlette.types import Scope
 from api.middleware.request_context import routed_path
 from api.middleware.route_templates import RouteTemplates
 from api.problems.refusals import Refusal
-from closecast.errors import nearest
+from closecast.nearest import nearest
 
 _MOST = 100
 """Parameters; no route has ten."""

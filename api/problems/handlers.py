@@ -66,7 +66,7 @@ async def _in_part(request: Request, error: Exception) -> JSONResponse:
 def _problem_of(request: Request, error: ClosecastError, part: str | None = None) -> JSONResponse:
     content, headers = document_of(request, error, part)
     if content["status"] == 503 and error.retry_helps:
-        headers["Retry-After"] = str(_RETRY_AFTER_S)
+        headers["Retry-After"] = str(getattr(error, "retry_after_s", None) or _RETRY_AFTER_S)
     if "url" in content:
         headers["Location"] = content["url"]
     return JSONResponse(content, content["status"], headers, media_type=MEDIA_TYPE)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
-from closecast.errors import nearest
+from closecast.nearest import nearest
 
 _LONGEST = 200
 """Characters of a path that is compared; no path of ours has half of it."""

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from closecast.errors import nearest
+from closecast.nearest import nearest
 
 Item = Mapping[str, Any]
 

@@ -10,26 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Any, ClassVar, Literal
+
+from closecast.nearest import nearest
 
 Fault = Literal["caller", "service", "upstream"]
 
 
 _SHOWN_OF_A_NAME = 60  # characters
-
-
-def nearest(name: str, valid: Iterable[str]) -> str | None:
-    """The valid name that a misspelt one resembles most, in any case; ``None`` if none does.
-
-    >>> nearest("horzion", ["horizon", "levels"]), nearest("Levels", ["horizon", "levels"])
-    ('horizon', 'levels')
-    >>> nearest("x", ["horizon", "levels"]) is None
-    True
-    """
-    by_folded = {one.casefold(): one for one in valid}
-    found = get_close_matches(name[:_SHOWN_OF_A_NAME].casefold(), by_folded, 1)
-    return by_folded[found[0]] if found else None
 
 
 class ClosecastError(Exception):
@@ -195,12 +183,20 @@ class UnknownForecast(ClosecastError, code="unknown_forecast", fault="caller"):
 
 
 class NoModel(ClosecastError, code="no_model", retry_helps=True):
-    """The symbol is the default one, yet no model has been published for it so far."""
+    """No model has been published so far for the default symbol, or for one that is trained."""
 
-    def __init__(self, message: str, training: Mapping[str, Any] | None = None) -> None:
-        """``training``: how far the first training is, or how it ended, if there was one."""
+    def __init__(
+        self,
+        message: str,
+        training: Mapping[str, Any] | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        """``training``: how far the first training is, or how it ended, if there was one.
+
+        ``retry_after_s``: seconds after which there may be a model, where they can be guessed.
+        """
         super().__init__(message)
-        self.training = training
+        self.training, self.retry_after_s = training, retry_after_s
 
     def details(self) -> dict[str, Any]:
         return {} if self.training is None else {"training": dict(self.training)}

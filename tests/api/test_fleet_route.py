@@ -193,6 +193,33 @@ def test_where_nobody_trains_the_answer_says_how_to(empty_client: TestClient) ->
     assert "training" not in problem
 
 
+@pytest.mark.parametrize(
+    "path", ["/forecast/WEGE3", "/forecast/WEGE3/today", "/model?symbol=WEGE3"]
+)
+def test_another_symbol_that_is_trained_says_how_far_it_is_and_when_to_ask_again(
+    client: TestClient, published: Settings, path: str
+) -> None:
+    assert client.get(path).status_code == 404
+    database = Database(published.ledger_url)
+    job, _ = database.jobs.submit("train", "WEGE3.SA", {"symbols": ["WEGE3.SA"]})
+    queued = client.get(path)
+    database.jobs.claim("me")
+    database.jobs.heartbeat(job.id, "me", {"stage": "train", "percent": 0.001})
+    running = client.get(path)
+    database.jobs.finish(job.id, "me", "failed", reason="no_prices: the source has none")
+    ended = client.get(path)
+    database.close()
+    assert (queued.status_code, queued.json()["code"]) == (503, "no_model")
+    assert "no model for WEGE3.SA yet" in queued.json()["detail"]
+    assert "queued" in queued.json()["detail"]
+    assert queued.headers["retry-after"] == "30"
+    assert f"under way: train, 0.001 %. GET /train/{job.id}" in running.json()["detail"]
+    wait_s = running.headers["retry-after"]
+    assert 5 <= int(wait_s) <= 600
+    assert running.json()["detail"].endswith(f"ask again in {wait_s} s")
+    assert ended.status_code == 404
+
+
 def test_a_window_of_many_says_so_of_each(empty_client: TestClient, database: Database) -> None:
     database.jobs.submit("train", "MSFT", {})
     problem = empty_client.post("/drift", json={"windows": [{"prices": WINDOW}]}).json()

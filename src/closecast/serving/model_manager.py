@@ -48,6 +48,10 @@ class Reload:
     reason: str | None = None
 
 
+Missing = NoModel | UnknownSymbol
+"""Errors of a symbol that has no model: the default one's, and any other's."""
+
+
 class ModelManager:
     """The snapshots that this process serves; each follows its symbol's pointer."""
 
@@ -56,7 +60,7 @@ class ModelManager:
         registry: Registry,
         closes: MarketContext,
         default_symbol: str,
-        describe_missing: Callable[[NoModel, str], NoModel] = lambda error, _: error,
+        describe_missing: Callable[[Missing, str], Missing] = lambda error, _: error,
     ) -> None:
         """Serve nothing yet; :meth:`get` and :meth:`look` load.
 
@@ -65,8 +69,8 @@ class ModelManager:
         default_symbol : str
             In any spelling.
         describe_missing : callable
-            Makes the error raised while the default symbol has no model from the usual error and
-            the symbol, for example with the progress of its first training.
+            Makes the error raised while a symbol has no model from the usual error and the
+            symbol, for example with the progress of its first training.
         """
         self.registry = registry
         self.closes = closes
@@ -120,7 +124,7 @@ class ModelManager:
         default = self._snapshots.get(self.default_symbol)
         if default is None:
             if self.default_symbol not in known:
-                raise unknown(symbol, known)
+                raise self._describe_missing(unknown(symbol, known), symbol)
             default = self.get()
         if self._pooled is None or self._pooled[0] is not default:
             self._pooled = default, default.pooled()
@@ -148,7 +152,7 @@ class ModelManager:
         Raises
         ------
         NoModel
-            If the default symbol has none yet.
+            If the default symbol has none yet, or the first one of another symbol is made.
         UnknownSymbol
             If another symbol has none.
         DamagedBundle, UnverifiedModel
@@ -178,7 +182,7 @@ class ModelManager:
                 f"no model for {wanted} yet: train one with `make serve` or POST /train, then retry"
             )
             raise self._describe_missing(error, wanted)
-        raise unknown(wanted, self.registry.symbols())
+        raise self._describe_missing(unknown(wanted, self.registry.symbols()), wanted)
 
     def look(self, symbol: str) -> Reload:
         """Load the model that the pointer names, if it changed. A failure changes nothing."""
