@@ -133,6 +133,13 @@ def test_damage_in_the_middle_is_found_at_the_start(
     content[middle : middle + 8192] = b"\x5a" * 8192
     file.write_bytes(content)
     assert damage_in(file, 10) is not None
+    caplog.clear()
+    often = Database(f"sqlite:///{file}")
+    for _ in range(3):
+        with pytest.raises(StorageFailed):
+            often.jobs.newest(limit=400)
+    often.close()
+    assert [r.getMessage() for r in caplog.records].count("the ledger is damaged") == 1
     again = Database(f"sqlite:///{file}")
     watch = again.watch(tmp_path / ".ledger.json")
     watch.start()

@@ -109,6 +109,17 @@ def test_room_is_looked_at(
     assert (trouble and trouble.code) == code
 
 
+def test_a_disk_without_inodes_is_not_called_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_to_create(monkeypatch, errno.ENOSPC)
+    monkeypatch.setattr(write_probe.os, "statvfs", lambda _: room(f_favail=0))
+    trouble = probe_folder(tmp_path, NAME)
+    assert trouble is not None
+    assert trouble.code == "inodes_low"
+    assert "number of files" in trouble.message
+
+
 def test_a_file_server_with_another_clock_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

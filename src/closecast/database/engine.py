@@ -138,7 +138,6 @@ class Engine:
                 "the file of the ledger was deleted or replaced while it was in use",
                 extra={"ledger": self.shown_url},
             )
-        self.damage = None
         if self._sqlite_file:
             Path(self._sqlite_file).parent.mkdir(parents=True, exist_ok=True)
             self._engine.dispose()  # a connection to a file that was moved away would write there
@@ -152,7 +151,7 @@ class Engine:
                 if attempt == 3:  # two processes creating at once: one of them sees "exists"
                     raise
         self._created = self._file()
-        self._ready = True
+        self._ready, self.damage = True, None
 
     def _add_missing_columns(self) -> None:
         """Give tables of an older version their new columns, which all have a default."""

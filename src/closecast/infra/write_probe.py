@@ -36,6 +36,7 @@ _REMEDIES: dict[TroubleCode, str] = {
     "disk_full": "Free space there, or give the folder another disk",
     "folder_read_only": "Give the user of this process the right to write there, and check that "
     "the disk is not mounted read-only",
+    "inodes_low": "Remove files there, or make a file system with more inodes",
     "folder_missing": "Make the folder again, or mount it; then restart",
     "folder_failing": "Check the disk or the network file system, and the kernel's log",
 }
@@ -72,6 +73,8 @@ def probe_folder(
     except OSError as error:
         code = _CODES.get(error.errno or 0, "folder_failing")
         reason = error.strerror or type(error).__name__
+        if code == "disk_full" and _has_no_inode(place):
+            code, reason = "inodes_low", "there is room, and the number of files is used up"
         return Trouble(code, f"{place} ({setting}) cannot be written: {reason}", _REMEDIES[code])
     free = room.f_bavail * room.f_frsize
     if free < reserve_bytes:
@@ -85,7 +88,7 @@ def probe_folder(
         return Trouble(
             "inodes_low",
             f"the disk of {place} ({setting}) can hold {room.f_favail} more files",
-            "Remove files there: space is left, the number of files is used up",
+            _REMEDIES["inodes_low"],
         )
     difference_s = written_at - time.time()
     if abs(difference_s) > _CLOCK_S:
@@ -115,6 +118,15 @@ def require_writable(folders: Iterable[tuple[Path, str]], reserve_bytes: int = 0
         trouble = probe_folder(folder, setting, reserve_bytes, may_be_missing=True)
         if trouble is not None and trouble.code != "clock_off":
             raise StorageFailed(f"{trouble}; nothing was begun")
+
+
+def _has_no_inode(folder: Path) -> bool:
+    """Check that a disk that is called full has space, and no inode for another file."""
+    try:
+        room = os.statvfs(folder)
+    except OSError:
+        return False
+    return room.f_files > 0 and room.f_favail == 0 and room.f_bavail * room.f_frsize > len(_BYTES)
 
 
 def _write(folder: Path) -> float:
