@@ -284,6 +284,8 @@ def trainings(service: Recorder) -> None:
     call("POST", "/train", "", recipe)
     call("DELETE", path, "a job that waited or ran", job_id=other["id"])
     call("GET", "/statistics", "one experiment")
+    call("GET", "/statistics/{experiment}", "by a symbol", experiment="ko")
+    call("GET", "/statistics/{experiment}", "of nothing", experiment="ACME")
 
 
 def state(service: Recorder) -> None:

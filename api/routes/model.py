@@ -30,7 +30,7 @@ from api.schemas.models import (
 from api.security.access import caller_name
 from api.service import Service, ServiceDep
 from closecast.core.point_forecasts import flat_path_note
-from closecast.core.symbols import canonical
+from closecast.core.symbols import canonical, panel_label
 from closecast.infra.processes import host_of
 from closecast.registry.documents import Manifest, Pointer
 from closecast.serving import Fleet, Reload
@@ -93,6 +93,7 @@ def get_model(service: ServiceDep, response: Response, symbol: SymbolQuery = Non
         note=flat_path_note(info.location),
         chosen_from=info.chosen_from,
         symbols=list(info.symbols),
+        name=info.name or panel_label(info.symbols),
         left_out=info.left_out,
         evaluation=snapshot.evaluation,
         gate=info.gate.get(snapshot.symbol, {}),

@@ -5,17 +5,24 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
-from api.problems.openapi import responses
+from api.problems.openapi import Problems, responses
 from api.schemas.statistics import ExperimentStatistics, RecordedStatistics, StatisticsAnswer
 from api.service import ServiceDep
-from closecast.errors import NotConfigured, StorageFailed
+from closecast.core.symbols import present_name
+from closecast.errors import NotConfigured, NothingRecorded, StorageFailed
+from closecast.tracking.experiments import PREFIX
 from closecast.tracking.exported import read_experiments
 
 router = APIRouter(tags=["training"])
+
+_EXAMPLES: Problems = {
+    404: {"nothing_recorded": "no statistics yet: the worker writes them after …"},
+    503: {"storage_failed": "statistics.json is damaged: renew it with …"},
+}
 
 
 @router.get(
@@ -27,10 +34,7 @@ router = APIRouter(tags=["training"])
             404,
             422,
             503,
-            examples={
-                404: {"nothing_recorded": "no statistics yet: the worker writes them after …"},
-                503: {"storage_failed": "statistics.json is damaged: renew it with …"},
-            },
+            examples=_EXAMPLES,
         ),
     },
     response_model=StatisticsAnswer,
@@ -40,7 +44,13 @@ def get_statistics(
     response: Response,
     experiment: Annotated[
         str | None,
-        Query(max_length=500, description="Only the experiment of this name."),
+        Query(
+            max_length=500,
+            description="Only these experiments: by a symbol in any spelling (also those of panels "
+            "with it), by the name of a panel, with or without `closecast/`, or by the key or "
+            "the identifier of an experiment.",
+            examples=["VALE3", "AAPL and 19 more"],
+        ),
     ] = None,
     limit: Annotated[int, Query(ge=1, le=100, description="Runs of each experiment.")] = 20,
     if_none_match: Annotated[str | None, Header()] = None,
@@ -69,9 +79,48 @@ def get_statistics(
         experiments=[
             _first_runs(found, limit)
             for found in recorded.experiments
-            if experiment is None or found.name == experiment
+            if experiment is None or _is_meant(found, experiment)
         ],
     )
+
+
+@router.get(
+    "/statistics/{experiment}",
+    responses=responses(404, 422, 503, examples=_EXAMPLES),
+)
+def get_experiment_statistics(
+    service: ServiceDep,
+    response: Response,
+    experiment: Annotated[
+        str,
+        Path(
+            max_length=500,
+            description="A symbol in any spelling, the name of a panel, or the key or the "
+            "identifier of an experiment.",
+            examples=["MSFT"],
+        ),
+    ],
+    limit: Annotated[int, Query(ge=1, le=100, description="Runs of each experiment.")] = 20,
+) -> StatisticsAnswer:
+    """The trainings of one symbol, panel or experiment, by the name that people know."""
+    found = get_statistics(service, response, experiment, limit)
+    assert isinstance(found, StatisticsAnswer)  # without If-None-Match
+    if not found.experiments:
+        raise NothingRecorded(
+            f"no experiment of {experiment[:80]!r}: GET /statistics lists them with their symbols"
+        )
+    return found
+
+
+def _is_meant(found: ExperimentStatistics, asked: str) -> bool:
+    """Whether a person means an experiment by its name, key, identifier, or one of its symbols."""
+    name = asked.strip().removeprefix(PREFIX)
+    own = found.name.removeprefix(PREFIX)
+    key = found.key or own  # files of earlier versions hold none
+    if name in (found.experiment_id, key) or name.casefold() == own.casefold():
+        return True
+    symbol = present_name(name)
+    return symbol == key or (name == asked.strip() and symbol in found.symbols)
 
 
 def _first_runs(experiment: ExperimentStatistics, limit: int) -> ExperimentStatistics:

@@ -139,6 +139,11 @@ class ModelAnswer(WorkersAnswer):
         description="For `auto`: p-values of the model confidence set, and forecasters left out."
     )
     symbols: list[str] = Field(description="All symbols that this model was trained for.")
+    name: str = Field(
+        description="Name of the panel: the one that it was given, else its first symbol and the "
+        "number of the others; of one symbol, itself.",
+        examples=["AAPL and 19 more"],
+    )
     left_out: dict[str, str] = Field(description="Symbols without usable data, with the reason.")
     evaluation: dict[str, Any] = Field(
         description="Scores of this symbol: every forecaster, from windows alone and with history, "

@@ -24,12 +24,16 @@ class RunStatistics(Answer):
     """One run: data, parameters, times and scores of a training."""
 
     run_id: str
-    name: str = Field(description="The version of the bundle.")
-    status: str = Field(examples=["FINISHED"])
+    name: str = Field(description="The version of the bundle, once there is one.")
+    status: str = Field(
+        description="`RUNNING` while the training goes on, with its curves so far; `FINISHED`, "
+        "`FAILED`, or `KILLED` where it was cancelled or its process died.",
+        examples=["FINISHED"],
+    )
     started_at: datetime | None
     ended_at: datetime | None
     duration_s: float | None = Field(
-        description="Duration of the MLflow run, which is written when the training has ended."
+        description="Duration of the MLflow run, which is open from the beginning of a training."
     )
     training_seconds: float | None = Field(description="Duration of the training itself.")
     best_valid_loss: float | None
@@ -55,7 +59,11 @@ class ExperimentStatistics(Answer):
     """One experiment: the trainings of one set of symbols."""
 
     experiment_id: str
-    name: str = Field(examples=["closecast/MSFT"])
+    name: str = Field(examples=["closecast/MSFT", "closecast/AAPL and 19 more"])
+    key: str = Field("", description="Symbol, or stable short name of the panel.")
+    symbols: list[str] = Field(
+        default_factory=list, description="Symbols that are trained together."
+    )
     runs: list[RunStatistics] = Field(description="The last started first.")
     has_more: bool = Field(description="Whether there are older runs.")
 

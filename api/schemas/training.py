@@ -46,6 +46,14 @@ class TrainBody(Request):
         default_factory=dict, description="Override preset and configuration."
     )
     fine_tune: bool = Field(False, description="Start from the current model's weights.")
+    name: str | None = Field(
+        None,
+        min_length=1,
+        max_length=60,
+        pattern=r"^\w[\w .,&()+-]*$",
+        description="Name of the panel, for jobs, MLflow and `GET /statistics`.",
+        examples=["banks of Brazil"],
+    )
 
     @model_validator(mode="after")
     def _in_order(self) -> TrainBody:
@@ -65,7 +73,14 @@ class JobAnswer(Answer):
     id: str
     url: str = Field(examples=["/train/0123456789abcdef0123456789abcdef"])
     task: str = Field(description="`train`, or `update`: a collection of closes for a forecast.")
-    symbol: str = Field(description="Or the short name of a panel; `request` lists its symbols.")
+    symbol: str = Field(
+        description="Or the name of a panel: the one that it was given, else its first symbol and "
+        "the number of the others, such as `AAPL and 19 more`; `request` lists its symbols."
+    )
+    key: str = Field(
+        description="The symbol, or the stable short name of a panel, with a hash of its symbols.",
+        examples=["AAPL+19.e82efc"],
+    )
     state: JobState
     cancel_requested: bool
     attempts: int = Field(

@@ -10,7 +10,7 @@ from typing import Any
 from api.middleware.prefix import public
 from api.schemas.training import JobAnswer, TrainBody
 from api.service import Service
-from closecast.core.symbols import canonical_list, exchange_of, panel_name
+from closecast.core.symbols import canonical_list, exchange_of, panel_name, readable_panel
 from closecast.database import Configuration, Job
 from closecast.errors import (
     DamagedBundle,
@@ -62,6 +62,7 @@ def submit_training(service: Service, body: TrainBody, idempotency_key: str | No
         "forecaster": forecaster,
         "hyperparameters": hyperparameters,
         "fine_tune": body.fine_tune,
+        **({"name": body.name} if body.name else {}),
     }
     job, _ = service.database.jobs.submit(
         "train", panel_name(symbols), arguments, idempotency_key, request
@@ -87,7 +88,8 @@ def job_answer(job: Job) -> JobAnswer:
         id=job.id,
         url=public(f"/train/{job.id}"),
         task=job.task,
-        symbol=job.symbol,
+        symbol=job.arguments.get("name") or readable_panel(job.symbol),
+        key=job.symbol,
         state=job.state,
         cancel_requested=job.cancel_requested,
         attempts=job.attempts,

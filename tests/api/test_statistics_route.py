@@ -90,6 +90,46 @@ def test_one_experiment_and_some_of_its_runs(client: TestClient, settings: Setti
     assert client.get("/statistics?experiment=nothing").json()["experiments"] == []
 
 
+PANEL = {"key": "AAPL+2.ba3658", "symbols": ["AAPL", "KO", "VALE3.SA"]}
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("MSFT", {"closecast/MSFT"}),
+        ("msft", {"closecast/MSFT"}),
+        ("1", {"closecast/MSFT"}),
+        ("closecast/KO", {"closecast/KO"}),
+        ("KO", {"closecast/KO", "closecast/AAPL and 2 more"}),
+        ("vale3", {"closecast/AAPL and 2 more"}),
+        ("VALE3.SA", {"closecast/AAPL and 2 more"}),
+        ("AAPL and 2 more", {"closecast/AAPL and 2 more"}),
+        ("closecast/aapl and 2 more", {"closecast/AAPL and 2 more"}),
+        ("AAPL+2.ba3658", {"closecast/AAPL and 2 more"}),
+        ("closecast/AAPL+2.ba3658", {"closecast/AAPL and 2 more"}),
+        ("ACME", set()),
+    ],
+)
+def test_an_experiment_is_found_by_the_names_that_people_know(
+    client: TestClient, settings: Settings, asked: str, found: set[str]
+) -> None:
+    write(settings, "v0")
+    path = experiments_path(settings)
+    stored = json.loads(path.read_text())
+    panel = {"experiment_id": "3", "name": "closecast/AAPL and 2 more", "runs": []}
+    stored["experiments"].append({**panel, **PANEL, "has_more": False})
+    path.write_text(json.dumps(stored))
+    answer = client.get("/statistics", params={"experiment": asked}).json()
+    assert {one["name"] for one in answer["experiments"]} == found
+    if "/" in asked:
+        return
+    by_path = client.get(f"/statistics/{asked}")
+    if found:
+        assert by_path.json()["experiments"] == answer["experiments"]
+    else:
+        assert (by_path.status_code, by_path.json()["code"]) == (404, "nothing_recorded")
+
+
 def test_who_has_seen_it_is_told_so_until_it_is_renewed(
     client: TestClient, settings: Settings
 ) -> None:

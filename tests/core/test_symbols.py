@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closecast.core.symbols import canonical, canonical_list, exchange_of, folder_name, panel_name
+from closecast.core.symbols import (
+    canonical,
+    canonical_list,
+    exchange_of,
+    folder_name,
+    panel_label,
+    panel_name,
+    readable_panel,
+)
 from closecast.errors import InvalidSymbol
 from tests.support.synthetic_prices import patiently
 
@@ -112,7 +120,8 @@ def test_a_list_of_symbols_is_canonical_sorted_and_without_repetition() -> None:
 
 def test_a_panel_has_a_short_name_of_its_own_that_is_safe_as_a_folder() -> None:
     many = [f"S{i}" for i in range(60)]
-    assert panel_name(["^BVSP"]) == "^BVSP"
+    assert panel_name(["^BVSP"]) == panel_label(["^BVSP"]) == "^BVSP"
+    assert panel_label(many) == readable_panel(panel_name(many)) == "S0 and 59 more"
     assert panel_name(many).startswith("S0+59.")
     assert len(panel_name(many)) < 20
     names = {panel_name(many[:i] + many[i + 1 :]) for i in range(1, 60)}

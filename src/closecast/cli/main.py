@@ -109,6 +109,9 @@ def _parser() -> argparse.ArgumentParser:
     add_hyperparameters(train, (AUTO, *FORECASTERS))
     add_fine_tune(train)
     train.add_argument(
+        "--name", help="name of the panel, for MLflow and GET /statistics; kept by retrainings"
+    )
+    train.add_argument(
         "--if-missing", action="store_true", help="do nothing if every symbol has a model already"
     )
     train.set_defaults(run=run_train)

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Sequence
 
 from closecast.cli.options import chosen_forecaster, hyperparameters
-from closecast.core.symbols import canonical, canonical_list, panel_name, typed_symbols
+from closecast.core.symbols import canonical, canonical_list, panel_label, typed_symbols
 from closecast.errors import JobCancelled
 from closecast.forecasters import AUTO, canonical_name
 from closecast.infra.redaction import redacted
@@ -28,7 +28,7 @@ def run_train(arguments: argparse.Namespace, settings: Settings) -> None:
     symbols = symbols_to_train(arguments.symbols, source, settings)
     forecaster = chosen_forecaster(arguments)
     if arguments.if_missing and every_symbol_has_a_model(settings, symbols, forecaster):
-        print(f"{panel_name(symbols)}: every symbol has a model already")
+        print(f"{panel_label(symbols)}: every symbol has a model already")
         return
     require_training()
     # Not at the top: the serving image has no training, and starts without its libraries.
@@ -43,6 +43,7 @@ def run_train(arguments: argparse.Namespace, settings: Settings) -> None:
         forecaster=forecaster,
         hyperparameters=hyperparameters(arguments).model_dump(),
         fine_tune=arguments.fine_tune,
+        name=arguments.name,
     )
     with ProgressBar() as bar:
         published = run_training(settings, request, watch=bar.show)

@@ -19,9 +19,11 @@ __all__ = [
     "exchange_of",
     "folder_name",
     "former_names",
+    "panel_label",
     "panel_name",
     "present_name",
     "quoted",
+    "readable_panel",
     "typed_symbols",
 ]
 
@@ -37,6 +39,7 @@ _B3_TICKER = re.compile(
     r"|[A-Z][A-Z0-9]{2}[FGHJKMNQUVXZ][0-9]{2}",
     re.ASCII,
 )
+_PANEL = re.compile(r"(.+)\+(\d+)\.[0-9a-f]{6}", re.ASCII)
 _ALWAYS_WITH_SUFFIX = re.compile(r"[A-Z][A-Z0-9]{3}[0-9]{1,2}", re.ASCII)
 _SHARE_CLASS = re.compile(r"([A-Z]{1,5})\.([AB])|([A-Z]{2,5})/([A-Z])", re.ASCII)
 _CLASS_BEFORE_SUFFIX = re.compile(r"([A-Z0-9]+)\.([A-Z]{1,2})\.([A-Z]{1,3})", re.ASCII)
@@ -138,6 +141,25 @@ def panel_name(symbols: Sequence[str]) -> str:
         return symbols[0]
     digest = hashlib.sha256(",".join(symbols).encode()).hexdigest()[:6]
     return f"{symbols[0]}+{len(symbols) - 1}.{digest}"
+
+
+def panel_label(symbols: Sequence[str]) -> str:
+    """The name of a panel for people; several panels may share it. Of one symbol, itself.
+
+    >>> panel_label(["MSFT"]), panel_label(["AAPL", "KO", "MSFT"])
+    ('MSFT', 'AAPL and 2 more')
+    """
+    return readable_panel(panel_name(symbols))
+
+
+def readable_panel(name: str) -> str:
+    """A name of :func:`panel_name` as :func:`panel_label` shows it; any other stays.
+
+    >>> readable_panel("AAPL+2.ba3658"), readable_panel("VALE3.SA")
+    ('AAPL and 2 more', 'VALE3.SA')
+    """
+    found = _PANEL.fullmatch(name)
+    return f"{found[1]} and {found[2]} more" if found else name
 
 
 def folder_name(symbol: str) -> str:

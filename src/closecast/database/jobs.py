@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from closecast.core.symbols import readable_panel
 from closecast.database.job_execution import JobExecution
 from closecast.database.job_records import ACTIVE, JOBS, KEYS, Job, digest, to_job
 from closecast.errors import JobConflict, StorageFailed
@@ -149,7 +150,9 @@ class Jobs(JobExecution):
             return None
         if row.fingerprint != fingerprint:
             raise JobConflict(
-                f"another {task} job for {symbol} is {row.state}: wait for it or cancel it", row.id
+                f"another {task} job for {readable_panel(symbol)} is {row.state}: wait for it or "
+                "cancel it",
+                row.id,
             )
         return to_job(row)
 

@@ -63,10 +63,12 @@ class Recipe:
     start: str
     forecaster: str
     hyperparameters: dict[str, Any]
+    name: str | None = None
 
     def arguments(self, trigger: Trigger) -> dict[str, Any]:
         """Return the arguments of task ``train``: a ``TrainRequest`` in JSON types."""
-        return {**asdict(self), "symbols": list(self.symbols), "trigger": trigger}
+        made = {**asdict(self), "symbols": list(self.symbols), "trigger": trigger}
+        return made if self.name else {key: made[key] for key in made if key != "name"}
 
 
 def groups(registry: Registry) -> list[Group]:
@@ -117,6 +119,7 @@ def make_recipe(registry: Registry, group: Group, settings: Settings) -> Recipe:
         start=min(span.first_session for span in info.data),
         forecaster=canonical_name(like.forecaster),
         hyperparameters=like.hyperparameters,
+        name=info.name,
     )
 
 

@@ -6,7 +6,7 @@ import logging
 from datetime import timedelta
 
 from closecast.core.records import Trigger
-from closecast.core.symbols import panel_name
+from closecast.core.symbols import panel_name, readable_panel
 from closecast.database import Database, Job
 from closecast.errors import ClosecastError, JobConflict
 from closecast.jobs.retraining import (
@@ -98,6 +98,6 @@ def _submit(
     except JobConflict as conflict:
         log.debug("another training is active", extra={"reason": str(conflict)})
         return None
-    extra = {"job_id": job.id, "symbol": job.symbol, "trigger": trigger}
+    extra = {"job_id": job.id, "symbol": readable_panel(job.symbol), "trigger": trigger}
     log.info("training queued by itself", extra=extra)
     return job

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from closecast.core.symbols import readable_panel
 from closecast.database import Database, Job, JobState
 from closecast.errors import ClosecastError, JobCancelled, StorageFailed
 from closecast.infra.processes import die_with_parent, is_alive, owner_name, place
@@ -96,7 +97,8 @@ def run_job(settings: Settings, database: Database, job: Job, owner: str) -> Non
     budget = LatencyBudget(settings.training_pause_p95_ms, settings.training_pause_max_s)
     heartbeat = _Heartbeat(database, job.id, owner, budget)
     heartbeat.start()
-    log.info("job started", extra={"job_id": job.id, "task": job.task, "symbol": job.symbol})
+    of_job = {"job_id": job.id, "task": job.task, "symbol": readable_panel(job.symbol)}
+    log.info("job started", extra=of_job)
     end = _run_task(TaskContext(settings, database, heartbeat.report), job)
     heartbeat.stop()
     recorded = _record(database, job, owner, end, settings.job_lease_s)

@@ -9,7 +9,7 @@ from typing import Any, Self
 from closecast.calibration import SplitConformal
 from closecast.core.prices import Prices
 from closecast.core.progress import FractionWatch, ignore_fraction, part
-from closecast.core.symbols import panel_name
+from closecast.core.symbols import panel_label
 from closecast.errors import ClosecastError
 from closecast.evaluation import (
     Evaluation,
@@ -207,7 +207,7 @@ def evidence_of(
 def _require(leak_check: LeakCheck, prepared: Prepared) -> None:
     if not leak_check.passed:
         raise LookAheadFound(
-            f"{panel_name(prepared.symbols)}: not published; {'; '.join(leak_check.failures)}"
+            f"{panel_label(prepared.symbols)}: not published; {'; '.join(leak_check.failures)}"
         )
 
 

@@ -28,6 +28,7 @@ from closecast.pipeline.workspace import Workspace
 from closecast.registry.documents import Manifest, hashes_of
 from closecast.registry.registry import Registry
 from closecast.settings import Settings
+from closecast.tracking.live_run import LiveRun
 from closecast.validation.gate import Decision
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,8 @@ def evaluate_candidate(
     watch: Watch = ignore_progress,
     source: str | None = None,
     only: Sequence[str] | None = None,
+    name: str | None = None,
+    run: LiveRun | None = None,
 ) -> PublishedBundle:
     """Score the candidate of some symbols on the test part, publish it, promote it.
 
@@ -69,6 +72,10 @@ def evaluate_candidate(
         As requested: with the URL of a file, for the receipt.
     only : sequence of str, optional
         Symbols that it may become current for; all by default.
+    name : str, optional
+        Name that a person gave the panel.
+    run : LiveRun, optional
+        The training's run of MLflow, which is completed; a new one by default.
 
     Raises
     ------
@@ -96,7 +103,7 @@ def evaluate_candidate(
     stated = {s: decisions.get(s) or final_decision(None, done=False) for s in prepared.symbols}
 
     watch({"stage": "publish", "percent": 0.0})  # the last chance to cancel
-    manifest, files = publish(registry, assessment, stated, source)
+    manifest, files = publish(registry, assessment, stated, source, name)
     results = settings.results_dir / folder_name(workspace.symbols[0]) / manifest.version
     write_scores(results, manifest, assessment)
     # After everything that can fail: what is current is also complete.
@@ -104,7 +111,7 @@ def evaluate_candidate(
     final = {s: final_decision(decisions.get(s), s in promoted) for s in prepared.symbols}
     _log_decisions(manifest.version, final)
     evaluations = assessment.evaluations
-    run = track(settings, manifest, files, evaluations, final, assessment.report, results)
+    run_id = track(settings, manifest, files, evaluations, final, assessment.report, results, run)
     return PublishedBundle(
         manifest,
         evaluations,
@@ -113,7 +120,7 @@ def evaluate_candidate(
         prepared.left_out,
         table_of(assessment),
         results,
-        run,
+        run_id,
     )
 
 

@@ -35,6 +35,7 @@ def publish(
     assessment: Assessment,
     decisions: Mapping[str, Decision],
     source: str | None,
+    name: str | None = None,
 ) -> tuple[Manifest, dict[str, bytes]]:
     """Store a candidate as a bundle; no pointer moves.
 
@@ -44,6 +45,8 @@ def publish(
         The gate's, for the manifest.
     source : str, optional
         As requested: with the URL of a file, for the receipt.
+    name : str, optional
+        Name that a person gave the panel.
 
     Returns
     -------
@@ -56,7 +59,8 @@ def publish(
         EVALUATION_FILE: json.dumps(_every_row(assessment)).encode(),
         TABLE_FILE: table_of(assessment).encode(),
     }
-    return registry.publish(_info(assessment, decisions, source), files), files
+    info = _info(assessment, decisions, source).model_copy(update={"name": name})
+    return registry.publish(info, files), files
 
 
 def write_scores(folder: Path, manifest: Manifest, assessment: Assessment) -> None:

@@ -8,22 +8,28 @@ import json
 import os
 import subprocess  # fixed commands, no shell  # nosec B404
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from closecast.core.symbols import panel_name
+from closecast.core.symbols import panel_label, panel_name
+from closecast.errors import JobCancelled
 from closecast.evaluation import Evaluation
 from closecast.forecasters import TrainingReport
 from closecast.infra.files import write_atomically
+from closecast.infra.redaction import redacted
 from closecast.registry.documents import TABLE_FILE, Manifest
 from closecast.settings import Settings
+from closecast.tracking.experiments import PREFIX, ExperimentName
 from closecast.tracking.export import renew_experiments
-from closecast.tracking.mlflow import record_run
+from closecast.tracking.live_run import LiveRun
+from closecast.tracking.mlflow import by_epoch, record_run
 from closecast.validation.gate import Decision
 
 _LONGEST_TAG = 4_000
@@ -63,9 +69,17 @@ def track(
     decisions: Mapping[str, Decision],
     report: TrainingReport,
     results: Path,
+    run: LiveRun | None = None,
 ) -> str | None:
     """Record a bundle, its scores and results as one MLflow run, and return its id.
 
+    Parameters
+    ----------
+    run : LiveRun, optional
+        Open since the training began; without it a new run is written.
+
+    Notes
+    -----
     Metrics are means over symbols; those with history begin with ``history_``, those of the
     forecast before its location was shrunk with ``raw_``.
     """
@@ -90,40 +104,93 @@ def track(
         for name, content in files.items():
             (bundle / name).write_bytes(content)
         (bundle / "manifest.json").write_text(manifest.model_dump_json(indent=1))
-        run_id = record_run(
-            settings,
-            experiment=f"closecast/{panel_name(info.symbols)}",
+        record = (
+            partial(record_run, settings, experiment=experiment_of(info.symbols, info.name))
+            if run is None
+            else run.finish
+        )
+        run_id = record(
             run_name=manifest.version,
             parameters={**info.hyperparameters, "forecaster": info.forecaster},
             metrics=metrics,
             curves={
-                key: [epoch[key] for epoch in report.epochs]
+                key: by_epoch([epoch[key] for epoch in report.epochs])
                 for key in ("train_loss", "valid_loss")
                 if report.epochs
             },
-            tags={
-                "symbol": ",".join(info.symbols),
-                "version": manifest.version,
-                "source": data.source,
-                "basis": data.basis,
-                "span": f"{data.first_session} to {data.last_session}",
-                "data_hash": ",".join(span.content_hash[:12] for span in info.data),
-                "git_commit": info.git_commit or "unknown",
-                "gate": ", ".join(outcomes),
-                **{
-                    f"gate_{outcome}": ",".join(
-                        symbol for symbol, d in decisions.items() if d.outcome == outcome
-                    )
-                    for outcome in outcomes
-                },
-                "gate_reason": " | ".join(dict.fromkeys(d.reason for d in decisions.values()))[
-                    :_LONGEST_TAG
-                ],
-            },
+            tags=_bounded(
+                {
+                    "symbol": ",".join(info.symbols),
+                    "version": manifest.version,
+                    "source": data.source,
+                    "basis": data.basis,
+                    "span": f"{data.first_session} to {data.last_session}",
+                    "data_hash": ",".join(span.content_hash[:12] for span in info.data),
+                    "git_commit": info.git_commit or "unknown",
+                    "gate": ", ".join(outcomes),
+                    **{
+                        f"gate_{outcome}": ",".join(
+                            symbol for symbol, d in decisions.items() if d.outcome == outcome
+                        )
+                        for outcome in outcomes
+                    },
+                    "gate_reason": " | ".join(dict.fromkeys(d.reason for d in decisions.values())),
+                }
+            ),
             artifacts={"bundle": bundle, "results": results},
         )
     renew_experiments(settings)
     return run_id
+
+
+@contextmanager
+def live_run(
+    settings: Settings,
+    symbols: Sequence[str],
+    *,
+    name: str | None,
+    forecaster: str,
+    parameters: Mapping[str, Any],
+    tags: Mapping[str, str],
+) -> Iterator[LiveRun]:
+    """An MLflow run that is open while a training goes on.
+
+    Where the training fails, or a person cancels it, the run ends as ``FAILED`` or ``KILLED``,
+    with the reason as a tag.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Hyper-parameters; none for ``auto``, which has yet to choose.
+    """
+    run = LiveRun(
+        settings,
+        experiment_of(symbols, name),
+        f"{forecaster}, training",
+        {**parameters, "forecaster": forecaster} if parameters else {},
+        _bounded({"symbol": ",".join(symbols), "asked_forecaster": forecaster, **tags}),
+    )
+    run.start()
+    try:
+        yield run
+    except BaseException as error:
+        stopped = isinstance(error, JobCancelled) or not isinstance(error, Exception)
+        reason = redacted(str(error)) or type(error).__name__
+        run.abandon("KILLED" if stopped else "FAILED", reason[:_LONGEST_TAG])
+        renew_experiments(settings)
+        raise
+
+
+def experiment_of(symbols: Sequence[str], name: str | None) -> ExperimentName:
+    """The experiment of a symbol, or of a panel that may have a name of its own."""
+    if len(symbols) == 1:
+        return ExperimentName(f"{PREFIX}{symbols[0]}")
+    label = name or panel_label(symbols)
+    return ExperimentName(f"{PREFIX}{label}", panel_name(symbols), tuple(symbols))
+
+
+def _bounded(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key: value[:_LONGEST_TAG] for key, value in tags.items()}
 
 
 def _means(name: str, scores: list[dict[str, float]]) -> dict[str, float]:

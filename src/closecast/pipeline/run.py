@@ -16,6 +16,7 @@ from closecast.forecasters import (
     AUTO,
     BOOTSTRAP,
     DEFAULT_FORECASTER,
+    Parameters,
     Runtime,
     Watch,
     canonical_name,
@@ -28,10 +29,12 @@ from closecast.pipeline.evaluate import PublishedBundle, evaluate_candidate
 from closecast.pipeline.model_selection import train_and_choose
 from closecast.pipeline.preprocess import preprocess
 from closecast.pipeline.progress import OverallProgress
+from closecast.pipeline.reports import live_run
 from closecast.pipeline.train import train_candidate
 from closecast.pipeline.workspace import Workspace
 from closecast.registry.places import require_places
 from closecast.settings import Settings
+from closecast.tracking.live_run import LiveRun
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +55,7 @@ class TrainRequest(BaseModel):
     forecaster: str = DEFAULT_FORECASTER
     hyperparameters: dict[str, Any] = {}
     fine_tune: bool = False
+    name: str | None = Field(None, max_length=60)
     trigger: Trigger = "request"
 
     _present_name = field_validator("forecaster")(canonical_name)
@@ -94,37 +98,68 @@ def run_training(
         symbols, uncollected = _collect(settings, request)
         tell("preprocess")
         automatic = request.trigger != "request"
-        preprocess(settings, symbols, parameters, uncollected, automatic=automatic)
-        if request.forecaster != BOOTSTRAP:
-            tell("first model")
-            publish_first(
-                settings,
-                symbols,
-                request.source,
-                # The other half of the stage publishes it; MLflow's first start takes long.
-                watch=lambda progress: tell("first model", {"percent": progress["percent"] / 2}),
-            )
-        tell("train")
-        if request.forecaster == AUTO:
-            train_and_choose(
-                settings,
-                symbols,
-                parameters,
-                runtime=runtime,
-                watch=lambda progress: tell("train", progress),
-            )
-        else:
-            train_candidate(
-                settings,
-                symbols,
-                request.forecaster,
-                parameters,
-                fine_tune=request.fine_tune,
-                runtime=runtime,
-                watch=lambda progress: tell("train", progress),
-            )
-        tell("evaluate")
-        return evaluate_candidate(settings, symbols, report, request.source)
+        prepared = preprocess(settings, symbols, parameters, uncollected, automatic=automatic)
+        of_run = live_run(
+            settings,
+            prepared.symbols,
+            name=request.name,
+            forecaster=request.forecaster,
+            parameters={} if request.forecaster == AUTO else parameters.model_dump(),
+            tags={"source": request.source.partition(":")[0], "trigger": request.trigger},
+        )
+        with of_run as run:
+            return _trained(settings, request, symbols, parameters, runtime, report, run)
+
+
+def _trained(
+    settings: Settings,
+    request: TrainRequest,
+    symbols: tuple[str, ...],
+    parameters: Parameters,
+    runtime: Runtime,
+    report: OverallProgress,
+    run: LiveRun,
+) -> PublishedBundle:
+    """Train and publish on prepared data."""
+
+    def tell(stage: str, progress: Mapping[str, Any] | None = None) -> None:
+        report({"stage": stage, **(progress or {})})
+
+    def tell_and_track(progress: Mapping[str, Any]) -> None:
+        if request.forecaster != AUTO:  # whose curves would be of several forecasters
+            run.watch(progress)
+        tell("train", progress)
+
+    if request.forecaster != BOOTSTRAP:
+        tell("first model")
+        publish_first(
+            settings,
+            symbols,
+            request.source,
+            # The other half of the stage publishes it; MLflow's first start takes long.
+            watch=lambda progress: tell("first model", {"percent": progress["percent"] / 2}),
+        )
+    tell("train")
+    if request.forecaster == AUTO:
+        train_and_choose(
+            settings,
+            symbols,
+            parameters,
+            runtime=runtime,
+            watch=tell_and_track,
+        )
+    else:
+        train_candidate(
+            settings,
+            symbols,
+            request.forecaster,
+            parameters,
+            fine_tune=request.fine_tune,
+            runtime=runtime,
+            watch=tell_and_track,
+        )
+    tell("evaluate")
+    return evaluate_candidate(settings, symbols, report, request.source, name=request.name, run=run)
 
 
 def _collect(settings: Settings, request: TrainRequest) -> tuple[tuple[str, ...], dict[str, str]]:

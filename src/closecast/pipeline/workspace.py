@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from closecast.core.dataset import Split, split_at
 from closecast.core.prices import Prices
-from closecast.core.symbols import canonical_list, folder_name, panel_name
+from closecast.core.symbols import canonical_list, folder_name, panel_label, panel_name
 from closecast.errors import JobConflict, MissingStep, StorageFailed
 from closecast.infra.files import storage, write_atomically
 from closecast.registry.documents import BASELINE_FILE, INTERVALS_FILE
@@ -121,12 +121,14 @@ class Workspace:
 
     @property
     def name(self) -> str:
-        """The panel's short name."""
-        return panel_name(self.symbols)
+        """The panel's name for people."""
+        return panel_label(self.symbols)
 
     @property
     def _folder_name(self) -> str:
-        return folder_name(self.symbols[0]) if len(self.symbols) == 1 else self.name
+        if len(self.symbols) == 1:
+            return folder_name(self.symbols[0])
+        return panel_name(self.symbols)
 
     @property
     def option(self) -> str:

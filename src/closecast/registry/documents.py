@@ -60,6 +60,7 @@ class BundleInfo(_Document):
 
     forecaster: str
     symbols: tuple[str, ...]
+    name: str | None = Field(None, description="Name that a person gave the panel.")
     seq_length: int
     horizon: int
     data: tuple[DataSpan, ...]

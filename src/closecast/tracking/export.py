@@ -14,6 +14,7 @@ from typing import Any
 from closecast.errors import BadSetting, NothingRecorded, StorageFailed
 from closecast.infra.files import write_atomically
 from closecast.settings import Settings
+from closecast.tracking.experiments import KEY_TAG, PREFIX, SYMBOLS_TAG
 from closecast.tracking.exported import experiments_path, read_experiments
 from closecast.tracking.mlflow import connected
 
@@ -86,11 +87,22 @@ def _experiments(settings: Settings) -> list[dict[str, Any]]:
             {
                 "experiment_id": str(experiment.experiment_id),
                 "name": experiment.name,
+                **_panel_of(experiment, runs),
                 "runs": [_run(client, run, known) for run in runs[:RUNS_KEPT]],
                 "has_more": len(runs) > RUNS_KEPT,
             }
         )
     return experiments
+
+
+def _panel_of(experiment: Any, runs: Sequence[Any]) -> dict[str, Any]:
+    """Key and symbols of an experiment; of one of an earlier version from its newest run."""
+    key = experiment.tags.get(KEY_TAG)
+    listed = experiment.tags.get(SYMBOLS_TAG) or next(
+        (run.data.tags["symbol"] for run in runs if run.data.tags.get("symbol")), ""
+    )
+    symbols = [symbol for symbol in listed.split(",") if symbol]
+    return {"key": key or experiment.name.removeprefix(PREFIX), "symbols": symbols}
 
 
 def _curves_known(settings: Settings) -> dict[str, _Curves]:

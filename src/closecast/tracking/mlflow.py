@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ from closecast.infra.leftovers import HOUR_S, is_abandoned, name_of_owner, owner
 from closecast.infra.processes import owner_name
 from closecast.settings import Settings
 from closecast.tracking.artifact_folder import follow_folder, keep_in_folder
+from closecast.tracking.experiments import ExperimentName, find_or_create
 
 if TYPE_CHECKING:  # it takes seconds to import
     from mlflow import MlflowClient
@@ -32,11 +35,11 @@ _OWNER = "closecast.owner"
 def record_run(
     settings: Settings,
     *,
-    experiment: str,
+    experiment: ExperimentName | str,
     run_name: str,
     parameters: Mapping[str, Any],
     metrics: Mapping[str, float],
-    curves: Mapping[str, list[float]],
+    curves: Mapping[str, Sequence[float] | Mapping[int, float]],
     tags: Mapping[str, str],
     artifacts: Mapping[str, Path],
 ) -> str | None:
@@ -44,10 +47,10 @@ def record_run(
 
     Parameters
     ----------
-    experiment : str
-        Created if missing; one per symbol.
+    experiment : ExperimentName or str
+        Created if missing; one per symbol or panel.
     curves : mapping
-        Metric name to its values per epoch.
+        Metric name to its values per epoch, in order or by epoch from 1.
     artifacts : mapping
         Folder inside the run's artefacts to a local folder whose files go there.
 
@@ -59,10 +62,33 @@ def record_run(
     if not settings.mlflow_tracking_uri:
         return None
     try:
-        return _record(settings, experiment, run_name, parameters, metrics, curves, tags, artifacts)
+        name = ExperimentName(experiment) if isinstance(experiment, str) else experiment
+        run = open_run(settings, name, run_name)
+        status = "FAILED"
+        try:
+            run.log(
+                parameters=parameters,
+                tags=tags,
+                metrics=metrics,
+                curves={
+                    key: values if isinstance(values, Mapping) else by_epoch(values)
+                    for key, values in curves.items()
+                },
+            )
+            for folder, local in artifacts.items():
+                run.client.log_artifacts(run.run_id, str(local), artifact_path=folder)
+            status = "FINISHED"
+        finally:
+            run.close(status)
+        return run.run_id
     except Exception as error:  # MLflow raises errors of half a dozen libraries
         log.warning("MLflow could not record the run", extra={"reason": repr(error)})
         return None
+
+
+def by_epoch(values: Sequence[float]) -> dict[int, float]:
+    """Values of epochs by their number, from 1."""
+    return dict(enumerate(values, start=1))
 
 
 @contextmanager
@@ -87,64 +113,76 @@ def _client(settings: Settings) -> MlflowClient:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     # A worker has more to do than to wait a quarter of an hour for a server that is away.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     from mlflow import MlflowClient
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # migrations are no news to a user
     return MlflowClient(tracking_uri=settings.mlflow_tracking_uri)
 
 
-def _record(
-    settings: Settings,
-    experiment: str,
-    run_name: str,
-    parameters: Mapping[str, Any],
-    metrics: Mapping[str, float],
-    curves: Mapping[str, list[float]],
-    tags: Mapping[str, str],
-    artifacts: Mapping[str, Path],
-) -> str:
-    with connected(settings) as client:
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run that is written, from :func:`open_run` until it is closed."""
+
+    client: MlflowClient
+    run_id: str
+    started_ms: int
+    note: Path
+
+    def log(
+        self,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        curves: Mapping[str, Mapping[int, float]] | None = None,
+    ) -> None:
+        """Write parameters, tags, metrics, and points of curves by their epoch.
+
+        Parameters
+        ----------
+        curves : mapping
+            Metric name to values by epoch, from 1.
+        """
         from mlflow.entities import Metric, Param, RunTag
 
-        found = client.get_experiment_by_name(experiment)
-        uri = settings.mlflow_tracking_uri
-        folder = settings.mlflow_artifact_dir.resolve()
-        experiment_id = (
-            found.experiment_id
-            if found
-            # A tracking server keeps artefacts where it is configured to; a database has no place.
-            else client.create_experiment(
-                experiment, artifact_location=None if uri.startswith("http") else folder.as_uri()
-            )
+        now = int(time.time() * 1000)
+        self.client.log_batch(
+            self.run_id,
+            params=[Param(key, str(value)) for key, value in (parameters or {}).items()],
+            tags=[RunTag(key, value) for key, value in (tags or {}).items()],
         )
-    owner = owner_name()
+        points = [Metric(key, float(value), now, 0) for key, value in (metrics or {}).items()]
+        for key, values in (curves or {}).items():
+            points += [Metric(key, float(value), now, step) for step, value in values.items()]
+        for start in range(0, len(points), 900):  # the server takes 1000 at once
+            self.client.log_batch(self.run_id, metrics=points[start : start + 900])
+
+    def close(self, status: str) -> None:
+        """Close the run: ``FINISHED``, ``FAILED`` or ``KILLED``."""
+        self.client.set_terminated(self.run_id, status)
+        self.note.unlink(missing_ok=True)
+
+
+def open_run(settings: Settings, experiment: ExperimentName, run_name: str) -> OpenRun:
+    """Open a run; a note on the disk names its process until it is closed."""
+    with connected(settings) as client:
+        folder = settings.mlflow_artifact_dir.resolve()
+        # A tracking server keeps artefacts where it is configured to; a database has no place.
+        place = None if settings.mlflow_tracking_uri.startswith("http") else folder.as_uri()
+        experiment_id = find_or_create(client, experiment, place)
     # One note per run: those of runs that could not be closed stay beside the next.
     note = _notes(settings) / name_of_owner(uuid.uuid4().hex)
     note.parent.mkdir(parents=True, exist_ok=True)
     note.touch()
-    run = client.create_run(experiment_id, run_name=run_name, tags={_OWNER: owner})
-    run_id = str(run.info.run_id)
-    status = "FAILED"
+    run = client.create_run(experiment_id, run_name=run_name, tags={_OWNER: owner_name()})
+    opened = OpenRun(client, str(run.info.run_id), int(run.info.start_time), note)
     try:
         keep_in_folder(client, run, folder)
-        now = int(run.info.start_time)
-        client.log_batch(
-            run_id,
-            params=[Param(key, str(value)) for key, value in parameters.items()],
-            tags=[RunTag(key, value) for key, value in tags.items()],
-        )
-        points = [Metric(key, float(value), now, 0) for key, value in metrics.items()]
-        for key, values in curves.items():
-            points += [Metric(key, float(v), now, i) for i, v in enumerate(values, start=1)]
-        for start in range(0, len(points), 900):  # the server takes 1000 at once
-            client.log_batch(run_id, metrics=points[start : start + 900])
-        for name, local in artifacts.items():
-            client.log_artifacts(run_id, str(local), artifact_path=name)
-        status = "FINISHED"
-    finally:
-        client.set_terminated(run_id, status)
-        note.unlink(missing_ok=True)
-    return run_id
+    except BaseException:
+        opened.close("FAILED")
+        raise
+    return opened
 
 
 def has_abandoned_runs(settings: Settings) -> bool:
@@ -192,5 +230,5 @@ def _abandoned_notes(settings: Settings) -> list[Path]:
     notes = _notes(settings)
     if not settings.mlflow_tracking_uri or not notes.is_dir():
         return []
-    # Recording takes seconds, an hour at most where artefacts travel far.
+    # A process that lives touches its note every minute.
     return [note for note in notes.glob("*") if is_abandoned(note, HOUR_S)]
