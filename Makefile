@@ -31,7 +31,7 @@ ifdef PORT
 export CLOSECAST_PORT := $(PORT)
 endif
 
-.PHONY: help install serve replay test fuzz lint format docs bench house chaos lock clean
+.PHONY: help install serve replay test fuzz lint format docs bench clients house chaos lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -82,6 +82,9 @@ docs: $(VENV)/.dev ## Build the documentation site into results/site (README.md 
 
 bench: $(VENV)/.dev ## A benchmark by name, or the list of them (NAME=serve, OPTIONS='--quick')
 	$(BIN)/python -m benchmarks $(NAME) $(OPTIONS)
+
+clients: $(VENV)/.dev ## Generate Python and TypeScript clients from the OpenAPI document, without a warning, and call a service with them
+	$(BIN)/python -m scripts.check_clients
 
 house: $(VENV)/.dev ## Figures of the code itself: entries, ranks, files per prediction, words, lines, docs
 	$(BIN)/python -m benchmarks.house

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Header, Query, Request, Response
+from pydantic.json_schema import SkipJsonSchema
 
 from closecast.drift import Language
 
@@ -70,6 +71,16 @@ def prefers_csv(accept: str) -> bool:
         return False
     named = qualities(accept)
     return _weight(named, "text", "csv") > _weight(named, "application", "json")
+
+
+def prefers_bytes(accept: str) -> bool:
+    """Prefer bytes: true if ``application/octet-stream`` has a higher weight than a picture.
+
+    >>> prefers_bytes("application/octet-stream"), prefers_bytes("*/*"), prefers_bytes("image/png")
+    (True, False, False)
+    """
+    named = qualities(accept)
+    return _weight(named, "application", "octet-stream") > _weight(named, "image", "png")
 
 
 def _weight(named: Mapping[str, float], kind: str, subtype: str) -> float:
@@ -145,7 +156,7 @@ def _as_table(
     request: Request,
     response: Response,
     named: Annotated[
-        Literal["json", "csv"] | None,
+        Literal["json", "csv"] | SkipJsonSchema[None],
         Query(alias="format", description="`csv`: a table. Goes before the header `Accept`."),
     ] = None,
 ) -> bool:

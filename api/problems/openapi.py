@@ -88,7 +88,7 @@ def add_examples(operation: dict[str, Any]) -> None:
         named = {name: {"value": body} for name, body in examples.items()}
         if part == "request" or part.startswith("2"):
             described["content"]["application/json"]["examples"] = named
-            if (in_lines := described["content"].get(NDJSON)) is not None:
+            if (in_lines := _in_lines(described)) is not None:
                 member = "windows" if part == "request" else "results"
                 in_lines["examples"] = {
                     name: {"value": "".join(json.dumps(item) + "\n" for item in body[member])}
@@ -99,6 +99,11 @@ def add_examples(operation: dict[str, Any]) -> None:
         usual = _EXAMPLES.get(int(part), {})
         own = {code: shown for code, shown in content["examples"].items() if code not in usual}
         content["examples"] = named | {c: shown for c, shown in own.items() if c not in named}
+
+
+def _in_lines(described: dict[str, Any]) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = (described["content"] | described.get("x-lines", {})).get(NDJSON)
+    return found
 
 
 _SCHEMA = {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.responses import JSONResponse
+from pydantic.json_schema import SkipJsonSchema
 
 from api.middleware.negotiation import GENERATION_HEADER, CsvDep, LanguageDep
 from api.problems.openapi import Problems, responses
@@ -179,7 +180,7 @@ def list_forecasts(
     symbol: Annotated[
         SymbolText | None, Query(description="The default symbol without it.")
     ] = None,
-    kind: Annotated[KindName | None, Query(description="Both without it.")] = None,
+    kind: Annotated[KindName | SkipJsonSchema[None], Query(description="Both without it.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 20,
 ) -> object:
     """Committed forecasts of a symbol, the last issued first, with outcomes once scored.

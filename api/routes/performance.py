@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import FileResponse
 
-from api.middleware.negotiation import CsvDep
+from api.middleware.negotiation import CsvDep, prefers_bytes
 from api.middleware.prefix import public
 from api.problems.openapi import responses
 from api.schemas.base import SymbolText
@@ -38,7 +38,11 @@ KindQuery = Annotated[
 _PICTURE: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The picture.",
-        "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+        # Some generators of clients know no pictures, and leave an operation out that has no other.
+        "content": {
+            kind: {"schema": {"type": "string", "format": "binary"}}
+            for kind in ("image/png", "application/octet-stream")
+        },
     }
 }
 
@@ -100,9 +104,9 @@ def get_performance(
     },
 )
 def get_performance_plot(
-    symbol: SymbolPath, service: ServiceDep, kind: KindQuery = "live"
+    symbol: SymbolPath, service: ServiceDep, request: Request, kind: KindQuery = "live"
 ) -> FileResponse:
-    """Picture of the scores, as the worker drew it last."""
+    """Picture of the scores, as the worker drew it last, as PNG."""
     canonical = service.models.canonical(symbol)
     folder = service.settings.results_dir / folder_name(canonical)
     path = folder / f"performance-{kind}.png"
@@ -112,7 +116,10 @@ def get_performance_plot(
             f"forecasts, with confidence intervals from {ENOUGH} origins on. Call "
             f"GET /forecast/{canonical} every session, or run `make replay` to see one"
         )
-    return FileResponse(path, media_type="image/png", headers={"Cache-Control": "no-cache"})
+    as_bytes = prefers_bytes(request.headers.get("accept", ""))
+    media_type = "application/octet-stream" if as_bytes else "image/png"
+    headers = {"Cache-Control": "no-cache", "Vary": "Accept"}
+    return FileResponse(path, media_type=media_type, headers=headers)
 
 
 def _promising(service: Service, symbol: str, version: str | None) -> tuple[str, Mapping[str, Any]]:

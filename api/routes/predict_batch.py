@@ -47,7 +47,7 @@ _BYTES_AT_ONCE = 32_768  # are parsed in a millisecond, before other requests ha
         200: {"description": "One result per window.", "content": {NDJSON: ANSWER_LINES}},
         **responses(400, 413, 415, 422, examples=BATCH_TOO_LARGE),
     },
-    openapi_extra={"requestBody": {"content": {NDJSON: BATCH_LINES}}},
+    openapi_extra={"requestBody": {"x-lines": {NDJSON: BATCH_LINES}}},
 )
 async def predict_batch(
     request: Request,

@@ -41,7 +41,9 @@ BATCH_LINES: dict[str, Any] = {
         "`windows` in a JSON body. At most 4,096 lines of 256 kB each.",
     },
 }
-"""The request body as ``application/x-ndjson``."""
+"""The request body as ``application/x-ndjson``, in the extension ``x-lines`` of the document.
+
+No generator of clients can send lines; named among the content types, they were a warning."""
 
 ANSWER_LINES: dict[str, Any] = {
     "schema": {

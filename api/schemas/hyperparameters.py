@@ -68,7 +68,7 @@ def _changes() -> JsonSchemaValue:
 
 
 def _name() -> JsonSchemaValue:
-    return {"anyOf": [{"type": "string", "enum": [*sorted(FORECASTERS), AUTO]}, _NULL]}
+    return {"type": ["string", "null"], "enum": [*sorted(FORECASTERS), AUTO, None]}
 
 
 Hyperparameters = Annotated[dict[str, Any], _SchemaOf(_complete)]

@@ -111,7 +111,7 @@ def _tab(title: str, contents: Sequence[str]) -> list[str]:
 def _examples(part: Json) -> list[str]:
     """Code block of the first example of a request or an answer, or its content type."""
     found = []
-    for kind, media in part.get("content", {}).items():
+    for kind, media in {**part.get("content", {}), **part.get("x-lines", {})}.items():
         examples = [example["value"] for example in media.get("examples", {}).values()]
         if kind == "application/json" and examples:
             found.append(f"```json\n{shown(examples[0])}\n```")

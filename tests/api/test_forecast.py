@@ -456,6 +456,10 @@ def test_the_picture_is_what_the_worker_drew(service: Service, published: Settin
     (folder / "performance-live.png").write_bytes(png)
     answer = service.http.get("/performance/msft/plot.png?kind=live")
     assert (answer.content, answer.headers["content-type"]) == (png, "image/png")
+    as_bytes = {"accept": "application/octet-stream, */*;q=0.1"}
+    same = service.http.get("/performance/msft/plot.png", headers=as_bytes)
+    assert same.headers["content-type"] == "application/octet-stream"
+    assert same.content == answer.content
     assert service.get("/performance/MSFT/plot.png?kind=replay", 404)["code"] == "not_drawn_yet"
 
 

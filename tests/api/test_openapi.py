@@ -69,6 +69,24 @@ def test_operation_ids_are_good_names_of_methods_in_a_generated_client() -> None
     assert {"predict", "predict_batch", "get_forecast", "train", "get_job"} <= set(names)
 
 
+def test_generators_of_clients_know_a_media_type_of_every_body_and_answer() -> None:
+    """`make clients` runs the generators; a type that they do not know is a warning there."""
+    known = re.compile(r"application/json|application/octet-stream|text/.+|.+\+json")
+    for path, operations in document()["paths"].items():
+        for method, operation in operations.items():
+            assert list(
+                operation.get("requestBody", {}).get("content", {"application/json": 0})
+            ) == ["application/json"]
+            for status, answer in operation["responses"].items():
+                types = answer.get("content", {})
+                assert not types or any(map(known.fullmatch, types)), f"{method} {path} {status}"
+
+
+def test_lines_of_a_batch_are_described_beside_its_json_body() -> None:
+    body = document()["paths"]["/predict/batch"]["post"]["requestBody"]
+    assert body["x-lines"]["application/x-ndjson"]["examples"]
+
+
 def test_names_of_schemas_hold_no_path_of_a_module() -> None:
     assert [name for name in document()["components"]["schemas"] if "__" in name] == []
 
