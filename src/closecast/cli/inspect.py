@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterable
 
+from closecast.core.shown_prices import price_text
 from closecast.core.symbols import canonical
 from closecast.errors import ClosecastError, InvalidSymbol
 from closecast.infra.redaction import redacted
@@ -48,14 +49,14 @@ def _findings(url: str, symbol: str | None) -> Iterable[tuple[str, str]]:
     if named is None:
         yield "rows", f"{len(reading.dates)}, of {_shown(reading.symbols)}"
         for date, close in ((reading.dates[i], reading.closes[i]) for i in (0, -1)):
-            yield "close", f"{close:g} on {date}"
+            yield "close", f"{price_text(close)} on {date}"
         yield "not checked", "order, calendar and units: name the symbol with --symbol"
         return
     prices = source.fetch(named)
     first, last = prices.span
     yield "rows", f"{len(prices)} of {prices.symbol}, {first} to {last}"
-    yield "first close", f"{prices.closes[0]:g} on {first}"
-    yield "last close", f"{prices.closes[-1]:g} on {last}"
+    yield "first close", f"{price_text(prices.closes[0])} on {first}"
+    yield "last close", f"{price_text(prices.closes[-1])} on {last}"
     for note in prices.notes[:_MOST_NOTES]:
         yield "note", str(note)
     if len(prices.notes) > _MOST_NOTES:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from closecast.core.data_quality import FROZEN_SESSIONS
 from closecast.core.prices import MAX_PRICE, MIN_PRICE, UNIT_RATIO
+from closecast.core.shown_prices import price_text
 from closecast.core.spacing import LONG_GAP, WINDOW
 from closecast.core.units import STAYS_DOWN, STAYS_UP
 
@@ -42,7 +43,7 @@ PRICE_RULES = (
     PriceRule(
         "out_of_bounds",
         "refused",
-        f"A close is outside {MIN_PRICE:g} to {MAX_PRICE:g}.",
+        f"A close is outside {price_text(MIN_PRICE)} to {price_text(MAX_PRICE)}.",
         "No market quotes it, and forecasts from it could overflow.",
     ),
     PriceRule("missing_date", "refused", "A row has no date.", "Its place is not known."),

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closecast.core.arrays import Dates, Floats, read_only
+from closecast.core.shown_prices import price_text
 from closecast.core.symbols import canonical
 from closecast.errors import InvalidPrices, PriceProblem, TooFewCloses
 
@@ -148,11 +149,12 @@ def find_problems(
         if not np.isfinite(value):
             rule, text = "not_finite", f"close {value} is not a finite number"
         elif value <= 0:
-            rule, text = "not_positive", f"close {value:g} is not positive"
+            rule, text = "not_positive", f"close {price_text(value)} is not positive"
         else:
             rule, text = (
                 "out_of_bounds",
-                f"close {value:g} is outside {MIN_PRICE:g} to {MAX_PRICE:g}",
+                f"close {price_text(value)} is outside {price_text(MIN_PRICE)} to "
+                f"{price_text(MAX_PRICE)}",
             )
         yield PriceProblem(rule, text, str(sessions[i]), value if np.isfinite(value) else None)
     for i in np.flatnonzero(np.isnat(sessions)):

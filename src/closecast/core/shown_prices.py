@@ -6,6 +6,8 @@ import math
 
 _DECIMALS = 2
 _DIGITS = 6
+_WRITTEN_OUT = 1e-12, 1e15
+"""Beyond these a number is no price, and its zeros would fill a line."""
 
 
 def rounded_price(price: float) -> float:
@@ -22,3 +24,17 @@ def rounded_price(price: float) -> float:
         return price
     magnitude = math.floor(math.log10(abs(price)))
     return round(price, max(_DECIMALS, _DIGITS - 1 - magnitude))
+
+
+def price_text(price: float) -> str:
+    """Write a price for people: rounded, without an exponent, without zeros that say nothing.
+
+    >>> price_text(0.00001234), price_text(67012.349), price_text(1234567.0), price_text(201.0)
+    ('0.00001234', '67012.35', '1234567', '201')
+    >>> price_text(-3.5), price_text(1e-9), price_text(1e30)
+    ('-3.5', '0.000000001', '1e+30')
+    """
+    if not price or not _WRITTEN_OUT[0] <= abs(price) <= _WRITTEN_OUT[1]:
+        return f"{price:g}"
+    decimals = max(_DECIMALS, _DIGITS - 1 - math.floor(math.log10(abs(price))))
+    return f"{price:.{decimals}f}".rstrip("0").rstrip(".")

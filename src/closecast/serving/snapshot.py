@@ -15,6 +15,7 @@ from closecast.calibration import AdaptiveState, SplitConformal
 from closecast.core.arrays import FloatArray
 from closecast.core.forecast import DEFAULT_LEVELS, growth
 from closecast.core.prices import MAX_PRICE, MIN_PRICE
+from closecast.core.shown_prices import price_text
 from closecast.core.verdict import Verdict
 from closecast.drift import Context, DriftDetector
 from closecast.errors import (
@@ -292,8 +293,8 @@ def _refuse_impossible(window: np.ndarray) -> None:
             [
                 PriceProblem(
                     "out_of_bounds",
-                    f"element {i} is {window[i]:g}; a close lies between "
-                    f"{MIN_PRICE:g} and {MAX_PRICE:g}",
+                    f"element {i} is {price_text(window[i])}; a close lies between "
+                    f"{price_text(MIN_PRICE)} and {price_text(MAX_PRICE)}",
                 )
                 for i in wrong
             ],

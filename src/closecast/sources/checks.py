@@ -17,6 +17,7 @@ from closecast.core.calendars import (
 from closecast.core.exchanges import WEEKDAYS
 from closecast.core.markets import kind_of
 from closecast.core.prices import Prices
+from closecast.core.shown_prices import price_text
 from closecast.core.spacing import long_gaps
 from closecast.core.symbols import exchange_of
 from closecast.core.units import UnitBlock, unit_blocks
@@ -130,13 +131,13 @@ def _of_block(prices: Prices, block: UnitBlock) -> PriceProblem:
         if block.first
         else (block.stop - 1, block.stop, "before")
     )
-    own, other = prices.closes[[inside, outside]]
+    own, other = map(price_text, prices.closes[[inside, outside]])
     if rows == 1:
-        message = f"close {own:g} is {block.ratio:.3g} times its neighbour {other:g}"
+        message = f"close {own} is {block.ratio:.3g} times its neighbour {other}"
     else:
         message = (
             f"{rows} closes up to {prices.sessions[block.stop - 1]} are {block.ratio:.3g} times "
-            f"those beside them: {own:g} {order} {other:g}"
+            f"those beside them: {own} {order} {other}"
         )
     return _problem(prices, "unit_error", message, block.first)
 
