@@ -64,7 +64,7 @@ class BodyLimit:
         if codings and (refusal := refused_codings(codings)):
             await refuse(scope, send, refusal)
             return
-        announced = header(scope, b"content-length", b"0")
+        announced = header(scope, b"content-length")
         # Python refuses to read a number of thousands of digits.
         if announced.isdigit() and (len(announced) > 18 or int(announced) > most):
             await refuse(scope, send, _too_large(most, advice))
@@ -80,6 +80,10 @@ class BodyLimit:
             return
         if isinstance(body, Refusal):
             await refuse(scope, send, body)
+            return
+        if not body and (announced.strip(b"0") or header(scope, b"transfer-encoding")):
+            # Where a body may be left out, none is another request than one that was lost.
+            await refuse(scope, send, _LOST)
             return
         if body.startswith(_UTF8_MARK):
             body = body[len(_UTF8_MARK) :]
@@ -162,6 +166,14 @@ def _without_coding(scope: Scope, length: int) -> list[tuple[bytes, bytes]]:
 _OF_ONE = "a window of closes needs a few thousand"
 _OF_JSON = "send a larger batch as application/x-ndjson, one window per line"
 _OF_LINES = "send it as several batches"
+
+
+_LOST = Refusal(
+    400,
+    "body_lost",
+    "the headers announce a body, and it arrived empty; to send none, leave out "
+    "`Transfer-Encoding`",
+)
 
 
 def _too_large(most: int, advice: str, when: str = "") -> Refusal:

@@ -39,6 +39,13 @@ REQUESTS = """## Requests refused before a route
 | `unsupported_encoding` | 415 | The body is compressed by another method than gzip or deflate. |
 | `body_too_large` | 413 | The body exceeds `CLOSECAST_MAX_BODY_BYTES`, or 256 kB (JSON batch). |
 | `body_too_slow` | 408 | The body took longer than `CLOSECAST_BODY_TIMEOUT_S`. |
+| `body_lost` | 400 | The headers announce a body, and it arrived empty. |
+| `malformed_request` | 400 | The bytes are no request of HTTP/1.1. |
+| `method_not_allowed` | 405 | Also: CONNECT; this is no proxy. |
+| `head_too_slow` | 408 | The head of a request took longer than `CLOSECAST_HEAD_TIMEOUT_S`. |
+| `target_too_long` | 414 | The request line is longer than 64 kB. |
+| `head_too_large` | 431 | The headers have more than 64 kB together, or are more than 256. |
+| `too_many_connections` | 503 | All connections are at work; see `Retry-After`. |
 | `key_needed` | 401 | API keys exist, and the request carries none. |
 | `unknown_key` | 401 | The API key is not known, or was revoked. |
 | `scope_too_small` | 403 | The key may read; the operation needs the scope `admin`. |

@@ -225,14 +225,17 @@ def test_a_first_training_that_came_to_nothing_is_told_with_its_reason(
     assert "Serving" not in terminal.text
 
 
+def _serve_nothing(_: Settings, listener: socket.socket, __: object) -> None:
+    listener.close()
+
+
 def test_the_command_queues_only_what_is_missing(
     published: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in environment_of(published).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("uvicorn.run", lambda *_, **__: None)
-    monkeypatch.setattr("closecast.cli.serve.check_port_is_free", lambda *_: None)
-    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setenv("CLOSECAST_PORT", str(free_port()))
+    monkeypatch.setattr("closecast.cli.serve.serve_alone", _serve_nothing)
     database = Database(published.ledger_url)
     main(["serve", "--train-if-missing", "--symbols", "MSFT,AAPL"])
     assert database.jobs.newest() == []
@@ -259,9 +262,13 @@ def test_a_damaged_pointer_is_no_reason_to_train_first_and_none_not_to_serve(
     for name, value in environment_of(published).items():
         monkeypatch.setenv(name, value)
     served: list[Any] = []
-    monkeypatch.setattr("uvicorn.run", lambda *app, **__: served.append(app))
-    monkeypatch.setattr("closecast.cli.serve.check_port_is_free", lambda *_: None)
-    monkeypatch.setattr("signal.signal", lambda *_: None)
+
+    def serve(settings: Settings, listener: socket.socket, _: object) -> None:
+        served.append(settings)
+        listener.close()
+
+    monkeypatch.setenv("CLOSECAST_PORT", str(free_port()))
+    monkeypatch.setattr("closecast.cli.serve.serve_alone", serve)
     main(["serve", "--train-if-missing", "--symbols", "MSFT,AAPL"])
     assert served
     said = "The model of MSFT cannot be shown: " if damaged == "MSFT" else "Serving MSFT with "
@@ -276,8 +283,8 @@ def test_a_process_that_trains_first_loads_nothing_that_only_training_needs(
     settings: Settings, source: str
 ) -> None:
     program = (
-        "import sys, uvicorn, closecast.cli.main\n"
-        "uvicorn.run = lambda *_, **__: None\n"
+        "import sys, closecast.cli.main, closecast.cli.serve\n"
+        "closecast.cli.serve.serve_alone = lambda _, listener, __: listener.close()\n"
         f"closecast.cli.main.main(['serve', '--port', '{free_port()}', '--train-if-missing'])\n"
         "names = {'torch', 'pandas', 'scipy', 'sklearn', 'mlflow', 'yfinance'}\n"
         "sys.exit(', '.join(names & set(sys.modules)) or None)"

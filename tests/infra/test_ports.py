@@ -1,19 +1,16 @@
-"""The port that is served on: taken or not, and shared by several processes."""
+"""The port that is served on: taken or not, shared by several processes, handed over."""
 
 from __future__ import annotations
 
-import multiprocessing.connection
-import pickle
+import os
 import socket
+import subprocess
 import sys
-from multiprocessing.reduction import ForkingPickler
 
 import pytest
 
 from closecast.errors import BadSetting
-from closecast.infra.ports import check_port_is_free, port_of_several
-
-linux = pytest.mark.skipif(sys.platform != "linux", reason="not every kernel shares out")
+from closecast.infra.ports import allow_next_start, listening_socket
 
 
 def free_port() -> int:
@@ -21,111 +18,84 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def as_a_process_gets_it(port: socket.socket) -> socket.socket:
-    found = pickle.loads(bytes(ForkingPickler.dumps(port)))
-    assert isinstance(found, socket.socket)
-    return found
-
-
-def test_a_port_that_somebody_listens_on_is_taken() -> None:
+def test_a_port_on_which_another_program_listens_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(BadSetting, match=f"127.0.0.1:{port} is taken by another program"):
-            check_port_is_free("127.0.0.1", port)
-    check_port_is_free("127.0.0.1", port)
+            listening_socket("127.0.0.1", port)
+    listening_socket("127.0.0.1", port).close()
 
 
 def test_an_address_of_another_machine_cannot_be_bound() -> None:
     with pytest.raises(BadSetting, match="cannot be bound"):
-        check_port_is_free("192.0.2.1", 8000)
+        listening_socket("192.0.2.1", 8000)
 
 
-@linux
-def test_connections_that_come_at_once_are_shared_out() -> None:
+def test_no_other_service_binds_it_before_one_listens() -> None:
     port = free_port()
-    with port_of_several("127.0.0.1", port) as shared:
-        listeners = [as_a_process_gets_it(shared) for _ in range(2)]
-        for one in listeners:
-            one.listen()
-            one.setblocking(False)
-        clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(64)]
-        counts = []
-        for one in listeners:
-            accepted = []
-            try:
-                while True:
-                    accepted.append(one.accept()[0])
-            except BlockingIOError:
-                counts.append(len(accepted))
-            for connection in accepted:
-                connection.close()
-        for opened in (*clients, *listeners):
-            opened.close()
-    assert sum(counts) == 64
-    assert min(counts) >= 8  # by chance once in 10^9 runs
-
-
-@linux
-def test_two_services_do_not_share_a_port() -> None:
-    port = free_port()
-    with (
-        port_of_several("127.0.0.1", port),
-        pytest.raises(BadSetting, match="is taken"),
-        port_of_several("127.0.0.1", port),
-    ):
-        raise AssertionError
-    with port_of_several("127.0.0.1", port):
-        pass
-
-
-@linux
-def test_two_addresses_of_one_machine_have_each_a_port_of_that_number() -> None:
-    port = free_port()
-    with port_of_several("127.0.0.1", port), port_of_several("127.0.0.2", port):
-        pass
-
-
-@linux
-def test_nobody_else_binds_it_before_one_listens() -> None:
-    port = free_port()
-    with port_of_several("127.0.0.1", port) as shared:
+    with listening_socket("127.0.0.1", port):
         with pytest.raises(BadSetting, match="is taken"):
-            check_port_is_free("127.0.0.1", port)
-        with pytest.raises(BadSetting, match="is taken"), port_of_several("localhost", port):
-            raise AssertionError
+            listening_socket("127.0.0.1", port)
         with pytest.raises(OSError, match="in use"):
             socket.create_server(("127.0.0.1", port))
-        with as_a_process_gets_it(shared) as listener:
-            listener.listen()
 
 
-@linux
-def test_a_port_of_several_is_taken_once_one_listens() -> None:
+def test_two_addresses_of_one_machine_have_each_a_port_of_that_number() -> None:
     port = free_port()
-    with port_of_several("127.0.0.1", port) as shared, as_a_process_gets_it(shared) as listener:
+    with listening_socket("127.0.0.1", port), listening_socket("127.0.0.2", port):
+        pass
+
+
+def test_a_service_that_has_ended_leaves_its_port_to_the_next_one() -> None:
+    port = free_port()
+    with listening_socket("127.0.0.1", port) as listener:
         listener.listen()
+        allow_next_start(listener)
         with pytest.raises(BadSetting, match="is taken"):
-            check_port_is_free("127.0.0.1", port)
+            listening_socket("127.0.0.1", port)
+        client = socket.create_connection(("127.0.0.1", port))
+        listener.accept()[0].close()  # first, so that its end is the one that is remembered
+        client.close()
+    listening_socket("127.0.0.1", port).close()
 
 
-@linux
-def test_a_process_that_is_spawned_listens_by_itself() -> None:
+def test_a_socket_that_is_meant_for_another_process_is_none_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LISTEN_PID", str(os.getppid()))
+    monkeypatch.setenv("LISTEN_FDS", "1")
     port = free_port()
-    with port_of_several("127.0.0.1", port) as shared:
-        ours, theirs = multiprocessing.Pipe()
-        process = multiprocessing.get_context("spawn").Process(
-            target=answer_once, args=(shared, theirs)
-        )
-        process.start()
-        assert ours.recv() == "listening"
-        with socket.create_connection(("127.0.0.1", port)) as client:
-            assert client.recv(2) == b"ok"
-        process.join()
+    with listening_socket("127.0.0.1", port) as bound:
+        assert bound.getsockname()[1] == port
+    assert "LISTEN_PID" not in os.environ
 
 
-def answer_once(port: socket.socket, parent: multiprocessing.connection.Connection) -> None:
-    port.listen()
-    parent.send("listening")
-    connection, _ = port.accept()
-    connection.sendall(b"ok")
-    connection.close()
+_BECOMES_ANOTHER = """
+import os, socket, sys
+from closecast.infra.ports import hand_over, listening_socket
+listener = listening_socket("127.0.0.1", int(sys.argv[1]))
+if "again" in sys.argv:
+    print(os.getpid(), flush=True)
+    listener.accept()[0].sendall(b"ok")
+else:
+    listener.listen()
+    early = socket.create_connection(listener.getsockname())
+    os.set_inheritable(early.fileno(), True)
+    print(os.getpid(), flush=True)
+    hand_over(listener)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], "again"])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no process becomes another one there")
+def test_a_process_that_becomes_another_program_hands_its_connections_over() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _BECOMES_ANOTHER, str(free_port())],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.split()
+    assert first == second

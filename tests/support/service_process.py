@@ -84,6 +84,10 @@ class ServiceProcess:
         """What it wrote so far, the end of it."""
         return self._log.read_text()[-4000:]
 
+    def whole_log(self) -> str:
+        """All that it wrote."""
+        return self._log.read_text()
+
     def _answers(self) -> bool:
         try:
             return self.http.get("/health/live").status_code == 200

@@ -6,11 +6,10 @@ import argparse
 import functools
 import logging
 import os
-import signal
-import sys
 from ipaddress import ip_address
-from typing import Any
 
+from closecast.cli.api_process import serve_alone
+from closecast.cli.api_processes import serve_together
 from closecast.cli.startup import FirstTraining, check_start
 from closecast.cli.train import every_symbol_has_a_model, symbols_to_train
 from closecast.core.symbols import canonical, typed_symbols
@@ -18,7 +17,9 @@ from closecast.errors import ClosecastError, DamagedBundle
 from closecast.forecasters import DEFAULT_FORECASTER
 from closecast.infra.addresses import is_loopback
 from closecast.infra.api_keys import KeyStore
-from closecast.infra.ports import check_port_is_free, port_of_several
+from closecast.infra.descriptors import raise_descriptor_limit
+from closecast.infra.logging import set_up_logging
+from closecast.infra.ports import listening_socket
 from closecast.infra.shared_counters import shared_metrics
 from closecast.registry.registry import Registry
 from closecast.settings import Settings
@@ -36,31 +37,25 @@ def run_serve(arguments: argparse.Namespace, settings: Settings) -> None:
     # The first symbol that a person names is the one that is meant where none is named.
     if arguments.symbols is not None and "default_symbol" not in settings.model_fields_set:
         changes["default_symbol"] = typed_symbols(arguments.symbols)[0]
-    settings = Settings(**changes)
     # Spawned API processes read their settings from the environment.
     os.environ |= {f"CLOSECAST_{key.upper()}": str(value) for key, value in changes.items()}
-    _check_keys(settings)
-    check_port_is_free(settings.host, settings.port)
-    check_start(settings, trains=arguments.train_if_missing)
+
+    def checked() -> Settings:
+        """Settings as they are now; raises what would keep a start from working."""
+        found = Settings(**changes)
+        _check_keys(found)
+        check_start(found, trains=arguments.train_if_missing)
+        return found
+
+    settings = checked()
+    listener = listening_socket(settings.host, settings.port)
+    raise_descriptor_limit()
+    set_up_logging(settings.log_level, settings.log_format)
     if not (arguments.train_if_missing and _train_first(settings, arguments.symbols)):
         print(_welcome(settings), flush=True)
-    # Uvicorn drains on SIGTERM, then raises it again: a clean end is no death by signal.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    serve = serve_alone if settings.workers == 1 else serve_together
     with shared_metrics(settings.data_dir / "metrics", settings.workers):
-        _run(
-            settings.workers,
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            http="api.middleware.buffered_protocol:BufferedProtocol",
-            # The application believes the proxies of CLOSECAST_TRUSTED_PROXIES; uvicorn would
-            # believe any program on this machine.
-            proxy_headers=False,
-            server_header=False,
-            ws="none",  # no route uses it, and uvicorn would refuse it outside of the application
-            timeout_graceful_shutdown=settings.drain_s,
-        )
+        serve(settings, listener, checked)
 
 
 def _check_keys(settings: Settings) -> None:
@@ -73,23 +68,6 @@ def _check_keys(settings: Settings) -> None:
             "forecasts; `closecast keys create NAME --scope read` makes a key, and from then on "
             "every request needs one"
         )
-
-
-def _run(workers: int, **options: Any) -> None:
-    """Until a signal. Uvicorn ends well where its processes failed to start; this does not."""
-    import uvicorn
-    from uvicorn.config import STARTUP_FAILURE
-    from uvicorn.supervisors import Multiprocess
-
-    if workers == 1:
-        uvicorn.run("api.main:app", workers=1, **options)
-        return
-    config = uvicorn.Config("api.main:app", workers=workers, **options)
-    with port_of_several(config.host, config.port) as port:
-        server = Multiprocess(config, sockets=[port])
-        server.run()
-    if any(process.exitcode == STARTUP_FAILURE for process in server.processes):
-        sys.exit(1)
 
 
 def _train_first(settings: Settings, named: str | None) -> bool:

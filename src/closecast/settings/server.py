@@ -29,6 +29,42 @@ class ServerSettings(BaseModel):
     body_timeout_s: float = Field(
         30.0, gt=0, le=600, description="Seconds to receive a request's body in; then 408."
     )
+    head_timeout_s: float = Field(
+        15.0,
+        ge=0.5,
+        le=600,
+        description="Seconds in which a new connection has to send the head of a request, and a "
+        "later request its whole head; then the connection is closed.",
+    )
+    answer_timeout_s: float = Field(
+        60.0,
+        ge=1,
+        le=3_600,
+        description="Seconds after which the connection of a caller who reads nothing of an answer "
+        "is closed.",
+    )
+    keep_alive_s: float = Field(
+        75.0,
+        ge=0,
+        le=3_600,
+        description="Seconds that an idle connection stays open for another request. Longer than "
+        "the proxy or balancer in front keeps it (60 with nginx and most clouds), so that it is "
+        "the balancer that closes it.",
+    )
+    max_connections: int = Field(
+        10_000,
+        ge=16,
+        le=1_000_000,
+        description="Connections of one API process, at most; fewer where its limit on open files "
+        "is lower. For a further one, the one that was idle for longest is closed.",
+    )
+    worker_start_s: float = Field(
+        120.0,
+        ge=5,
+        le=3_600,
+        description="Seconds that one of several API processes has to start in, and to give a sign "
+        "of life in, before it is replaced.",
+    )
     pointer_poll_s: float = Field(
         0.2,
         gt=0,

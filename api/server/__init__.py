@@ -1,0 +1,1 @@
+"""The server below the application: connections, heads of requests, limits on both."""

@@ -1,0 +1,60 @@
+"""SIGHUP: a request to read everything again, or the end of the terminal."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+
+from pydantic import ValidationError
+
+from closecast.errors import ClosecastError
+from closecast.infra.redaction import redacted
+from closecast.settings import Settings, describe
+
+log = logging.getLogger(__name__)
+
+
+def on_hangup(
+    checked: Callable[[], Settings], restart: Callable[[Settings], None], end: Callable[[], None]
+) -> None:
+    """Restart on SIGHUP; end if the terminal of this process is gone.
+
+    Under ``nohup`` the signal stays ignored.
+
+    Parameters
+    ----------
+    checked : callable
+        Reads the settings again, or raises what would keep a new start from working; then all
+        stays as it is.
+    restart, end : callable
+        Begin it, and return at once.
+    """
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN:
+        return
+    had_terminal = _has_terminal()
+
+    def answer(*_: object) -> None:
+        if had_terminal and not _has_terminal():
+            end()
+            return
+        try:
+            settings = checked()
+        except (ClosecastError, ValidationError) as error:
+            reason = describe(error) if isinstance(error, ValidationError) else str(error)
+            log.warning("SIGHUP: not restarted, all stays as it is: %s", redacted(reason))
+            return
+        log.info("SIGHUP: restarting")
+        restart(settings)
+
+    signal.signal(hangup, answer)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
