@@ -7,7 +7,7 @@ import logging
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from api.middleware.request_context import OF_A_PROBLEM
+from api.middleware.request_context import headers_of_a_problem
 from api.problems.documents import MEDIA_TYPE, problem_document
 from api.problems.refusals import Refusal
 from api.server.limits import MOST_HEADERS, MOST_OF_A_HEAD
@@ -48,7 +48,7 @@ def as_bytes(
     headers : list of pairs
         Of every answer of the server, such as the date.
     """
-    status, code, detail, more = refusal
+    status, code, detail, more, _ = refusal
     extra = {"status": status, "code": code, "client": client[0] if client else ""}
     log.info("request refused", extra=extra)
     content = json.dumps(problem_document(status, code, detail, None)).encode()
@@ -56,7 +56,7 @@ def as_bytes(
         *headers,
         (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", str(len(content)).encode()),
-        *((name.encode(), value.encode()) for name, value in OF_A_PROBLEM.items()),
+        *((name.encode(), value.encode()) for name, value in headers_of_a_problem({}).items()),
         *more,
         (b"connection", b"close"),
     ]
