@@ -56,13 +56,37 @@ def draw_all(
     return [folder / name for name in figures]
 
 
+def draw_symbol(
+    path: Path, prices: Prices, examples: Examples, forecast: Forecast, row: Row
+) -> None:
+    """Write one picture of a symbol of a panel: forecasts, error by step, and calibration.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder is made.
+    prices, examples, forecast, row
+        As of :func:`draw_all`.
+    """
+    from matplotlib.figure import Figure
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure = Figure(figsize=(16, 4.2), layout="constrained")
+    figure.suptitle(f"{prices.symbol}, {row.forecaster}", x=0.01, ha="left", fontsize=12)
+    left, middle, right = figure.subplots(1, 3, width_ratios=(2, 1, 1))
+    forecast_vs_actual("One session ahead", prices, examples, forecast, left)
+    error_by_step("Error by step", row, middle)
+    calibration("Calibration", examples, forecast, right)
+    figure.savefig(path, dpi=80)
+
+
 def forecast_vs_actual(
-    title: str, prices: Prices, examples: Examples, forecast: Forecast
+    title: str, prices: Prices, examples: Examples, forecast: Forecast, place: Any = None
 ) -> Figure:
     """Forecasts one session ahead with both intervals, and the close that came."""
     newest = slice(-_SHOWN, None)
     sessions = prices.sessions[examples.origins + 1][newest]
-    figure, axes = _canvas(f"{title}: what was forecast the session before, and the close")
+    figure, axes = _canvas(f"{title}: what was forecast the session before, and the close", place)
     for level, alpha in ((0.95, 0.18), (0.8, 0.3)):
         lower, upper = (end[newest, 0] for end in forecast.interval(level))
         axes.fill_between(
@@ -72,14 +96,17 @@ def forecast_vs_actual(
     axes.plot(sessions, examples.future_closes[newest, 0], color=_ACTUAL, lw=1.3, label="close")
     axes.set_ylabel("price")
     axes.legend(frameon=False, ncols=4, loc="upper left")
-    figure.autofmt_xdate()
+    if place is None:
+        figure.autofmt_xdate()
+    else:
+        axes.tick_params(axis="x", rotation=30)
     return figure
 
 
-def error_by_step(title: str, row: Row) -> Figure:
+def error_by_step(title: str, row: Row, place: Any = None) -> Figure:
     """MAPE per step beside the naive forecast's on the same rows."""
     steps = np.arange(1, len(row.steps) + 1)
-    figure, axes = _canvas(f"{title}: error by step, beside naive on the same rows")
+    figure, axes = _canvas(f"{title}: error by step, beside naive on the same rows", place)
     axes.bar(steps - 0.2, [s.mape for s in row.steps], 0.4, color=_OURS, label=row.forecaster)
     axes.bar(
         steps + 0.2, [s.naive_mape for s in row.steps], 0.4, color=_NAIVE, label="tomorrow = today"
@@ -91,9 +118,9 @@ def error_by_step(title: str, row: Row) -> Figure:
     return figure
 
 
-def calibration(title: str, examples: Examples, forecast: Forecast) -> Figure:
+def calibration(title: str, examples: Examples, forecast: Forecast, place: Any = None) -> Figure:
     """Share of closes under each quantile; the diagonal is a forecast that keeps its word."""
-    figure, axes = _canvas(f"{title}: stated probability, and how often it came true")
+    figure, axes = _canvas(f"{title}: stated probability, and how often it came true", place)
     p = forecast.probabilities
     axes.plot([0, 1], [0, 1], color=_IDEAL, lw=1, ls="--", label="ideal")
     for step, shade in ((1, 1.0), (5, 0.6), (10, 0.35)):
@@ -126,11 +153,15 @@ def learning_curve(
     return figure
 
 
-def _canvas(title: str) -> tuple[Figure, Any]:
+def _canvas(title: str, place: Any = None) -> tuple[Figure, Any]:
+    """A figure and its axes; or the axes of another one, under the title up to its colon."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
-    axes = figure.subplots()
+    if place is None:
+        figure = Figure(figsize=(9, 4.5), layout="constrained")
+        axes = figure.subplots()
+    else:
+        figure, axes, title = place.figure, place, title.partition(":")[0]
     axes.set_title(title, loc="left", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)

@@ -10,8 +10,9 @@ from pathlib import Path
 from closecast.calibration import dump_states
 from closecast.core.dataset import make_examples
 from closecast.core.point_forecasts import flat_path_note
+from closecast.core.symbols import folder_name
 from closecast.evaluation import MODES, as_table, summary_table
-from closecast.evaluation.training_plots import draw_all
+from closecast.evaluation.training_plots import draw_all, draw_symbol
 from closecast.infra.files import storage
 from closecast.pipeline.assessment import Assessment
 from closecast.pipeline.reports import git_commit, libraries, write_results
@@ -28,6 +29,9 @@ from closecast.registry.documents import (
 from closecast.registry.registry import Registry
 from closecast.sources.file import without_secrets
 from closecast.validation.gate import Decision
+
+MOST_DRAWN = 24
+"""Symbols of a panel that get a picture: a picture takes half a second."""
 
 
 def publish(
@@ -64,7 +68,11 @@ def publish(
 
 
 def write_scores(folder: Path, manifest: Manifest, assessment: Assessment) -> None:
-    """Write scores, table, training log and pictures (of the first symbol) to a folder."""
+    """Write scores, table, training log and pictures to a folder.
+
+    Beside the pictures of the first symbol lies one of each symbol of a panel under ``symbols/``;
+    of a large panel, those of the :data:`MOST_DRAWN` whose CRPS is worst beside naive's.
+    """
     report, prepared = assessment.report, assessment.prepared
     write_results(folder, manifest, _every_row(assessment), table_of(assessment), report)
     first = prepared.series[0]
@@ -74,6 +82,23 @@ def write_scores(folder: Path, manifest: Manifest, assessment: Assessment) -> No
     forecast = assessment.followed.forecasts[symbol]
     with storage(folder):
         draw_all(folder, test, examples, forecast, row, report.epochs, report.best_epoch)
+        _draw_symbols(folder / "symbols", assessment)
+
+
+def _draw_symbols(folder: Path, assessment: Assessment) -> None:
+    """Draw every symbol of a panel, or the worst ones of a large panel."""
+    prepared, name = assessment.prepared, assessment.forecaster
+    if len(prepared.series) == 1:
+        return
+    rows = {s: e.row(name, "with history") for s, e in assessment.evaluations.items()}
+    worst = sorted(rows, key=lambda symbol: rows[symbol].overall.crps_ratio, reverse=True)
+    for one in prepared.series:
+        symbol, test = one.prices.symbol, one.split.test
+        if symbol in worst[:MOST_DRAWN]:
+            examples = make_examples(test, prepared.seq_length, prepared.horizon)
+            forecast = assessment.followed.forecasts[symbol]
+            path = folder / f"{folder_name(symbol)}.png"
+            draw_symbol(path, test, examples, forecast, rows[symbol])
 
 
 def table_of(assessment: Assessment) -> str:
