@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from closecast.cli.options import add_origin
-from closecast.errors import ClosecastError
+from closecast.errors import ClosecastError, JobConflict
 from closecast.pipeline import collect_many
 from closecast.pipeline.workspace import Workspace
 from closecast.settings import Settings
@@ -21,9 +21,16 @@ def main() -> None:
     def step(settings: Settings) -> None:
         symbols = symbols_of(arguments, settings)
         failed = False
-        with Workspace(settings, symbols).alone():
-            collected = collect_many(
-                settings, symbols, arguments.source, arguments.start, arguments.end
+        span = arguments.source, arguments.start, arguments.end
+        next_step = f"python -m scripts.02_preprocess --symbols {','.join(symbols)}"
+        try:
+            with Workspace(settings, symbols).alone():
+                collected = collect_many(settings, symbols, *span)
+        except JobConflict:  # the closes of that training stay as they are
+            collected = collect_many(settings, symbols, *span, for_steps=False)
+            next_step = (
+                "GET /forecast; a training works on these symbols now: collect again before "
+                f"{next_step}"
             )
         for found in collected:
             if isinstance(found, ClosecastError):
@@ -35,8 +42,7 @@ def main() -> None:
                 print(f"note: {found.symbol} {note}")
             print(
                 f"wrote {len(found)} {found.basis} closes of {found.symbol}, {first} to {last}, "
-                f"to {settings.data_dir / 'prices'}; "
-                f"next: python -m scripts.02_preprocess --symbols {','.join(symbols)}"
+                f"to {settings.data_dir / 'prices'}; next: {next_step}"
             )
         if failed:
             sys.exit(1)

@@ -7,7 +7,14 @@ from dataclasses import asdict
 from fastapi import APIRouter
 
 from api.problems.openapi import responses
-from api.schemas.health import Alive, Artefacts, HealthAnswer, ReasonAnswer, ServedAnswer
+from api.schemas.health import (
+    Alive,
+    Artefacts,
+    HealthAnswer,
+    QueueAnswer,
+    ReasonAnswer,
+    ServedAnswer,
+)
 from api.service import ServiceDep
 from closecast import __version__
 from closecast.infra.trouble import Trouble
@@ -66,6 +73,14 @@ def get_health(service: ServiceDep) -> HealthAnswer:
             "failures": failures,
             "held": found.ledger.held,
             "ledger": found.ledger.said,
+            "queues": {
+                queue: QueueAnswer(
+                    queued=state.queued,
+                    running=state.running,
+                    waiting_s=state.waiting_s(service.database.clock()),
+                )
+                for queue, state in found.ledger.queues.items()
+            },
             "can_train": can_train(),
         }
     )

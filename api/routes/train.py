@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Body, Header, Path, Query, Response
 
@@ -12,7 +13,7 @@ from api.problems.openapi import responses
 from api.schemas.training import JobAnswer, JobList, QueuedJob, TrainBody
 from api.service import ServiceDep
 from api.services.training import job_answer, submit_training
-from closecast.database import ACTIVE
+from closecast.database import ACTIVE, Queue
 from closecast.errors import JobConflict
 
 router = APIRouter(prefix="/train", tags=["training"], route_class=StrictRoute)
@@ -50,12 +51,30 @@ def _message(job: JobAnswer) -> str:
     return f"the training of {job.symbol} is {job.state}: GET {job.url} shows its progress"
 
 
-@router.get("", responses=responses(422, 503))
-def list_jobs(service: ServiceDep, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> JobList:
-    """Trainings, newest first."""
-    return JobList(
-        jobs=[job_answer(job) for job in service.database.jobs.newest(limit, task="train")]
-    )
+@router.get("", responses=responses(404, 422, 503))
+def list_jobs(
+    service: ServiceDep,
+    task: Annotated[
+        Literal["train", "update"] | None,
+        Query(description="Trainings only, or collections of closes only; both by default."),
+    ] = None,
+    queue: Annotated[Queue | None, Query(description="Jobs of this queue only.")] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    before_id: Annotated[
+        str | None, Query(max_length=64, description="Taken from `next` of the page before.")
+    ] = None,
+) -> JobList:
+    """Trainings and collections of closes, newest first."""
+    jobs = service.database.jobs
+    before = None if before_id is None else jobs.get(before_id)
+    found = jobs.newest(limit + 1, task=task, queue=queue, before=before)
+    shown = found[:limit]
+    more = None
+    if len(found) > limit:
+        parameters = {"task": task, "queue": queue, "limit": limit, "before_id": shown[-1].id}
+        given = {name: value for name, value in parameters.items() if value is not None}
+        more = f"/train?{urlencode(given)}"
+    return JobList(jobs=[job_answer(job) for job in shown], next=more)
 
 
 @router.get("/{job_id}", responses=responses(404, 422, 503))

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from api.schemas.base import Answer
 from api.schemas.forecasts import HeldClosesAnswer
+from closecast.database import Queue
 from closecast.infra.trouble import TroubleCode
 
 
@@ -34,6 +35,14 @@ class Artefacts(Answer):
     intervals: bool
     drift_baseline: bool
     collected_prices: bool
+
+
+class QueueAnswer(Answer):
+    """Jobs of one queue, each of which a worker process of its own runs."""
+
+    queued: int = Field(description="Jobs that wait.")
+    running: int
+    waiting_s: float = Field(description="Seconds for which one has waited at most.")
 
 
 class HealthAnswer(Answer):
@@ -63,6 +72,10 @@ class HealthAnswer(Answer):
         description="Symbols of which closes are held back, each with the fault."
     )
     ledger: str = Field(description="`ok`, or the error of the ledger.")
+    queues: dict[Queue, QueueAnswer] = Field(
+        description="Jobs by queue: `fast` (collections of closes) and `train`; empty where the "
+        "ledger cannot be read."
+    )
     can_train: bool
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from api.schemas.base import Answer, Request, SymbolText
 from api.schemas.hyperparameters import ForecasterName, Hyperparameters
+from closecast.database import Queue
 from closecast.forecasters import DEFAULT_FORECASTER
 from closecast.sources import source_names
 
@@ -73,6 +74,10 @@ class JobAnswer(Answer):
     id: str
     url: str = Field(examples=["/train/0123456789abcdef0123456789abcdef"])
     task: str = Field(description="`train`, or `update`: a collection of closes for a forecast.")
+    queue: Queue = Field(
+        description="Queue in which it waits: `fast` or `train`. Each has a worker process, so "
+        "that an `update` never waits for a training."
+    )
     symbol: str = Field(
         description="Or the name of a panel: the one that it was given, else its first symbol and "
         "the number of the others, such as `AAPL and 19 more`; `request` lists its symbols."
@@ -113,6 +118,10 @@ class QueuedJob(JobAnswer):
 
 
 class JobList(Answer):
-    """Trainings, newest first."""
+    """Trainings and collections of closes, newest first."""
 
     jobs: list[JobAnswer]
+    next: str | None = Field(
+        description="Address of the older ones; `null` where there are none.",
+        examples=["/train?limit=50&before_id=0123456789abcdef0123456789abcdef"],
+    )

@@ -88,6 +88,7 @@ def job_answer(job: Job) -> JobAnswer:
         id=job.id,
         url=public(f"/train/{job.id}"),
         task=job.task,
+        queue=job.queue,
         symbol=job.arguments.get("name") or readable_panel(job.symbol),
         key=job.symbol,
         state=job.state,

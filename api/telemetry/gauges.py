@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, TypeVar
 
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from api.telemetry.job_gauges import gauge, job_gauges
 from api.telemetry.machine import Machine
 from closecast import __version__
 from closecast.core.records import Kind
-from closecast.database import ACTIVE, Database
+from closecast.database import Database
 from closecast.database.engine import Clock
 from closecast.errors import ClosecastError, StorageFailed
 from closecast.metrics.live import summarise
@@ -134,35 +134,35 @@ class ServiceGauges(Collector):
 
     def machine(self) -> Iterator[Metric]:
         """CPU, memory, disk."""
-        yield _gauge(
+        yield gauge(
             "build_info", "The version of closecast, as a label.", ["version"], [([__version__], 1)]
         )
         cpu_percent = self._machine.cpu_percent
-        yield _gauge(
+        yield gauge(
             "machine_cpu_ratio",
             "Share of the machine's CPU time in use, 0 to 1; NaN in the first 0.1 s.",
             value=math.nan if cpu_percent is None else cpu_percent / 100,
         )
-        yield _gauge(
+        yield gauge(
             "machine_memory_ratio",
             "Share of the machine's memory in use, 0 to 1.",
             value=self._machine.memory_percent / 100,
         )
         free, total = self._machine.disk()
-        yield _gauge("disk_free_bytes", "Free on the disk that holds the data folder.", value=free)
-        yield _gauge("disk_bytes", "Size of that disk.", value=total)
+        yield gauge("disk_free_bytes", "Free on the disk that holds the data folder.", value=free)
+        yield gauge("disk_bytes", "Size of that disk.", value=total)
 
     def models(self) -> Iterator[Metric]:
         """Current model of each symbol and its age."""
         now = self._clock()
         current = self._current.get()
-        yield _gauge(
+        yield gauge(
             "model_info",
             "The current model of a symbol, as labels.",
             ["symbol", "version", "forecaster"],
             [([s, m.version, m.info.forecaster], 1) for s, m in current],
         )
-        yield _gauge(
+        yield gauge(
             "model_age_seconds",
             "Time since the current model was made.",
             ["symbol"],
@@ -171,7 +171,7 @@ class ServiceGauges(Collector):
 
     def refused(self) -> Iterator[Metric]:
         """Number of bundles that this process could not load."""
-        yield _gauge(
+        yield gauge(
             "models_refused",
             "Symbols whose newest bundle cannot be served; the one before is.",
             value=len(self._models.failures()),
@@ -181,13 +181,13 @@ class ServiceGauges(Collector):
         """Age of the newest closes, in sessions and in seconds."""
         now = self._clock()
         fresh = self._fresh.get()
-        yield _gauge(
+        yield gauge(
             "data_age_sessions",
             "Sessions completed since the newest close that forecasts start from.",
             ["symbol"],
             [([symbol], found.age) for symbol, found in fresh],
         )
-        yield _gauge(
+        yield gauge(
             "data_age_seconds",
             "Time since the bell of the newest close that forecasts start from.",
             ["symbol"],
@@ -197,7 +197,7 @@ class ServiceGauges(Collector):
     def held(self) -> Iterator[Metric]:
         """Symbols whose newest closes are held back."""
         held = self._database.close_decisions.all_held()
-        yield _gauge(
+        yield gauge(
             "closes_held",
             "1 where newest closes are held back as probably wrong, else 0.",
             ["symbol"],
@@ -207,25 +207,25 @@ class ServiceGauges(Collector):
     def skill(self) -> Iterator[Metric]:
         """Scores of the dated forecasts of the last year."""
         skills = self._skill.get()
-        yield _gauge(
+        yield gauge(
             "live_scored",
             "Forecast steps of the last year that were scored.",
             ["symbol"],
             [([s.symbol], s.scored) for s in skills],
         )
-        yield _gauge(
+        yield gauge(
             "live_relative_mae",
             "Mean absolute error over naive's on the same rows; below 1 is better.",
             ["symbol"],
             [([s.symbol], s.relative_mae) for s in skills if s.relative_mae is not None],
         )
-        yield _gauge(
+        yield gauge(
             "live_crps",
             "Mean CRPS of log returns.",
             ["symbol"],
             [([s.symbol], s.crps) for s in skills],
         )
-        yield _gauge(
+        yield gauge(
             "live_coverage_ratio",
             "Share of closes inside the interval of a level; as much as the level says is right.",
             ["symbol", "level"],
@@ -239,33 +239,7 @@ class ServiceGauges(Collector):
 
     def jobs(self) -> Iterator[Metric]:
         """Jobs that wait or run, their progress, and the last result."""
-        active = self._database.jobs.newest(limit=1_000, states=ACTIVE)
-        counts = {(task, state): 0 for task in ("train", "update") for state in ACTIVE}
-        for job in active:
-            counts[job.task, job.state] = counts.get((job.task, job.state), 0) + 1
-        yield _gauge(
-            "jobs",
-            "Jobs that wait or run.",
-            ["task", "state"],
-            [([task, state], count) for (task, state), count in counts.items()],
-        )
-        yield _gauge(
-            "training_progress_ratio",
-            "How far a running training is, 0 to 1.",
-            ["symbol"],
-            [
-                ([job.symbol], float(job.progress.get("percent", 0)) / 100)
-                for job in active
-                if (job.task, job.state) == ("train", "running")
-            ],
-        )
-        ended = self._database.jobs.newest(limit=1, task="train", states=("succeeded", "failed"))
-        yield _gauge(
-            "last_training_succeeded",
-            "1 if the training that ended last succeeded, 0 if it failed.",
-            [],
-            [([], float(job.state == "succeeded")) for job in ended],
-        )
+        return job_gauges(self._database.jobs, self._clock())
 
     def database(self) -> Iterator[Metric]:
         """1 if the ledger can be read, else 0."""
@@ -274,7 +248,7 @@ class ServiceGauges(Collector):
             up = 1
         except ClosecastError:
             up = 0
-        yield _gauge("ledger_up", "Whether the ledger can be read.", value=up)
+        yield gauge("ledger_up", "Whether the ledger can be read.", value=up)
 
     def _look_at_models(self) -> Sequence[tuple[str, Manifest]]:
         current = []
@@ -328,17 +302,3 @@ class ServiceGauges(Collector):
     def _missing(self, part: str, error: Exception, symbol: str | None = None) -> None:
         log.warning("a metric is missing", extra={"part": part, "symbol": symbol, "reason": error})
         self._failed(part)
-
-
-def _gauge(
-    name: str,
-    said: str,
-    labels: Sequence[str] = (),
-    samples: Sequence[tuple[Sequence[str], float]] = (),
-    *,
-    value: float | None = None,
-) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(f"closecast_{name}", said, labels=labels)
-    for label_values, number in samples if value is None else [((), value)]:
-        family.add_metric(label_values, number)
-    return family

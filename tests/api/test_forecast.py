@@ -347,7 +347,7 @@ def test_a_symbol_without_a_model_says_how_to_train_one(service: Service, path: 
     problem = service.get(path, 404)
     assert problem["code"] == "unknown_symbol"
     assert 'POST /train {"symbol": "KO"}' in problem["detail"]
-    assert service.get("/train") == {"jobs": []}
+    assert service.get("/train")["jobs"] == []
 
 
 def test_the_default_symbol_without_a_model_is_a_503_until_there_is_one(
@@ -376,7 +376,7 @@ def test_where_nothing_was_collected_the_job_that_does_is_the_answer(
 ) -> None:
     forget_closes(published)
     published_jobs: list[str] = []
-    service.parts.database.jobs.publish_with(published_jobs.append)
+    service.parts.database.jobs.publish_with(lambda job_id, _: published_jobs.append(job_id))
     service.parts.forecasting._refresh._has_worker = True
     service.parts.forecasting._refresh._wait_s = 0.0
     answer = service.http.get("/forecast/MSFT")
@@ -385,7 +385,8 @@ def test_where_nothing_was_collected_the_job_that_does_is_the_answer(
     assert published_jobs == [job["id"]]
     assert (job["task"], job["symbol"]) == ("update", "MSFT")
     assert service.get(answer.headers["location"]) == job
-    assert service.get("/train") == {"jobs": []}  # no training
+    assert service.get("/train?task=train")["jobs"] == []
+    assert service.get("/train")["jobs"] == [job]
 
 
 # -- performance --------------------------------------------------------------------------------

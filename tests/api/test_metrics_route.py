@@ -300,9 +300,9 @@ def test_a_running_training_shows_how_far_it_is(client: TestClient) -> None:
     jobs.claim("here")
     jobs.heartbeat(job.id, "here", {"percent": 37.5})
     assert value(client, "closecast_training_progress_ratio", symbol="MSFT") == 0.375
-    assert value(client, "closecast_jobs", task="train", state="running") == 1
-    assert value(client, "closecast_jobs", task="train", state="queued") == 0
-    assert value(client, "closecast_jobs", task="update", state="queued") == 1
+    assert value(client, "closecast_jobs", task="train", queue="train", state="running") == 1
+    assert value(client, "closecast_jobs", task="train", queue="train", state="queued") == 0
+    assert value(client, "closecast_jobs", task="update", queue="fast", state="queued") == 1
     assert value(client, "closecast_last_training_succeeded") == 0
 
 

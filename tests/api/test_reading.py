@@ -23,6 +23,7 @@ from api.security.access import CHANGING
 from closecast.infra.api_keys import KeyStore
 from closecast.settings import Settings
 from closecast.sources.calendar_cache import CalendarCache
+from closecast.sources.price_cache import PriceCache
 from tests.api.test_security import ELSEWHERE, bearer, routes_in
 from tests.support.local_client import LocalClient
 
@@ -101,6 +102,11 @@ def test_no_request_that_reads_trains_configures_or_moves_a_model(
     settings = published.model_copy(update={"host": "0.0.0.0", "forecast_wait_s": 0.0})
     if not collected:
         CalendarCache(settings.data_dir / "calendars").path("XNYS").unlink()
+    cache = PriceCache(settings.data_dir / "prices")
+    for symbol in cache.symbols():  # as if from a source that may go on, unlike the sample
+        prices = cache.get(symbol)
+        assert prices is not None
+        cache.put(prices)
     app = create_app(settings, clock=lambda: now)
     with LocalClient(app, raise_server_exceptions=False, **caller) as client:
         app.state.service.forecasting._refresh._has_worker = True

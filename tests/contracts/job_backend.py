@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 
 import pytest
 
-from closecast.database import Database, Job
-from closecast.jobs.backends import BACKENDS, DEFAULT_QUEUES, JobBackend, make_backend
+from closecast.database import QUEUES, Database, Job, Queue
+from closecast.jobs.backends import BACKENDS, JobBackend, make_backend
 
 SYMBOLS = ("AAPL", "KO", "MSFT", "VALE3.SA")
 
@@ -19,7 +19,14 @@ SYMBOLS = ("AAPL", "KO", "MSFT", "VALE3.SA")
 class Consumer:
     """A worker in a thread: claims what is delivered, and notes deliveries and claims."""
 
-    def __init__(self, backend: JobBackend, database: Database, owner: str) -> None:
+    def __init__(
+        self,
+        backend: JobBackend,
+        database: Database,
+        owner: str,
+        queues: Sequence[Queue] = QUEUES,
+    ) -> None:
+        self._queues = queues
         self.delivered: list[str] = []
         self.claimed: list[str] = []
         self.ended = threading.Event()
@@ -28,7 +35,7 @@ class Consumer:
         self._thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:
-        self._backend.run(self._handle, stop=self._stop)
+        self._backend.run(self._handle, self._queues, stop=self._stop)
 
     def _stop(self) -> bool:
         self.looks += 1
@@ -71,9 +78,11 @@ class JobBackendContract:
     def backend(self, database: Database) -> JobBackend:
         raise NotImplementedError("a backend that delivers the jobs of `database`")
 
-    def submit(self, database: Database, backend: JobBackend, symbol: str = "MSFT") -> Job:
+    def submit(
+        self, database: Database, backend: JobBackend, symbol: str = "MSFT", task: str = "train"
+    ) -> Job:
         database.jobs.publish_with(backend.publish)
-        return database.jobs.submit("train", symbol, {})[0]
+        return database.jobs.submit(task, symbol, {})[0]
 
     def test_is_registered_under_its_name(self, backend: JobBackend, database: Database) -> None:
         module, _, cls = BACKENDS[backend.name].partition(":")
@@ -98,7 +107,7 @@ class JobBackendContract:
 
     def test_a_job_published_twice_runs_once(self, backend: JobBackend, database: Database) -> None:
         job = self.submit(database, backend)
-        backend.publish(job.id)
+        backend.publish(job.id, job.queue)
         last = self.submit(database, backend, "AAPL")
         with Consumer(backend, database, "one").running() as consumer:
             eventually(lambda: last.id in consumer.claimed)
@@ -144,6 +153,21 @@ class JobBackendContract:
             eventually(lambda: consumer.looks >= 3)
         assert consumer.delivered == []
 
+    @pytest.mark.parametrize(("queue", "task"), [("fast", "update"), ("train", "train")])
+    def test_a_worker_of_one_queue_gets_its_jobs_only(
+        self, backend: JobBackend, database: Database, queue: Queue, task: str
+    ) -> None:
+        jobs = {
+            name: [self.submit(database, backend, symbol, name).id for symbol in SYMBOLS]
+            for name in ("train", "update")
+        }
+        with Consumer(backend, database, "one", [queue]).running() as consumer:
+            eventually(lambda: len(consumer.claimed) == len(SYMBOLS))
+            looks = consumer.looks
+            eventually(lambda: consumer.looks >= looks + 2)
+        assert consumer.claimed == jobs[task]
+        assert database.jobs.next_queued() in jobs["update" if task == "train" else "train"]
+
     def test_an_unknown_queue_is_refused(self, backend: JobBackend) -> None:
         with pytest.raises(ValueError, match="no-such-queue"):
-            backend.run(lambda _: None, [*DEFAULT_QUEUES, "no-such-queue"], lambda: True)
+            backend.run(lambda _: None, [*QUEUES, "no-such-queue"], lambda: True)  # type: ignore[list-item]

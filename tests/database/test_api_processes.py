@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from closecast.database import Database, ProcessState, ServedModel
-from tests.database.test_database import NOON, Clock
+from tests.database.test_database import NOON, Clock, Place
 
 pytest_plugins = ["tests.support.database_url"]
 
@@ -80,7 +80,9 @@ def test_who_is_dead_or_cannot_be_heard_is_left_out_and_forgotten(
 ) -> None:
     database.processes.report(HERE, NOON, {"MSFT": MODEL}, whole=True)
     database.processes.report(THERE, NOON, {"MSFT": MODEL}, whole=True)
-    clock.now += silence_s * SECONDS
+    living(database, {HERE: known})
+    clock.go_on(silence_s * SECONDS)
+    clock.now -= timedelta(hours=3)  # a clock that is set does not count
     database.processes.beat(THERE, None)
     names = [HERE, THERE] if listed else [THERE]
     assert living(database, {HERE: known}) == names
@@ -106,5 +108,25 @@ def test_the_slowest_process_of_a_machine_is_found(database: Database, clock: Cl
     known = {f"{place}:3:1": False}
     assert database.processes.slowest_p95_ms(place, known.get) == 40.0
     assert database.processes.slowest_p95_ms("elsewhere", known.get) is None
-    clock.now += 11 * SECONDS  # what nobody has repeated since is no news
+    clock.go_on(11 * SECONDS)  # what nobody has repeated since is no news
     assert database.processes.slowest_p95_ms(place, alive(f"{place}:2:1").get) is None
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_processes_of_machines_whose_clocks_are_hours_apart_see_each_other(
+    place: Place, hours: int
+) -> None:
+    here, ahead = place.database(), Clock()
+    ahead.now += timedelta(hours=hours)
+    there = Database(place.url, ahead, ahead.monotonic)
+    place.opened.append(there)
+    here.processes.report(HERE, NOON, {"MSFT": MODEL}, whole=True)
+    there.processes.report(THERE, NOON, {"MSFT": MODEL}, whole=True)
+    for _ in range(5):
+        for one in (here, there):
+            assert sorted(living(one, {})) == [HERE, THERE]
+            assert one.processes.forget_dead({}.get) == []
+        place.clock.go_on(6 * SECONDS)
+        ahead.go_on(6 * SECONDS)
+        assert here.processes.beat(HERE, None)
+        assert there.processes.beat(THERE, None)

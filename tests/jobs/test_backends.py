@@ -39,7 +39,7 @@ def test_an_unknown_backend_is_refused_with_the_names_of_those_there_are(
 
 def test_submit_publishes_what_is_queued_and_nothing_else(database: Database) -> None:
     published: list[str] = []
-    database.jobs.publish_with(published.append)
+    database.jobs.publish_with(lambda job_id, _: published.append(job_id))
     job, _ = database.jobs.submit("train", "MSFT", {})
     assert published == [job.id]
     database.jobs.submit("train", "MSFT", {})  # the same request: a lost delivery is repaired
@@ -51,13 +51,13 @@ def test_submit_publishes_what_is_queued_and_nothing_else(database: Database) ->
 
 def test_a_job_is_stored_before_it_is_published(database: Database) -> None:
     states: list[str] = []
-    database.jobs.publish_with(lambda job_id: states.append(database.jobs.get(job_id).state))
+    database.jobs.publish_with(lambda job_id, _: states.append(database.jobs.get(job_id).state))
     database.jobs.submit("train", "MSFT", {})
     assert states == ["queued"]
 
 
 def test_a_job_that_cannot_be_published_stays_queued(database: Database) -> None:
-    def fail(_: str) -> None:
+    def fail(*_: str) -> None:
         raise StorageFailed("the broker is away")
 
     database.jobs.publish_with(fail)
@@ -70,9 +70,18 @@ def test_a_job_taken_from_a_dead_worker_is_published_again(database: Database) -
     published: list[str] = []
     job, _ = database.jobs.submit("train", "MSFT", {})
     database.jobs.claim("dead")
-    database.jobs.publish_with(published.append)
+    database.jobs.publish_with(lambda job_id, _: published.append(job_id))
     database.jobs.bury_dead(timedelta(seconds=30), lambda _: False)
     assert published == [job.id]
+
+
+def test_a_job_is_published_to_the_queue_of_its_task(database: Database) -> None:
+    published: list[tuple[str, str]] = []
+    database.jobs.publish_with(lambda job_id, queue: published.append((job_id, queue)))
+    train, _ = database.jobs.submit("train", "MSFT", {})
+    update, _ = database.jobs.submit("update", "MSFT", {})
+    assert published == [(train.id, "train"), (update.id, "fast")]
+    assert (train.queue, update.queue) == ("train", "fast")
 
 
 def test_a_named_job_is_claimed_once(database: Database) -> None:

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from closecast.database import Database, Job, Jobs
 from closecast.errors import StorageFailed
 from closecast.jobs import supervisor as supervisor_module
 from closecast.jobs.supervisor import Supervisor
+from closecast.jobs.worker_process import WorkerProcess
 from closecast.registry.registry import Registry
 from closecast.settings import Settings
 from tests.conftest import settings_in
@@ -41,11 +43,13 @@ class Place:
         self.registry = Registry(settings.models_url)
         self.database = Database(settings.ledger_url, lambda: self.now)
         self.supervisor = Supervisor(settings, self.database)
-        self.started = 0
-        self.supervisor._start_worker = self._count  # type: ignore[method-assign]
+        self.queues: list[str] = []
+        for worker in self.supervisor._workers:
+            worker.start = partial(self.queues.append, worker.queue)  # type: ignore[method-assign]
 
-    def _count(self) -> None:
-        self.started += 1
+    @property
+    def started(self) -> int:
+        return len(self.queues)
 
     def look(self) -> list[Job]:
         """What is in the ledger after one more look."""
@@ -247,14 +251,14 @@ def test_the_worker_is_told_what_starts_trainings(
     whole = subprocess.Popen
 
     def started(command: list[str], *, env: dict[str, str], **options: Any) -> Any:
-        assert command[1:4] == ["-m", "closecast.cli", "worker"]
+        assert command[1:6] == ["-m", "closecast.cli", "worker", "--queue", "train"]
         told.append(env)
         return whole([sys.executable, "-c", "pass"], env=env, **options)
 
     monkeypatch.setattr(subprocess, "Popen", started)
-    one = Supervisor(settings, Database(settings.ledger_url))
-    one._start_worker()
-    one._end_worker()
+    worker = WorkerProcess(settings, "train")
+    worker.start()
+    worker.end()
     monkeypatch.undo()
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -76,7 +76,7 @@ class World:
     def __post_init__(self) -> None:
         self.settings = settings_in(self.folder, forecast_wait_s=0.0)
         self.database = Database(self.settings.ledger_url, lambda: self.now)
-        self.database.jobs.publish_with(self.published.append)
+        self.database.jobs.publish_with(lambda job_id, _: self.published.append(job_id))
         self.prices = PriceCache(self.folder / "prices")
         self.calendars = CalendarCache(self.folder / "calendars")
         for exchange in ("XNYS", "BVMF"):
@@ -95,6 +95,7 @@ class World:
             kind=kind,
             has_worker=worker,
         )
+        service._refresh._monotonic = lambda: self.now.timestamp()
         service.calibrations.state = self.calibrations.state  # type: ignore[method-assign]
         return service
 

@@ -17,6 +17,7 @@ from closecast.cli.options import add_fine_tune, add_hyperparameters, add_origin
 from closecast.cli.serve import run_serve
 from closecast.cli.settings import run_settings
 from closecast.cli.train import run_show, run_statistics, run_train, run_verify, run_worker_process
+from closecast.database import QUEUES
 from closecast.errors import ClosecastError
 from closecast.forecasters import AUTO, FORECASTERS
 from closecast.infra.library_folders import use_writable_folders
@@ -185,6 +186,13 @@ def _parser() -> argparse.ArgumentParser:
     revoke.set_defaults(run=revoke_key)
 
     worker = commands.add_parser("worker", help="run queued jobs (serve starts one by itself)")
+    worker.add_argument(
+        "--queue",
+        action="append",
+        choices=QUEUES,
+        help="run the jobs of this queue only, in this process; may be repeated. By default one "
+        "process for each: fast (new closes) and train",
+    )
     worker.add_argument("--once", action="store_true", help="exit when no job is queued")
     worker.add_argument("--parent", type=int, help=argparse.SUPPRESS)
     worker.set_defaults(run=run_worker_process)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from closecast.cli.options import chosen_forecaster, hyperparameters
 from closecast.core.symbols import canonical, canonical_list, panel_label, typed_symbols
+from closecast.database import QUEUES
 from closecast.errors import JobCancelled
 from closecast.forecasters import AUTO, canonical_name
 from closecast.infra.redaction import redacted
@@ -147,13 +148,17 @@ def run_statistics(_: argparse.Namespace, settings: Settings) -> None:
 
 
 def run_worker_process(arguments: argparse.Namespace, settings: Settings) -> None:
-    """Run queued jobs."""
+    """Run queued jobs; without an option, by a process per queue, until a signal."""
     require_training()
     from closecast.infra.tempdirs import own_scratch
-    from closecast.jobs.worker import run_worker
+    from closecast.jobs.worker import run_worker, supervise_workers
 
+    queues = tuple(dict.fromkeys(arguments.queue or QUEUES))
+    if not arguments.once and arguments.queue is None:
+        supervise_workers(settings)
+        return
     try:
         with own_scratch(settings.data_dir / "scratch"):
-            run_worker(settings, parent=arguments.parent, once=arguments.once)
+            run_worker(settings, queues=queues, parent=arguments.parent, once=arguments.once)
     except JobCancelled as error:
         logging.getLogger(__name__).info(str(error))

@@ -7,6 +7,8 @@ state of live calibration, the drift history, decisions about closes, the log of
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from closecast.core.records import DriftDay, ScoredStep
@@ -16,7 +18,7 @@ from closecast.database.configurations import Configuration, Configurations
 from closecast.database.drift_history import DriftHistory
 from closecast.database.engine import Clock, Engine, utc_now
 from closecast.database.forecast_ledger import ForecastLedger
-from closecast.database.job_records import ACTIVE, Job, JobState
+from closecast.database.job_records import ACTIVE, QUEUES, Job, JobState, Queue, queue_of
 from closecast.database.jobs import Jobs
 from closecast.database.ledger_watch import LedgerWatch
 from closecast.database.prediction_log import (
@@ -26,6 +28,7 @@ from closecast.database.prediction_log import (
     PredictionRecord,
 )
 from closecast.database.processes import ApiProcesses, ProcessState, ServedModel
+from closecast.database.queue_states import QueueState, queue_states
 
 
 class Database:
@@ -37,19 +40,26 @@ class Database:
         SQLAlchemy URL; nothing is opened before the first use.
     clock : callable
         Returns the current time (aware); injected by tests.
+    monotonic : callable
+        Seconds on a clock that only goes forward, by which leases are judged; injected by tests.
     """
 
-    def __init__(self, url: str, clock: Clock = utc_now) -> None:
+    def __init__(
+        self,
+        url: str,
+        clock: Clock = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.clock = clock
         self._engine = Engine(url)
-        self.jobs = Jobs(self._engine, clock)
+        self.jobs = Jobs(self._engine, clock, monotonic)
         self.configurations = Configurations(self._engine, clock)
         self.forecasts = ForecastLedger(self._engine, clock)
         self.calibrations = Calibrations(self._engine, clock)
         self.close_decisions = CloseDecisions(self._engine, clock)
         self.drift_days = DriftHistory(self._engine)
         self.predictions = PredictionLog(self._engine)
-        self.processes = ApiProcesses(self._engine, clock)
+        self.processes = ApiProcesses(self._engine, clock, monotonic)
 
     def close(self) -> None:
         """Close all connections."""
@@ -72,6 +82,7 @@ class Database:
 
 __all__ = [
     "ACTIVE",
+    "QUEUES",
     "ApiProcesses",
     "CalibrationChange",
     "Calibrations",
@@ -91,7 +102,11 @@ __all__ = [
     "PredictionLogWriter",
     "PredictionRecord",
     "ProcessState",
+    "Queue",
+    "QueueState",
     "ScoredStep",
     "ServedModel",
     "StoredCalibration",
+    "queue_of",
+    "queue_states",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -11,7 +12,8 @@ import sqlalchemy as sa
 
 from closecast.database.engine import Clock, Engine
 from closecast.database.job_queries import JobQueries
-from closecast.database.job_records import JOBS, Job, JobState, to_job
+from closecast.database.job_records import JOBS, Job, JobState, Queue, to_job
+from closecast.database.silence import SilenceWatch
 from closecast.errors import JobCancelled
 
 log = logging.getLogger(__name__)
@@ -22,11 +24,14 @@ _MOST_ATTEMPTS = 2
 class JobExecution(JobQueries):
     """Changes of a job after it was queued."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(
+        self, engine: Engine, clock: Clock, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         super().__init__(engine, clock)
-        self._publish: Callable[[str], None] | None = None
+        self._silence = SilenceWatch(monotonic)
+        self._publish: Callable[[str, Queue], None] | None = None
 
-    def publish_with(self, publish: Callable[[str], None]) -> None:
+    def publish_with(self, publish: Callable[[str, Queue], None]) -> None:
         """Deliver from now on every job that becomes queued, after its record is stored.
 
         Parameters
@@ -39,7 +44,7 @@ class JobExecution(JobQueries):
 
     def _deliver(self, job: Job) -> None:
         if self._publish is not None and job.state == "queued":
-            self._publish(job.id)
+            self._publish(job.id, job.queue)
 
     def claim(self, owner: str, job_id: str | None = None) -> Job | None:
         """Take a queued job exclusively; it is running afterwards.
@@ -94,7 +99,7 @@ class JobExecution(JobQueries):
                     JOBS.c.owner == owner,
                     JOBS.c.state == "running",
                 )
-                .values(heartbeat_at=self._clock(), progress=dict(progress))
+                .values(heartbeat_at=self._clock(), progress=dict(progress), beats=JOBS.c.beats + 1)
             )
             cancelled = connection.execute(
                 sa.select(JOBS.c.cancel_requested).where(JOBS.c.id == job_id)
@@ -162,7 +167,9 @@ class JobExecution(JobQueries):
         Parameters
         ----------
         lease : timedelta
-            Longest time between two heartbeats of a living worker.
+            Longest time between two heartbeats of a living worker. It is counted on the clock of
+            this process, from the call that first saw the last heartbeat: the clock of the
+            worker's machine may be hours away.
         is_alive : callable
             Answers for an owner: alive, dead, or ``None`` on another machine, where the lease
             decides.
@@ -173,13 +180,16 @@ class JobExecution(JobQueries):
             Their new records: queued again, failed, or cancelled where cancellation was
             requested.
         """
+        with self._engine.transaction(read_only=True) as connection:
+            rows = connection.execute(JOBS.select().where(JOBS.c.state == "running")).all()
+        self._silence.forget_all_but(row.id for row in rows)
         buried = []
-        for job in self.newest(limit=1000, states=("running",)):
+        for row in rows:
+            job = to_job(row)
             assert job.owner is not None
-            assert job.heartbeat_at is not None
+            sign = (job.owner, job.attempts, row.beats, job.heartbeat_at)
+            expired = self._silence.silent_s(job.id, sign) > lease.total_seconds()
             alive = is_alive(job.owner)
-            # A clock that was set back must not keep the dead alive until it catches up.
-            expired = abs(self._clock() - job.heartbeat_at) > lease
             if (alive is False or (alive is None and expired)) and self._take_back(job):
                 buried.append(self.get(job.id))
                 log.warning("worker gone", extra={"job_id": job.id, "job_state": buried[-1].state})

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from closecast.database.engine import Clock, Engine
-from closecast.database.job_records import ACTIVE, JOBS, Job, JobState, digest, to_job
+from closecast.database.job_records import (
+    ACTIVE,
+    JOBS,
+    QUEUES,
+    Job,
+    JobState,
+    Queue,
+    digest,
+    job_queue,
+    to_job,
+)
 from closecast.errors import UnknownJob
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
@@ -45,23 +54,39 @@ class JobQueries:
         *,
         task: str | None = None,
         symbol: str | None = None,
+        queue: Queue | None = None,
+        before: Job | None = None,
     ) -> list[Job]:
-        """List jobs, newest first, optionally of some states, one task or one symbol."""
-        query = JOBS.select().order_by(JOBS.c.created_at.desc()).limit(limit)
+        """List jobs, newest first, optionally of some states, one task, symbol or queue.
+
+        Parameters
+        ----------
+        before : Job, optional
+            Only jobs that come after this one in the list: the next page.
+        """
+        c = JOBS.c
+        query = JOBS.select().order_by(c.created_at.desc(), c.id.desc()).limit(limit)
         if states:
             query = query.where(JOBS.c.state.in_(states))
         if task is not None:
             query = query.where(JOBS.c.task == task)
         if symbol is not None:
             query = query.where(JOBS.c.symbol == symbol)
+        if queue is not None:
+            query = query.where(job_queue == queue)
+        if before is not None:
+            earlier = c.created_at < before.created_at
+            query = query.where(
+                earlier | ((c.created_at == before.created_at) & (c.id < before.id))
+            )
         with self._engine.transaction(read_only=True) as connection:
             return [to_job(row) for row in connection.execute(query)]
 
-    def next_queued(self) -> str | None:
-        """Return the identifier of the job that has waited longest, or ``None``."""
+    def next_queued(self, queues: Sequence[str] = QUEUES) -> str | None:
+        """Return the identifier of the job that has waited longest in some queues, or ``None``."""
         query = (
             sa.select(JOBS.c.id)
-            .where(JOBS.c.state == "queued")
+            .where(JOBS.c.state == "queued", job_queue.in_(queues))
             .order_by(JOBS.c.created_at)
             .limit(1)
         )
@@ -69,22 +94,13 @@ class JobQueries:
             job_id: str | None = connection.execute(query).scalar()
         return job_id
 
-    def last_attempt(
-        self, task: str, symbol: str, arguments: Mapping[str, Any], until: datetime
-    ) -> Job | None:
-        """Return the active job of a task for a symbol, else the newest with these arguments.
-
-        Parameters
-        ----------
-        until : datetime
-            Jobs queued after this moment are left out: the clock was set back meanwhile.
-        """
+    def last_attempt(self, task: str, symbol: str, arguments: Mapping[str, Any]) -> Job | None:
+        """Return the active job of a task for a symbol, else the newest with these arguments."""
         active = JOBS.c.state.in_(ACTIVE)
         same = JOBS.c.fingerprint == digest([task, symbol, dict(arguments)])
         query = (
             JOBS.select()
             .where(JOBS.c.task == task, JOBS.c.symbol == symbol, active | same)
-            .where(JOBS.c.created_at <= until)
             .order_by(active.desc(), JOBS.c.created_at.desc())
             .limit(1)
         )

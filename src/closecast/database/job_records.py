@@ -18,6 +18,12 @@ from closecast.database.engine import METADATA
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 ACTIVE: tuple[JobState, ...] = ("queued", "running")
 
+Queue = Literal["fast", "train"]
+QUEUES: tuple[Queue, ...] = ("fast", "train")
+"""Queues of jobs: collecting and absorbing closes takes seconds, a training up to hours."""
+
+_FAST_TASKS = ("update",)
+
 JOBS = sa.Table(
     "jobs",
     METADATA,
@@ -39,7 +45,16 @@ JOBS = sa.Table(
     sa.Column("started_at", UtcDateTime),
     sa.Column("heartbeat_at", UtcDateTime),
     sa.Column("finished_at", UtcDateTime),
+    # NULL in rows of an earlier version, which had one queue for all.
+    sa.Column("queue", sa.String(10)),
+    # Another number with every heartbeat: times of a machine whose clock was set may come again.
+    sa.Column("beats", sa.BigInteger, nullable=False, server_default="0"),
 )
+job_queue = sa.func.coalesce(
+    JOBS.c.queue, sa.case((JOBS.c.task.in_(_FAST_TASKS), "fast"), else_="train")
+)
+"""The queue of a row, in SQL."""
+
 # The database itself forbids two active jobs for one symbol, even of simultaneous requests.
 _one_active = sa.Index(
     "one_active_job_per_symbol",
@@ -72,7 +87,9 @@ class Job:
     owner : str, optional
         The worker that runs it, as :func:`closecast.infra.processes.owner_name` names it.
     heartbeat_at : datetime, optional
-        Last sign of life of that worker, aware (UTC) like all moments.
+        Last sign of life of that worker, aware (UTC) like all moments, on its own clock.
+    queue : str
+        The queue that it is delivered by.
     """
 
     id: str
@@ -90,11 +107,18 @@ class Job:
     heartbeat_at: datetime | None
     finished_at: datetime | None
     attempts: int = 0
+    queue: Queue = "train"
+
+
+def queue_of(task: str) -> Queue:
+    """Queue in which jobs of a task wait."""
+    return "fast" if task in _FAST_TASKS else "train"
 
 
 def to_job(row: Row[Any]) -> Job:
     """Convert a row of the table."""
-    return Job(**{name: getattr(row, name) for name in Job.__slots__})
+    values = {name: getattr(row, name) for name in Job.__slots__}
+    return Job(**{**values, "queue": row.queue or queue_of(row.task)})
 
 
 def digest(value: Any) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from closecast.core.symbols import readable_panel
 from closecast.database.job_execution import JobExecution
-from closecast.database.job_records import ACTIVE, JOBS, KEYS, Job, digest, to_job
+from closecast.database.job_records import ACTIVE, JOBS, KEYS, Job, digest, queue_of, to_job
 from closecast.errors import JobConflict, StorageFailed
 
 
@@ -71,6 +71,7 @@ class Jobs(JobExecution):
             row = {
                 "id": job_id,
                 "task": task,
+                "queue": queue_of(task),
                 "symbol": symbol,
                 "arguments": dict(arguments),
                 "fingerprint": fingerprint,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,9 +13,10 @@ from sqlalchemy.engine import Connection, Row
 
 from closecast.database.columns import UtcDateTime
 from closecast.database.engine import METADATA, Clock, Engine
+from closecast.database.silence import SilenceWatch
 
-SILENT = timedelta(seconds=10)
-"""Longest silence of a living process of another machine: five heartbeats."""
+SILENT_S = 10.0
+"""Longest silence of a living process of another machine, in seconds: five heartbeats."""
 
 _processes = sa.Table(
     "processes",
@@ -23,6 +25,7 @@ _processes = sa.Table(
     sa.Column("started_at", UtcDateTime, nullable=False),
     sa.Column("seen_at", UtcDateTime, nullable=False),
     sa.Column("p95_ms", sa.Double),
+    sa.Column("beats", sa.BigInteger, nullable=False, server_default="0"),
 )
 _served = sa.Table(
     "served",
@@ -80,9 +83,12 @@ class ProcessState:
 class ApiProcesses:
     """Table of API processes. A report that fails is repeated at the next heartbeat."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(
+        self, engine: Engine, clock: Clock, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._engine = engine
         self._clock = clock
+        self._silence = SilenceWatch(monotonic)
 
     def report(
         self,
@@ -134,7 +140,7 @@ class ApiProcesses:
             known = connection.execute(
                 _processes.update()
                 .where(_processes.c.id == process)
-                .values(seen_at=self._clock(), p95_ms=p95_ms)
+                .values(seen_at=self._clock(), p95_ms=p95_ms, beats=_processes.c.beats + 1)
             )
         return bool(known.rowcount)
 
@@ -147,6 +153,7 @@ class ApiProcesses:
         """Delete processes that died; return their names."""
         with self._engine.transaction(read_only=True) as connection:
             rows = connection.execute(_processes.select()).all()
+        self._silence.forget_all_but(row.id for row in rows)
         dead = [row.id for row in rows if not self._lives(row, is_alive)]
         if dead:
             with self._engine.transaction() as connection:
@@ -161,8 +168,8 @@ class ApiProcesses:
         Parameters
         ----------
         is_alive : callable
-            Answers for a process: alive, dead, or ``None`` on another machine, where the last
-            heartbeat decides.
+            Answers for a process: alive, dead, or ``None`` on another machine, where it counts as
+            alive until no heartbeat has come for ``SILENT_S`` seconds since this was first called.
         """
         c = _served.c
         with self._engine.transaction(read_only=True) as connection:
@@ -191,7 +198,7 @@ class ApiProcesses:
             In milliseconds; ``None`` where no process reports any.
         """
         c = _processes.c
-        query = sa.select(c.id, c.seen_at, c.p95_ms).where(
+        query = sa.select(c.id, c.seen_at, c.p95_ms, c.beats).where(
             c.p95_ms.is_not(None), c.id.startswith(f"{place}:", autoescape=True)
         )
         with self._engine.transaction(read_only=True) as connection:
@@ -200,17 +207,20 @@ class ApiProcesses:
         recent = [
             row.p95_ms
             for row in rows
-            if self._is_recent(row.seen_at) and is_alive(row.id) is not False
+            if self._speaks(row.id, row.beats, row.seen_at) and is_alive(row.id) is not False
         ]
         return max(recent, default=None)
 
     def _lives(self, row: Row[Any], is_alive: Callable[[str], bool | None]) -> bool:
-        alive = is_alive(row.id)
-        return self._is_recent(row.seen_at) if alive is None else alive
+        speaks, alive = self._speaks(row.id, row.beats, row.seen_at), is_alive(row.id)
+        return speaks if alive is None else alive
 
-    def _is_recent(self, at: datetime) -> bool:
-        # A time in the future does not count either: the clock was set back after the report.
-        return abs(self._clock() - at) <= SILENT
+    def _speaks(self, process: str, beats: int, seen_at: datetime) -> bool:
+        """Check for a new report within ``SILENT_S`` seconds; ``True`` at the first look.
+
+        Counted on the clock of this process: that of the other machine may be hours away.
+        """
+        return self._silence.silent_s(process, (beats, seen_at)) <= SILENT_S
 
 
 def _remove(connection: Connection, processes: Iterable[str]) -> None:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from closecast.core.symbols import readable_panel
-from closecast.database import Database, Job, JobState
+from closecast.database import QUEUES, Database, Job, JobState, Queue
 from closecast.errors import ClosecastError, JobCancelled, StorageFailed
 from closecast.infra.processes import die_with_parent, is_alive, owner_name, place
 from closecast.jobs.backends import make_backend
 from closecast.jobs.latency_budget import LatencyBudget
+from closecast.jobs.supervisor import Supervisor
 from closecast.jobs.tasks import TASKS, TaskContext
 from closecast.settings import Settings
 from closecast.tracking.export import renew_experiments
@@ -27,16 +29,26 @@ log = logging.getLogger(__name__)
 
 _BEAT_S = 0.5
 _RECORD_AGAIN_S = 0.5
+_NICE: Mapping[str, int] = {"fast": 10, "train": 19}
+"""Niceness of workers: predictions come first, and a person waits for an update."""
 
 
-def run_worker(settings: Settings, *, parent: int | None = None, once: bool = False) -> None:
-    """Run delivered jobs until the worker is to end.
+def run_worker(
+    settings: Settings,
+    *,
+    queues: Sequence[Queue] = QUEUES,
+    parent: int | None = None,
+    once: bool = False,
+) -> None:
+    """Run delivered jobs, one at a time, until the worker is to end.
 
     A supervised worker ends with its parent, and after ``worker_idle_s`` seconds without a job;
     one that was started by hand stays, and recovers the jobs of dead workers itself.
 
     Parameters
     ----------
+    queues : sequence of str
+        Queues whose jobs it runs. One that runs both lets updates wait for trainings.
     parent : int, optional
         Process number of the supervisor.
     once : bool
@@ -44,28 +56,49 @@ def run_worker(settings: Settings, *, parent: int | None = None, once: bool = Fa
     """
     if parent is not None:
         die_with_parent(parent, signal.SIGKILL)
-    os.nice(19 - os.nice(0))  # predictions come first, always
+    os.nice(max(_NICE[queue] for queue in queues) - os.nice(0))
     database = Database(settings.ledger_url)
     backend = make_backend("local", database)
     database.jobs.publish_with(backend.publish)
-    shift = _Shift(settings, database, parent=parent, once=once)
-    backend.run(shift.handle, stop=shift.is_over)
+    shift = _Shift(settings, database, queues, parent=parent, once=once)
+    backend.run(shift.handle, queues, stop=shift.is_over)
     database.close()
+
+
+def supervise_workers(settings: Settings) -> None:
+    """Run a worker per queue beside a service, until a signal ends this process."""
+    database = Database(settings.ledger_url)
+    supervisor = Supervisor(settings, database, beside_others=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    supervisor.start()
+    try:
+        while True:
+            signal.pause()
+    finally:
+        supervisor.stop()
+        database.close()
 
 
 class _Shift:
     """The time of a worker between its start and its end."""
 
     def __init__(
-        self, settings: Settings, database: Database, *, parent: int | None, once: bool
+        self,
+        settings: Settings,
+        database: Database,
+        queues: Sequence[Queue],
+        *,
+        parent: int | None,
+        once: bool,
     ) -> None:
         self._settings = settings
         self._database = database
+        self._queues = queues
         self._parent = parent
         self._once = once
         self._owner = owner_name()
         self._idle_since_s = time.monotonic()
-        self._chores_done = False
+        self._chores_done = "train" not in queues  # MLflow's, which takes memory and seconds
 
     def handle(self, job_id: str) -> None:
         """Claim a job and run it; do nothing if another worker was faster."""
@@ -81,7 +114,7 @@ class _Shift:
             self._database.jobs.bury_dead(lease, is_alive)
         elif os.getppid() != self._parent:
             return True
-        if self._database.jobs.next_queued() is not None:
+        if self._database.jobs.next_queued(self._queues) is not None:
             return False
         if not self._chores_done:
             self._chores_done = True  # only while no job waits: MLflow may be slow, or away
@@ -94,7 +127,8 @@ class _Shift:
 
 def run_job(settings: Settings, database: Database, job: Job, owner: str) -> None:
     """Run a claimed job to its end, and record every kind of end."""
-    budget = LatencyBudget(settings.training_pause_p95_ms, settings.training_pause_max_s)
+    limit_ms = settings.training_pause_p95_ms if job.queue == "train" else 0.0
+    budget = LatencyBudget(limit_ms, settings.training_pause_max_s)
     heartbeat = _Heartbeat(database, job.id, owner, budget)
     heartbeat.start()
     of_job = {"job_id": job.id, "task": job.task, "symbol": readable_panel(job.symbol)}

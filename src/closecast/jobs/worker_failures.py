@@ -1,4 +1,4 @@
-"""A note about a worker that ends again and again, readable by every process of the service."""
+"""A note about each worker that ends again and again, readable by every process of the service."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
+from closecast.database import QUEUES, Queue
 from closecast.errors import StorageFailed
 from closecast.infra.files import write_atomically
 from closecast.infra.trouble import Trouble
@@ -17,9 +18,9 @@ _NOTE = ".worker-failures"
 _REMARKABLE = 2  # in a row: a single one may be a passing lack of memory
 
 
-def note_failures(folder: Path, failures: int, reason: str) -> None:
-    """Note that the worker has failed a number of times in a row; 0 removes the note."""
-    path = folder / _NOTE
+def note_failures(folder: Path, failures: int, reason: str, queue: Queue = "train") -> None:
+    """Note that a queue's worker has failed a number of times in a row; 0 removes the note."""
+    path = folder / f"{_NOTE}-{queue}"
     with suppress(OSError, StorageFailed):  # a full disk has a reason of its own
         if failures < _REMARKABLE:
             path.unlink(missing_ok=True)
@@ -28,14 +29,17 @@ def note_failures(folder: Path, failures: int, reason: str) -> None:
 
 
 def worker_trouble(folder: Path) -> Trouble | None:
-    """The note as a trouble; ``None`` while the worker runs as it should."""
-    try:
-        text = (folder / _NOTE).read_text(encoding="utf-8", errors="replace")
-    except OSError:
+    """The notes as a trouble; ``None`` while the workers run as they should."""
+    found = []
+    for queue in QUEUES:
+        with suppress(OSError):
+            text = (folder / f"{_NOTE}-{queue}").read_text(encoding="utf-8", errors="replace")
+            found.append(f"the worker of {queue} has failed {text[:300]}")
+    if not found:
         return None
     return Trouble(
         "worker_failing",
-        f"the worker has failed {text[:300]}; jobs wait",
+        f"{'; '.join(found)}; jobs wait",
         "Look for its last lines in the log, or run `closecast worker --once` by hand",
     )
 

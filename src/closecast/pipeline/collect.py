@@ -10,11 +10,12 @@ from joblib import Parallel, delayed
 
 from closecast.core.calendars import session_table
 from closecast.core.prices import Prices
-from closecast.core.symbols import exchange_of
+from closecast.core.symbols import canonical, exchange_of
 from closecast.errors import ClosecastError, PriceProblem
+from closecast.pipeline.known_closes import remember_closes
 from closecast.pipeline.workspace import Workspace
 from closecast.settings import Settings
-from closecast.sources import make_source
+from closecast.sources import make_source, source_edition
 from closecast.sources.calendar_cache import CalendarCache
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,8 @@ def collect(
     source: str | None = None,
     start: date | None = None,
     end: date | None = None,
+    *,
+    for_steps: bool = True,
 ) -> Prices:
     """Fetch one symbol's closes and keep them.
 
@@ -35,12 +38,17 @@ def collect(
         Name of a source (``file:URL`` for a file); the setting's by default.
     start, end : date, optional
         Both included.
+    for_steps : bool
+        Also hand them to the next steps of a training; else only forecasts start from them, and
+        a training that runs keeps those that it has.
 
     Raises
     ------
     InvalidPrices, NoPrices, UnknownSymbol, SourceUnavailable, StorageFailed
     """
-    prices = make_source(source or settings.source, settings).fetch(symbol, start, end)
+    name = source or settings.source
+    edition = source_edition(name, settings, canonical(symbol)) if end is None else None
+    prices = make_source(name, settings).fetch(symbol, start, end)
     for rule, notes in _by_rule(prices).items():  # a line per rule, not one per row
         more = f"; and {len(notes) - 1:,} more, the last: {notes[-1]}" if len(notes) > 1 else ""
         log.log(
@@ -50,7 +58,11 @@ def collect(
         )
     calendars = CalendarCache(settings.data_dir / "calendars")
     calendars.put(session_table(exchange_of(prices.symbol)))
-    Workspace(settings, [prices.symbol]).put_prices(prices)
+    workspace = Workspace(settings, [prices.symbol])
+    if for_steps:
+        workspace.put_prices(prices, edition)
+    else:
+        remember_closes(workspace.cache, prices, edition)
     return prices
 
 
@@ -67,12 +79,14 @@ def collect_many(
     source: str | None = None,
     start: date | None = None,
     end: date | None = None,
+    *,
+    for_steps: bool = True,
 ) -> list[Prices | ClosecastError]:
     """:func:`collect` for several symbols at once; one that fails does not stop the others."""
 
     def attempt(symbol: str) -> Prices | ClosecastError:
         try:
-            return collect(settings, symbol, source, start, end)
+            return collect(settings, symbol, source, start, end, for_steps=for_steps)
         except ClosecastError as error:
             return error
 

@@ -30,6 +30,14 @@ class ScoreCounts:
         """Answer True if an outcome changed."""
         return bool(self.scored or self.corrected or self.reopened)
 
+    def plus(self, other: ScoreCounts) -> ScoreCounts:
+        """The sum of both."""
+        return ScoreCounts(
+            self.scored + other.scored,
+            self.corrected + other.corrected,
+            self.reopened + other.reopened,
+        )
+
 
 def score_forecasts(database: Database, symbol: str, usable: UsableCloses) -> ScoreCounts:
     """Score a symbol's committed forecasts with its usable closes, and correct earlier outcomes.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from closecast.core.records import Kind
-from closecast.core.symbols import canonical, folder_name
+from closecast.core.symbols import canonical, canonical_list, folder_name
 from closecast.database import Database
 from closecast.errors import ClosecastError, InvalidPrices, UnknownSymbol
 from closecast.evaluation.performance_plots import performance_plot, to_png
@@ -17,9 +17,9 @@ from closecast.infra.files import write_atomically
 from closecast.metrics.live import summarise
 from closecast.pipeline.close_gate import held_download, usable_closes
 from closecast.pipeline.collect import collect_many
+from closecast.pipeline.known_closes import one_update_at_a_time
 from closecast.pipeline.recalibrate import AbsorbResult, absorb
 from closecast.pipeline.scoring import ScoreCounts, score_forecasts
-from closecast.pipeline.workspace import Workspace
 from closecast.registry.documents import EVALUATION_FILE, Bundle, of_symbol, promise_of
 from closecast.registry.registry import Registry
 from closecast.settings import Settings
@@ -120,10 +120,11 @@ def update_version(
     members = [s for s in info.symbols if _is_current(registry, s, version)]
     if not members:
         return UpdateResult(version, (), {}, absorbed=0, scored=0)
-    with Workspace(settings, members).alone():
+    cache = PriceCache(settings.data_dir / "prices")
+    with one_update_at_a_time(cache, canonical_list(members), watch):
         watch({"stage": "collect"})
         source = source_again(info.data[0].source, settings)
-        found = collect_many(settings, members, source, None, end)
+        found = collect_many(settings, members, source, None, end, for_steps=False)
         failed = {
             s: one for s, one in zip(members, found, strict=True) if isinstance(one, ClosecastError)
         }
@@ -134,8 +135,12 @@ def update_version(
             database.close_decisions.hold(name, held_download(fault, database.clock()))
         if len(failed) == len(members):
             raise failed[members[0]]
-        cache = PriceCache(settings.data_dir / "prices")
         learned = learn_from_closes(bundle, database, cache, members, watch, refused)
+        for later in _models_promoted_since(registry, version, members):
+            current = [s for s in members if _is_current(registry, s, later.manifest.version)]
+            learned = learned.followed_by(
+                learn_from_closes(later, database, cache, current, watch, refused)
+            )
         for name in (name for name, count in learned.counts.items() if draw and count.any):
             draw_performance(settings, name, database, kind)
     counts = learned.counts.values()
@@ -166,6 +171,21 @@ class Learned:
     held: Mapping[str, str]
     counts: Mapping[str, ScoreCounts]
     calibration: AbsorbResult
+
+    def followed_by(self, later: Learned) -> Learned:
+        """Both as one: changes of both, the reasons as the later one left them."""
+        counts = dict(self.counts)
+        for symbol, count in later.counts.items():
+            counts[symbol] = counts[symbol].plus(count) if symbol in counts else count
+        released = {s: why for s, why in self.held.items() if s not in later.counts}
+        return Learned(
+            {**released, **later.held},
+            counts,
+            AbsorbResult(
+                self.calibration.absorbed + later.calibration.absorbed,
+                tuple(sorted({*self.calibration.rebuilt, *later.calibration.rebuilt})),
+            ),
+        )
 
 
 def learn_from_closes(
@@ -224,6 +244,22 @@ def draw_performance(settings: Settings, symbol: str, database: Database, kind: 
     figure = performance_plot(symbol, kind, summarise(rows, promise))
     path = settings.results_dir / folder_name(symbol) / f"performance-{kind}.png"
     write_atomically(path, to_png(figure))
+
+
+def _models_promoted_since(
+    registry: Registry, version: str, members: Sequence[str]
+) -> list[Bundle]:
+    """Models that a training has made current for some members since an update of one began.
+
+    They learn from the same closes in the same update: their first forecasts are not behind.
+    """
+    try:
+        pointers = [registry.pointer(symbol) for symbol in members]
+        later = {pointer.version for pointer in pointers if pointer} - {version}
+        return [registry.load(name) for name in sorted(later)]
+    except ClosecastError as error:
+        log.warning("a new model is left for the next update", extra={"reason": str(error)})
+        return []
 
 
 def _is_current(registry: Registry, symbol: str, version: str) -> bool:

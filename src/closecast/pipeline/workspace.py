@@ -10,13 +10,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from closecast.core.dataset import Split, split_at
 from closecast.core.prices import Prices
 from closecast.core.symbols import canonical_list, folder_name, panel_label, panel_name
-from closecast.errors import JobConflict, MissingStep, StorageFailed
-from closecast.infra.files import storage, write_atomically
+from closecast.errors import JobConflict, MissingStep
+from closecast.infra.files import write_atomically
+from closecast.pipeline.known_closes import remember_closes
+from closecast.pipeline.symbol_locks import locked
 from closecast.registry.documents import BASELINE_FILE, INTERVALS_FILE
 from closecast.settings import Settings
 from closecast.sources.price_cache import PriceCache
@@ -137,41 +137,30 @@ class Workspace:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other processes off these symbols.
+        """Keep other trainings off these symbols; updates of their closes go on.
 
         Raises
         ------
         JobConflict
-            If one works on any of them right now.
+            If another process trains on any of them right now.
         """
-        locks = []
-        try:
-            for symbol in self.symbols:
-                lock_file = self.collected.folder / f".{folder_name(symbol)}.lock"
-                with storage(lock_file):
-                    lock_file.parent.mkdir(parents=True, exist_ok=True)
-                    lock = FileLock(lock_file)
-                    try:
-                        lock.acquire(timeout=0)
-                    except Timeout:
-                        raise JobConflict(
-                            f"another process is working on {symbol}: wait for it to end"
-                        ) from None
-                locks.append(lock)
-            yield
-        finally:
-            for lock in locks:
-                lock.release()
 
-    def put_prices(self, prices: Prices) -> None:
-        """Store collected closes, and remember them as the last known ones if they are."""
+        def refuse(symbol: str) -> None:
+            raise JobConflict(f"another process is working on {symbol}: wait for it to end")
+
+        with locked(self.collected.folder, self.symbols, "lock", refuse):
+            yield
+
+    def put_prices(self, prices: Prices, edition: str | None = None) -> None:
+        """Store collected closes for the next steps, and as the last known ones if they are.
+
+        Parameters
+        ----------
+        edition : str, optional
+            As :func:`closecast.sources.source_edition` named it before they were read.
+        """
         self.collected.put(prices)
-        try:
-            known = self.cache.get(prices.symbol)
-        except StorageFailed:
-            known = None  # damaged: replaced by what was just collected
-        if known is None or known.span[1] <= prices.span[1]:
-            self.cache.put(prices)
+        remember_closes(self.cache, prices, edition)
 
     def prices(self) -> list[Prices]:
         """The collected closes of every symbol.

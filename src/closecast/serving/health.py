@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from closecast.core.records import HeldCloses
-from closecast.database import Database, LedgerWatch
+from closecast.database import ACTIVE, Database, LedgerWatch, Queue, QueueState, queue_states
 from closecast.errors import ClosecastError, OtherFormat, StorageFailed, UnverifiedBundle
 from closecast.infra.bounded import BoundedCall
 from closecast.infra.logging import log_trouble
@@ -33,10 +33,11 @@ Check = Callable[[], Trouble | None]
 
 @dataclass(frozen=True, slots=True)
 class LedgerState:
-    """``ok`` or the error of the ledger, the closes that it holds back, and its troubles."""
+    """``ok`` or the error of the ledger, closes held back in it, its queues and its troubles."""
 
     said: str = "ok"
     held: dict[str, HeldCloses] = field(default_factory=dict)
+    queues: dict[Queue, QueueState] = field(default_factory=dict)
     troubles: tuple[Trouble, ...] = ()
 
 
@@ -124,7 +125,7 @@ class HealthMonitor:
         ledger_state, store_state = ledger.value or LedgerState(), store.value or StoreState()
         if ledger.silent_s:
             found.append(_silent_ledger(ledger.silent_s))
-            ledger_state = LedgerState("it does not answer", ledger_state.held)
+            ledger_state = LedgerState("it does not answer", ledger_state.held, ledger_state.queues)
         found += ledger_state.troubles
         if store.silent_s:
             found.append(_silent("models (CLOSECAST_MODELS_URL)", store.silent_s))
@@ -142,8 +143,10 @@ class HealthMonitor:
 
     def _ledger_state(self) -> LedgerState:
         said, held, troubles = "ok", {}, []
+        queues: dict[Queue, QueueState] = {}
         try:
             held = self._database.close_decisions.all_held()
+            queues = queue_states(self._database.jobs.newest(limit=1_000, states=ACTIVE))
         except ClosecastError as error:
             said = str(error)
         try:
@@ -154,7 +157,7 @@ class HealthMonitor:
             remedy = "Free space, check permissions, or restore the file; predictions go on"
             message = said.partition(". POST /predict")[0]
             troubles = [*troubles, Trouble("ledger_unusable", message, remedy)]
-        return LedgerState(said, held, tuple(troubles))
+        return LedgerState(said, held, queues, tuple(troubles))
 
     def _store_state(self) -> StoreState:
         registry, served = self._models.registry, self._models.serving(self._models.default_symbol)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 
 from closecast.errors import UnknownName
 from closecast.settings import Settings
+from closecast.sources import editions
 from closecast.sources.base import PriceSource
 
 
@@ -23,11 +25,15 @@ class SourceEntry:
     takes_url : bool
         Whether the argument is a file or address. A caller of the API cannot name one, or could
         have the service read any of them.
+    edition : callable, optional
+        From the argument and a canonical symbol to the state of the source, as
+        :func:`source_edition` returns it. Without one, only reading shows new closes.
     """
 
     path: str
     arguments: tuple[str, ...] = ()
     takes_url: bool = False
+    edition: Callable[[str, str], str | None] | None = None
 
     def source(self) -> type[PriceSource]:
         """The class of the source."""
@@ -37,8 +43,10 @@ class SourceEntry:
 
 
 SOURCES = {
-    "sample": SourceEntry("closecast.sources.sample:SampleSource"),
-    "file": SourceEntry("closecast.sources.file:FileSource", takes_url=True),
+    "sample": SourceEntry("closecast.sources.sample:SampleSource", edition=editions.of_sample),
+    "file": SourceEntry(
+        "closecast.sources.file:FileSource", takes_url=True, edition=editions.of_file
+    ),
     "yahoo": SourceEntry("closecast.sources.yahoo:YahooSource", arguments=("raw",)),
 }
 
@@ -70,15 +78,13 @@ def make_source(name: str, settings: Settings) -> PriceSource:
     UnknownName
         If no source has this name.
     """
-    kind, _, argument = name.partition(":")
+    kind, argument = _kind_and_argument(name, settings)
     entry = SOURCES.get(kind)
     if entry is None:
         raise UnknownName("price source", name, source_names(with_urls=True), sentence=_path(name))
     if argument and not entry.takes_url and not entry.arguments:
         sentence = f"the price source {kind!r} has no variant {argument[:40]!r}"
         raise UnknownName("price source", name, source_names(with_urls=True), sentence=sentence)
-    if name == "file" and settings.source.startswith("file:"):
-        argument = settings.source.removeprefix("file:")
     return entry.source().from_settings(settings, argument)
 
 
@@ -87,6 +93,35 @@ def _path(name: str) -> str | None:
     if "/" not in name and "\\" not in name and not name.lower().endswith(".csv"):
         return None
     return "a file or an address is named with 'file:' before it, such as file:prices/{symbol}.csv"
+
+
+def source_edition(name: str, settings: Settings, symbol: str) -> str | None:
+    """Name the state of a source: as long as it stays, no other closes of a symbol can come.
+
+    Reads no closes and loads no library, for a service looks before it has closes collected.
+
+    Parameters
+    ----------
+    name : str
+        As for :func:`make_source`.
+    symbol : str
+        Canonical.
+
+    Returns
+    -------
+    str or None
+        ``None`` where only reading shows whether there are other closes.
+    """
+    kind, argument = _kind_and_argument(name, settings)
+    look = SOURCES[kind].edition if kind in SOURCES else None
+    return None if look is None else look(argument, symbol)
+
+
+def _kind_and_argument(name: str, settings: Settings) -> tuple[str, str]:
+    kind, _, argument = name.partition(":")
+    if name == "file" and settings.source.startswith("file:"):
+        argument = settings.source.removeprefix("file:")
+    return kind, argument
 
 
 def source_again(recorded: str, settings: Settings) -> str:
@@ -100,4 +135,12 @@ def source_again(recorded: str, settings: Settings) -> str:
     return recorded
 
 
-__all__ = ["SOURCES", "PriceSource", "SourceEntry", "make_source", "source_again", "source_names"]
+__all__ = [
+    "SOURCES",
+    "PriceSource",
+    "SourceEntry",
+    "make_source",
+    "source_again",
+    "source_edition",
+    "source_names",
+]

@@ -45,8 +45,13 @@ class PriceCache:
         stems = (path.stem for path in self.folder.glob("*.npz"))
         return sorted({symbol for stem in stems if (symbol := _symbol_of(stem)) is not None})
 
-    def put(self, prices: Prices) -> Path:
+    def put(self, prices: Prices, edition: str | None = None) -> Path:
         """Replace what is stored for the symbol.
+
+        Parameters
+        ----------
+        edition : str, optional
+            State of the source, if these are all its closes: ``closecast.sources.source_edition``.
 
         Raises
         ------
@@ -58,6 +63,7 @@ class PriceCache:
             "source": prices.source,
             "basis": prices.basis,
             "notes": [asdict(note) for note in prices.notes],
+            "edition": edition,
         }
         arrays = {
             "sessions": prices.sessions.astype("int64"),
@@ -76,6 +82,21 @@ class PriceCache:
         StorageFailed
             If the file is damaged or cannot be read.
         """
+        found = self._find(symbol)
+        return None if found is None else found[0]
+
+    def edition(self, symbol: str) -> str | None:
+        """State of the source that closes were collected from last; ``None`` where unknown.
+
+        Raises
+        ------
+        StorageFailed
+            If the file is damaged or cannot be read.
+        """
+        found = self._find(symbol)
+        return None if found is None else found[1]
+
+    def _find(self, symbol: str) -> tuple[Prices, str | None] | None:
         symbol = canonical(symbol)
         if symbol not in self._paths:  # needed for each prediction, and slow to put together
             names = (symbol, *former_names(symbol))
@@ -96,11 +117,11 @@ def _symbol_of(stem: str) -> str | None:
     return symbol if known else None
 
 
-def _parse(symbol: str, file: Mapping[str, Any]) -> Prices:
+def _parse(symbol: str, file: Mapping[str, Any]) -> tuple[Prices, str | None]:
     about = json.loads(file["about"].tobytes())
     if present_name(about["symbol"]) != symbol:
         raise ValueError(f"it holds {about['symbol']}")
-    return Prices(
+    prices = Prices(
         symbol,
         file["sessions"].astype("datetime64[D]"),
         file["closes"],
@@ -108,3 +129,4 @@ def _parse(symbol: str, file: Mapping[str, Any]) -> Prices:
         about["basis"],
         tuple(PriceProblem(**note) for note in about["notes"]),
     )
+    return prices, about.get("edition")

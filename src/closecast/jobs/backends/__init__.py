@@ -11,7 +11,7 @@ from importlib import import_module
 
 from closecast.database import Database
 from closecast.errors import UnknownName
-from closecast.jobs.backends.base import DEFAULT_QUEUES, JobBackend
+from closecast.jobs.backends.base import JobBackend
 
 BACKENDS = {
     "local": "closecast.jobs.backends.local:LocalBackend",
@@ -34,4 +34,4 @@ def make_backend(name: str, database: Database) -> JobBackend:
     return backend
 
 
-__all__ = ["BACKENDS", "DEFAULT_QUEUES", "JobBackend", "make_backend"]
+__all__ = ["BACKENDS", "JobBackend", "make_backend"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
-DEFAULT_QUEUES = ("default",)
-"""Every job is published to the queue ``default``; a backend may offer more."""
+from closecast.database import QUEUES, Queue
 
 
 class JobBackend(ABC):
@@ -20,10 +19,15 @@ class JobBackend(ABC):
     name: str
 
     @abstractmethod
-    def publish(self, job_id: str) -> None:
+    def publish(self, job_id: str, queue: Queue) -> None:
         """Announce a job that was stored as queued; returns at once.
 
         Publishing a job again changes nothing, except that a lost delivery is made up for.
+
+        Parameters
+        ----------
+        queue : str
+            The queue of its record; only workers of that queue get the job.
 
         Raises
         ------
@@ -35,7 +39,7 @@ class JobBackend(ABC):
     def run(
         self,
         handle: Callable[[str], None],
-        queues: Sequence[str] = DEFAULT_QUEUES,
+        queues: Sequence[Queue] = QUEUES,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         """Deliver published jobs one after the other, in the calling thread, until stopped.
@@ -46,7 +50,8 @@ class JobBackend(ABC):
             Called with the identifier of a queued job; claims and runs it. Jobs that were
             published before this call are delivered too, the oldest first.
         queues : sequence of str
-            Names of the queues to serve.
+            Names of the queues to serve; all of them by default. A worker that serves several
+            runs the job that has waited longest.
         stop : callable
             Called before every delivery, and at least once a second while no job waits:
             ``True`` ends the call. A worker does its housekeeping here.

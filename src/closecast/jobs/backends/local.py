@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from closecast.database import Database
-from closecast.jobs.backends.base import DEFAULT_QUEUES, JobBackend
+from closecast.database import QUEUES, Database, Queue
+from closecast.jobs.backends.base import JobBackend
 
 _POLL_S = 0.3
 
@@ -17,8 +17,8 @@ class LocalBackend(JobBackend):
     Parameters
     ----------
     wake : callable, optional
-        Wakes the supervisor of this process, which starts a worker. Without one, a job waits
-        for the next look of a supervisor or worker, about a second.
+        Wakes the supervisor of this process, which starts a worker of the queue. Without one, a
+        job waits for the next look of a supervisor or worker, about a second.
     """
 
     name = "local"
@@ -27,20 +27,20 @@ class LocalBackend(JobBackend):
         self._jobs = database.jobs
         self._wake = wake
 
-    def publish(self, job_id: str) -> None:
+    def publish(self, job_id: str, queue: Queue) -> None:
         if self._wake is not None:
             self._wake()
 
     def run(
         self,
         handle: Callable[[str], None],
-        queues: Sequence[str] = DEFAULT_QUEUES,
+        queues: Sequence[Queue] = QUEUES,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        if unknown := set(queues) - set(DEFAULT_QUEUES):
-            raise ValueError(f"the local backend has the queue 'default' only, not {unknown}")
+        if unknown := {*queues} - {*QUEUES}:
+            raise ValueError(f"no such queue: {sorted(unknown)}; valid: {', '.join(QUEUES)}")
         while not stop():
-            job_id = self._jobs.next_queued()
+            job_id = self._jobs.next_queued(queues)
             if job_id is None:
                 time.sleep(_POLL_S)
             else:

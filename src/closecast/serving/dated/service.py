@@ -40,6 +40,7 @@ from closecast.serving.dated.rows import (
     verdict_of,
 )
 from closecast.settings import Settings
+from closecast.sources import source_again, source_edition
 from closecast.sources.calendar_cache import CalendarCache
 from closecast.sources.price_cache import PriceCache
 
@@ -73,6 +74,7 @@ class DatedForecastService:
         self._prices = prices
         self._calendars = calendars
         self._database = database
+        self._settings = settings
         self._clock = clock
         self._kind = kind
         self._policy = FallbackPolicy.from_settings(settings)
@@ -192,10 +194,10 @@ class DatedForecastService:
         start = None
         with contextlib.suppress(CalendarTooShort):  # collecting renews the calendar, too
             start = self._origin(snapshot)
-        if start is not None and not start.age:
+        if start is not None and (not start.age or self._is_exhausted(start)):
             return start
-        job = self._refresh.request_update(snapshot.version, snapshot.manifest.info.symbols)
-        start = self._origin(self._models.get(snapshot.symbol))
+        job, snapshot = self._update(snapshot)
+        start = self._origin(snapshot)
         if start is not None:
             return replace(start, update=job)
         if job is not None and job.state in ACTIVE:
@@ -207,6 +209,28 @@ class DatedForecastService:
             f"`python -m scripts.01_collect_data --symbol {snapshot.symbol}`, or send your own "
             "to POST /predict"
         )
+
+    def _update(self, snapshot: Snapshot) -> tuple[Job | None, Snapshot]:
+        """Request an update and wait for it; answer with the model that serves afterwards."""
+        for _ in range(2):  # a training may make another model current meanwhile
+            version, symbols = snapshot.version, snapshot.manifest.info.symbols
+            job = self._refresh.request_update(version, symbols)
+            snapshot = self._models.get(snapshot.symbol)
+            if job is None or job.state in ACTIVE or snapshot.version == version:
+                break
+        return job, snapshot
+
+    def _is_exhausted(self, start: ForecastOrigin) -> bool:
+        """Check that the source has no closes beside those that the state has absorbed."""
+        symbol, prices = start.snapshot.symbol, start.prices
+        if prices is None or prices.sessions[-1] != start.state.session:
+            return False
+        if unfinished_session(prices, as_date(start.state.session)):  # by now it may be over
+            return False
+        info = start.snapshot.manifest.info
+        source = source_again(info.data[0].source, self._settings)
+        edition = source_edition(source, self._settings, symbol)
+        return edition is not None and edition == self._prices.edition(symbol)
 
     def _calendar(self, symbol: str) -> SessionTable | None:
         return self._unless_damaged(lambda: self._calendars.get(exchange_of(symbol)), symbol)
