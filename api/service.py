@@ -99,7 +99,7 @@ class Service:
             describe_missing=partial(with_training, jobs=database.jobs),
         )
         latencies = Latencies()
-        fleet = FleetReporter(models, database.processes, latencies)
+        fleet = FleetReporter(models, database.processes, latencies, database.other_clocks)
         supervisor = (
             Supervisor(settings, database) if settings.worker_enabled and can_train() else None
         )

@@ -21,6 +21,7 @@ from closecast.database.forecast_ledger import ForecastLedger
 from closecast.database.job_records import ACTIVE, QUEUES, Job, JobState, Queue, queue_of
 from closecast.database.jobs import Jobs
 from closecast.database.ledger_watch import LedgerWatch
+from closecast.database.other_clocks import OtherClocks
 from closecast.database.prediction_log import (
     PredictionFilter,
     PredictionLog,
@@ -59,6 +60,7 @@ class Database:
         self.close_decisions = CloseDecisions(self._engine, clock)
         self.drift_days = DriftHistory(self._engine)
         self.predictions = PredictionLog(self._engine)
+        self.other_clocks = OtherClocks(self._engine, clock, monotonic)
         self.processes = ApiProcesses(self._engine, clock, monotonic)
 
     def close(self) -> None:
@@ -97,6 +99,7 @@ __all__ = [
     "JobState",
     "Jobs",
     "LedgerWatch",
+    "OtherClocks",
     "PredictionFilter",
     "PredictionLog",
     "PredictionLogWriter",

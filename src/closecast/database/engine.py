@@ -90,6 +90,19 @@ class Engine:
         with self.transaction(read_only=True) as connection:
             connection.execute(sa.text("SELECT 1"))
 
+    def server_time(self) -> datetime | None:
+        """Read the clock of the database's server; ``None`` for a file, which has none.
+
+        Raises
+        ------
+        StorageFailed
+        """
+        if self._sqlite_file is not None:
+            return None
+        with self.transaction(read_only=True) as connection:
+            found: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+        return found.astimezone(UTC)
+
     @contextmanager
     def transaction(self, *, read_only: bool = False) -> Iterator[Connection]:
         """Open a short transaction: committed at the end, rolled back on an exception.

@@ -18,7 +18,7 @@ from closecast.database.silence import SilenceWatch
 SILENT_S = 10.0
 """Longest silence of a living process of another machine, in seconds: five heartbeats."""
 
-_processes = sa.Table(
+PROCESSES = sa.Table(
     "processes",
     METADATA,
     sa.Column("id", sa.String(300), primary_key=True),
@@ -115,9 +115,9 @@ class ApiProcesses:
         if not whole:
             own &= _served.c.symbol.in_(served)
         with self._engine.transaction() as connection:
-            connection.execute(_processes.delete().where(_processes.c.id == process))
+            connection.execute(PROCESSES.delete().where(PROCESSES.c.id == process))
             connection.execute(
-                _processes.insert().values(
+                PROCESSES.insert().values(
                     id=process, started_at=started_at, seen_at=now, p95_ms=p95_ms
                 )
             )
@@ -138,9 +138,9 @@ class ApiProcesses:
         """Record a heartbeat; return ``False`` if the process is unknown and has to report."""
         with self._engine.transaction() as connection:
             known = connection.execute(
-                _processes.update()
-                .where(_processes.c.id == process)
-                .values(seen_at=self._clock(), p95_ms=p95_ms, beats=_processes.c.beats + 1)
+                PROCESSES.update()
+                .where(PROCESSES.c.id == process)
+                .values(seen_at=self._clock(), p95_ms=p95_ms, beats=PROCESSES.c.beats + 1)
             )
         return bool(known.rowcount)
 
@@ -152,7 +152,7 @@ class ApiProcesses:
     def forget_dead(self, is_alive: Callable[[str], bool | None]) -> list[str]:
         """Delete processes that died; return their names."""
         with self._engine.transaction(read_only=True) as connection:
-            rows = connection.execute(_processes.select()).all()
+            rows = connection.execute(PROCESSES.select()).all()
         self._silence.forget_all_but(row.id for row in rows)
         dead = [row.id for row in rows if not self._lives(row, is_alive)]
         if dead:
@@ -174,7 +174,7 @@ class ApiProcesses:
         c = _served.c
         with self._engine.transaction(read_only=True) as connection:
             rows = connection.execute(
-                _processes.select().order_by(_processes.c.started_at, _processes.c.id)
+                PROCESSES.select().order_by(PROCESSES.c.started_at, PROCESSES.c.id)
             ).all()
             found = connection.execute(_served.select().where(c.symbol.in_(symbols)))
             served = {(row.process, row.symbol): row for row in found}
@@ -197,7 +197,7 @@ class ApiProcesses:
         float or None
             In milliseconds; ``None`` where no process reports any.
         """
-        c = _processes.c
+        c = PROCESSES.c
         query = sa.select(c.id, c.seen_at, c.p95_ms, c.beats).where(
             c.p95_ms.is_not(None), c.id.startswith(f"{place}:", autoescape=True)
         )
@@ -226,7 +226,7 @@ class ApiProcesses:
 def _remove(connection: Connection, processes: Iterable[str]) -> None:
     names = list(processes)
     connection.execute(_served.delete().where(_served.c.process.in_(names)))
-    connection.execute(_processes.delete().where(_processes.c.id.in_(names)))
+    connection.execute(PROCESSES.delete().where(PROCESSES.c.id.in_(names)))
 
 
 def _state(process: Row[Any], served: Row[Any] | None) -> ProcessState:

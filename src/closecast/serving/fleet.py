@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from closecast.database import ApiProcesses, ProcessState, ServedModel
+from closecast.database import ApiProcesses, OtherClocks, ProcessState, ServedModel
 from closecast.errors import ClosecastError
 from closecast.infra.latency import Latencies
 from closecast.infra.processes import is_alive, owner_name
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 _POLL_S = 0.05
 _BEAT_S = 2.0
-_FORGET_S = 30.0
+_FORGET_S = 5.0
 _P95_WINDOW_S = 5.0
 _P95_AT_LEAST = 20
 
@@ -74,7 +74,14 @@ class FleetReporter:
     written in full when it can be reached again.
     """
 
-    def __init__(self, models: ModelManager, processes: ApiProcesses, latencies: Latencies) -> None:
+    def __init__(
+        self,
+        models: ModelManager,
+        processes: ApiProcesses,
+        latencies: Latencies,
+        clocks: OtherClocks | None = None,
+    ) -> None:
+        self._clocks = clocks
         self._models = models
         self._processes = processes
         self._latencies = latencies
@@ -171,6 +178,18 @@ class FleetReporter:
         if now - self._forgotten >= _FORGET_S:
             self._processes.forget_dead(is_alive)
             self._forgotten = now
+            self._compare_clocks()
+
+    def _compare_clocks(self) -> None:
+        """Warn once if the clock of the database, or of another process, is another."""
+        found = self._clocks.look() if self._clocks is not None else None
+        if found is not None:
+            log.warning(
+                "another clock: set both, by NTP for example; times that are shown are "
+                "each machine's own",
+                extra={"of": found.owner, "ahead_s": found.ahead_s},
+            )
+            self._clocks = None
 
     def _report(
         self, reported: Mapping[str, ServedModel] | None, serving: Mapping[str, ServedModel]
