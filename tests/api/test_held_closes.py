@@ -50,6 +50,7 @@ class Vendor:
         self.http.__enter__()
         self.parts = self.app.state.service
         self.parts.forecasting._refresh._has_worker = True
+        self.parts.forecasting._refresh._monotonic = lambda: self.now.timestamp()
         return self
 
     def __exit__(self, *ended: object) -> None:
