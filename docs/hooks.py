@@ -12,6 +12,7 @@ from generators import (
     errors,
     http_api,
     markets,
+    messages,
     python_api,
     settings,
 )
@@ -67,6 +68,7 @@ def generated_pages() -> dict[str, str]:
     return {
         **http_api.pages(DOCS / "openapi.json"),
         "reference/errors.md": errors.page(),
+        "reference/messages.md": messages.page(),
         "reference/command-line.md": command_line.page(),
         "reference/settings.md": settings.page(),
         "reference/markets.md": markets.page(),

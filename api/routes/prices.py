@@ -76,7 +76,10 @@ def get_prices(
     prices = service.models.closes.of(canonical)
     if prices is None:
         service.models.get(canonical)  # 404 where there is no model either
-        raise NotCollected(f"there is a model of {canonical}, and its closes were never collected")
+        raise NotCollected(
+            f"there is a model of {canonical}, and its closes were never collected here: "
+            f"GET /forecast/{canonical} has them collected"
+        )
     decisions = service.database.close_decisions
     held, accepted = decisions.held(canonical), decisions.accepted(canonical)
     newest = []

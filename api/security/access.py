@@ -147,7 +147,8 @@ _NO_KEY = Refusal(
 _UNKNOWN_KEY = Refusal(
     401,
     "unknown_key",
-    "this API key is not known here, or was revoked",
+    "this API key is not known here, or was revoked: compare it with the one that was shown "
+    "once, or have another one made",
     ((b"www-authenticate", b'Bearer realm="closecast", error="invalid_token"'),),
 )
 _NEEDS_KEY = Refusal(

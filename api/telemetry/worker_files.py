@@ -47,7 +47,10 @@ class WorkerFiles:
             If the files cannot be read.
         """
         if not self._folder.is_dir():  # the lock would make an empty one
-            raise StorageFailed(f"the counters of all processes are gone: no {self._folder.name}")
+            raise StorageFailed(
+                f"the counters of all processes are gone: no folder {self._folder.name}; a restart of the "
+                "service makes it anew"
+            )
         try:
             with self._alone:
                 self._bury_dead()

@@ -108,7 +108,7 @@ class ForecastLedger:
             with self._engine.transaction(read_only=True) as connection:
                 found = whole_forecasts(connection, [forecast_id])
         if not found:
-            raise UnknownForecast(f"no forecast {forecast_id[:40]!r}")
+            raise UnknownForecast(f"no forecast {forecast_id[:40]!r}; GET /forecasts lists them")
         [(_, forecast, outcomes)] = found
         return forecast, outcomes
 

@@ -81,7 +81,10 @@ def accept_close(
     pointer = registry.pointer(symbol)
     prices = PriceCache(settings.data_dir / "prices").get(symbol)
     if pointer is None and prices is None:
-        raise UnknownSymbol(f"{symbol} has neither a model nor collected closes here")
+        raise UnknownSymbol(
+            f"{symbol} has neither a model nor collected closes here; "
+            f'POST /train {{"symbol": "{symbol}"}} collects them'
+        )
     held = database.close_decisions.held(symbol)
     noticed_at = held.noticed_at if held is not None and held.since == session else None
     known = database.close_decisions.accepted(symbol).get(session)

@@ -85,7 +85,9 @@ def update(
     symbol = canonical(symbol)
     pointer = Registry(settings.models_url).pointer(symbol)
     if pointer is None:
-        raise UnknownSymbol(f"no model for {symbol}: train one first")
+        raise UnknownSymbol(
+            f"no model for {symbol}: train one first, with `closecast train --symbols {symbol}`"
+        )
     return update_version(settings, pointer.version, database, end=end, kind=kind, draw=draw)
 
 

@@ -52,7 +52,7 @@ class StorageSettings(BaseModel):
         if parts.scheme not in ("http", "https") or not parts.hostname or not printable:
             raise ValueError(f"{value[:100]!r} is no address like https://mlflow.example/")
         if parts.username is not None:
-            raise ValueError("a password in an address that everybody is led to is none")
+            raise ValueError("everybody is led to this address: leave its user and password out")
         return value
 
     @field_validator("ledger_url")
