@@ -27,8 +27,8 @@ _EXAMPLES: Problems = {
     },
     401: {
         "key_needed": "send an API key: `Authorization: Bearer KEY` or `X-API-Key: KEY`",
-        "unknown_key": "this API key is not known here, or was revoked: compare it with the one that was shown "
-        "once, or have another one made",
+        "unknown_key": "this API key is not known here, or was revoked: compare it with the "
+        "one that was shown once, or have another one made",
     },
     404: {"unknown_symbol": "no model for ACME; there are models for: MSFT"},
     409: {"job_conflict": "another train job for MSFT is running: wait for it or cancel it"},

@@ -48,8 +48,8 @@ class WorkerFiles:
         """
         if not self._folder.is_dir():  # the lock would make an empty one
             raise StorageFailed(
-                f"the counters of all processes are gone: no folder {self._folder.name}; a restart of the "
-                "service makes it anew"
+                f"the counters of all processes are gone: no folder {self._folder.name}; a restart "
+                "of the service makes it anew"
             )
         try:
             with self._alone:

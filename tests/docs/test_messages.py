@@ -1,4 +1,4 @@
-"""All messages, read from the code: none is empty, hidden in part, or in the jargon of a library."""
+"""All messages, read from the code: none is hidden in part, or in a library's jargon."""
 
 from __future__ import annotations
 
