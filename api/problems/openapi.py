@@ -40,6 +40,11 @@ _EXAMPLES: Problems = {
         "unsupported_encoding": "the body was sent with content-encoding: br, which is not read "
         "here; send it as it is, without that header, or compressed by gzip or deflate",
     },
+    421: {
+        "unknown_host": "this service is not known as 'rebound.example': it is as localhost and "
+        "other loopback addresses. Other names (of a container, a tunnel, a proxy) belong into the "
+        "setting CLOSECAST_ALLOWED_HOSTS"
+    },
     422: {"wrong_window_length": "got 3 closes, the model needs at least 60"},
     429: {"rate_limited": "the key dashboard may send 600/minute here; try again in 3 s"},
     503: {
@@ -117,12 +122,13 @@ _SECURITY_SCHEMES = {
     },
     "key_header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
+_ELSEWHERE: Problems = {403: {"cross_site_request": "pages of other sites may not call this"}}
 _FORBIDDEN: Problems = {
     403: {
+        **_ELSEWHERE[403],
         "admin_needs_key": "without API keys, only programs on the machine itself may change "
         "something",
         "scope_too_small": "the key dashboard may read; POST /train needs one with the scope admin",
-        "cross_site_request": "pages of other sites may not call this",
     }
 }
 
@@ -132,7 +138,9 @@ def _document_guard(operation: dict[str, Any], needed: Needed) -> None:
     if needed == "nothing":
         return
     operation["security"] = [{"key": []}, {"key_header": []}, {}]
-    found = responses(401, 429) | (responses(408) if "requestBody" in operation else {})
+    found = responses(401, 403, 421, 429, examples=_ELSEWHERE) | (
+        responses(408) if "requestBody" in operation else {}
+    )
     if needed == "admin":
         found |= responses(403, examples=_FORBIDDEN)
     for status, answer in found.items():
