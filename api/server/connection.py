@@ -66,9 +66,9 @@ class Connection(HttpToolsProtocol):
         self._stop_head_timer()
         self._unread.stop()
         self._unset_keepalive_if_required()
-        self._held.clear()
         self.pipeline.clear()
         super().connection_lost(exc)
+        self.cycle = self._running = None  # type: ignore[assignment]  # they refer to this object
 
     @property
     def use(self) -> tuple[Use, float]:

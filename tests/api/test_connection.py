@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
 import threading
@@ -402,6 +403,22 @@ def test_connections_stay_below_the_limit_of_open_files(settings: Settings) -> N
     assert Limits.of(settings, 1_024).connections == 768
     assert Limits.of(settings, 64).connections == 32
     assert Limits.of(settings, 1_000_000).connections == settings.max_connections
+
+
+def test_a_closed_connection_leaves_nothing_for_the_garbage_collector(served: Served) -> None:
+    served.until(lambda: served.connections == 0)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            exchange(served.port, request("GET /", END))
+            exchange(served.port, request("POST /echo", *UPGRADES["h2c"], END))
+        served.until(lambda: served.connections == 0)
+        time.sleep(0.2)
+        left = [one for one in gc.get_objects() if isinstance(one, Connection)]
+    finally:
+        gc.enable()
+    assert len(left) <= 1
 
 
 # -- the end ------------------------------------------------------------------------------------
