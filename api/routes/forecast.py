@@ -32,10 +32,10 @@ from api.services.prediction import LEVELS_TEXT, levels_of
 from api.services.training import job_answer
 from closecast.core.records import (
     SCORED_LEVELS,
-    SCORED_PROBABILITIES,
     DatedForecast,
     DatedStep,
     Outcome,
+    probabilities_of,
 )
 from closecast.database import Job
 from closecast.serving.dated import DatedAnswer
@@ -238,7 +238,7 @@ def _row(step: DatedStep, outcome: Outcome | None) -> CommittedRow:
         quantiles={
             f"{probability:.3f}": log_return
             for probability, log_return in zip(
-                SCORED_PROBABILITIES.tolist(), step.quantiles, strict=True
+                probabilities_of(step.quantiles).tolist(), step.quantiles, strict=True
             )
         },
         outcome=_outcome(outcome) if outcome else None,
@@ -265,6 +265,10 @@ def _committed(
 
 
 def _outcome(outcome: Outcome) -> OutcomeAnswer:
-    hits = {f"{level:g}": hit for level, hit in zip(SCORED_LEVELS, outcome.hits, strict=True)}
+    hits = {
+        f"{level:g}": hit
+        for level, hit in zip(SCORED_LEVELS, outcome.hits, strict=True)
+        if hit is not None
+    }
     values = {name: getattr(outcome, name) for name in OutcomeAnswer.model_fields}
     return OutcomeAnswer.model_validate({**values, "hits": hits})

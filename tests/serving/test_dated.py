@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from closecast.core.calendars import session_table
+from closecast.core.forecast import PROBABILITIES
 from closecast.core.prices import Prices
 from closecast.core.records import SCORED_PROBABILITIES
 from closecast.database import CalibrationChange, Job
@@ -178,8 +179,15 @@ def test_a_horizon_that_the_model_does_not_have_is_refused(world: World, horizon
 def test_too_little_history_for_a_level_names_what_is_needed(world: World) -> None:
     world.calibrations.now = live_state("2022-12-22", past=100)
     with pytest.raises(TooFewCloses, match="more closes are needed"):
-        world.forecasting().answer("MSFT")
+        world.forecasting().answer("MSFT", levels=[0.99])
     assert world.database.forecasts.newest("MSFT") == []
+
+
+def test_a_short_history_states_the_levels_that_it_can_hold(world: World) -> None:
+    world.calibrations.now = live_state("2022-12-22", past=100)
+    assert len(ask(world, levels=[0.8, 0.95]).path[0].intervals) == 2
+    [(_, forecast, _)] = world.database.forecasts.newest("MSFT")
+    assert len(forecast.steps[0].quantiles) == len(PROBABILITIES)
 
 
 def test_an_unfinished_bar_that_was_left_out_is_said(world: World) -> None:

@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Sequence
 
 from closecast.cli.options import chosen_forecaster, hyperparameters
+from closecast.core.short_history import SHORT_HISTORY
 from closecast.core.symbols import canonical, canonical_list, panel_label, typed_symbols
 from closecast.database import QUEUES
 from closecast.errors import JobCancelled
@@ -76,7 +77,7 @@ def every_symbol_has_a_model(settings: Settings, symbols: Sequence[str], forecas
     """Check that every symbol has a model, and that the forecaster was once trained to its end.
 
     The first training publishes ``ewma`` before the network; one that was interrupted in
-    between has pointers, and still no network.
+    between has pointers, and still no network. A short history has ``ewma`` for good.
     """
     # Not at the top: the parent of the API processes rarely needs ONNX Runtime.
     from closecast.serving.loading import is_outdated
@@ -88,7 +89,14 @@ def every_symbol_has_a_model(settings: Settings, symbols: Sequence[str], forecas
             return False
     made = (manifest.info for manifest in registry.versions(symbols[0]))
     return any(
-        (info.chosen_from if forecaster == AUTO else canonical_name(info.forecaster) == forecaster)
+        (
+            SHORT_HISTORY in info.training.get("notes", {})
+            or (
+                info.chosen_from
+                if forecaster == AUTO
+                else canonical_name(info.forecaster) == forecaster
+            )
+        )
         and set(symbols) <= set(info.symbols)
         for info in made
     )

@@ -33,6 +33,10 @@ TEST_ORIGINS = 250
 VALID_ORIGINS = 100
 """Origins that are left to choose and calibrate by, where the test part takes some."""
 
+LEAST_JUDGED = 8
+"""Origins that the training part and the test part need, where the validation part has a share of
+its own: a short history spends its rows on calibration."""
+
 _INPUT_LIMIT = 10.0  # larger standardised returns are clipped: their size adds no information
 
 
@@ -218,13 +222,19 @@ def split_by_share(
     Raises
     ------
     TooFewCloses
-        If a part would hold fewer than ``least_origins`` windows with their targets.
+        If a part would hold fewer than ``least_origins`` windows with their targets; with
+        ``valid_share`` the two other parts need 8 at most.
     """
     first = int(len(prices) * train_share)
     second = _second_cut(first, len(prices), seq_length, horizon, valid_share)
     smallest = min(first, second - first, len(prices) - second)
     needed = seq_length + horizon + least_origins - 1
-    if smallest < needed:
+    if valid_share:
+        elsewhere = seq_length + horizon + min(least_origins, LEAST_JUDGED) - 1
+        enough = second - first >= needed and min(first, len(prices) - second) >= elsewhere
+    else:
+        enough = smallest >= needed
+    if not enough:
         valid = valid_share or (1 - train_share) / 2
         total = int(np.ceil(needed / min(train_share, valid, 1 - train_share - valid))) + 1
         raise TooFewCloses(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Literal
 
-from closecast.core.arrays import read_only
+from closecast.core.arrays import FloatArray, read_only
 from closecast.core.forecast import PROBABILITIES
 
 Trigger = Literal["request", "schedule", "regime"]
@@ -24,11 +25,19 @@ SCORED_PROBABILITIES = read_only([0.005, *PROBABILITIES, 0.995])
 """Probabilities of a dated forecast's quantiles: the ends of all ``SCORED_LEVELS``."""
 
 
+def probabilities_of(quantiles: Sequence[float]) -> FloatArray:
+    """Probabilities that the quantiles of a dated step are stated at.
+
+    ``SCORED_PROBABILITIES``, or without their ends, where past errors were too few for 99 %.
+    """
+    return SCORED_PROBABILITIES if len(quantiles) == len(SCORED_PROBABILITIES) else PROBABILITIES
+
+
 @dataclass(frozen=True, slots=True)
 class DatedStep:
     """One session ahead.
 
-    ``quantiles`` are log returns from the origin's close, at ``SCORED_PROBABILITIES``.
+    ``quantiles`` are log returns from the origin's close, at :func:`probabilities_of` them.
     """
 
     step: int
@@ -79,8 +88,9 @@ class Outcome:
         From the origin's close to the session's, both from one download.
     error, naive_error : float
         Actual minus forecast log return; of ours and of "tomorrow = today".
-    hits : tuple of bool
-        Whether the central interval of each of ``SCORED_LEVELS`` held the close.
+    hits : tuple of (bool or None)
+        Whether the central interval of each of ``SCORED_LEVELS`` held the close; ``None`` where
+        the forecast did not state it.
     crps : float
         In log return.
     pit : float
@@ -91,7 +101,7 @@ class Outcome:
     log_return: float
     error: float
     naive_error: float
-    hits: tuple[bool, ...]
+    hits: tuple[bool | None, ...]
     crps: float
     pit: float
     scored_at: datetime

@@ -195,7 +195,7 @@ def _pit(axes: Any, step: StepPerformance) -> None:
 def _with_intervals(axes: Any, places: Sequence[float], estimates: Sequence[Estimate]) -> None:
     axes.plot(
         places,
-        [e.value for e in estimates],
+        [np.nan if e.value is None else e.value for e in estimates],
         color=_OURS,
         marker="o",
         lw=0,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from closecast.core.arrays import FloatArray
 from closecast.core.records import SCORED_LEVELS, ScoredStep
@@ -176,13 +177,24 @@ def _figures(
         coverage=tuple(
             Coverage(
                 level,
-                share(per_origin(hits[:, i]), counts, overlap, enough),
+                _observed(hits[:, i], group, overlap, enough),
                 _promised(promise, f"coverage_{100 * level:.0f}"),
             )
             for i, level in enumerate(SCORED_LEVELS)
         ),
         pit=_histogram([outcome.pit for outcome in outcomes]),
     )
+
+
+def _observed(hits: FloatArray, group: NDArray[np.int64], overlap: int, enough: bool) -> Estimate:
+    """Coverage of one level, of the forecasts that stated it; ``hits`` is NaN for the others."""
+    stated = np.isfinite(hits)
+    if not stated.any():
+        return Estimate(None)
+    _, origins = np.unique(group[stated], return_inverse=True)
+    counts = np.bincount(origins).astype(float)
+    within = np.bincount(origins, hits[stated]).astype(float)
+    return share(within, counts, overlap, enough and len(counts) >= ENOUGH)
 
 
 def ratio(

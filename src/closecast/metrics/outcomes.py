@@ -6,23 +6,21 @@ from collections.abc import Sequence
 from datetime import date, datetime
 
 import numpy as np
-from numpy.typing import NDArray
 
+from closecast.core.arrays import FloatArray
 from closecast.core.forecast import PROBABILITIES
 from closecast.core.prices import Prices
 from closecast.core.records import (
     SCORED_LEVELS,
-    SCORED_PROBABILITIES,
     DatedForecast,
     DatedStep,
     Outcome,
+    probabilities_of,
 )
 from closecast.metrics.scores import crps_from_quantiles
 
 _PATIENCE = 5
 """Later sessions without it after which a session is given up: sources fill a gap belatedly."""
-
-_INNER = np.searchsorted(SCORED_PROBABILITIES, PROBABILITIES - 1e-9)
 
 
 def realised_log_return(prices: Prices, origin: date, session: date) -> float | None:
@@ -75,15 +73,16 @@ def score_step(
     The CRPS is taken over the 39 inner probabilities only, as everywhere in closecast, so that
     live scores compare with those of an evaluation.
     """
-    quantiles = np.asarray(step.quantiles)
+    quantiles, probabilities = np.asarray(step.quantiles), probabilities_of(step.quantiles)
+    inner = np.searchsorted(probabilities, PROBABILITIES - 1e-9)
     return Outcome(
         actual=float(forecast.origin_close * np.exp(log_return)),
         log_return=log_return,
         error=log_return - float(np.log(step.price / forecast.origin_close)),
         naive_error=log_return,
-        hits=tuple(_holds(quantiles, level, log_return) for level in SCORED_LEVELS),
+        hits=tuple(_holds(quantiles, probabilities, level, log_return) for level in SCORED_LEVELS),
         crps=float(
-            crps_from_quantiles(np.asarray(log_return), quantiles[_INNER], PROBABILITIES).item()
+            crps_from_quantiles(np.asarray(log_return), quantiles[inner], PROBABILITIES).item()
         ),
         pit=probability_integral_transform(step.quantiles, log_return),
         scored_at=now,
@@ -93,7 +92,7 @@ def score_step(
 def probability_integral_transform(quantiles: Sequence[float], log_return: float) -> float:
     """Probability that a forecast gave to returns below the one that came.
 
-    Linear between the quantiles at ``SCORED_PROBABILITIES``. Beyond the outermost the forecast
+    Linear between the quantiles at ``probabilities_of`` them. Beyond the outermost the forecast
     states no more than the mass of the tail: half of it. Where several quantiles are equal to
     the return (a law with a jump), the middle of the jump.
 
@@ -101,16 +100,16 @@ def probability_integral_transform(quantiles: Sequence[float], log_return: float
     >>> [round(probability_integral_transform(flat, r), 4) for r in (-9, -0.25, 0.1, 9)]
     [0.0025, 0.25, 0.6, 0.9975]
     """
-    ends = np.asarray(quantiles)
+    ends, probabilities = np.asarray(quantiles), probabilities_of(quantiles)
     first, last = ends[0], ends[-1]
     if log_return < first:
-        return float(SCORED_PROBABILITIES[0] / 2)
+        return float(probabilities[0] / 2)
     if log_return > last:
-        return float((1 + SCORED_PROBABILITIES[-1]) / 2)
-    equal = SCORED_PROBABILITIES[ends == log_return]
+        return float((1 + probabilities[-1]) / 2)
+    equal = probabilities[ends == log_return]
     if len(equal):
         return float((equal[0] + equal[-1]) / 2)
-    return float(np.interp(log_return, ends, SCORED_PROBABILITIES))
+    return float(np.interp(log_return, ends, probabilities))
 
 
 def _row(prices: Prices, day: date) -> int | None:
@@ -119,9 +118,13 @@ def _row(prices: Prices, day: date) -> int | None:
     return row if row < len(prices) and prices.sessions[row] == wanted else None
 
 
-def _holds(quantiles: NDArray[np.float64], level: float, log_return: float) -> bool:
+def _holds(
+    quantiles: FloatArray, probabilities: FloatArray, level: float, log_return: float
+) -> bool | None:
+    if (1 - level) / 2 < probabilities[0] - 1e-9:
+        return None
     lower, upper = (
-        quantiles[int(np.argmin(np.abs(SCORED_PROBABILITIES - p)))]
+        quantiles[int(np.argmin(np.abs(probabilities - p)))]
         for p in ((1 - level) / 2, (1 + level) / 2)
     )
     return bool(lower <= log_return <= upper)

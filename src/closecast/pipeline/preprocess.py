@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from datetime import date
 
 from closecast.calibration import LEAST_SCORES
 from closecast.core.dataset import Split, split_panel
 from closecast.core.prices import Prices
 from closecast.core.records import AcceptedClose
+from closecast.core.short_history import fit_short_history, least_closes
 from closecast.core.verdict import Channel
 from closecast.database import Database
 from closecast.drift import Baseline, sample_reference
@@ -33,6 +35,7 @@ def preprocess(
     statistics: Collection[str] | None = None,
     by_kind: bool = True,
     checked: bool = False,
+    shorten: bool = False,
 ) -> Prepared:
     """Split the collected closes of symbols and fit ``baseline_stats.json``.
 
@@ -53,6 +56,9 @@ def preprocess(
         Whether coins are judged by coins. Not so in bundles from before references by kind.
     checked : bool
         Whether the closes are those that a bundle was made from: every one is learned from.
+    shorten : bool
+        Whether closes that are too few for the parameters get a shorter window, fewer steps and
+        other shares: the result then has sizes of its own, for the bootstrap forecaster.
 
     Raises
     ------
@@ -72,7 +78,13 @@ def preprocess(
             collected, keep_single=not automatic, accepted=_accepted(settings, workspace.symbols)
         )
     )
-    splits, short = _split(sound, parameters)
+    try:
+        splits, short = _split(sound, parameters)
+    except TooFewCloses:
+        if not shorten or not sound.series:
+            raise
+        parameters = shortened(sound.series, parameters)
+        splits, short = _split(sound, parameters)
     p = parameters
     parts = [split.train for split in splits] if by_kind else None
     left_out = {**(uncollected or {}), **sound.left_out, **short}
@@ -95,6 +107,26 @@ def preprocess(
     )
     workspace.put_prepared(prepared)
     return prepared
+
+
+def shortened(series: Sequence[Prices], parameters: Parameters) -> Parameters:
+    """Return parameters of the bootstrap forecaster that the longest series is enough for.
+
+    Raises
+    ------
+    TooFewCloses
+        If there are none, with the number of closes that is needed.
+    """
+    longest = max(series, key=len)
+    asked = parameters.seq_length, parameters.horizon
+    found = fit_short_history(len(longest), *asked, LEAST_SCORES)
+    if found is None:
+        raise TooFewCloses(
+            f"{longest.symbol}: {len(longest)} closes are too few for any model of its own, "
+            f"{least_closes(*asked, LEAST_SCORES)} are needed; a service with a model of another "
+            "symbol answers them without training: POST /predict"
+        )
+    return Parameters(**asdict(found), seed=parameters.seed)
 
 
 def _accepted(settings: Settings, symbols: Sequence[str]) -> dict[str, dict[date, AcceptedClose]]:

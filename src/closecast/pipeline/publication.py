@@ -10,6 +10,7 @@ from pathlib import Path
 from closecast.calibration import dump_states
 from closecast.core.dataset import make_examples
 from closecast.core.point_forecasts import flat_path_note
+from closecast.core.short_history import SHORT_HISTORY
 from closecast.core.symbols import folder_name
 from closecast.evaluation import MODES, as_table, summary_table
 from closecast.evaluation.training_plots import draw_all, draw_symbol
@@ -110,6 +111,8 @@ def table_of(assessment: Assessment) -> str:
             f"{assessment.forecaster}: best validation loss {report.best_valid_loss:.4f} in epoch "
             f"{report.best_epoch} of {len(report.epochs)}, trained in {report.seconds:.0f} s"
         )
+    if note := report.notes.get(SHORT_HISTORY):
+        lines.append(str(note))
     if note := flat_path_note(assessment.about["location"]):
         lines.append(f"{assessment.forecaster}: {note}")
     lines += [

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from closecast.core.records import Trigger
+from closecast.core.short_history import SHORT_HISTORY
 from closecast.core.symbols import canonical_list
 from closecast.errors import ClosecastError, InvalidHyperparameters
 from closecast.forecasters import (
@@ -31,7 +32,7 @@ from closecast.pipeline.preprocess import preprocess
 from closecast.pipeline.progress import OverallProgress
 from closecast.pipeline.reports import live_run
 from closecast.pipeline.train import train_candidate
-from closecast.pipeline.workspace import Workspace
+from closecast.pipeline.workspace import Candidate, Prepared, Workspace, sizes_of
 from closecast.registry.places import require_places
 from closecast.settings import Settings
 from closecast.tracking.live_run import LiveRun
@@ -98,16 +99,33 @@ def run_training(
         symbols, uncollected = _collect(settings, request)
         tell("preprocess")
         automatic = request.trigger != "request"
-        prepared = preprocess(settings, symbols, parameters, uncollected, automatic=automatic)
+        prepared = preprocess(
+            settings,
+            symbols,
+            parameters,
+            uncollected,
+            automatic=automatic,
+            shorten=not request.fine_tune,
+        )
+        is_short = prepared.sizes != sizes_of(parameters)
+        used = Parameters(**prepared.sizes, seed=parameters.seed) if is_short else parameters
+        auto = request.forecaster == AUTO and not is_short
         of_run = live_run(
             settings,
             prepared.symbols,
             name=request.name,
-            forecaster=request.forecaster,
-            parameters={} if request.forecaster == AUTO else parameters.model_dump(),
+            forecaster=BOOTSTRAP if is_short else request.forecaster,
+            parameters={} if auto else used.model_dump(),
             tags={"source": request.source.partition(":")[0], "trigger": request.trigger},
         )
         with of_run as run:
+            if is_short:
+                tell("train")
+                train_short_history(settings, symbols, prepared, request, parameters)
+                tell("evaluate")
+                return evaluate_candidate(
+                    settings, symbols, report, request.source, name=request.name, run=run
+                )
             return _trained(settings, request, symbols, parameters, runtime, report, run)
 
 
@@ -160,6 +178,32 @@ def _trained(
         )
     tell("evaluate")
     return evaluate_candidate(settings, symbols, report, request.source, name=request.name, run=run)
+
+
+def train_short_history(
+    settings: Settings,
+    symbols: Sequence[str],
+    prepared: Prepared,
+    request: TrainRequest,
+    asked: Parameters,
+) -> None:
+    """Train the bootstrap forecaster with the sizes that a few closes allow.
+
+    The note in the training's report says what was asked for, and what it became.
+    """
+    longest = max(len(one.prices) for one in prepared.series)
+    note = (
+        f"a short history of {longest} closes: {BOOTSTRAP} with seq_length {prepared.seq_length} "
+        f"and horizon {prepared.horizon}, not {request.forecaster} with {asked.seq_length} and "
+        f"{asked.horizon}"
+    )
+    log.warning("short history", extra={"symbols": prepared.symbols, "reason": note})
+    parameters = Parameters(**prepared.sizes, seed=asked.seed)
+    candidate = train_candidate(settings, symbols, BOOTSTRAP, parameters)
+    training = candidate.about["training"]
+    training = {**training, "notes": {**training["notes"], SHORT_HISTORY: note}}
+    about = {**candidate.about, "training": training}
+    Workspace(settings, symbols).put_candidate(Candidate(candidate.files, about))
 
 
 def _collect(settings: Settings, request: TrainRequest) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -14,6 +14,7 @@ from closecast.core.dataset import Split, split_at
 from closecast.core.prices import Prices
 from closecast.core.symbols import canonical_list, folder_name, panel_label, panel_name
 from closecast.errors import JobConflict, MissingStep
+from closecast.forecasters import Parameters
 from closecast.infra.files import write_atomically
 from closecast.pipeline.known_closes import remember_closes
 from closecast.pipeline.symbol_locks import locked
@@ -23,6 +24,14 @@ from closecast.sources.price_cache import PriceCache
 
 _SPLIT_FILE = "split.json"
 _CANDIDATE_FILE = "candidate.json"
+
+
+_SIZES = ("seq_length", "horizon", "train_size", "valid_size")
+
+
+def sizes_of(parameters: Parameters) -> dict[str, Any]:
+    """Parameters that decide how closes are split, by name."""
+    return {name: getattr(parameters, name) for name in _SIZES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +78,11 @@ class Prepared:
     def splits(self) -> list[Split]:
         """One per symbol."""
         return [one.split for one in self.series]
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """Parameters that the closes were split with, as :func:`sizes_of`."""
+        return {name: getattr(self, name) for name in _SIZES}
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from closecast.calibration import AdaptiveState
 from closecast.core.calendars import SessionTable, as_date
-from closecast.core.forecast import DEFAULT_LEVELS
+from closecast.core.forecast import DEFAULT_LEVELS, PROBABILITIES, Forecast
 from closecast.core.point_forecasts import flat_path_note
 from closecast.core.prices import Prices
 from closecast.core.records import SCORED_PROBABILITIES, DatedForecast, DatedStep, Kind
@@ -25,6 +26,7 @@ from closecast.errors import (
     NotCollected,
     StalePrices,
     StorageFailed,
+    TooFewCloses,
 )
 from closecast.serving import COLLECT_AGAIN, FallbackPolicy, ModelManager, Snapshot
 from closecast.serving.dated.answers import DatedAnswer, DatedRow, Freshness
@@ -105,7 +107,8 @@ class DatedForecastService:
             As :meth:`closecast.serving.ModelManager.get`.
         BeyondHorizon, InvalidLevels
         TooFewCloses
-            If the past errors cannot hold a level, or the 99 % that is always committed.
+            If the past errors cannot hold a level. What is committed goes to 99 %, or to 95 %
+            where past errors are too few.
         NotCollected
             If closes were never collected here and no job is collecting any.
         CalendarTooShort
@@ -268,7 +271,7 @@ class DatedForecastService:
         advice = COLLECT_AGAIN if held is None else held.ends.removesuffix(".")
         self._policy.refuse(symbol, verdict, advice)
         state, table, info = start.state, start.table, start.snapshot.manifest.info
-        forecast = state.forecast(SCORED_PROBABILITIES)
+        forecast = _widest_forecast(state)
         sessions = table.after(state.session, state.horizon)
         rows = rows_of(start, sessions, forecast, levels)
         span = next(span for span in info.data if span.symbol == start.snapshot.symbol)
@@ -307,3 +310,11 @@ class DatedForecastService:
             path=rows,
             note=flat_path_note(info.location),
         )
+
+
+def _widest_forecast(state: AdaptiveState) -> Forecast:
+    """Forecast at all scored probabilities; without the outermost where errors are too few."""
+    try:
+        return state.forecast(SCORED_PROBABILITIES)
+    except TooFewCloses:  # 99 % takes 199 past errors, a short history has fewer
+        return state.forecast(PROBABILITIES)
