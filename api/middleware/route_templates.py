@@ -44,8 +44,10 @@ class RouteTemplates:
     def allow_at(self, path: str) -> bytes:
         """Value of ``Allow`` (RFC 9110, 10.2.1) for a path; empty without a route."""
         methods = set(self._whole.get(path, ()))
+        if path == "*":  # of the service as a whole (RFC 9110, 9.3.7)
+            methods.update(*self._whole.values())
         for pattern, more in self._patterns.values():
-            if pattern.match(path):
+            if path == "*" or pattern.match(path):
                 methods |= more
         if not methods:
             return b""

@@ -25,6 +25,7 @@ HEALTH = frozenset({"/health/live", "/health/ready"})
 EXPOSED = (
     *("X-Request-ID", "X-Model-Version", "X-Model-Generation", "X-Calibration-Revision"),
     *("Location", "ETag", "Retry-After", "Allow", "WWW-Authenticate", "Content-Disposition"),
+    "Link",
 )
 """Headers of answers that pages of other origins may read beside those that all may."""
 

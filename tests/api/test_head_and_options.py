@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2 as httpx
 import pytest
@@ -140,6 +142,18 @@ def test_every_method_that_is_named_is_answered_and_no_other(empty_client: TestC
         for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
             status = empty_client.request(method, path).status_code
             assert (status == 405) == (method not in allowed), f"{method} {path}"
+
+
+def test_options_of_the_whole_service_names_all_methods(settings: Settings) -> None:
+    with live_server(create_app(settings)) as address:
+        end = urlsplit(address)
+        with socket.create_connection((end.hostname, end.port), timeout=30) as connection:
+            connection.sendall(
+                b"OPTIONS * HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+            )
+            answer = connection.makefile("rb").read().decode()
+    assert answer.startswith("HTTP/1.1 204 ")
+    assert "allow: DELETE, GET, HEAD, OPTIONS, POST\r\n" in answer
 
 
 def test_where_nothing_is_there_no_method_is_named(empty_client: TestClient) -> None:
