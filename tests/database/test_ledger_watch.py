@@ -149,6 +149,38 @@ def test_damage_in_the_middle_is_found_at_the_start(
     again.close()
 
 
+def test_a_file_that_was_repaired_in_place_is_sound_again(
+    database: Database, tmp_path: Path
+) -> None:
+    filled(database)
+    assert codes(database, tmp_path) == []
+    database.close()
+    file = tmp_path / "ledger.sqlite"
+    sound = file.read_bytes()
+    file.write_bytes(sound[: len(sound) // 3])
+    again = Database(f"sqlite:///{file}")
+    watch = again.watch(tmp_path / ".ledger.json")
+    watch.start()
+    watch._thread.join(30)
+    assert [trouble.code for trouble in watch.look()] == ["ledger_damaged"]
+    file.write_bytes(sound)
+    assert watch.look() == []
+    again.close()
+
+
+def test_the_former_ledger_in_place_of_a_new_one_is_no_trouble(
+    database: Database, tmp_path: Path, clock: Clock
+) -> None:
+    codes(database, tmp_path)
+    database.close()
+    (tmp_path / "ledger.sqlite").rename(tmp_path / "backup")
+    remove(tmp_path)
+    assert codes(Database(f"sqlite:///{tmp_path}/ledger.sqlite", clock), tmp_path) == ["ledger_new"]
+    remove(tmp_path)
+    (tmp_path / "backup").rename(tmp_path / "ledger.sqlite")
+    assert codes(Database(f"sqlite:///{tmp_path}/ledger.sqlite", clock), tmp_path) == []
+
+
 def test_a_sound_file_has_no_damage(database: Database, tmp_path: Path) -> None:
     filled(database)
     assert damage_in(tmp_path / "ledger.sqlite", 10) is None

@@ -78,6 +78,8 @@ class Engine:
             sa.event.listen(self._engine, "begin", _begin_immediate)
         self.damage: str | None = None
         """The first fault of the file's content that a statement met; ``None`` without one."""
+        self.damaged_stamp: list[int] | None = None
+        """Stamp of the file when that was; another one means that it may have been repaired."""
         self._ready = False
         self._created: tuple[int, int] | None = None
 
@@ -137,12 +139,20 @@ class Engine:
         """The file of a SQLite database; ``None`` of a server's, or one in memory."""
         return Path(self._sqlite_file) if self._sqlite_file not in (None, ":memory:") else None
 
+    def stamp(self) -> list[int] | None:
+        """Time and size of a SQLite file, which a repair in place changes."""
+        try:
+            status = os.stat(self._sqlite_file or "")
+        except OSError:
+            return None
+        return [status.st_mtime_ns, status.st_size]
+
     def _notice_damage(self, cause: BaseException) -> None:
         text = str(cause)
         damaged = isinstance(cause, _UNREADABLE) or any(sign in text for sign in _DAMAGE)
         if self._sqlite_file is None or not damaged or self.damage is not None:
             return
-        self.damage = text
+        self.damage, self.damaged_stamp = text, self.stamp()
         log.error("the ledger is damaged", extra={"ledger": self.shown_url, "reason": text})
 
     def _create(self) -> None:

@@ -32,6 +32,9 @@ NEWS = timedelta(days=1)
 CHECK_S = 120.0
 """Longest check of a file at the start, in seconds; a larger file is checked in part."""
 
+AGAIN_S = 10.0
+"""Longest check of a damaged file that has changed since, in seconds."""
+
 _STEPS = 200_000  # of SQLite's machine, between two looks at the clock
 
 _identity = sa.Table(
@@ -77,16 +80,29 @@ class LedgerWatch:
             return self._damaged({"damage": self._engine.damage})
         note = self._read()
         if note.get("id") != found:
-            replaced = note.get("ledger") == shown
+            before = note.get("id") if note.get("ledger") == shown else None
+            is_back = found == note.get("former")  # from a backup
             note = {"ledger": shown, "id": found}
-            if replaced:
+            if before is not None and not is_back:
+                note["former"] = before
                 note["new_since"] = self._clock().isoformat()
                 log.warning("the ledger is new; its history is gone", extra={"ledger": shown})
             self._write(note)
-        if (damage := self._engine.damage) is not None and note.get("damage") is None:
-            note["damage"] = damage
-            self._write(note)
+        self._note_damage(note)
         return [*self._new(note), *self._damaged(note)]
+
+    def _note_damage(self, note: dict[str, Any]) -> None:
+        """Share damage that this process met; forget what a repair of the file has removed."""
+        path, stamp = self._engine.sqlite_file, self._engine.stamp()
+        damage = self._engine.damage or note.get("damage")
+        if damage is None or path is None:
+            return
+        if stamp != (note.get("damaged_stamp") or self._engine.damaged_stamp):
+            damage = damage_in(path, AGAIN_S)
+            self._engine.damage, self._engine.damaged_stamp = damage, stamp
+        if (damage, stamp) != (note.get("damage"), note.get("damaged_stamp")):
+            note |= {"damage": damage, "damaged_stamp": stamp}
+            self._write(note)
 
     def _new(self, note: dict[str, Any]) -> list[Trouble]:
         try:
@@ -158,7 +174,7 @@ class LedgerWatch:
             log.error("the ledger is damaged", extra={"ledger": str(path), "reason": damage})
         elif note.get("id") != found or "damage" not in note:
             return
-        self._write({**note, "damage": damage})
+        self._write({**note, "damage": damage, "damaged_stamp": self._engine.stamp()})
 
 
 def damage_in(path: Path, most_s: float) -> str | None:
