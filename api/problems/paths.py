@@ -34,6 +34,8 @@ def nearest_path(routes: Iterable[BaseRoute], path: str) -> str | None:
         return None
     known = list(_operations(routes))
     plain = re.sub("/+", "/", path).rstrip("/") or "/"
+    if not plain.startswith("/"):  # `*` and an empty target are no paths
+        return None
     start, *rest = (f"/{part}" for part in plain.split("/")[1:])
     for written in (plain, "".join(rest)):  # without the prefix of a version, say
         for route in known:

@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from starlette.routing import Mount
 
 from api.main import create_app
+from api.problems.paths import nearest_path
 from closecast.infra.api_keys import KeyStore
 from closecast.settings import Settings
 from tests.api.test_security import bearer, routes_in
@@ -161,3 +162,8 @@ def test_where_nothing_is_there_no_method_is_named(empty_client: TestClient) -> 
         answer = empty_client.request(method, "/nowhere")
         assert answer.status_code == 404
         assert "allow" not in answer.headers
+
+
+@pytest.mark.parametrize("target", ["*", ""])
+def test_a_target_that_is_no_path_is_not_found(settings: Settings, target: str) -> None:
+    assert nearest_path(create_app(settings).state.operations, target) is None
