@@ -31,7 +31,7 @@ ifdef PORT
 export CLOSECAST_PORT := $(PORT)
 endif
 
-.PHONY: help install serve replay test fuzz lint format docs bench clients house chaos lock clean
+.PHONY: help install serve replay test fuzz lint format docs bench clients house chaos siege lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -91,6 +91,9 @@ house: $(VENV)/.dev ## Figures of the code itself: entries, ranks, files per pre
 
 chaos: $(VENV)/.dev ## kill -9, full disk, damaged files, clocks that jump: nothing promised is lost (10 minutes; KILLS=, SEED=, MINUTES=)
 	$(BIN)/python -m tests.system.chaos --kills $(or $(KILLS),100) --seed $(or $(SEED),0) --minutes $(or $(MINUTES),12)
+
+siege: $(VENV)/.dev ## Hostile connections beside a checked load, with one worker and two (5 minutes; SECONDS=, IDLE=, SEED=)
+	$(BIN)/python -m tests.system.siege --seconds $(or $(SECONDS),120) --idle $(or $(IDLE),10000) --seed $(or $(SEED),0)
 
 lock: ## Resolve poetry.lock again and export constraints.txt (needs poetry with the export plugin)
 	poetry lock

@@ -11,6 +11,10 @@ BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
         "requests per second and latency beside the usual service and frameworks (15 minutes)",
         ("benchmarks.serving.serve",),
     ),
+    "against": (
+        "processor time per prediction beside an earlier commit, in turns (2 minutes)",
+        ("benchmarks.serving.against",),
+    ),
     "reload": (
         "500 reloads under load: requests lost, late or answered by two versions",
         ("benchmarks.serving.reload",),

@@ -44,6 +44,7 @@ class ServerProcess:
         port: int,
         log: Path,
         environment: Mapping[str, str] | None = None,
+        folder: Path = ROOT,
     ) -> None:
         self.port = port
         self._last_answer = "no answer"
@@ -52,7 +53,7 @@ class ServerProcess:
         with log.open("wb") as output:
             self._process = psutil.Popen(
                 command,
-                cwd=ROOT,
+                cwd=folder,
                 env={**os.environ, **ONE_THREAD, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

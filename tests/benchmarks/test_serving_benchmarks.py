@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 
 from benchmarks.peers import runner
 from benchmarks.serving import reload
+from benchmarks.serving.against import Ratio
 from benchmarks.serving.answers import BITWISE, CLOSE, DIFFERENT, UNKNOWN, Expected
 from benchmarks.serving.contenders import FLOOR, LITSERVE, MLSERVER, NAMES, OURS, USUAL, USUAL_EQUAL
 from benchmarks.serving.load import Measured
@@ -287,3 +288,10 @@ def test_an_environment_may_see_the_packages_of_another(
     assert (packages / "beside.pth").read_text() == "/somewhere\n"
     runner.environment("serving_litserve", tmp_path, Path("/elsewhere"))
     assert len(runs) == 4
+
+
+def test_a_ratio_of_pairs_has_an_interval_that_holds_it() -> None:
+    same = Ratio.of([400.0] * 7, [400.0] * 7)
+    assert (same.median, same.lower, same.upper) == (1.0, 1.0, 1.0)
+    slower = Ratio.of([400, 410, 390, 405, 395, 400, 402], [440, 430, 420, 450, 440, 445, 430])
+    assert 1.0 < slower.lower <= slower.median <= slower.upper
