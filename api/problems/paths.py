@@ -34,7 +34,7 @@ def nearest_path(routes: Iterable[BaseRoute], path: str) -> str | None:
         return None
     known = list(_operations(routes))
     plain = re.sub("/+", "/", path).rstrip("/") or "/"
-    if not plain.startswith("/"):  # `*` and an empty target are no paths
+    if not plain.startswith("/"):  # the target `*` is no path
         return None
     start, *rest = (f"/{part}" for part in plain.split("/")[1:])
     for written in (plain, "".join(rest)):  # without the prefix of a version, say

@@ -164,6 +164,5 @@ def test_where_nothing_is_there_no_method_is_named(empty_client: TestClient) -> 
         assert "allow" not in answer.headers
 
 
-@pytest.mark.parametrize("target", ["*", ""])
-def test_a_target_that_is_no_path_is_not_found(settings: Settings, target: str) -> None:
-    assert nearest_path(create_app(settings).state.operations, target) is None
+def test_a_target_that_is_no_path_resembles_none(settings: Settings) -> None:
+    assert nearest_path(create_app(settings).state.operations, "*") is None
