@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import uuid
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -49,14 +50,17 @@ def as_bytes(
         Of every answer of the server, such as the date.
     """
     status, code, detail, more, _ = refusal
-    extra = {"status": status, "code": code, "client": client[0] if client else ""}
+    request_id = uuid.uuid4().hex
+    came_from = client[0] if client else ""
+    extra = {"request_id": request_id, "status": status, "code": code, "client": came_from}
     log.info("request refused", extra=extra)
-    content = json.dumps(problem_document(status, code, detail, None)).encode()
+    content = json.dumps(problem_document(status, code, detail, request_id)).encode()
     sent = [
         *headers,
         (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", str(len(content)).encode()),
         *((name.encode(), value.encode()) for name, value in headers_of_a_problem({}).items()),
+        (b"x-request-id", request_id.encode()),
         *more,
         (b"connection", b"close"),
     ]

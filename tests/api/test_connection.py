@@ -251,6 +251,7 @@ def test_what_is_no_request_is_refused_with_a_problem(
     answer = exchange(served.port, sent)
     assert statuses(answer) == [status]
     assert b"content-type: application/problem+json" in answer
+    assert f"x-request-id: {_problem(answer)['request_id']}".encode() in answer
 
 
 # -- order and bodies ---------------------------------------------------------------------------

@@ -272,8 +272,8 @@ async def _answer(reader: asyncio.StreamReader, method: str) -> Answered | None:
         return await _answer(reader, method)
     if method == "HEAD" or status in (101, 204, 304):
         # Of an answer to HEAD the server keeps the body, or sends it all the same.
-        # Every answer of the application names its request.
-        if status == 400 and not answer.header(b"x-request-id"):
+        closes = status == 400 and answer.header(b"connection") == "close"
+        if closes and _REFUSED in await reader.read():
             raise Refused
         return answer
     if answer.header(b"transfer-encoding") == "chunked":
