@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import subprocess
+import subprocess  # nosec B404
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -42,7 +42,7 @@ _TSC = (
 
 def run(command: Sequence[str], folder: Path, **environment: str) -> str:
     """Standard output and error of a command; a status other than 0 ends the check."""
-    done = subprocess.run(
+    done = subprocess.run(  # nosec B603
         command,
         cwd=folder,
         env={**os.environ, **environment},
@@ -132,7 +132,7 @@ def service() -> Iterator[str]:
     run([*command, "train", "--symbols", "MSFT", *recipe], ROOT, **environment)
     address = f"http://127.0.0.1:{port}"
     with (files / "service.log").open("w") as log:
-        serving = subprocess.Popen(
+        serving = subprocess.Popen(  # nosec B603
             [*command, "serve"], cwd=ROOT, env={**os.environ, **environment}, stdout=log, stderr=log
         )
     try:
@@ -147,7 +147,7 @@ def _wait_for(address: str, serving: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _LIMIT_S
     while time.monotonic() < deadline and serving.poll() is None:
         try:
-            with urlopen(address, timeout=10) as answer:  # noqa: S310  # our own address
+            with urlopen(address, timeout=10) as answer:  # noqa: S310  # nosec B310
                 if answer.status == 200:
                     return
         except (URLError, OSError):

@@ -39,7 +39,7 @@ def main(address: str) -> None:
     # A service without keys takes any token.
     with AuthenticatedClient(
         base_url=address,
-        token="none",  # noqa: S106
+        token="none",  # noqa: S106  # nosec B106
         raise_on_unexpected_status=True,
         timeout=Timeout(60),
     ) as client:

@@ -24,6 +24,7 @@ _MOST_BYTES = 4_000_000
 """Of a head that does not end; a server that still reads then has no limit."""
 
 _CHUNK = 16_384
+_FIRST = asyncio.FIRST_COMPLETED
 WINDOW = json.dumps({"prices": [200 + 0.25 * (step % 7) for step in range(60)]}).encode()
 _BOMB = gzip.compress(bytes(30_000_000))
 _HEAD = b"host: 127.0.0.1\r\ncontent-type: application/json\r\n"
@@ -64,7 +65,9 @@ async def _endless(port: int, start: bytes, again: bytes) -> str:
         while sent < _MOST_BYTES and not ended.done():
             writer.write(again)
             sent += len(again)
-            await asyncio.wait({asyncio.ensure_future(writer.drain()), ended}, timeout=_PATIENCE_S)
+            sending = asyncio.ensure_future(writer.drain())
+            await asyncio.wait({sending, ended}, timeout=_PATIENCE_S, return_when=_FIRST)
+            sending.cancel()
         return "no limit" if sent >= _MOST_BYTES and not ended.done() else await ended
     except (ConnectionError, OSError):
         return await ended
