@@ -50,7 +50,7 @@ def requests_of(app: FastAPI) -> Iterator[tuple[str, str]]:
         switches = {p["name"]: "true" for p in declared if p["schema"].get("type") == "boolean"}
         for symbol in (WITH_MODEL, WITHOUT_MODEL):
             path = route.path.replace("{symbol}", symbol)
-            for name in ("{job_id}", "{forecast_id}"):
+            for name in ("{job_id}", "{forecast_id}", "{experiment}"):
                 path = path.replace(name, "nothing")
             assert "{" not in path, f"fill the parameter of {route.path} in this test"
             orders = {**ORDERS, **switches, "symbol": symbol}
@@ -111,6 +111,7 @@ def test_no_request_that_reads_trains_configures_or_moves_a_model(
     with LocalClient(app, raise_server_exceptions=False, **caller) as client:
         app.state.service.forecasting._refresh._has_worker = True
         app.state.service.database.check()  # its tables are made at the first use
+        client.get("/health")  # so is the identity of the ledger
         assert client.post("/train").status_code == 403
         before = Kept(settings, tmp_path)
         for method, address in requests_of(app):
@@ -133,7 +134,8 @@ def test_a_symbol_without_a_model_causes_nothing(
     app = create_app(published.model_copy(update={"host": "0.0.0.0"}), clock=lambda: LONG_AFTER)
     with LocalClient(app, **caller) as client:
         app.state.service.forecasting._refresh._has_worker = True
-        answer = client.get(path, params={"train": "true"})
+        assert client.get(path, params={"train": "true"}).status_code == 422
+        answer = client.get(path)
         jobs = app.state.service.database.jobs.newest()
     assert (answer.status_code, answer.json()["code"]) == (404, "unknown_symbol")
     assert jobs == []
