@@ -66,7 +66,7 @@ class ClosingParameters:
         """Table of some sessions of a forecast."""
         summary = ForecastSummary.model_validate(answer)
         rows = [row_of(row, summary, FORECAST_COLUMNS) for row in closings]
-        return csv_answer(self.response, ClosingRow, rows, "fechamento", answer.symbol)
+        return csv_answer(self.response, rows, "fechamento", answer.symbol)
 
 
 ClosingParametersDep = Annotated[ClosingParameters, Depends()]

@@ -126,7 +126,7 @@ def parse(model: type[Model], body: bytes) -> Model:
         first = error.errors(include_url=False, include_input=False)[0]
         if first["type"] == "json_invalid":
             raise _no_json(why_not_json(body, first["ctx"]["error"])) from error
-        raise in_body(error) from error
+        raise in_body(error, model) from error
 
 
 def validate(model: type[Model], value: Any, *where: str | int) -> Model:
@@ -140,13 +140,15 @@ def validate(model: type[Model], value: Any, *where: str | int) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise in_body(error, *where) from error
+        raise in_body(error, model, *where) from error
 
 
-def in_body(error: ValidationError, *where: str | int) -> RequestValidationError:
-    """Validation errors in FastAPI's form; ``where`` is the path of the model in the body."""
+def in_body(
+    error: ValidationError, form: type[BaseModel], *where: str | int
+) -> RequestValidationError:
+    """Validation errors in FastAPI's form, each with its model, ``where`` it is in the body."""
     items: list[dict[str, Any]] = [
-        {**item, "loc": ("body", *where, *item["loc"])}
+        {**item, "loc": ("body", *where, *item["loc"]), "form": form}
         for item in error.errors(include_url=False, include_input=False)
     ]
     return RequestValidationError(items)

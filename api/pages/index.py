@@ -33,7 +33,7 @@ def page(answer: SummaryAnswer) -> str:
 </head>
 <body>
 <h1>closecast {escape(answer.version)}</h1>
-<p>How far closing prices may go, session by session, and how such forecasts kept their word.
+<p>Forecasts of closing prices with intervals, session by session, and their scores afterwards.
 {replay}
 </p>
 <nav>{links}</nav>

@@ -31,7 +31,8 @@ def problems_of(items: Sequence[Item], body: type[Any] | None) -> list[dict[str,
     Parameters
     ----------
     body : type, optional
-        Model of the route's body, whose members an unknown one may resemble.
+        Model of the route's body, whose members an unknown one may resemble. An item's own
+        `form`, the model that it was read as, goes before it.
     """
     return [
         {
@@ -40,6 +41,7 @@ def problems_of(items: Sequence[Item], body: type[Any] | None) -> list[dict[str,
             "code": str(item["type"]),
         }
         for item in items
+        if item["type"] != "none_required"  # no caller can write null into a query
     ]
 
 
@@ -55,8 +57,8 @@ def summary(problems: Sequence[Mapping[str, str]]) -> str:
 
 def _pointer(item: Item) -> str:
     where, *path = item["loc"]
-    if where != "body":
-        return f"{where}:{'/'.join(map(str, path))}"
+    if where != "body":  # what follows the name is a part of our own annotation
+        return f"{where}:{path[0]}"
     return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
 
 
@@ -66,7 +68,7 @@ def _sentence(item: Item, body: type[Any] | None) -> str:
     if kind in ("value_error", "assertion_error"):
         return str(context["error"])
     if kind == "extra_forbidden":
-        return _unknown(str(path[-1]), _models_at(body, path[:-1]))
+        return _unknown(str(path[-1]), _models_at(item.get("form", body), path[:-1]))
     if kind == "missing":
         return "it is missing, and needed"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
@@ -74,6 +76,8 @@ def _sentence(item: Item, body: type[Any] | None) -> str:
         return f"it should be a JSON object{whole}"
     if kind.startswith("date_"):
         return "it should be a date, written as YYYY-MM-DD"
+    if kind == "timezone_aware" or kind.startswith("datetime_"):
+        return "it should be a moment with its time zone, written as 2026-01-02T00:00:00Z"
     if kind in ("too_short", "too_long", "string_too_short", "string_too_long"):
         return _length(item, str(path[-1]) if path else "")
     text = str(item["msg"])
@@ -103,9 +107,14 @@ def _unknown(name: str, models: Sequence[type[BaseModel]]) -> str:
     """Of several forms of a body the first one is ours; the others only lend their names."""
     if not models:
         return "it is unknown here"
-    near = nearest(name, (member for model in models for member in model.model_fields))
+    near = nearest(name, (member for model in models for member in _members(model)))
     meant = f"did you mean {near!r}? There are" if near else "there are"
-    return f"it is unknown here; {meant}: {', '.join(models[0].model_fields)}"
+    return f"it is unknown here; {meant}: {', '.join(_members(models[0]))}"
+
+
+def _members(model: type[BaseModel]) -> list[str]:
+    """Names of a model's members as they are sent."""
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _models_at(kind: Any, path: Sequence[Any]) -> list[type[BaseModel]]:

@@ -22,6 +22,7 @@ from closecast.forecasters import (
     parameters_type,
     preset,
     preset_names,
+    unknown_parameter,
 )
 
 router = APIRouter(prefix="/config", tags=["configuration"], route_class=StrictRoute)
@@ -66,8 +67,7 @@ def update_config(
         known = parameters_type(forecaster).model_fields
         for name in body.hyperparameters:
             if name not in known:
-                message = f"unknown to {forecaster}; valid: {', '.join(sorted(known))}"
-                raise InvalidHyperparameters([(name, message)])
+                raise InvalidHyperparameters([(name, unknown_parameter(name, known, forecaster))])
         # Another forecaster was chosen: parameters that it does not have are dropped.
         changed = {name: value for name, value in changed.items() if name in known}
         make_parameters(forecaster, changed)

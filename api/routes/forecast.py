@@ -26,7 +26,7 @@ from api.schemas.forecasts import (
 )
 from api.schemas.training import JobAnswer
 from api.service import ServiceDep
-from api.services.csv_tables import CSV_CONTENT, csv_answer, row_of
+from api.services.csv_tables import CSV_CONTENT, columns_of, csv_answer, row_of
 from api.services.dated_forecasts import forecast_headers, spoken
 from api.services.prediction import LEVELS_TEXT, levels_of
 from api.services.training import job_answer
@@ -122,7 +122,7 @@ class ForecastParameters:
     def table(self, answer: ForecastSummary, path: Sequence[ForecastRow]) -> Response:
         """Table of some sessions of an answer."""
         rows = [row_of(row, answer, FORECAST_COLUMNS) for row in path]
-        return csv_answer(self.response, ForecastRow, rows, "forecast", answer.symbol)
+        return csv_answer(self.response, rows, "forecast", answer.symbol)
 
 
 ForecastParametersDep = Annotated[ForecastParameters, Depends()]
@@ -221,7 +221,8 @@ def get_committed_forecast(
 
 def _table(response: Response, forecasts: Sequence[CommittedAnswer], *names: str) -> Response:
     rows = [row_of(row, one, _COMMITTED_COLUMNS) for one in forecasts for row in one.path]
-    return csv_answer(response, CommittedRow, rows, *names)
+    columns = columns_of(CommittedRow, CommittedAnswer, _COMMITTED_COLUMNS)
+    return csv_answer(response, rows, *names, columns=columns)
 
 
 def _accepted(job: Job) -> JSONResponse:

@@ -17,7 +17,7 @@ from api.schemas.base import SymbolText
 from api.schemas.forecasts import KindName
 from api.schemas.performance import PerformanceAnswer, StepPerformanceAnswer
 from api.service import Service, ServiceDep
-from api.services.csv_tables import CSV_CONTENT, csv_answer, row_of
+from api.services.csv_tables import CSV_CONTENT, columns_of, csv_answer, row_of
 from closecast.core.symbols import folder_name
 from closecast.errors import NotDrawnYet, UnknownSymbol
 from closecast.infra.paths import leads_out
@@ -35,6 +35,7 @@ KindQuery = Annotated[
         openapi_examples={"what was live": {"value": "live"}},
     ),
 ]
+_REPEATED = ("symbol", "kind", "model_version")
 _PICTURE: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The picture.",
@@ -87,8 +88,9 @@ def get_performance(
     if not as_table:
         return answer
     scored = [answer.overall, *answer.steps] if answer.overall else answer.steps
-    rows = [row_of(row, answer, ("symbol", "kind", "model_version")) for row in scored]
-    return csv_answer(response, StepPerformanceAnswer, rows, "performance", canonical, kind)
+    rows = [row_of(row, answer, _REPEATED) for row in scored]
+    columns = columns_of(StepPerformanceAnswer, PerformanceAnswer, _REPEATED)
+    return csv_answer(response, rows, "performance", canonical, kind, columns=columns)
 
 
 @router.get(

@@ -105,7 +105,7 @@ def list_predictions(
     if page.next:
         response.headers["Link"] = f'<{page.next}&format=csv>; rel="next"'
     table = [row_of(one) for one in page.predictions]
-    return csv_answer(response, LoggedPrediction, table, "predictions")
+    return csv_answer(response, table, "predictions", columns=columns_of(LoggedPrediction))
 
 
 @router.get(
@@ -142,7 +142,7 @@ def export_predictions(
 def _lines(
     predictions: PredictionLog, selection: PredictionFilter, limit: int, rows: Sequence[_Row]
 ) -> Iterator[str]:
-    columns = [*columns_of(LoggedPrediction)]
+    columns = columns_of(LoggedPrediction)
     yield header_line(columns)
     while rows:
         yield csv_text(columns, (row_of(_answer(row)) for row in rows))

@@ -112,7 +112,7 @@ def get_prices(
     if not as_table:
         return answer
     rows = [row_of(row, answer, ("symbol", "basis")) for row in answer.newest]
-    return csv_answer(response, NewestClose, rows, "prices", canonical)
+    return csv_answer(response, rows, "prices", canonical)
 
 
 @router.post(

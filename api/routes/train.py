@@ -9,6 +9,7 @@ from fastapi import APIRouter, Body, Header, Path, Query, Response
 
 from api.contracts.other_names import AnyTraining
 from api.middleware.json_routes import StrictRoute
+from api.middleware.prefix import public
 from api.problems.openapi import responses
 from api.schemas.training import JobAnswer, JobList, QueuedJob, TrainBody
 from api.service import ServiceDep
@@ -73,7 +74,7 @@ def list_jobs(
     if len(found) > limit:
         parameters = {"task": task, "queue": queue, "limit": limit, "before_id": shown[-1].id}
         given = {name: value for name, value in parameters.items() if value is not None}
-        more = f"/train?{urlencode(given)}"
+        more = public(f"/train?{urlencode(given)}")
     return JobList(jobs=[job_answer(job) for job in shown], next=more)
 
 

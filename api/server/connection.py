@@ -57,9 +57,7 @@ class Connection(HttpToolsProtocol):
             self._head_timer = self.loop.call_later(self._limits.head_s, self._head_is_late)
         else:
             self._refusal = refused.TOO_MANY_CONNECTIONS
-            transport.write(
-                refused.as_bytes(self._refusal, self.client, self.server_state.default_headers)
-            )
+            self._write_refusal(self._refusal)
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -258,9 +256,7 @@ class Connection(HttpToolsProtocol):
     def _send_refusal(self) -> None:
         if self._refusal is None or self._left or self.transport.is_closing():
             return
-        self.transport.write(
-            refused.as_bytes(self._refusal, self.client, self.server_state.default_headers)
-        )
+        self._write_refusal(self._refusal)
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()

@@ -46,9 +46,12 @@ def row_of(row: BaseModel, about: BaseModel | None = None, names: Sequence[str] 
     return {**repeated, **dict(_cells(type(row), row))}
 
 
-def columns_of(model: type[BaseModel]) -> Cells:
-    """Columns of a model without any row, all empty."""
-    return dict(_cells(model, None))
+def columns_of(
+    model: type[BaseModel], about: type[BaseModel] | None = None, names: Sequence[str] = ()
+) -> list[str]:
+    """Columns of :func:`row_of`, of models without a value: those of mappings are not known."""
+    repeated = [cell for name in names if about for cell in _member(about, name, None, "")]
+    return [column for column, _ in (*repeated, *_cells(model, None))]
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
@@ -76,7 +79,7 @@ def csv_headers(*names: str) -> dict[str, str]:
 
 
 def csv_answer(
-    response: Response, model: type[BaseModel], rows: Sequence[Cells], *names: str
+    response: Response, rows: Sequence[Cells], *names: str, columns: Iterable[str] = ()
 ) -> Response:
     """Make the answer with a table.
 
@@ -84,12 +87,12 @@ def csv_answer(
     ----------
     response : Response
         FastAPI's, with the headers that dependencies have set.
-    model : type
-        Of the rows; without any row its columns are the header.
     names : str
         Subject, for the name of the file.
+    columns : iterable of str
+        The header where there is no row.
     """
-    columns = [*dict.fromkeys(column for row in rows for column in row)] or [*columns_of(model)]
+    columns = [*dict.fromkeys(column for row in rows for column in row)] or [*columns]
     headers = {**dict(response.headers), **csv_headers(*names)}
     return Response(header_line(columns) + csv_text(columns, rows), 200, headers, "text/csv")
 

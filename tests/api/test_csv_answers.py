@@ -162,6 +162,13 @@ def test_an_empty_table_has_its_header(empty_client: TestClient) -> None:
         assert "price" in answer.text
 
 
+def test_an_empty_table_repeats_the_columns_of_its_answer(client: TestClient) -> None:
+    for path, about in (("/forecasts", "forecast_id,kind,symbol"), ("/performance/MSFT", "symbol")):
+        table = client.get(f"{path}?format=csv").text
+        assert table.startswith(f"{about},"), table
+        assert table.count("\r\n") == 1
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [

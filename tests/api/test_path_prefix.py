@@ -71,6 +71,10 @@ def test_addresses_in_answers_lie_below_the_prefix(below: tuple[Any, str]) -> No
         assert other.status_code == 409
         found += [other.headers["location"], other.json()["url"]]
     found.append(client.get(f"{sent}/performance/MSFT").json()["plot"])
+    jobs = client.app.state.service.database.jobs
+    for symbol in ("KO", "PG"):
+        jobs.submit("update", symbol, {})
+    found.append(client.get(f"{sent}/train?limit=1").json()["next"])
     assert [path for path in found if not path.startswith("/closecast/")] == []
     assert "/closecast/docs" in client.get(f"{sent}/nowhere").json()["detail"]
     assert all("/closecast/" in command for command in summary["try_next"])

@@ -54,9 +54,9 @@ def test_an_unknown_parameter_is_refused_on_every_route(
 @pytest.mark.parametrize(
     ("query", "named"),
     [
-        ("/forecast/KO?horzion=3", "did you mean 'horizon'? it takes horizon, levels"),
+        ("/forecast/KO?horzion=3", "did you mean 'horizon'? it takes format, horizon, levels"),
         ("/forecast/KO?Horizon=3", "did you mean 'horizon'?"),
-        ("/predictions?form=2026-01-01", "did you mean 'from'?"),
+        ("/predictions?fron=2026-01-01", "did you mean 'from'?"),
         ("/train?limt=2", "did you mean 'limit'?"),
         ("/forecast/KO?horizon=3&horizon=5", "horizon is there more than once"),
         ("/forecast/KO?horizon=3&horizon=3", "horizon is there more than once"),
@@ -141,7 +141,11 @@ def test_an_unknown_member_of_a_line_names_the_nearest(empty: TestClient) -> Non
             "symbol and symbols are both there: send one of them",
         ),
         ("/train", {"symbols": []}, "/symbols: it should have at least 1 symbol, not 0"),
-        ("/predict", {"prices": [1] * 513}, "/prices: it should have at most 512 closes, not 513"),
+        (
+            "/predict",
+            {"prices": [1] * 10_001},
+            "/prices: it should have at most 10000 closes, not 10001",
+        ),
         ("/predict", {}, "/prices: it is missing, and needed"),
         (
             "/predict",
@@ -164,6 +168,23 @@ def test_a_sentence_has_its_place_its_unit_and_no_jargon(
     for text in (found["detail"], *(item["detail"] for item in found["errors"])):
         assert not text.startswith(":")
         assert "Value error" not in text
+
+
+@pytest.mark.parametrize(
+    ("query", "detail"),
+    [
+        ("/forecast/KO?format=xml", "query:format: Input should be 'json' or 'csv'"),
+        ("/forecasts?kind=dead", "query:kind: Input should be 'live' or 'replay'"),
+        ("/predictions?from=2026-01-02", "query:from: it should be a moment with its time zone"),
+        ("/predictions?to=yesterday", "query:to: it should be a moment with its time zone"),
+    ],
+)
+def test_a_value_of_a_parameter_is_refused_by_one_sentence(
+    empty: TestClient, query: str, detail: str
+) -> None:
+    found = problem(empty.get(query), 422)
+    assert found["detail"].startswith(detail)
+    assert [item["pointer"] for item in found["errors"]] == [detail.rpartition(": ")[0]]
 
 
 def test_a_bound_of_a_parameter_has_a_unit(empty: TestClient) -> None:

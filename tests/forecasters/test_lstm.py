@@ -372,8 +372,10 @@ def test_every_parameter_says_what_it_is(name: str) -> None:
 def test_every_number_has_bounds_that_are_kept(name: str) -> None:
     low, high = FIELDS[name]["minimum"], FIELDS[name]["maximum"]
     step = 1 if FIELDS[name]["type"] == "integer" else 1e-9
+    # The share of rows to choose by needs its room beside that of the training.
+    beside = {"train_size": FIELDS["train_size"]["minimum"]} if name == "valid_size" else {}
     for inside in (low, high):
-        assert getattr(make_parameters("lstm", {name: inside}), name) == inside
+        assert getattr(make_parameters("lstm", {**beside, name: inside}), name) == inside
     for outside in (low - step, high + step):
         with pytest.raises(InvalidHyperparameters, match=f"^{name}: Input should be"):
             make_parameters("lstm", {name: outside})
@@ -388,4 +390,5 @@ def test_an_unknown_loss_lists_the_known_ones(loss: object) -> None:
 def test_an_unknown_name_lists_all_of_them() -> None:
     with pytest.raises(InvalidHyperparameters) as caught:
         make_parameters("lstm", {"layers": 2})
-    assert str(caught.value) == f"layers: unknown; valid: {', '.join(sorted(FIELDS))}"
+    valid = ", ".join(sorted(FIELDS))
+    assert str(caught.value) == f"layers: unknown; valid: {valid}; did you mean 'num_layers'?"

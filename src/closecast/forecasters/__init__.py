@@ -23,6 +23,7 @@ from closecast.forecasters.base import (
 from closecast.forecasters.entry import ForecasterEntry
 from closecast.forecasters.rows import TrainingRows, View
 from closecast.forecasters.shrunk import load_shrunk
+from closecast.nearest import nearest
 
 FORECASTERS = {
     "naive": ForecasterEntry(".naive:Naive", is_baseline=True, with_history=False),
@@ -159,9 +160,21 @@ def make_parameters(name: str, values: Mapping[str, Any]) -> Parameters:
             field = ".".join(str(part) for part in item["loc"]) or "hyperparameters"
             message = item["msg"].removeprefix("Value error, ")
             if item["type"] == "extra_forbidden":
-                message = f"unknown; valid: {', '.join(sorted(kind.model_fields))}"
+                message = unknown_parameter(field, kind.model_fields)
             problems.append((field, message))
         raise InvalidHyperparameters(problems) from error
+
+
+def unknown_parameter(name: str, valid: Iterable[str], to: str = "") -> str:
+    """Sentence on a hyper-parameter that a forecaster does not have, with the nearest that it has.
+
+    >>> unknown_parameter("epochs", ["num_epochs", "seed"], "mlp")
+    "unknown to mlp; valid: num_epochs, seed; did you mean 'num_epochs'?"
+    """
+    known = sorted(valid)
+    near = nearest(name, known)
+    meant = f"; did you mean {near!r}?" if near else ""
+    return f"unknown{f' to {to}' if to else ''}; valid: {', '.join(known)}{meant}"
 
 
 def _entry(name: str) -> ForecasterEntry:
@@ -201,4 +214,5 @@ __all__ = [
     "preset",
     "preset_names",
     "presets_of",
+    "unknown_parameter",
 ]
