@@ -144,11 +144,11 @@ def test_a_deleted_ledger_is_a_reason(client: TestClient, published: Settings) -
 def test_a_worker_that_ends_again_and_again_is_a_reason(
     client: TestClient, published: Settings
 ) -> None:
-    note_failures(published.data_dir, 1, reason_of_exit(1))
+    note_failures(published.data_dir, 1, reason_of_exit(1), "train")
     assert codes(client) == set(), "once is chance"
-    note_failures(published.data_dir, 3, reason_of_exit(-9))
+    note_failures(published.data_dir, 3, reason_of_exit(-9), "train")
     assert codes(client) == {"worker_failing"}
-    note_failures(published.data_dir, 0, "")
+    note_failures(published.data_dir, 0, "", "train")
     assert codes(client) == set()
 
 

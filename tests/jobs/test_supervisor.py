@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from closecast.core.symbols import panel_name
-from closecast.database import Database, Job, Jobs
+from closecast.database import QUEUES, Database, Job, Jobs
 from closecast.errors import StorageFailed
 from closecast.jobs import supervisor as supervisor_module
 from closecast.jobs.supervisor import Supervisor
+from closecast.jobs.worker_failures import note_failures, worker_trouble
 from closecast.jobs.worker_process import WorkerProcess
 from closecast.registry.registry import Registry
 from closecast.settings import Settings
@@ -83,6 +84,16 @@ def test_when_it_is_time_exactly_one_training_is_queued(place: Place) -> None:
     assert job.arguments["symbols"] == list(SYMBOLS)
     assert place.started == 1
     assert place.look() == [job]
+
+
+def test_failures_of_a_service_that_has_ended_are_forgotten(place: Place) -> None:
+    folder = Path(place.supervisor._settings.data_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    for queue in QUEUES:
+        note_failures(folder, 3, "exit code 1", queue)
+    assert worker_trouble(folder) is not None
+    place.look()
+    assert worker_trouble(folder) is None
 
 
 def test_before_it_is_time_nothing_is_queued(place: Place) -> None:

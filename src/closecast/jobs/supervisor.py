@@ -19,7 +19,7 @@ from closecast.database import QUEUES, Database, Queue
 from closecast.errors import ClosecastError, TrainingUnavailable
 from closecast.infra.processes import is_alive
 from closecast.jobs.retraining_triggers import queue_scheduled
-from closecast.jobs.worker_failures import note_failures
+from closecast.jobs.worker_failures import forget_failures
 from closecast.jobs.worker_process import WorkerProcess
 from closecast.settings import Settings
 from closecast.tracking.mlflow import has_abandoned_runs
@@ -134,7 +134,7 @@ class Supervisor:
             self._lock.acquire(timeout=0)
         except Timeout:
             return False
-        note_failures(self._settings.data_dir, 0, "")  # those of a service that has ended
+        forget_failures(self._settings.data_dir)  # those of a service that has ended
         return True
 
     def _bury_dead(self) -> None:

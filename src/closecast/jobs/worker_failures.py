@@ -18,7 +18,7 @@ _NOTE = ".worker-failures"
 _REMARKABLE = 2  # in a row: a single one may be a passing lack of memory
 
 
-def note_failures(folder: Path, failures: int, reason: str, queue: Queue = "train") -> None:
+def note_failures(folder: Path, failures: int, reason: str, queue: Queue) -> None:
     """Note that a queue's worker has failed a number of times in a row; 0 removes the note."""
     path = folder / f"{_NOTE}-{queue}"
     with suppress(OSError, StorageFailed):  # a full disk has a reason of its own
@@ -26,6 +26,12 @@ def note_failures(folder: Path, failures: int, reason: str, queue: Queue = "trai
             path.unlink(missing_ok=True)
         else:
             write_atomically(path, f"{failures} times in a row: {reason}".encode())
+
+
+def forget_failures(folder: Path) -> None:
+    """Remove the notes of all queues, as of a service that has ended."""
+    for queue in QUEUES:
+        note_failures(folder, 0, "", queue)
 
 
 def worker_trouble(folder: Path) -> Trouble | None:
