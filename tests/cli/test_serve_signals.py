@@ -104,6 +104,29 @@ def test_sighup_changes_nothing_where_a_new_start_would_fail(
     assert _processes(service) == before
 
 
+def test_sighup_changes_nothing_where_the_settings_cannot_be_read(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = ServiceProcess(settings, tmp_path / "service.log")
+    try:
+        (tmp_path / ".env").symlink_to("/proc/self/mem")  # a file that not even root can read
+        os.kill(made.pid, signal.SIGHUP)
+        made.until(lambda: "SIGHUP: not restarted" in made.log(), "it is told")
+        assert statuses(exchange(made.port, request("GET /health/live", END))) == [200]
+        assert made.terminate() == 0
+    finally:
+        made.stop()
+
+
+def test_a_sighup_during_a_restart_is_answered_after_it(service: ServiceProcess) -> None:
+    for _ in range(12):  # at every moment of a start
+        os.kill(service.pid, signal.SIGHUP)
+        time.sleep(0.25)
+    service.until(lambda: service.get("/health/live"), "it answers")
+    assert service.terminate() == 0
+
+
 def test_limits_hold_in_real_processes(service: ServiceProcess) -> None:
     port = service.port
     assert statuses(exchange(port, b"GET / HTTP/1.1\r\nx: " + b"a" * 300_000)) == [431]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from socket import socket
 from typing import TYPE_CHECKING, Any
 
-from closecast.cli.hangup import on_hangup
+from closecast.cli.hangup import hold_hangup, on_hangup
 from closecast.infra.ports import allow_next_start, hand_over
 from closecast.settings import Settings
 
@@ -73,10 +73,12 @@ def serve_alone(settings: Settings, listener: socket, checked: Callable[[], Sett
     # Uvicorn drains on SIGTERM, then raises it again: a clean end is no death by signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        server.run(sockets=[listener.dup()])
+        if not restarts:  # a SIGHUP that has waited for this start
+            server.run(sockets=[listener.dup()])
     except KeyboardInterrupt:
         return
     if restarts:
         sys.stdout.flush()
         hand_over(listener)
+        hold_hangup()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # nosec B606

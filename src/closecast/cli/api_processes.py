@@ -26,6 +26,8 @@ _FAILED_TO_START = 3
 """Exit status of uvicorn where the application refuses to start: another attempt would, too."""
 _SIGN_EVERY_S = 2
 _LOOK_EVERY_S = 0.5
+_PAUSED_S = 5.0
+"""A look that takes longer was no look: the processes were paused, by `docker pause` or Ctrl+Z."""
 _LINE_EVERY_S = 10.0
 _LONGEST_PAUSE_S = 30.0
 _KILLED_AFTER_S = 10.0
@@ -58,6 +60,7 @@ class _Member:
     started: float = field(default_factory=time.monotonic)
     last_sign: float | None = None
     last_line: float = field(default_factory=time.monotonic)
+    excused: float = 0.0
 
     @property
     def age(self) -> float:
@@ -66,8 +69,8 @@ class _Member:
 
     @property
     def silence(self) -> float:
-        """Seconds since the last sign of life, or since the start."""
-        return time.monotonic() - (self.last_sign or self.started)
+        """Seconds since the last sign of life, the start, or the end of a pause of all."""
+        return time.monotonic() - max(self.last_sign or self.started, self.excused)
 
     def read_signs(self) -> bool:
         """Take what has come; answer whether it is the first."""
@@ -116,7 +119,11 @@ class ApiProcesses:
             while not self._ending:
                 self._fill()
                 everyone = [*self._members, *self._leaving]
+                looked = time.monotonic()
                 wait([m.process.sentinel for m in everyone], timeout=_LOOK_EVERY_S)
+                if time.monotonic() - looked > _PAUSED_S:
+                    for member in everyone:
+                        member.excused = time.monotonic()
                 for member in everyone:
                     self._look_at(member)
         finally:
@@ -130,22 +137,39 @@ class ApiProcesses:
         for surplus in places[self._settings.workers :]:
             self._retire(surplus)
         for _ in range(self._settings.workers - len(places)):
-            self._start(None)
+            if not self._start(None):
+                return
         if self._due and all(member.replaces is None for member in self._members):
             old = self._due.popleft()
-            if old in self._members:
-                self._start(old)
+            if old in self._members and not self._start(old):
+                self._due.appendleft(old)
 
-    def _start(self, replaces: _Member | None) -> None:
+    def _start(self, replaces: _Member | None) -> bool:
+        """Start a process; false if the system has no memory or process number left for it."""
         ours, theirs = multiprocessing.Pipe(duplex=False)
         process = multiprocessing.get_context("spawn").Process(
             target=serve_as_one_of_several,
             args=(server_options(self._settings), self._listener, theirs),
         )
-        process.start()
-        theirs.close()
+        try:
+            process.start()
+        except OSError as error:
+            ours.close()
+            self._pause()
+            log.warning(
+                "no API process can be started (%s); tried again in %.0f s", error, self._pause_s
+            )
+            return False
+        finally:
+            theirs.close()
         self._members.append(_Member(process, ours, replaces))
         log.info("API process %s starts", process.pid)
+        return True
+
+    def _pause(self) -> None:
+        """Wait before the next start, longer each time."""
+        self._pause_s = min(max(1.0, 2 * self._pause_s), _LONGEST_PAUSE_S)
+        self._not_before = time.monotonic() + self._pause_s
 
     def _look_at(self, member: _Member) -> None:
         if member.read_signs():
@@ -205,8 +229,7 @@ class ApiProcesses:
             if other.replaces is member:
                 other.replaces = None  # it takes the place that is free now
         if member.last_sign is None:
-            self._pause_s = min(max(1.0, 2 * self._pause_s), _LONGEST_PAUSE_S)
-            self._not_before = time.monotonic() + self._pause_s
+            self._pause()
         log.warning(
             "API process %s died %s (%s); another one starts in %.0f s",
             *(member.process.pid, after, _cause(status), self._pause_s),

@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 from pydantic import ValidationError
 
-from closecast.errors import ClosecastError
 from closecast.infra.redaction import redacted
 from closecast.settings import Settings, describe
 
@@ -42,7 +41,7 @@ def on_hangup(
             return
         try:
             settings = checked()
-        except (ClosecastError, ValidationError) as error:
+        except Exception as error:  # raised in a signal's handler, it would end the service
             reason = describe(error) if isinstance(error, ValidationError) else str(error)
             log.warning("SIGHUP: not restarted, all stays as it is: %s", redacted(reason))
             return
@@ -50,6 +49,15 @@ def on_hangup(
         restart(settings)
 
     signal.signal(hangup, answer)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {hangup})  # one that came while this started
+
+
+def hold_hangup() -> None:
+    """Let a SIGHUP wait until the program that this process becomes next can answer it.
+
+    It would end that program, which knows no answer until it has read its settings.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
 
 
 def _has_terminal() -> bool:
