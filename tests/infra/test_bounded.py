@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from closecast.infra.bounded import BoundedCall
 
 
@@ -47,3 +49,33 @@ def test_a_call_that_hangs_is_reported_with_the_last_value() -> None:
     call = BoundedCall("test", lambda: 3)
     call.begin()
     assert call.answer().value == 3
+
+
+def test_a_call_that_fails_is_no_call_that_hangs() -> None:
+    outcomes: list[int | None] = [1, None, 2]
+
+    def fail() -> int:
+        if (value := outcomes.pop(0)) is None:
+            raise PermissionError("no look inside")
+        return value
+
+    call = BoundedCall("test", fail, patience_s=10)
+    seen = []
+    for _ in range(3):
+        call.begin()
+        seen.append((call.answer().value, call.answer().silent_s))
+    assert seen == [(1, 0), (1, 0), (2, 0)]
+
+
+def test_a_thread_that_cannot_start_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    call = BoundedCall("test", lambda: 7, patience_s=10)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", lambda self: _no_thread())
+        with pytest.raises(RuntimeError):
+            call.begin()
+    call.begin()
+    assert call.answer().value == 7
+
+
+def _no_thread() -> None:
+    raise RuntimeError("can't start new thread")

@@ -41,4 +41,5 @@ class SilenceWatch:
     def forget_all_but(self, keys: Iterable[str]) -> None:
         """Drop everything that is no longer watched."""
         kept = {*keys}
-        self._seen = {key: seen for key, seen in self._seen.items() if key in kept}
+        # A copy: another thread may see a new key meanwhile.
+        self._seen = {key: seen for key, seen in [*self._seen.items()] if key in kept}

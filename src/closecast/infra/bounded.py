@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -38,7 +41,7 @@ class BoundedCall(Generic[T]):
     name : str
         Of the thread.
     call : callable
-        Must not raise.
+        An error of it is logged, and its last result stays.
     patience_s : float
         Longest wait for a result, in seconds.
     keep_s : float
@@ -62,8 +65,9 @@ class BoundedCall(Generic[T]):
             now = time.monotonic()
             kept = self._returned_at is not None and now - self._returned_at < self._keep_s
             if self._begun_at is None and not kept:
-                self._begun_at, self._done = now, threading.Event()
+                self._done = threading.Event()
                 threading.Thread(target=self._run, name=self._name, daemon=True).start()
+                self._begun_at = now
 
     def answer(self) -> Answer[T]:
         """Wait for the call under way, if any, and return the newest result.
@@ -80,7 +84,12 @@ class BoundedCall(Generic[T]):
         return Answer(self._value, time.monotonic() - begun_at)
 
     def _run(self) -> None:
-        value = self._call()
+        value: T | None
+        try:
+            value = self._call()
+        except Exception:  # else the call would count as hanging for ever
+            log.exception("a check failed; its last result stays", extra={"check": self._name})
+            value = self._value
         with self._lock:
             self._value, self._returned_at, self._begun_at = value, time.monotonic(), None
             self._done.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -174,7 +175,8 @@ class HealthMonitor:
             except ClosecastError:
                 pointer = None
             published[snapshot.symbol] = pointer.version if pointer else None
-        collected = self._models.closes.cache.path(self._models.default_symbol).exists()
+        # os.path, for Path raises where the disk fails
+        collected = os.path.exists(self._models.closes.cache.path(self._models.default_symbol))
         return StoreState(files, published, failure, collected)
 
     def _model_troubles(self, store: StoreState) -> list[Trouble]:
