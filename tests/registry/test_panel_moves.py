@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from fastapi.testclient import TestClient
 
 from closecast.cli.main import main
 from closecast.errors import PointerMoved, RolledBack, StorageFailed, UnknownVersion
-from closecast.registry.documents import BundleInfo, Manifest
+from closecast.registry.documents import POINTER_FORMAT, BundleInfo, Manifest
 from closecast.registry.registry import Registry
 from closecast.settings import Settings
 
@@ -156,6 +157,19 @@ def test_a_killed_move_is_completed_before_the_next_one(
     registry.promote_panel("AAPL", two[1], "wide enough", by="ana")
     assert {versions(registry)[symbol] for symbol in PANEL} == {two[1]}
     assert {p.generation for s in PANEL if (p := registry.pointer(s))} == {4}
+
+
+def test_a_pointer_that_a_newer_closecast_has_moved_since_stays(
+    registry: Registry, two: tuple[str, str], tmp_path: Path
+) -> None:
+    subprocess.run(
+        [sys.executable, "-c", _KILLED, str(tmp_path / "models"), "0"], check=False, timeout=120
+    )
+    path = tmp_path / "models" / "current" / "KO.json"
+    newer = json.dumps({**json.loads(path.read_bytes()), "schema_version": POINTER_FORMAT + 1})
+    path.write_text(newer)
+    assert registry.finish_moves() == ["MSFT", "AAPL"]
+    assert path.read_text() == newer
 
 
 def test_a_note_that_is_none_of_ours_is_dropped(

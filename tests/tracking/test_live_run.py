@@ -210,6 +210,27 @@ def test_a_slow_server_holds_no_epoch_and_no_end(
     run._thread.join(60)
 
 
+def test_an_epoch_that_is_reported_while_it_is_written_is_written_once(
+    settings: Settings,
+) -> None:
+    run = LiveRun(settings, experiment_of(["MSFT"], None), "mlp", {}, {})
+    epoch = {"epoch": 1, "train_loss": 0.5, "valid_loss": 0.25}
+    written: list[Mapping[str, Mapping[int, float]]] = []
+
+    class Slow:
+        """A run during whose writing the training reports the same epoch again."""
+
+        def log(self, *, curves: Mapping[str, Mapping[int, float]]) -> None:
+            run.watch(epoch)
+            written.append(curves)
+
+    slow: Any = Slow()
+    run.watch(epoch)
+    for _ in range(2):
+        run._write(slow)
+    assert written == [{"train_loss": {1: 0.5}, "valid_loss": {1: 0.25}}]
+
+
 def test_turned_off_nothing_is_opened(settings: Settings) -> None:
     run = live(settings, "KO")
     run.start()

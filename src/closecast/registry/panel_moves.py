@@ -10,7 +10,13 @@ from contextlib import contextmanager
 from pydantic import BaseModel, ValidationError
 
 from closecast.core.symbols import canonical
-from closecast.errors import ClosecastError, DamagedBundle, StorageFailed, UnknownVersion
+from closecast.errors import (
+    ClosecastError,
+    DamagedBundle,
+    OtherFormat,
+    StorageFailed,
+    UnknownVersion,
+)
 from closecast.registry.documents import (
     GATE,
     Bundle,
@@ -231,6 +237,8 @@ class PanelMoves(Pointers):
         """Whether a symbol's pointer still is where a decided move found it."""
         try:
             now = self.pointer(pointer.symbol)
+        except OtherFormat:
+            return False  # a newer closecast has moved it since
         except DamagedBundle:
             return True
         return now is None or now.generation < pointer.generation

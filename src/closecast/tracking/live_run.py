@@ -161,8 +161,8 @@ class LiveRun:
     def _write(self, run: OpenRun) -> None:
         with self._lock:
             batch, self._waiting = self._waiting, {}
+            # Before they are: an epoch that is reported again meanwhile would be written twice.
+            for name, values in batch.items():
+                self._written.setdefault(name, {}).update(values)
         if batch:
             run.log(curves=batch)
-            with self._lock:
-                for name, values in batch.items():
-                    self._written.setdefault(name, {}).update(values)
