@@ -56,7 +56,8 @@ def run_worker(
     """
     if parent is not None:
         die_with_parent(parent, signal.SIGKILL)
-    os.nice(max(_NICE[queue] for queue in queues) - os.nice(0))
+    # Never less than the service's own: only root may lower it.
+    os.nice(max(0, max(_NICE[queue] for queue in queues) - os.nice(0)))
     database = Database(settings.ledger_url)
     backend = make_backend("local", database)
     database.jobs.publish_with(backend.publish)
