@@ -112,7 +112,8 @@ class Refresh:
     def _wait(self, job: Job, attempts: _Attempts) -> Job:
         # The limit is per job, not per call: where collecting takes long, only the first call
         # waits for it.
-        until_s = attempts.seen_s[job.id] + self._wait_s
+        # Requests notice jobs at once, and the first look of one may have been lost.
+        until_s = attempts.seen_s.get(job.id, self._monotonic()) + self._wait_s
         while job.state in ACTIVE and (left_s := until_s - self._monotonic()) > 0:
             time.sleep(min(_POLL_S, left_s))
             job = self._jobs.get(job.id)
