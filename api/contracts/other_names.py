@@ -95,7 +95,7 @@ async def forecast_of_stock(request: Request, asked: StockRequest) -> Response:
 def _read_training(value: Any, _of_the_document: ValidatorFunctionWrapHandler) -> TrainBody:
     if not isinstance(value, dict) or not _TRAINING.keys() & value.keys():
         return TrainBody.model_validate(value)
-    for other, ours in _TRAINING.items():
+    for other, ours in (*_TRAINING.items(), ("stock", "symbols")):
         if other in value and ours in value:
             raise PydanticCustomError(
                 "names_exclude_each_other",

@@ -90,7 +90,7 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
             request,
             415,
             "not_sent_as_json",
-            f"the body was sent as {sent_as[:60] or 'nothing in particular'}; "
+            f"the body was sent {f'as {sent_as[:60]}' if sent_as else 'without a type'}; "
             "send it with the header content-type: application/json",
         )
     if any(item["type"] == "json_invalid" for item in items):

@@ -12,7 +12,7 @@ from api.middleware.request_context import ASSETS, KEY_NAME, PREFLIGHT, routed_p
 from api.problems.refusals import Refusal
 from api.security.locality import address_of, is_local
 from api.security.rate_limit import RateLimit
-from api.security.sites import ANY_PAGE, HEALTH
+from api.security.sites import ANY_PAGE, HEALTH, READING
 from closecast.infra.addresses import is_loopback
 from closecast.infra.api_keys import ApiKey, KeyStore
 from closecast.infra.api_keys import Scope as KeyScope
@@ -34,15 +34,9 @@ CHANGING: Mapping[tuple[str, str], KeyScope] = {
 }
 """Scope that each route needs whose method may change something."""
 
-OPEN = frozenset(
-    {
-        *("/health/live", "/health/ready"),
-        *("/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"),
-    }
-)
+OPEN = HEALTH | {"/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
 """Paths that need no key: liveness, and the documentation."""
 
-_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _READ_BY_POST = frozenset(
     path for (method, path), scope in CHANGING.items() if method == "POST" and scope == "read"
 )
@@ -59,7 +53,7 @@ def needed_scope(method: str, path: str) -> Needed:
     >>> needed_scope("POST", "/predict"), needed_scope("POST", "//predict")
     ('read', 'admin')
     """
-    if method in _READING:
+    if method in READING:
         return "nothing" if path in OPEN or path.startswith(ASSETS) else "read"
     return "read" if method == "POST" and path in _READ_BY_POST else "admin"
 

@@ -22,6 +22,9 @@ ANY_PAGE = "closecast.any_page"
 HEALTH = frozenset({"/health/live", "/health/ready"})
 """Paths that probes ask for by any address."""
 
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing."""
+
 EXPOSED = (
     *("X-Request-ID", "X-Model-Version", "X-Model-Generation", "X-Calibration-Revision"),
     *("Location", "ETag", "Retry-After", "Allow", "WWW-Authenticate", "Content-Disposition"),
@@ -29,7 +32,6 @@ EXPOSED = (
 )
 """Headers of answers that pages of other origins may read beside those that all may."""
 
-_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _EXPOSE = (b"access-control-expose-headers", ", ".join(EXPOSED).encode())
 _VARY = (b"vary", b"Origin")
 _ANYWHERE = (b"cross-origin-resource-policy", b"cross-origin")
@@ -97,7 +99,7 @@ class SiteCheck:
         if origin is None:
             if self._shares:
                 scope[SHARING] = (_ANYWHERE, _VARY)
-            foreign = site in (b"cross-site", b"same-site") and scope["method"] not in _READING
+            foreign = site in (b"cross-site", b"same-site") and scope["method"] not in READING
             return _CROSS_SITE if foreign else None
         asks = scope["method"] == "OPTIONS" and b"access-control-request-method" in headers
         if self._any_origin or origin in self._origins:
@@ -107,7 +109,7 @@ class SiteCheck:
             scope[SHARING] = (_HERE_ONLY, _VARY)
         if site == b"same-origin" or _is_own(scope, headers, origin):
             return None
-        if asks or scope["method"] not in _READING or not self._keys.are_there:
+        if asks or scope["method"] not in READING or not self._keys.are_there:
             return _foreign(origin)
         return None  # without a key the guard refuses it, with one no browser shows it to the page
 

@@ -96,11 +96,12 @@ def test_its_errors_point_to_the_names_that_were_sent(
         ("/predict", {"stock": "MSFT", "horizon": 3}, "there are: stock, levels"),
         ("/predict", {"predict": WINDOW, "sybol": "KO"}, "'symbol'? There are: predict, symbol"),
         ("/train", {"stok": "MSFT"}, "did you mean 'stock'?"),
+        ("/train", {"stock": "KO", "symbols": ["KO"]}, "send either stock or symbols"),
         ("/train", {"hyperparameters": {"epochs": 3}}, "did you mean 'num_epochs'?"),
         ("/config", {"hyperparameters": {"epochs": 3}}, "did you mean 'num_epochs'?"),
     ],
 )
-def test_an_unknown_member_is_answered_with_those_of_the_form_that_was_sent(
+def test_a_member_that_does_not_fit_is_answered_with_those_of_the_form_that_was_sent(
     client: TestClient, path: str, body: dict[str, Any], named: str
 ) -> None:
     assert named in post(client, path, body, 422)["detail"]
