@@ -16,6 +16,8 @@ from api.problems.refusals import Refusal
 from api.server import refused
 from api.server.capacity import Use, make_room
 from api.server.limits import MOST_HEADERS, MOST_OF_A_HEAD, Limits, process_limits
+from api.server.memory import process_memory
+from api.server.target import head_without_upgrade, path_form
 from api.server.unread_answer import UnreadAnswer
 
 _PIECE = 16_384
@@ -36,6 +38,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self._limits = self.limits or process_limits()
         self._opened = self.loop.time()
+        self.head_until = self._opened + self._limits.head_s  # of the first head
         self._in_head = False  # a part of a head has arrived, the rest has not
         self._in_body = False  # the head has arrived, a part of the body has not
         self._head_bytes = 0
@@ -44,20 +47,18 @@ class Connection(HttpToolsProtocol):
         self._held = bytearray()  # arrived while pipelined requests wait: not parsed yet
         self._running: RequestResponseCycle | None = None  # answered now; `cycle` is parsed last
         self._refusal: Refusal | None = None
-        self._left = False  # all is written; what still comes is read, and dropped
+        self._left = False  # all is written; what still comes is dropped
         self._ending = False  # with the process
         self._head_timer: asyncio.TimerHandle | None = None
         self._unread = UnreadAnswer(self.loop, self._limits.stalled_s)
 
-    # -- the connection -------------------------------------------------------------------------
-
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        process_memory.opened(len(self.connections))
         if make_room(self, self._limits.connections):
-            self._head_timer = self.loop.call_later(self._limits.head_s, self._head_is_late)
+            self._head_timer = self.loop.call_at(self.head_until, self._head_is_late)
         else:
-            self._refusal = refused.TOO_MANY_CONNECTIONS
-            self._write_refusal(self._refusal)
+            self._write_refusal(refused.TOO_MANY_CONNECTIONS)
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -66,7 +67,12 @@ class Connection(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self.pipeline.clear()
         super().connection_lost(exc)
-        self.cycle = self._running = None  # type: ignore[assignment]  # they refer to this object
+        self._forget_request()
+        process_memory.closed(len(self.connections), self.loop)
+
+    def _forget_request(self) -> None:
+        """Let go of an answered request: it is heavier than its connection, and refers to it."""
+        self.cycle = self.scope = self.headers = self._running = None  # type: ignore[assignment]
 
     @property
     def use(self) -> tuple[Use, float]:
@@ -156,14 +162,13 @@ class Connection(HttpToolsProtocol):
 
         The parser takes what follows an offer for the other protocol, and the body with it.
         """
-        version = self.scope["http_version"]
-        lines = [f"{self.scope['method']} ".encode() + self.url + f" HTTP/{version}".encode()]
-        lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        method, version = self.scope["method"], self.scope["http_version"]
+        head = head_without_upgrade(method, self.url, version, self.headers)
         self._offers_upgrade = False
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         try:
-            self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
+            self.parser.feed_data(head)
         except httptools.HttpParserError:
             self._refuse(self._refusal or refused.MALFORMED)
 
@@ -189,6 +194,8 @@ class Connection(HttpToolsProtocol):
                 self._stop_parsing(refused.NO_TUNNEL)
             self._offers_upgrade = True
             return
+        if not self.url.startswith(b"/"):
+            self.url = path_form(self.url, self.headers, self.parser.get_http_version())
         super().on_headers_complete()
         self.cycle.transport = cast("Any", self)
         if self._ending:
@@ -215,8 +222,6 @@ class Connection(HttpToolsProtocol):
         self._refusal = refusal
         raise ValueError(refusal.code)  # of which the parser only tells that it was one
 
-    # -- answers --------------------------------------------------------------------------------
-
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
         super()._start_asgi_task(cycle, app)
@@ -234,6 +239,8 @@ class Connection(HttpToolsProtocol):
             self._watch_head()
         if self._held:
             self._parse_held()
+        elif not (self._in_head or self._in_body or self.pipeline or self._is_busy):
+            self._forget_request()
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer after the requests before it, then close."""
@@ -263,6 +270,7 @@ class Connection(HttpToolsProtocol):
         self._leave()
 
     def _write_refusal(self, refusal: Refusal) -> None:
+        self._refusal = refusal
         headers = self.server_state.default_headers
         self.transport.write(refused.as_bytes(refusal, self.client, headers))
 
@@ -295,8 +303,6 @@ class Connection(HttpToolsProtocol):
             return
         self.transport.close()
         self._unread.watch(self.transport)
-
-    # -- time -----------------------------------------------------------------------------------
 
     def _watch_head(self) -> None:
         """Set a deadline for a head, or for a body that the application did not want."""
@@ -331,8 +337,6 @@ class Connection(HttpToolsProtocol):
         super().resume_writing()
         self._unread.stop()
 
-    # -- the end of the process -----------------------------------------------------------------
-
     def shutdown(self) -> None:
         """Answer what has begun or is on its way, and say that the connection ends with it."""
         self._ending = True
@@ -342,5 +346,5 @@ class Connection(HttpToolsProtocol):
             self.loop.call_later(self._limits.grace_s, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
-        if not self._is_busy and not self._in_head:
+        if not (self._is_busy or self._in_head):
             self.close()

@@ -37,7 +37,7 @@ class Limits:
     head_s: float = 15.0
     stalled_s: float = 60.0
     grace_s: float = 1.0
-    connections: int = 10_000
+    connections: int = 7_000
 
     @classmethod
     def of(cls, settings: Settings, descriptors: int) -> Limits:

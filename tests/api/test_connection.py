@@ -18,6 +18,7 @@ import uvicorn
 from api.server import connection as server_connection
 from api.server.connection import Connection
 from api.server.limits import MOST_OF_A_HEAD, Limits
+from api.server.waiting import Resting, Waiting
 from closecast.settings import Settings
 from tests.support.raw_http import (
     connect,
@@ -48,6 +49,9 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
             more = message.get("more_body", False)
     elif scope["path"] == "/headers":
         content = json.dumps([name.decode() for name, _ in scope["headers"]]).encode()
+    elif scope["path"] == "/host":
+        hosts = [value.decode() for name, value in scope["headers"] if name == b"host"]
+        content = json.dumps([*hosts, scope["query_string"].decode()]).encode()
     elif scope["path"] == "/large":
         content = bytes(LARGE)
     elif scope["path"] == "/wait":
@@ -64,7 +68,8 @@ class Served:
     """A server in a thread, and its open connections."""
 
     def __init__(self, limits: Limits, keep_alive_s: float) -> None:
-        protocol = type("Limited", (Connection,), {"limits": limits})
+        self.protocol = type("Limited", (Resting,), {"limits": limits})
+        self.waiting = type("LimitedWaiting", (Waiting,), {"protocol": self.protocol})
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.listener.getsockname()[1]
         self.server = uvicorn.Server(
@@ -72,7 +77,7 @@ class Served:
                 _app,
                 log_config=None,
                 lifespan="off",
-                http=protocol,
+                http=self.waiting,
                 ws="none",
                 timeout_keep_alive=keep_alive_s,  # type: ignore[arg-type]
                 timeout_graceful_shutdown=20,
@@ -85,8 +90,12 @@ class Served:
         self.until(lambda: self.server.started)
 
     @property
+    def open(self) -> list[Any]:
+        return [*self.server.server_state.connections]
+
+    @property
     def connections(self) -> int:
-        return len(self.server.server_state.connections)
+        return len(self.open)
 
     def until(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 60
@@ -420,6 +429,58 @@ def test_a_closed_connection_leaves_nothing_for_the_garbage_collector(served: Se
     finally:
         gc.enable()
     assert len(left) <= 1
+
+
+def test_an_idle_connection_among_many_waits_without_a_parser(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("api.server.waiting._MANY", 0)
+    with serving(keep_alive_s=1) as served:
+        connection = connect(served.port)
+        for _ in range(3):
+            connection.sendall(request("GET /host", "host: one.example"))
+            assert statuses(first_answer(connection, lambda got: got.endswith(b"]"))) == [200]
+            served.until(lambda: [*map(type, served.open)] == [served.waiting])
+        gc.collect()
+        assert not [one for one in gc.get_objects() if isinstance(one, served.protocol)]
+        assert until_closed(connection) == b""  # by keep-alive
+        connection.close()
+        served.until(lambda: served.connections == 0)
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "query"),
+    [
+        ("/host?a=1", "127.0.0.1", "a=1"),
+        ("http://in.example/host?a=1", "in.example", "a=1"),
+        ("HTTP://in.example:81/host", "in.example:81", ""),
+        ("http://[::1]:8000/host", "[::1]:8000", ""),
+    ],
+    ids=["path", "address", "port", "six"],
+)
+def test_the_host_of_a_target_outweighs_the_header(
+    served: Served, target: str, host: str, query: str
+) -> None:
+    answer = exchange(served.port, request(f"GET {target}", END))
+    assert json.loads(answer.partition(b"\r\n\r\n")[2]) == [host, query]
+
+
+def test_the_host_of_a_target_neither_mends_nor_hides_wrong_headers(served: Served) -> None:
+    for version, hosts, seen in [
+        ("1.1", "", [""]),
+        ("1.0", "", ["in.example", ""]),
+        ("1.1", "host: a\r\nhost: b\r\n", ["in.example", "in.example", ""]),
+    ]:
+        head = f"GET http://in.example/host HTTP/{version}\r\n{hosts}{END}\r\n\r\n"
+        answer = exchange(served.port, head.encode())
+        assert json.loads(answer.partition(b"\r\n\r\n")[2]) == seen
+
+
+def test_a_target_may_be_a_host_alone_but_name_no_user(served: Served) -> None:
+    alone = exchange(served.port, request("GET http://in.example", END))
+    assert statuses(alone) == [200]
+    user = exchange(served.port, request("GET http://user@in.example/", END))
+    assert statuses(user) == [400]
 
 
 # -- the end ------------------------------------------------------------------------------------

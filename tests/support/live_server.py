@@ -16,7 +16,7 @@ from fastapi import FastAPI
 def live_server(app: FastAPI) -> Iterator[str]:
     """The address of ``app`` while it is served on a free port."""
     listener = socket.create_server(("127.0.0.1", 0))
-    protocol = "api.server.connection:Connection"  # as `closecast serve` has it
+    protocol = "api.server.waiting:Waiting"  # as `closecast serve` has it
     server = uvicorn.Server(
         uvicorn.Config(app, log_config=None, access_log=False, ws="none", http=protocol)
     )

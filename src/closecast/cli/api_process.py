@@ -24,7 +24,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
     return {
         "log_config": None,
         "access_log": False,
-        "http": "api.server.connection:Connection",
+        "http": "api.server.waiting:Waiting",
         # The application believes the proxies of CLOSECAST_TRUSTED_PROXIES; uvicorn would
         # believe any program on this machine.
         "proxy_headers": False,
