@@ -18,10 +18,10 @@ from typing import Annotated, Any
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidatorFunctionWrapHandler, WrapValidator
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, from_json
 from starlette.concurrency import run_in_threadpool
 
-from api.middleware.json_routes import strict_json, validate
+from api.middleware.json_routes import validate
 from api.middleware.negotiation import language_headers, request_language
 from api.schemas.forecasts import ForecastAnswer
 from api.schemas.other_names import MonitoredRequest, StockForecast, StockRequest, StockTraining
@@ -40,14 +40,17 @@ def predicted_otherwise(text: bytes) -> MonitoredRequest | StockRequest | None:
     Returns
     -------
     MonitoredRequest, StockRequest or None
-        ``None`` if no name of another system occurs in it.
+        ``None`` if no name of another system occurs in it, or it is no JSON.
 
     Raises
     ------
     RequestValidationError
         If it does not fit, or has names that exclude each other.
     """
-    value = strict_json(text)
+    try:
+        value = from_json(text)  # as our own form is read: NaN is refused at its place
+    except ValueError:
+        return None
     if not isinstance(value, dict):
         return None
     given = [name for name in ("prices", "predict", "stock") if name in value]

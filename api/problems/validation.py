@@ -78,9 +78,10 @@ def _sentence(item: Item, body: type[Any] | None) -> str:
         return "it should be a date, written as YYYY-MM-DD"
     if kind == "timezone_aware" or kind.startswith("datetime_"):
         return "it should be a moment with its time zone, written as 2026-01-02T00:00:00Z"
-    if kind in ("too_short", "too_long", "string_too_short", "string_too_long"):
-        return _length(item, str(path[-1]) if path else "")
     text = str(item["msg"])
+    # Of our own checks none has a context: their sentence is whole.
+    if kind in ("too_short", "too_long", "string_too_short", "string_too_long") and context:
+        return _length(item, str(path[-1]) if path else "")
     if kind in ("float_type", "int_type"):
         return f"{text}, without quotes; null is none"
     bounds = [context[name] for name in _BOUNDS if name in context]

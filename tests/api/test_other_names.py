@@ -129,9 +129,20 @@ def test_a_body_without_their_names_is_refused_as_ever(client: TestClient, body:
 
 
 def test_a_broken_body_with_their_names_is_no_json(client: TestClient) -> None:
-    text = '{"predict": [1, 2, NaN]}'
-    answer = client.post("/predict", content=text, headers={"content-type": "application/json"})
+    headers = {"content-type": "application/json"}
+    answer = client.post("/predict", content='{"predict": [1, 2', headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_json")
+
+
+@pytest.mark.parametrize("name", ["prices", "predict"])
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e400"])
+def test_an_impossible_close_is_refused_at_its_place(
+    client: TestClient, name: str, number: str
+) -> None:
+    text, headers = f'{{"{name}": [1, 2, {number}]}}', {"content-type": "application/json"}
+    answer = client.post("/predict", content=text, headers=headers)
+    assert answer.status_code == 422
+    assert [item["pointer"] for item in answer.json()["errors"]] == [f"/{name}/2"]
 
 
 # -- ten-day forecasts of a ticker: {"stock": "VALE3"} ----------------------------------------

@@ -22,6 +22,7 @@ def test_a_training_is_accepted_with_a_place_to_watch_it(client: TestClient) -> 
     assert job["state"] == "queued"
     assert job["request"]["hyperparameters"]["num_epochs"] == 10
     assert job["request"]["hyperparameters"]["seq_length"] == 60  # complete, defaults included
+    assert job["url"] in job.pop("message")
     assert client.get(job["url"]).json() == job
     assert client.get("/train").json()["jobs"] == [job]
 
