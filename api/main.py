@@ -19,6 +19,7 @@ from api.middleware.json_routes import FastDispatch
 from api.middleware.query_parameters import QueryParameters
 from api.middleware.request_context import RequestContext
 from api.middleware.route_templates import RouteTemplates
+from api.pages.document import serve_document
 from api.problems.handlers import HANDLERS, add_error_handlers
 from api.problems.openapi import document_problems
 from api.routes import ROUTERS, predict, predict_batch
@@ -183,6 +184,7 @@ def create_app(
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
+    serve_document(app)
 
     return app
 

@@ -37,6 +37,19 @@ def test_the_document_in_docs_is_up_to_date() -> None:
     )
 
 
+@pytest.mark.parametrize("coding", ["gzip", "identity"])
+def test_the_document_is_written_once_and_answered_in_the_coding_asked_for(
+    client: TestClient, coding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = client.get("/openapi.json", headers={"accept-encoding": coding})
+    assert first.json() == document()
+    assert first.headers.get("content-encoding", "identity") == coding
+    assert "Accept-Encoding" in first.headers["vary"]
+    monkeypatch.setattr("api.pages.document.orjson", None)  # a second writing would fail
+    again = client.get("/openapi.json", headers={"accept-encoding": coding})
+    assert again.content == first.content
+
+
 def test_every_reference_leads_to_a_schema() -> None:
     found = document()
     named = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(found)))
