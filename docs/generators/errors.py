@@ -51,6 +51,7 @@ REQUESTS = """## Requests refused before a route
 | `scope_too_small` | 403 | The key may read; the operation needs the scope `admin`. |
 | `admin_needs_key` | 403 | Without keys, only programs on the same machine may change something. |
 | `cross_site_request` | 403 | A page of another site sent the request. |
+| `unknown_host` | 421 | The request names a host that is not this service's. |
 | `rate_limited` | 429 | The rate of the key or address is used up; see `Retry-After`. |
 | `internal_error` | 500 | A defect of closecast; the log holds it under the request id. |
 """

@@ -109,7 +109,7 @@ def test_horizon_and_levels_are_what_was_asked_for(service: Service) -> None:
     ("query", "code"),
     [
         ("levels=abc", "invalid_levels"),
-        ("levels=", "invalid_levels"),
+        ("levels=", "invalid_request"),
         ("levels=0.8,,0.9", "invalid_levels"),
         ("levels=80", "invalid_levels"),
         ("levels=nan", "invalid_levels"),
@@ -161,7 +161,6 @@ def test_a_symbol_that_is_none_leads_nowhere(
 
 @pytest.mark.parametrize("path", ["/", "/forecast/MSFT", "/forecasts/x", "/performance/MSFT"])
 def test_other_methods_are_problems(service: Service, path: str) -> None:
-    assert service.http.head(path).status_code == 405
     for method in ("POST", "PUT", "DELETE"):
         answer = service.http.request(method, path)
         assert answer.status_code == 405

@@ -262,7 +262,7 @@ def test_no_spelling_of_a_path_lets_a_reader_change(keyed: Keyed, method: str, p
     assert keyed.http.get("/train", headers=bearer(keyed.read)).json()["jobs"] == []
 
 
-@pytest.mark.parametrize("path", ["/train", "/train?x", "/%74rain"])
+@pytest.mark.parametrize("path", ["/train", "/train?", "/%74rain"])
 def test_spellings_that_the_router_knows_let_an_admin(keyed: Keyed, path: str) -> None:
     target = f"http://127.0.0.1:8000{path}"
     assert keyed.http.post(target, headers=bearer(keyed.admin)).status_code == 202
