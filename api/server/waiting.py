@@ -33,7 +33,7 @@ class Resting(Connection):
 
     def _rest(self) -> None:
         timer, transport = self.timeout_keep_alive_task, self.transport
-        if self.waiting is None or timer is None or self._running is not None:
+        if self._ending or self.waiting is None or timer is None or self._running is not None:
             return
         if transport.is_closing() or transport.get_write_buffer_size():
             return
