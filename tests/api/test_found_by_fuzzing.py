@@ -57,10 +57,11 @@ def test_fine_tuning_what_has_no_model_is_a_documented_404(client: TestClient) -
 
 @pytest.mark.parametrize("path", ["/predict/", "/health/", "/train/", "/docs/"])
 def test_no_redirect_follows_the_host_header(client: TestClient, path: str) -> None:
-    headers = {"host": "evil.example"}
-    answer = client.get(path, headers=headers, follow_redirects=False)
-    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
-    assert "evil" not in str(answer.headers)
+    refused = client.get(path, headers={"host": "evil.example"}, follow_redirects=False)
+    assert (refused.status_code, refused.json()["code"]) == (421, "unknown_host")
+    known = client.get(path, headers={"host": "evil.localhost"}, follow_redirects=False)
+    assert (known.status_code, known.json()["code"]) == (404, "not_found")
+    assert "evil" not in str(refused.headers) + str(known.headers)
 
 
 def test_a_websocket_is_answered_by_the_application(published: Settings) -> None:
