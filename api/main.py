@@ -157,8 +157,13 @@ def create_app(
     templates.add(app.routes)
     # A page of another site takes nothing from the owner's rates.
     queries = QueryParameters(templates)
-    checks = (SiteCheck(chosen, keys), Guard(chosen, keys), queries)
-    app.add_middleware(RequestContext, templates=templates, checks=checks, prefix=chosen.root_path)
+    app.add_middleware(
+        RequestContext,
+        templates=templates,
+        checks=(SiteCheck(chosen, keys), Guard(chosen, keys)),
+        check_query=queries,
+        prefix=chosen.root_path,
+    )
     if chosen.trusted_proxies:
         app.add_middleware(
             TrustedProxies, trusted=chosen.trusted_proxies, takes_prefix=not chosen.root_path

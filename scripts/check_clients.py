@@ -18,6 +18,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from closecast.forecasters import BOOTSTRAP
+
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "results" / "clients"
 DOCUMENT = ROOT / "docs" / "openapi.json"
@@ -128,7 +130,7 @@ def service() -> Iterator[str]:
         "CLOSECAST_PORT": str(port),
     }
     command = [sys.executable, "-m", "closecast.cli"]
-    recipe = ("--source", "sample", "--start", "2016-01-04", "--forecaster", "ewma")
+    recipe = ("--source", "sample", "--start", "2016-01-04", "--forecaster", BOOTSTRAP)
     run([*command, "train", "--symbols", "MSFT", *recipe], ROOT, **environment)
     address = f"http://127.0.0.1:{port}"
     with (files / "service.log").open("w") as log:

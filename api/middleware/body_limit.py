@@ -60,7 +60,7 @@ class BodyLimit:
             most, advice = self._max_batch_bytes, _OF_LINES
             if not header(scope, b"content-type").lower().startswith(NDJSON.encode()):
                 most, advice = min(most, MOST_JSON_OF_A_BATCH), _OF_JSON
-        codings = codings_of(scope)
+        codings = codings_of(scope) if header(scope, b"content-encoding") else []
         if codings and (refusal := refused_codings(codings)):
             await refuse(scope, send, refusal)
             return

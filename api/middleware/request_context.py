@@ -91,17 +91,25 @@ class RequestContext:
     checks : sequence of callables
         From a request's scope and headers, before its body is read, to a refusal or ``None``; the
         first refusal is sent. Of a header that came twice, the last value counts.
+    check_query : callable
+        The same, of requests with a query alone.
     prefix : str
         Prefix of the paths behind a proxy; empty for none.
     """
 
     def __init__(
-        self, app: ASGIApp, templates: RouteTemplates, checks: Sequence[Check], prefix: str
+        self,
+        app: ASGIApp,
+        templates: RouteTemplates,
+        checks: Sequence[Check],
+        check_query: Check,
+        prefix: str,
     ) -> None:
         self._app = app
         self._prefix = prefix
         self._templates = templates
         self._checks = checks
+        self._check_query = check_query
         self._bits = random.Random().getrandbits  # noqa: S311  # nosec B311
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -146,10 +154,15 @@ class RequestContext:
             await send(message)
 
         try:
+            refusal = None
             for check in self._checks:
                 if (refusal := check(scope, sent)) is not None:
-                    await refuse(scope, send_enveloped, refusal)
-                    return
+                    break
+            if refusal is None and scope.get("query_string"):
+                refusal = self._check_query(scope, sent)
+            if refusal is not None:
+                await refuse(scope, send_enveloped, refusal)
+                return
             if method == "HEAD":
                 await answer_head(self._app, scope, receive, send_enveloped)
             elif method == "OPTIONS" and (answer := self._options(path, scope)):

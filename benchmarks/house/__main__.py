@@ -51,7 +51,7 @@ def _structure() -> list[Figure]:
         ("entries at the top of src/closecast", str(_entries(SRC)), 20),
         ("entries at the top of api", str(_entries(API)), 12),
         ("ranks", str(len(ranks)), 10),
-        ("files of ours that one POST /predict crosses", _files_per_prediction(), 30),
+        ("files of ours that one POST /predict crosses", _files_per_prediction(), 34),
     ]
 
 

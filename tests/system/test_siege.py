@@ -14,6 +14,8 @@ from tests.system.siege.checked_load import Answers
 
 _SECONDS = 25.0  # longer than a head may take
 _IDLE = 300
+_MEMORY = 1.25
+"""Memory after over before: in so short a siege what is filled once weighs more than in a long."""
 
 ROUND = Round(1, 10, Answers([1.0, 2.0]), Answers([1.0, 2.0]), (100.0, 105.0), {})
 """A siege without a violation."""
@@ -31,7 +33,7 @@ def test_a_checked_load_is_answered_while_the_service_is_attacked(
         idle=_IDLE,
         seed=1,
     )
-    assert found.violations() == [], found.text()
+    assert found.violations(_MEMORY) == [], found.text()
     assert len(found.attacked.latencies_ms) > 50
     assert {"upgrade", "endless_header", "slow_head", "odd_encoding"} <= found.ends.keys()
 
@@ -51,7 +53,7 @@ def test_what_must_not_be_is_a_violation() -> None:
 
 @pytest.mark.parametrize(
     ("attack", "end"),
-    [("endless_header", "no limit"), ("slow_head", "kept open"), ("odd_encoding", "500")],
+    [("endless_header", "kept open"), ("slow_head", "kept open"), ("odd_encoding", "500")],
 )
 def test_an_end_that_a_server_must_not_give_is_a_fault(attack: str, end: str) -> None:
     assert faults({attack: {end: 2}}) == [f"{attack}: {end}, 2 times"]
