@@ -69,7 +69,7 @@ def run(*command: str | Path, **environment: str) -> list[str]:
         capture_output=True,
         text=True,
         timeout=300,
-        env={**os.environ, **environment},
+        env={**os.environ, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", **environment},
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
@@ -149,6 +149,7 @@ def page() -> Iterator[str]:
 def seen_in_a_browser(page: str, service: ServiceProcess, key: str, profile: Path) -> list[str]:
     told = {"address": f"http://127.0.0.1:{service.port}", "key": key, "calls": CALLS}
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    command += ["--disable-dev-shm-usage"]  # containers have little shared memory
     command += ["--virtual-time-budget=30000", f"--user-data-dir={profile}"]
     text = "\n".join(run(*command, f"{page}/caller.html#{quote(json.dumps(told))}"))
     answers = text.partition('<pre id="answers">')[2].partition("</pre>")[0]
