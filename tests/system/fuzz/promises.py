@@ -26,7 +26,7 @@ _CODE = re.compile(r"[a-z][a-z0-9_]*")
 _OF_AN_OPERATION = re.compile(r"\{\w+\}")
 # Of a body that no route asked for, and of methods and paths that are no operation.
 _OF_A_BODY = {400, 408, 413, 415}
-_ELSEWHERE = {401, 403, 404, 405, 429} | _OF_A_BODY
+_ELSEWHERE = {401, 403, 404, 405, 421, 429} | _OF_A_BODY
 _ASSETS = "/static-offline-docs/"
 _UNDOCUMENTED_PAGES = ("/docs", "/redoc", "/openapi.json", _ASSETS)
 
@@ -78,7 +78,8 @@ class Promises:
         path = case.path
         for pattern, template in self._patterns:
             if pattern.fullmatch(path):
-                return template, self._operations.get((case.method, template))
+                method = "GET" if case.method == "HEAD" else case.method  # RFC 9110, 9.3.2
+                return template, self._operations.get((method, template))
         return path, None
 
     def broken(self, case: FuzzCase, answer: Answered) -> str | None:
@@ -112,7 +113,13 @@ class Promises:
                 allowed |= _OF_A_BODY
             if case.header(b"sec-fetch-site") in (b"cross-site", b"same-site"):
                 allowed.add(403)
+            if case.header(b"origin") is not None:
+                allowed.add(403)
+            if len([name for name, _ in case.headers if name == b"host"]) != 1:
+                allowed |= {400, 421}
             return None if status in allowed else f"status {status} is not in the document"
+        if case.method == "OPTIONS" and status == 204:
+            return None
         if status in _ELSEWHERE or case.path.startswith(_UNDOCUMENTED_PAGES):
             return None
         return f"status {status} where there is no operation"
