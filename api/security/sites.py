@@ -43,7 +43,7 @@ _NAMES = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,2000}")
 class SiteCheck:
     """Refuse what a page of another site makes a browser send, unless a setting allows it.
 
-    Without keys a service on loopback has no password: by a name that leads here (DNS rebinding)
+    Without keys a service on loopback is open: by a name that leads here (DNS rebinding)
     any open page could read it, and by a form retrain it. Every prediction passes here.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -17,6 +18,7 @@ def _in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     for name in Settings.model_fields:
         monkeypatch.delenv(f"CLOSECAST_{name.upper()}", raising=False)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.environ", {**os.environ})  # which `closecast serve` adds to
 
 
 def test_every_setting_is_shown_with_value_source_and_meaning(
@@ -95,6 +97,6 @@ def test_serving_a_network_without_keys_is_one_warning(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    monkeypatch.setattr("closecast.cli.serve._run", lambda *_args, **_options: None)
+    monkeypatch.setattr("closecast.cli.serve.serve_alone", lambda _, listener, __: listener.close())
     main(["serve", "--host", host, "--port", str(port)])
     assert capsys.readouterr().err.count("no API keys") == warned

@@ -78,7 +78,6 @@ def test_the_first_symbol_is_the_default_one_unless_it_is_set(
     monkeypatch.delenv("CLOSECAST_DEFAULT_SYMBOL", raising=False)
     if set_to:
         monkeypatch.setenv("CLOSECAST_DEFAULT_SYMBOL", set_to)
-    monkeypatch.setattr("closecast.cli.serve.check_port_is_free", lambda *_: None)
     monkeypatch.setattr("closecast.cli.serve.check_start", start)
     monkeypatch.setattr("os.environ", {**os.environ})
     with pytest.raises(Started):

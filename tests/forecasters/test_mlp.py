@@ -468,8 +468,10 @@ def test_every_parameter_says_what_it_is_and_has_bounds_that_are_kept(name: str)
     assert field["description"].endswith(".")
     low, high = field["minimum"], field["maximum"]
     step = 1 if field["type"] == "integer" else 1e-9
+    # The share of rows to choose by needs its room beside that of the training.
+    beside = {"train_size": FIELDS["train_size"]["minimum"]} if name == "valid_size" else {}
     for inside in (low, high):
-        assert getattr(make_parameters("mlp", {name: inside}), name) == inside
+        assert getattr(make_parameters("mlp", {**beside, name: inside}), name) == inside
     for outside in (low - step, high + step):
         with pytest.raises(InvalidHyperparameters, match=f"^{name}: Input should be"):
             make_parameters("mlp", {name: outside})

@@ -105,7 +105,7 @@ def test_sigterm_answers_what_has_begun_and_ends_everything(
     family = psutil.Process(service.pid).children(recursive=True)
     body = json.dumps({"prices": WINDOW}).encode()
     head = (
-        f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
+        f"POST /predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {len(body)}\r\n"
         "content-type: application/json\r\n\r\n"
     ).encode()
     with (
