@@ -120,7 +120,9 @@ def test_of_those_who_store_at_once_one_wins(
     got = at_once(6, lambda i: outcome(lambda: store(databases[i], 100 + i, before)))
     newest = database.calibrations.newest(VERSION, "MSFT")
     assert got.count(newest) == 1  # type: ignore[arg-type]
-    assert sum(isinstance(error, PreconditionFailed) for error in got) == 5
+    assert sum(isinstance(error, PreconditionFailed) for error in got) == 5, "\n".join(
+        str(error)[:300] for error in got
+    )
 
 
 def test_the_parts_of_a_state_are_one_statement(database: Database) -> None:

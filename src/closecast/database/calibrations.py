@@ -202,7 +202,8 @@ class Calibrations:
                 f"the calibration of {change.symbol} is at revision {stored}, not "
                 f"{change.replaces}: read it again, then repeat the change"
             )
-        connection.execute(_calibrations.delete().where(own))
+        if stored is not None:  # else a first revision of another writer would be deleted here
+            connection.execute(_calibrations.delete().where(own))
         shared = {
             "version": version,
             "symbol": change.symbol,
