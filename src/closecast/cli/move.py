@@ -14,27 +14,23 @@ from closecast.settings import Settings
 def run_promote(arguments: argparse.Namespace, settings: Settings) -> None:
     """Make a bundle current, and print each symbol that was moved."""
     registry = Registry(settings.models_url)
-    move = registry.promote if arguments.only else registry.promote_panel
-    moved = move(
-        arguments.symbol or settings.default_symbol,
-        arguments.version,
-        arguments.reason,
-        by=arguments.by or user(),
-    )
-    _print([moved] if isinstance(moved, Pointer) else moved)
+    symbol, by = arguments.symbol or settings.default_symbol, arguments.by or user()
+    move = (symbol, arguments.version, arguments.reason)
+    if arguments.only:
+        _print([registry.promote(*move, by=by)])
+    else:
+        _print(registry.promote_panel(*move, by=by))
 
 
 def run_rollback(arguments: argparse.Namespace, settings: Settings) -> None:
     """Make an earlier bundle current again, and print each symbol that was moved."""
     registry = Registry(settings.models_url)
-    move = registry.rollback if arguments.only else registry.rollback_panel
-    moved = move(
-        arguments.symbol or settings.default_symbol,
-        arguments.reason,
-        arguments.version,
-        by=arguments.by or user(),
-    )
-    _print([moved] if isinstance(moved, Pointer) else moved)
+    symbol, by = arguments.symbol or settings.default_symbol, arguments.by or user()
+    move = (symbol, arguments.reason, arguments.version)
+    if arguments.only:
+        _print([registry.rollback(*move, by=by)])
+    else:
+        _print(registry.rollback_panel(*move, by=by))
 
 
 def _print(moved: Sequence[Pointer]) -> None:

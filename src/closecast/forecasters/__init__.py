@@ -12,7 +12,6 @@ from closecast.forecasters.base import (
     Forecaster,
     LocationScale,
     LocationScalePredictor,
-    Parameters,
     Predictor,
     Runtime,
     Steps,
@@ -21,6 +20,7 @@ from closecast.forecasters.base import (
     Watch,
 )
 from closecast.forecasters.entry import ForecasterEntry
+from closecast.forecasters.parameters import Parameters
 from closecast.forecasters.rows import TrainingRows, View
 from closecast.forecasters.shrunk import load_shrunk
 from closecast.nearest import nearest

@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, final
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from closecast.core.arrays import FloatArray, read_only
 from closecast.core.dataset import log_returns, make_examples
@@ -21,6 +20,7 @@ from closecast.core.forecast import PROBABILITIES, Forecast
 from closecast.core.prices import Prices
 from closecast.errors import TooFewCloses
 from closecast.forecasters.files import dump_state, reading
+from closecast.forecasters.parameters import Parameters
 from closecast.forecasters.rows import TrainingRows, View
 
 T = TypeVar("T")
@@ -32,41 +32,8 @@ It may raise to stop the training: :class:`closecast.errors.JobCancelled`.
 """
 
 
-MOST_BEFORE_TEST = 0.95
-"""Largest share of rows before the test part, where the validation part has a share of its own."""
-
-
 def ignore_progress(progress: Mapping[str, Any]) -> None:
     """Watch nothing."""
-
-
-class Parameters(BaseModel):
-    """Hyper-parameters that every forecaster has. Bounds are part of the contract."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    seq_length: int = Field(60, ge=10, le=512, description="Closes in a window.")
-    horizon: int = Field(10, ge=1, le=30, description="Sessions ahead, all predicted at once.")
-    train_size: float = Field(
-        0.7, ge=0.3, le=0.9, description="Share of rows to train on; the rest is halved."
-    )
-    valid_size: float = Field(
-        0.0,
-        ge=0,
-        le=0.5,
-        description="Share of rows after those to choose and calibrate by; the rest judges. "
-        "0: half of what training leaves.",
-    )
-    seed: int = Field(42, ge=0, le=2**31 - 1, description="Seed of everything random.")
-
-    @model_validator(mode="after")
-    def _leaves_rows_to_judge(self) -> Self:
-        if self.train_size + self.valid_size > MOST_BEFORE_TEST:
-            raise ValueError(
-                f"train_size {self.train_size:g} and valid_size {self.valid_size:g} leave fewer "
-                f"than {1 - MOST_BEFORE_TEST:.0%} of the rows to judge by"
-            )
-        return self
 
 
 @dataclass(frozen=True, slots=True)

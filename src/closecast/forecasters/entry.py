@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from closecast.forecasters.base import Forecaster, Parameters, Predictor
+from closecast.forecasters.base import Forecaster, Predictor
+from closecast.forecasters.parameters import Parameters
 
 _PACKAGE = "closecast.forecasters"
 

@@ -15,9 +15,9 @@ from closecast.forecasters.base import (
     Forecaster,
     LocationScale,
     LocationScalePredictor,
-    Parameters,
     TrainingData,
 )
+from closecast.forecasters.parameters import Parameters
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from closecast.forecasters.base import Parameters
+from closecast.forecasters.parameters import Parameters
 
 Loss = Literal["student_t", "normal", "pinball", "mse"]
 

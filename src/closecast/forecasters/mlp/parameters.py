@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from closecast.forecasters.base import Parameters
+from closecast.forecasters.parameters import Parameters
 
 
 class MlpParameters(Parameters):
