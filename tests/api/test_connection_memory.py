@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import warnings
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, cast
@@ -71,4 +73,7 @@ def test_giving_back_works_on_any_system() -> None:
         give_memory_back()
         await asyncio.get_running_loop().shutdown_default_executor()
 
+    with warnings.catch_warnings():  # of what other tests left to be collected
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
     asyncio.run(give())

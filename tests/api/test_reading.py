@@ -78,7 +78,8 @@ class Kept:
         self.files = {
             str(file.relative_to(folder)): sha256(file.read_bytes()).hexdigest()
             for file in sorted(folder.rglob("*"))
-            if file.is_file() and not file.name.startswith("ledger.sqlite")
+            # The lock is of the check of the ledger, which begins in the background.
+            if file.is_file() and not file.name.startswith(("ledger.sqlite", ".ledger-check.lock"))
         }
 
 

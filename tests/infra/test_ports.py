@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from closecast.errors import BadSetting
-from closecast.infra.ports import allow_next_start, listening_socket
+from closecast.infra.ports import listening_socket
 
 
 def free_port() -> int:
@@ -49,14 +49,26 @@ def test_two_addresses_of_one_machine_have_each_a_port_of_that_number() -> None:
 def test_a_service_that_has_ended_leaves_its_port_to_the_next_one() -> None:
     port = free_port()
     with listening_socket("127.0.0.1", port) as listener:
-        listener.listen()
-        allow_next_start(listener)
         with pytest.raises(BadSetting, match="is taken"):
             listening_socket("127.0.0.1", port)
         client = socket.create_connection(("127.0.0.1", port))
         listener.accept()[0].close()  # first, so that its end is the one that is remembered
         client.close()
-    listening_socket("127.0.0.1", port).close()
+    with listening_socket("127.0.0.1", port) as listener:
+        client = socket.create_connection(("127.0.0.1", port))  # it listens, and is not only bound
+        listener.accept()[0].close()
+        client.close()
+
+
+def test_a_killed_service_leaves_its_port_to_the_next_one_while_a_caller_holds_on() -> None:
+    port = free_port()
+    listener = listening_socket("127.0.0.1", port)
+    with socket.create_connection(("127.0.0.1", port)) as caller:
+        accepted, _ = listener.accept()
+        accepted.close()
+        listener.close()
+        with listening_socket("127.0.0.1", port), socket.create_connection(("127.0.0.1", port)):
+            caller.recv(1)  # the end of the connection to the service before
 
 
 def test_a_socket_that_is_meant_for_another_process_is_none_of_ours(
@@ -78,7 +90,6 @@ if "again" in sys.argv:
     print(os.getpid(), flush=True)
     listener.accept()[0].sendall(b"ok")
 else:
-    listener.listen()
     early = socket.create_connection(listener.getsockname())
     os.set_inheritable(early.fileno(), True)
     print(os.getpid(), flush=True)

@@ -188,7 +188,7 @@ def test_train_takes_what_the_scripts_take(pool: Settings) -> None:
         (["--set", "seq_length"], "NAME=VALUE"),
         (["--set", "layers=2"], "unknown hyper-parameter 'layers'"),
         (["--set", "seq_length=3"], "greater than or equal to 10"),
-        (["--preset", "huge"], "unknown preset of ewma 'huge'"),
+        (["--preset", "huge"], "unknown preset 'huge'"),
     ],
 )
 def test_train_refuses_what_the_scripts_refuse(

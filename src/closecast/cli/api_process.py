@@ -10,7 +10,7 @@ from socket import socket
 from typing import TYPE_CHECKING, Any
 
 from closecast.cli.hangup import hold_hangup, on_hangup
-from closecast.infra.ports import allow_next_start, hand_over
+from closecast.infra.ports import hand_over
 from closecast.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,16 +36,10 @@ def server_options(settings: Settings) -> dict[str, Any]:
 
 
 def make_server(options: Mapping[str, Any]) -> Server:
-    """A server of the application, for sockets that :mod:`closecast.infra.ports` has bound."""
+    """A server of the application, for sockets of :mod:`closecast.infra.ports`."""
     import uvicorn
 
-    class ApiServer(uvicorn.Server):
-        async def startup(self, sockets: list[socket] | None = None) -> None:
-            await super().startup(sockets)
-            for listener in sockets or []:
-                allow_next_start(listener)
-
-    return ApiServer(uvicorn.Config(APPLICATION, **options))
+    return uvicorn.Server(uvicorn.Config(APPLICATION, **options))
 
 
 def serve_alone(settings: Settings, listener: socket, checked: Callable[[], Settings]) -> None:

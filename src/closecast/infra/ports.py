@@ -1,4 +1,4 @@
-"""The socket that is served on: bound here, or handed over by the program that started this one."""
+"""The socket that is served on: opened here, or handed over by the program before this one."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import socket
 
 from closecast.errors import BadSetting
 
+_WAITING = 2_048
+"""Connections that the kernel keeps until one of ours accepts them; uvicorn's own number."""
 _FIRST_HANDED_OVER = 3
 """Descriptor of the first socket by the protocol of systemd (``sd_listen_fds``)."""
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """Bind an address, unless a socket was handed over. Its users listen on it themselves.
+    """Listen on an address, unless a socket was handed over; callers wait until one accepts.
 
     Raises
     ------
@@ -21,15 +23,6 @@ def listening_socket(host: str, port: int) -> socket.socket:
         If the port is taken, or cannot be bound.
     """
     return _handed_over() or _bound(host, port)
-
-
-def allow_next_start(listener: socket.socket) -> None:
-    """Let a later process bind the address while connections of this one run out.
-
-    To be called once the socket listens. The kernel keeps closed connections for a minute; they
-    are in the way of a new socket unless both allow it, and each has it from its listener.
-    """
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
 
 def hand_over(listener: socket.socket) -> None:
@@ -54,12 +47,13 @@ def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     try:
+        # Connections of a service that has ended are in the way for a minute, unless they and
+        # this socket allow it: when it is bound, and again when it listens.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind((host, port))
-        # From now on no other program binds it before a process listens.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        listener.listen(_WAITING)  # now: another program could bind an address that only is bound
     except OSError as error:
         listener.close()
         taken = error.errno == errno.EADDRINUSE

@@ -96,6 +96,7 @@ def probability_integral_transform(quantiles: Sequence[float], log_return: float
     states no more than the mass of the tail: half of it. Where several quantiles are equal to
     the return (a law with a jump), the middle of the jump.
 
+    >>> from closecast.core.records import SCORED_PROBABILITIES
     >>> flat = [p - 0.5 for p in SCORED_PROBABILITIES]
     >>> [round(probability_integral_transform(flat, r), 4) for r in (-9, -0.25, 0.1, 9)]
     [0.0025, 0.25, 0.6, 0.9975]

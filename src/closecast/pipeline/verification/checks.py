@@ -25,6 +25,7 @@ from closecast.registry.bundles import MANIFEST
 from closecast.registry.documents import (
     BASELINE_FILE,
     EVALUATION_FILE,
+    FORMAT,
     INTERVALS_FILE,
     LIVE_FILE,
     Bundle,
@@ -126,8 +127,11 @@ def check_calibration(
 
 
 def check_evaluation_rows(bundle: Bundle, judged: ReproducedEvaluation) -> str:
-    """Compare the stored evaluation with the model scored again, within :data:`SAME`."""
-    compared = 0
+    """Compare the stored evaluation with the model scored again, within :data:`SAME`.
+
+    Rows and members that an older format did not have are not compared.
+    """
+    compared, is_older = 0, bundle.manifest.schema_version < FORMAT
     for symbol, evaluation in judged.result.evaluations.items():
         stored = json.loads(of_symbol(bundle.files, EVALUATION_FILE, symbol))
         made = json.loads(json.dumps(evaluation.to_dict()))
@@ -141,11 +145,23 @@ def check_evaluation_rows(bundle: Bundle, judged: ReproducedEvaluation) -> str:
         for row in made["rows"]:
             name = row["forecaster"], row["mode"]
             if not rows.get(name):
+                if is_older:
+                    continue
                 raise CheckFailed(f"{symbol}: there is no row of {' '.join(name)}")
-            if different := list(_differences(rows[name].pop(0), row)):
+            kept = rows[name].pop(0)
+            if different := list(_differences(kept, _like(kept, row) if is_older else row)):
                 raise CheckFailed(f"{symbol}: {' '.join(name)}: {different[0]}")
             compared += 1
     return f"{compared} rows of {EVALUATION_FILE} are the same numbers again"
+
+
+def _like(stored: Any, made: Any) -> Any:
+    """What a document holds under the names of another one."""
+    if isinstance(stored, Mapping) and isinstance(made, Mapping):
+        return {key: _like(stored[key], value) for key, value in made.items() if key in stored}
+    if isinstance(stored, list) and isinstance(made, list) and len(stored) == len(made):
+        return [_like(left, right) for left, right in zip(stored, made, strict=True)]
+    return made
 
 
 def _differences(stored: Any, made: Any, where: str = "") -> Iterator[str]:
